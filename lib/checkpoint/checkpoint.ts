@@ -1,0 +1,250 @@
+import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { ioError, WisemergeError } from '../errors.js';
+import { readShardIndex, type ShardIndex } from './index-file.js';
+import { readSafetensorsFile, type SafetensorsFile } from './safetensors-file.js';
+import type { TensorInfo } from './tensor.js';
+
+/** The largest single read that every supported Node version accepts in one Uint8Array. */
+const maxTensorBytes = 2 ** 32 - 1;
+
+/** File stems that libraries give the weights of one model. */
+const knownStems = ['model', 'diffusion_pytorch_model', 'open_clip_model', 'adapter_model'];
+
+/** The configuration beside the weights, as parsed JSON. */
+export type Config = Readonly<Record<string, unknown>>;
+
+/** A model's weights on disk, described by headers alone. Holds file handles only after `readTensor`. */
+export class Checkpoint implements AsyncDisposable {
+  readonly #handles = new Map<string, Promise<FileHandle>>();
+  /** The path it was opened by, absolute. */
+  readonly path: string;
+  /** Directory of a model, or undefined when a lone file was given. */
+  readonly directory: string | undefined;
+  /** In shard order. */
+  readonly files: readonly SafetensorsFile[];
+  /** By name, in file order and, within a file, in order of data offset. */
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** The shard index, if there is one. */
+  readonly index: ShardIndex | undefined;
+  /** `config.json` of the directory, if there is one. */
+  readonly config: Config | undefined;
+
+  constructor(
+    path: string,
+    directory: string | undefined,
+    files: readonly SafetensorsFile[],
+    index: ShardIndex | undefined,
+    config: Config | undefined,
+  ) {
+    this.path = path;
+    this.directory = directory;
+    this.files = files;
+    this.index = index;
+    this.config = config;
+    this.tensors = new Map(files.flatMap((file) => file.tensors.map((tensor) => [tensor.name, tensor])));
+  }
+
+  /** Sum of tensor bytes, without headers. */
+  get bytes(): number {
+    return this.files.reduce((sum, file) => sum + file.size - file.dataStart, 0);
+  }
+
+  /** Sum of tensor elements. */
+  get parameters(): number {
+    let sum = 0;
+    for (const tensor of this.tensors.values()) sum += tensor.count;
+    return sum;
+  }
+
+  /** True for a PEFT adapter, whose tensors are factors of a change and not weights. */
+  get isAdapter(): boolean {
+    return this.files.some((file) => file.name.startsWith('adapter_model'));
+  }
+
+  /** One tensor's bytes, as stored (little-endian, C order). For tensors up to 4 GiB; whole models stream
+   * through `merge` and `diff` instead. */
+  async readTensor(name: string): Promise<Uint8Array> {
+    const tensor = this.tensors.get(name);
+    if (!tensor) throw new WisemergeError('ERR_NO_SUCH_TENSOR', `${this.path} has no tensor "${name}"`, { tensor: name });
+    if (tensor.bytes > maxTensorBytes) {
+      throw new WisemergeError(
+        'ERR_TENSOR_TOO_LARGE',
+        `tensor "${name}" has ${tensor.bytes} bytes, above the ${maxTensorBytes} of one Uint8Array`,
+        { tensor: name, file: tensor.file },
+      );
+    }
+    const bytes = new Uint8Array(tensor.bytes);
+    const handle = await this.#handle(tensor.file);
+    for (let done = 0; done < bytes.length; ) {
+      const length = Math.min(bytes.length - done, 2 ** 30);
+      const { bytesRead } = await handle.read(bytes, done, length, tensor.offset + done).catch((error) => {
+        throw ioError(error, 'read', tensor.file);
+      });
+      if (bytesRead === 0) {
+        throw new WisemergeError('ERR_INPUT_CHANGED', `${tensor.file} became shorter while it was read`, {
+          tensor: name,
+          file: tensor.file,
+        });
+      }
+      done += bytesRead;
+    }
+    return bytes;
+  }
+
+  #handle(file: string): Promise<FileHandle> {
+    let handle = this.#handles.get(file);
+    if (!handle) {
+      handle = open(file, 'r').catch((error) => {
+        this.#handles.delete(file);
+        throw ioError(error, 'open', file);
+      });
+      this.#handles.set(file, handle);
+    }
+    return handle;
+  }
+
+  /** Closes the files that `readTensor` opened. The checkpoint stays usable. */
+  async close(): Promise<void> {
+    const handles = await Promise.allSettled(this.#handles.values());
+    this.#handles.clear();
+    for (const handle of handles) if (handle.status === 'fulfilled') await handle.value.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/**
+ * Opens a model by its headers: a `.safetensors` file, a `*.safetensors.index.json`, or a directory in the
+ * Hugging Face (transformers, diffusers component, PEFT, open_clip) layout. Symbolic links, as in the Hugging
+ * Face cache, are followed.
+ *
+ * Throws WisemergeError: ERR_NOT_A_CHECKPOINT (nothing to open, several candidates, or a format that is not
+ * read), ERR_INDEX (index and shards disagree), ERR_SAFETENSORS_* and ERR_IO.
+ */
+export async function openCheckpoint(path: string, options: { signal?: AbortSignal } = {}): Promise<Checkpoint> {
+  options.signal?.throwIfAborted();
+  const absolute = resolve(path);
+  const info = await stat(absolute).catch((error) => {
+    throw ioError(error, 'open', path);
+  });
+  if (info.isDirectory()) return openDirectory(absolute, options.signal);
+  if (absolute.endsWith('.index.json')) return openSharded(absolute, absolute, dirname(absolute), options.signal);
+  if (!absolute.endsWith('.safetensors')) {
+    throw new WisemergeError('ERR_NOT_A_CHECKPOINT', `${path} is not a .safetensors file`, {
+      file: absolute,
+      hint: 'Give a .safetensors file, its index, or a model directory. Convert .bin and .pt files to safetensors first.',
+    });
+  }
+  const file = await readSafetensorsFile(absolute, options.signal);
+  return new Checkpoint(absolute, undefined, [file], undefined, undefined);
+}
+
+async function openDirectory(directory: string, signal?: AbortSignal): Promise<Checkpoint> {
+  const names = (await readdir(directory).catch((error) => {
+    throw ioError(error, 'list', directory);
+  })).sort();
+  const indexes = names.filter((name) => name.endsWith('.safetensors.index.json'));
+  const index = chooseOne(directory, indexes, (name) => name.split('.')[0]!);
+  if (index) return openSharded(directory, join(directory, index), directory, signal);
+
+  const weights = names.filter((name) => name.endsWith('.safetensors'));
+  const orphan = weights.find((name) => /-\d{5,6}-of-\d{5,6}\.safetensors$/.test(name));
+  if (orphan) {
+    throw new WisemergeError('ERR_INDEX', `${directory} holds the shard ${orphan} but no *.safetensors.index.json`, {
+      file: join(directory, orphan),
+      hint: 'Download the index that belongs to the shards.',
+    });
+  }
+  const single = chooseOne(directory, weights, (name) => name.slice(0, -'.safetensors'.length));
+  if (!single) throw noWeights(directory, names);
+  const file = await readSafetensorsFile(join(directory, single), signal);
+  return new Checkpoint(directory, directory, [file], undefined, await readConfig(directory));
+}
+
+/** The only candidate, or the one with a known stem; several of equal rank are an error. */
+function chooseOne(directory: string, candidates: string[], stem: (name: string) => string): string | undefined {
+  if (candidates.length <= 1) return candidates[0];
+  for (const known of knownStems) {
+    const match = candidates.find((name) => stem(name) === known);
+    if (match) return match;
+  }
+  throw new WisemergeError(
+    'ERR_NOT_A_CHECKPOINT',
+    `${directory} holds several models: ${candidates.slice(0, 8).join(', ')}`,
+    { file: directory, hint: 'Give the path of the one file or index you mean.' },
+  );
+}
+
+function noWeights(directory: string, names: string[]): WisemergeError {
+  const pickled = names.find((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
+  let hint = 'Give a directory that holds model.safetensors, or model.safetensors.index.json with its shards.';
+  if (pickled) hint = `${pickled} is a pickled checkpoint: save it as safetensors first.`;
+  else if (names.includes('model_index.json')) {
+    hint = 'This is a diffusers pipeline: give one of its components, for example its unet or transformer folder.';
+  }
+  return new WisemergeError('ERR_NOT_A_CHECKPOINT', `${directory} holds no .safetensors weights`, { file: directory, hint });
+}
+
+async function openSharded(path: string, indexPath: string, directory: string, signal?: AbortSignal): Promise<Checkpoint> {
+  const index = await readShardIndex(indexPath);
+  const files: SafetensorsFile[] = [];
+  for (const shard of [...index.shards].sort()) {
+    signal?.throwIfAborted();
+    files.push(await readSafetensorsFile(join(directory, shard), signal));
+  }
+  checkIndex(index, files);
+  return new Checkpoint(path, directory, files, index, await readConfig(directory));
+}
+
+/** Every shard holds exactly the tensors the index gives it, and no tensor is in two shards. */
+function checkIndex(index: ShardIndex, files: readonly SafetensorsFile[]): void {
+  const holder = new Map<string, string>();
+  for (const file of files) {
+    for (const { name: tensor } of file.tensors) {
+      const where = { tensor, file: file.path };
+      const other = holder.get(tensor);
+      if (other !== undefined) {
+        throw new WisemergeError('ERR_INDEX', `tensor "${tensor}" is in two shards, ${other} and ${file.name}`, where);
+      }
+      holder.set(tensor, file.name);
+      const listed = index.weightMap.get(tensor);
+      if (listed === undefined) {
+        throw new WisemergeError('ERR_INDEX', `tensor "${tensor}" is in ${file.name} but not in ${basename(index.path)}`, {
+          ...where,
+          hint: 'Index and shards belong to different saves: download both again.',
+        });
+      }
+    }
+  }
+  for (const [tensor, shard] of index.weightMap) {
+    const actual = holder.get(tensor);
+    if (actual !== shard) {
+      throw new WisemergeError(
+        'ERR_INDEX',
+        `${basename(index.path)} puts tensor "${tensor}" in ${shard}, ${actual ? `but it is in ${actual}` : 'which does not hold it'}`,
+        { tensor, file: index.path, hint: 'Index and shards belong to different saves: download both again.' },
+      );
+    }
+  }
+}
+
+async function readConfig(directory: string): Promise<Config | undefined> {
+  const path = join(directory, 'config.json');
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw ioError(error, 'read', path);
+  }
+  try {
+    const config: unknown = JSON.parse(text);
+    if (typeof config === 'object' && config !== null && !Array.isArray(config)) return config as Config;
+  } catch (error) {
+    throw new WisemergeError('ERR_CONFIG', `${path} is not valid JSON: ${(error as Error).message}`, { file: path });
+  }
+  throw new WisemergeError('ERR_CONFIG', `${path} is not a JSON object`, { file: path });
+}

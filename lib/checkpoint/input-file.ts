@@ -1,0 +1,106 @@
+import { constants, type FileHandle, open } from 'node:fs/promises';
+import { ioError, WisemergeError } from '../errors.js';
+import { cachedBytes, type HostBuffer } from '../native.js';
+import { alignUp, ioAlignment, type Read } from './blocks.js';
+
+/** How an input is read: `direct` past the page cache, `cached` through it. */
+export type ReadMode = 'direct' | 'cached';
+
+/** What identifies an input between planning and reading. */
+export interface FileIdentity {
+  readonly path: string;
+  readonly size: number;
+  readonly mtimeMs: number;
+}
+
+/** A file being read in blocks into native memory. */
+export class InputFile {
+  readonly #cached: FileHandle;
+  readonly #direct: FileHandle | undefined;
+  readonly #identity: FileIdentity;
+
+  private constructor(cached: FileHandle, direct: FileHandle | undefined, identity: FileIdentity) {
+    this.#cached = cached;
+    this.#direct = direct;
+    this.#identity = identity;
+  }
+
+  /**
+   * Opens a file that has not changed since its header was read (ERR_INPUT_CHANGED).
+   *
+   * The mode defaults to what is faster: a file mostly in the page cache is read from there, any other directly,
+   * which is several times cheaper than filling the cache (docs/architecture.md). File systems without direct
+   * I/O are read through the cache.
+   */
+  static async open(identity: FileIdentity, mode?: ReadMode): Promise<InputFile> {
+    const { path } = identity;
+    const cached = await open(path, 'r').catch((error) => {
+      throw ioError(error, 'open', path);
+    });
+    try {
+      await checkUnchanged(cached, identity);
+      const inCache = mode === undefined && (cachedBytes(cached.fd, identity.size) ?? 0) > identity.size / 2;
+      const direct = mode === 'cached' || inCache ? undefined : await openDirect(path, constants.O_RDONLY);
+      return new InputFile(cached, direct, identity);
+    } catch (error) {
+      await cached.close();
+      throw error;
+    }
+  }
+
+  /** Carries out one planned read into the region that starts at `region` (aligned) in `arena`. */
+  async read(read: Read, arena: HostBuffer, region: number): Promise<void> {
+    const direct = read.direct ? this.#direct : undefined;
+    const before = direct ? read.position % ioAlignment : 0;
+    const length = direct ? alignUp(before + read.length, ioAlignment) : read.length;
+    const into = arena.bytes(region + read.at - before, length);
+    const position = read.position - before;
+    const wanted = before + read.length;
+    for (let done = 0; done < wanted; ) {
+      const { bytesRead } = await (direct ?? this.#cached).read(into, done, length - done, position + done).catch((error) => {
+        throw ioError(error, 'read', this.#identity.path);
+      });
+      if (bytesRead === 0) throw changed(this.#identity, 'it became shorter');
+      done += bytesRead;
+      if (done < wanted && direct && done % ioAlignment !== 0) {
+        // A direct read may stop at an unaligned end of file only; anything else cannot be continued directly.
+        throw changed(this.#identity, `a direct read stopped at byte ${position + done}`);
+      }
+    }
+  }
+
+  /** Closes, and throws ERR_INPUT_CHANGED if the file was modified while it was read. */
+  async close(): Promise<void> {
+    try {
+      await checkUnchanged(this.#cached, this.#identity);
+    } finally {
+      await Promise.all([this.#cached.close(), this.#direct?.close()]);
+    }
+  }
+}
+
+/** Opens with O_DIRECT, or returns undefined where the platform or file system has none. */
+export async function openDirect(path: string, flags: number, mode?: number): Promise<FileHandle | undefined> {
+  const direct = constants.O_DIRECT;
+  if (!direct) return undefined;
+  try {
+    return await open(path, flags | direct, mode);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EINVAL' || code === 'ENOTSUP' || code === 'EOPNOTSUPP') return undefined;
+    throw ioError(error, 'open', path);
+  }
+}
+
+async function checkUnchanged(handle: FileHandle, identity: FileIdentity): Promise<void> {
+  const { size, mtimeMs } = await handle.stat();
+  if (size !== identity.size) throw changed(identity, `its size went from ${identity.size} to ${size} bytes`);
+  if (mtimeMs !== identity.mtimeMs) throw changed(identity, 'it was written to');
+}
+
+function changed({ path }: FileIdentity, how: string): WisemergeError {
+  return new WisemergeError('ERR_INPUT_CHANGED', `${path} changed while wisemerge was reading it: ${how}`, {
+    file: path,
+    hint: 'Wait until whatever writes the file is done, then run again.',
+  });
+}

@@ -1,0 +1,86 @@
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import type { Checkpoint } from './checkpoint.js';
+
+const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/;
+
+/** Front matter of the model card (`README.md`) beside a checkpoint; empty if there is none or it cannot be read:
+ * a card informs and never stops a merge. */
+async function readCard(checkpoint: Checkpoint): Promise<Record<string, unknown>> {
+  if (checkpoint.directory === undefined) return {};
+  try {
+    const text = await readFile(join(checkpoint.directory, 'README.md'), 'utf8');
+    const card: unknown = parse(frontMatter.exec(text)?.[1] ?? '');
+    return typeof card === 'object' && card !== null ? (card as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** The models that a checkpoint's card names as its base models. */
+export async function readBaseModels(checkpoint: Checkpoint): Promise<string[]> {
+  const { base_model: models } = await readCard(checkpoint);
+  return [models].flat().filter((model): model is string => typeof model === 'string');
+}
+
+/** What the card of a merge says. */
+export interface CardFacts {
+  readonly zeroshot: Checkpoint;
+  readonly finetuned: Checkpoint;
+  readonly alpha: number;
+  readonly dtype: string;
+  /** The command that makes this model again. */
+  readonly command: string;
+  readonly version: string;
+}
+
+/**
+ * The model card of a merged model: front matter in the terms of the Hugging Face Hub (`base_model`,
+ * `base_model_relation: merge`, tags) and a short account. Licence and languages are taken over from the zero-shot
+ * model's card.
+ */
+export async function renderCard(facts: CardFacts): Promise<string> {
+  const { zeroshot, finetuned, alpha, dtype, command, version } = facts;
+  const inherited = await readCard(zeroshot);
+  const names = [modelName(zeroshot), modelName(finetuned)];
+  const kept = Object.fromEntries(
+    ['license', 'license_name', 'license_link', 'language', 'pipeline_tag', 'library_name']
+      .filter((key) => inherited[key] !== undefined)
+      .map((key) => [key, inherited[key]]),
+  );
+  const header = {
+    ...(zeroshot.config?.architectures ? { library_name: 'transformers' } : {}),
+    ...kept,
+    base_model: names,
+    base_model_relation: 'merge',
+    tags: ['merge', 'wise-ft', 'wisemerge'],
+  };
+  return `---
+${stringify(header)}---
+# ${names.join(' + ')}
+
+Weight-space interpolation (WiSE-FT, [Wortsman et al., 2021](https://arxiv.org/abs/2109.01903)) of two models:
+
+| | |
+|---|---|
+| zero-shot model | \`${names[0]}\` |
+| fine-tuned model | \`${names[1]}\` |
+| alpha | ${alpha} |
+| formula | \`theta = theta0 + alpha * (theta1 - theta0)\`, one rounding to ${dtype} |
+
+Made with wisemerge ${version}:
+
+\`\`\`sh
+${command}
+\`\`\`
+`;
+}
+
+/** What to call a model: the Hub's name for a cache snapshot (`models--org--name/snapshots/…`), else the name of
+ * its directory or file. Machine paths stay out of published cards. */
+export function modelName(checkpoint: Checkpoint): string {
+  const cached = /models--(.+?)\/snapshots\/[^/]+$/.exec(checkpoint.path);
+  if (cached) return cached[1]!.split('--').join('/');
+  return basename(checkpoint.directory ?? checkpoint.path).replace(/\.safetensors(\.index\.json)?$/, '');
+}

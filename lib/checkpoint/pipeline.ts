@@ -1,0 +1,67 @@
+import { HostBuffer } from '../native.js';
+import { alignUp, ioAlignment, type SlotShape } from './blocks.js';
+
+/** Requests in flight: as many blocks are read, computed and written at once. Node's file thread pool has four
+ * threads; one block more keeps them busy while another computes. */
+export const defaultSlots = 5;
+
+/** One slot's memory: byte offsets of its regions in the arena. */
+export interface Slot {
+  readonly arena: HostBuffer;
+  readonly x: number;
+  readonly y: number;
+  readonly outs: readonly number[];
+}
+
+/** Bytes of memory a slot takes. */
+export function slotBytes(shape: SlotShape, outputs: number): number {
+  return shape.x + shape.y + outputs * alignUp(shape.block, ioAlignment);
+}
+
+/**
+ * Runs `work` over a sequence of blocks on a fixed set of slots that share one native arena, so that memory does
+ * not depend on the amount of data. Blocks start in sequence order; up to `slots` are under way at once.
+ *
+ * The first failure (or an abort) stops new blocks, waits for those under way, and is thrown. `onFailure` is
+ * called at once, so that work waiting for other blocks can be let go.
+ */
+export async function runPipeline<Item>(options: {
+  readonly items: Iterator<Item>;
+  readonly slots: number;
+  readonly shape: SlotShape;
+  readonly outputs: number;
+  readonly work: (item: Item, slot: Slot) => Promise<void>;
+  readonly onFailure?: () => void;
+  readonly signal?: AbortSignal | undefined;
+}): Promise<void> {
+  const { items, slots, shape, outputs, work, onFailure, signal } = options;
+  const each = slotBytes(shape, outputs);
+  const arena = new HostBuffer(slots * each);
+  let failure: { error: unknown } | undefined;
+
+  const runSlot = async (index: number): Promise<void> => {
+    const x = index * each;
+    const y = x + shape.x;
+    const outs = Array.from({ length: outputs }, (_, k) => y + shape.y + k * alignUp(shape.block, ioAlignment));
+    const slot: Slot = { arena, x, y, outs };
+    try {
+      while (!failure) {
+        signal?.throwIfAborted();
+        const next = items.next();
+        if (next.done) return;
+        await work(next.value, slot);
+      }
+    } catch (error) {
+      if (!failure) {
+        failure = { error };
+        onFailure?.();
+      }
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: slots }, (_, index) => runSlot(index)));
+  } finally {
+    arena.release();
+  }
+  if (failure) throw (failure as { error: unknown }).error;
+}

@@ -1,0 +1,139 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { xxh3 } from '@node-rs/xxhash';
+import { ioError, WisemergeError } from '../errors.js';
+import { dtypes, type HeaderColumns, HostBuffer, parseHeader } from '../native.js';
+import { elementCount, type TensorInfo } from './tensor.js';
+
+/** The reference reader's limit on the JSON header, in bytes. */
+export const maxHeaderBytes = 100_000_000;
+/** Headers above this are refused by the clients of the Hugging Face Hub. */
+export const hubHeaderBytes = 25_000_000;
+
+/** One `.safetensors` file: its header, checked, and where its data lies. */
+export interface SafetensorsFile {
+  readonly path: string;
+  /** Base name of `path`. */
+  readonly name: string;
+  readonly size: number;
+  readonly mtimeMs: number;
+  /** Offset of the byte buffer: 8 + header length. */
+  readonly dataStart: number;
+  /** In order of data offset. */
+  readonly tensors: readonly TensorInfo[];
+  readonly metadata: ReadonlyMap<string, string>;
+  /** XXH3-64 of the first `dataStart` bytes, 16 hex digits: identifies names, shapes and layout. */
+  readonly headerHash: string;
+}
+
+/**
+ * Reads and checks the header of one file; the data is not touched.
+ *
+ * Throws WisemergeError: ERR_IO, ERR_SAFETENSORS_TRUNCATED, ERR_SAFETENSORS_HEADER_SIZE and the scanner's
+ * ERR_SAFETENSORS_*; each names the file.
+ */
+export async function readSafetensorsFile(path: string, signal?: AbortSignal): Promise<SafetensorsFile> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, 'r');
+  } catch (error) {
+    throw ioError(error, 'open', path);
+  }
+  try {
+    const stat = await handle.stat();
+    if (!stat.isFile()) {
+      throw new WisemergeError('ERR_NOT_A_CHECKPOINT', `${path} is not a regular file`, { file: path });
+    }
+    const headerBytes = await readHeaderLength(handle, path, stat.size);
+    const buffer = new HostBuffer(headerBytes);
+    try {
+      const bytes = buffer.bytes(0, headerBytes);
+      await readFully(handle, bytes, 8, path);
+      const dataStart = 8 + headerBytes;
+      const length = Buffer.alloc(8);
+      length.writeBigUInt64LE(BigInt(headerBytes));
+      const hash = xxh3.Xxh3.withSeed().update(length).update(bytes).digest();
+      const columns = await parseHeader(buffer, headerBytes, stat.size - dataStart, signal);
+      return {
+        path,
+        name: basename(path),
+        size: stat.size,
+        mtimeMs: stat.mtimeMs,
+        dataStart,
+        tensors: toTensors(columns, path, dataStart),
+        metadata: new Map(columns.metadata),
+        headerHash: hash.toString(16).padStart(16, '0'),
+      };
+    } finally {
+      buffer.release();
+    }
+  } catch (error) {
+    if (error instanceof WisemergeError && error.file === undefined) throw error.at({ file: path });
+    throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readHeaderLength(handle: FileHandle, path: string, size: number): Promise<number> {
+  if (size < 8) {
+    throw new WisemergeError(
+      'ERR_SAFETENSORS_TRUNCATED',
+      `${path} has ${size} bytes; a safetensors file starts with an 8-byte header length`,
+      { file: path, hint: 'The file is empty or cut off: download or save it again.' },
+    );
+  }
+  const prefix = Buffer.alloc(8);
+  await readFully(handle, prefix, 0, path);
+  const length = prefix.readBigUInt64LE();
+  if (length < 2n || length > BigInt(maxHeaderBytes)) {
+    throw new WisemergeError(
+      'ERR_SAFETENSORS_HEADER_SIZE',
+      `${path} declares a header of ${length} bytes; allowed are 2 to ${maxHeaderBytes}`,
+      { file: path, hint: 'This is not a safetensors file, or its first bytes are damaged.' },
+    );
+  }
+  if (8 + Number(length) > size) {
+    throw new WisemergeError(
+      'ERR_SAFETENSORS_TRUNCATED',
+      `${path} declares a header of ${length} bytes but has only ${size - 8} bytes after the length`,
+      { file: path, hint: 'The file is cut off: download or save it again.' },
+    );
+  }
+  return Number(length);
+}
+
+async function readFully(handle: FileHandle, into: Uint8Array, position: number, path: string): Promise<void> {
+  let done = 0;
+  while (done < into.byteLength) {
+    let bytesRead: number;
+    try {
+      ({ bytesRead } = await handle.read(into, done, into.byteLength - done, position + done));
+    } catch (error) {
+      throw ioError(error, 'read', path);
+    }
+    if (bytesRead === 0) {
+      throw new WisemergeError('ERR_INPUT_CHANGED', `${path} became shorter while it was read`, { file: path });
+    }
+    done += bytesRead;
+  }
+}
+
+function toTensors(columns: HeaderColumns, path: string, dataStart: number): TensorInfo[] {
+  const { names, dims, dimEnds, begins, ends } = columns;
+  const tensors: TensorInfo[] = new Array(columns.count);
+  for (let i = 0, dim = 0; i < columns.count; i++) {
+    const shape = Array.from(dims.subarray(dim, dimEnds[i]));
+    dim = dimEnds[i]!;
+    tensors[i] = {
+      name: names[i]!,
+      dtype: dtypes[columns.dtypes[i]!]!.name,
+      shape,
+      count: elementCount(shape),
+      file: path,
+      offset: dataStart + begins[i]!,
+      bytes: ends[i]! - begins[i]!,
+    };
+  }
+  return tensors;
+}

@@ -1,0 +1,110 @@
+import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ioError } from '../errors.js';
+import type { DTypeName } from '../native.js';
+import type { Checkpoint, Config } from './checkpoint.js';
+import { manifestName } from './transaction.js';
+
+/** Files above this are not "small files beside the weights" and are left behind with a note. Tokenizers reach
+ * some tens of megabytes. */
+const maxSidecarBytes = 100 * 1024 * 1024;
+const maxDepth = 3;
+
+const weightFile = /\.(safetensors|bin|pt|pth|ckpt|gguf|ggml|onnx|onnx_data|h5|msgpack|tflite|pkl|npz|npy|mlmodel|index\.json)$/i;
+/** Written anew for the output: the model card and the manifest. */
+const replaced = new Set(['README.md', manifestName]);
+
+/** A file of the base directory that was not copied, and why. */
+export interface SkippedFile {
+  readonly file: string;
+  readonly reason: string;
+}
+
+/** Relative paths of the files that make a model usable besides its weights, and those left behind. */
+export async function listSidecars(base: Checkpoint): Promise<{ copied: string[]; skipped: SkippedFile[] }> {
+  const copied: string[] = [];
+  const skipped: SkippedFile[] = [];
+  const root = base.directory;
+  if (root === undefined) return { copied, skipped };
+
+  const visit = async (relative: string, depth: number): Promise<void> => {
+    for (const name of (await readdir(join(root, relative))).sort()) {
+      if (name.startsWith('.') || weightFile.test(name)) continue;
+      const path = join(relative, name);
+      const info = await stat(join(root, path)).catch(() => undefined);
+      if (info?.isDirectory()) {
+        if (depth < maxDepth) await visit(path, depth + 1);
+      } else if (!info?.isFile() || replaced.has(path)) {
+        // Dangling links, sockets and the like; and what is written anew.
+      } else if (name.endsWith('.py')) {
+        skipped.push({ file: path, reason: 'code is not copied: add it yourself if you trust it' });
+      } else if (info.size > maxSidecarBytes) {
+        skipped.push({ file: path, reason: `larger than ${maxSidecarBytes} bytes` });
+      } else {
+        copied.push(path);
+      }
+    }
+  };
+  try {
+    await visit('', 1);
+  } catch (error) {
+    throw ioError(error, 'list', root);
+  }
+  return { copied, skipped };
+}
+
+/** Copies the listed files into `directory`; `config.json` gets the output dtype if it changes. */
+export async function copySidecars(
+  base: Checkpoint,
+  files: readonly string[],
+  directory: string,
+  dtype: DTypeName | undefined,
+): Promise<void> {
+  for (const file of files) {
+    const from = join(base.directory!, file);
+    const to = join(directory, file);
+    try {
+      await mkdir(dirname(to), { recursive: true });
+      if (file === 'config.json' && dtype && base.config) {
+        await writeFile(to, updateConfigDtype(await readFile(from, 'utf8'), base.config, dtype));
+      } else {
+        await copyFile(from, to);
+      }
+    } catch (error) {
+      throw ioError(error, 'copy', from);
+    }
+  }
+}
+
+const torchNames: Partial<Record<DTypeName, string>> = {
+  F64: 'float64',
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  F8_E4M3: 'float8_e4m3fn',
+  F8_E5M2: 'float8_e5m2',
+};
+
+/** Torch's name of a float dtype: `bfloat16` for BF16. */
+export function torchDtypeName(dtype: DTypeName): string {
+  return torchNames[dtype] ?? dtype.toLowerCase();
+}
+
+/** Sets the dtype under the key the configuration already uses (`torch_dtype` is the older name of `dtype`), and
+ * in nested text and vision configurations that state one. */
+function updateConfigDtype(text: string, config: Config, dtype: DTypeName): string {
+  const name = torchDtypeName(dtype);
+  const update = (value: Config, top: boolean): Config => {
+    const entries = Object.entries(value).map(([key, old]): [string, unknown] => {
+      if ((key === 'dtype' || key === 'torch_dtype') && typeof old === 'string') return [key, name];
+      if (key.endsWith('_config') && typeof old === 'object' && old !== null && !Array.isArray(old)) {
+        return [key, update(old as Config, false)];
+      }
+      return [key, old];
+    });
+    if (top && !('dtype' in value) && !('torch_dtype' in value)) entries.push(['dtype', name]);
+    return Object.fromEntries(entries);
+  };
+  const indent = /^\{\s*\n(\s+)/.exec(text)?.[1] ?? '  ';
+  return `${JSON.stringify(update(config, true), null, indent)}\n`;
+}

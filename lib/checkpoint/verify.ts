@@ -1,0 +1,120 @@
+import { open, readdir, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { xxh3 } from '@node-rs/xxhash';
+import { ioError, WisemergeError } from '../errors.js';
+import { openCheckpoint } from './checkpoint.js';
+import { type Manifest, readManifest } from './manifest.js';
+import { type ProgressListener, ProgressMeter } from './progress.js';
+import { manifestName } from './transaction.js';
+
+/** What verification found in one output; JSON-serialisable. */
+export interface VerifyResult {
+  readonly directory: string;
+  readonly files: readonly { readonly name: string; readonly bytes: number; readonly ok: boolean }[];
+  /** What is wrong; empty for an intact output. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * Checks outputs of wisemerge: the structure of every weight file and index, and size and XXH3 of each file against
+ * the manifest. `path` is an output, or a directory of `alpha_…` outputs. Rejects with ERR_MANIFEST where there is
+ * no manifest at all; damage is reported in `problems`.
+ */
+export async function verify(
+  path: string,
+  options: { signal?: AbortSignal; onProgress?: ProgressListener } = {},
+): Promise<VerifyResult[]> {
+  const directories = await findOutputs(resolve(path));
+  const manifests = await Promise.all(directories.map(readManifest));
+  const progress = new ProgressMeter(options.onProgress);
+  progress.start(
+    'check',
+    manifests.reduce((sum, { files }) => files.reduce((bytes, file) => bytes + file.bytes, sum), 0),
+  );
+  const results: VerifyResult[] = [];
+  for (const [i, directory] of directories.entries()) {
+    results.push(await verifyOutput(directory, manifests[i]!, progress, options.signal));
+  }
+  return results;
+}
+
+async function findOutputs(root: string): Promise<string[]> {
+  const entries = await readdir(root).catch((error) => {
+    throw ioError(error, 'list', root);
+  });
+  if (entries.includes(manifestName)) return [root];
+  const outputs: string[] = [];
+  for (const name of entries.sort()) {
+    const found = await stat(join(root, name, manifestName)).catch(() => undefined);
+    if (found?.isFile()) outputs.push(join(root, name));
+  }
+  if (outputs.length > 0) return outputs;
+  throw new WisemergeError('ERR_MANIFEST', `${root} holds no ${manifestName}`, {
+    file: root,
+    hint: 'verify checks outputs of wisemerge. For any other checkpoint use inspect.',
+  });
+}
+
+async function verifyOutput(
+  directory: string,
+  manifest: Manifest,
+  progress: ProgressMeter,
+  signal?: AbortSignal,
+): Promise<VerifyResult> {
+  const problems: string[] = [];
+  const files: { name: string; bytes: number; ok: boolean }[] = [];
+  for (const { name, bytes, xxh3: expected } of manifest.files) {
+    const actual = await hashFile(join(directory, name), progress, signal);
+    let problem: string | undefined;
+    if (actual instanceof Error) problem = actual.message;
+    else if (actual.bytes !== bytes) problem = `${name} has ${actual.bytes} bytes; the manifest says ${bytes}`;
+    else if (actual.xxh3 !== expected) problem = `${name} has XXH3 ${actual.xxh3}; the manifest says ${expected}`;
+    if (problem) problems.push(problem);
+    files.push({ name, bytes, ok: !problem });
+  }
+  try {
+    const { parameters, files: actual } = await openCheckpoint(modelPath(directory, manifest), signal ? { signal } : {});
+    if (parameters !== manifest.parameters) {
+      problems.push(`the model has ${parameters} parameters; the manifest says ${manifest.parameters}`);
+    }
+    if (actual.length !== manifest.files.length) {
+      problems.push(`the model has ${actual.length} weight files; the manifest lists ${manifest.files.length}`);
+    }
+  } catch (error) {
+    if (!(error instanceof WisemergeError)) throw error;
+    problems.push(error.message);
+  }
+  return { directory, files, problems };
+}
+
+/** A lone file may have any name, so it is opened by name; a sharded model by its directory. */
+function modelPath(directory: string, { files }: Manifest): string {
+  return files.length === 1 ? join(directory, files[0]!.name) : directory;
+}
+
+const chunkBytes = 4 * 2 ** 20;
+
+async function hashFile(
+  path: string,
+  progress: ProgressMeter,
+  signal?: AbortSignal,
+): Promise<{ bytes: number; xxh3: string } | Error> {
+  const handle = await open(path, 'r').catch((error) => ioError(error, 'open', path));
+  if (handle instanceof Error) return handle;
+  try {
+    const hash = xxh3.Xxh3.withSeed();
+    const chunk = Buffer.allocUnsafe(chunkBytes);
+    let bytes = 0;
+    for (;;) {
+      signal?.throwIfAborted();
+      const { bytesRead } = await handle.read(chunk, 0, chunkBytes, bytes);
+      if (bytesRead === 0) break;
+      hash.update(chunk.subarray(0, bytesRead));
+      bytes += bytesRead;
+      progress.add(bytesRead);
+    }
+    return { bytes, xxh3: hash.digest().toString(16).padStart(16, '0') };
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,35 @@
+import { InvalidArgumentError } from 'commander';
+import { parseAlphas } from '../merge/alpha.js';
+
+const units: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+};
+
+/** `5GB` (decimal), `1GiB` (binary) or plain bytes. */
+export function parseBytes(text: string): number {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text);
+  const unit = units[match?.[2]?.toLowerCase() ?? '?'];
+  if (!match || unit === undefined) throw new InvalidArgumentError('Write a size such as 5GB, 512MiB or 1000000.');
+  return Math.round(Number(match[1]) * unit);
+}
+
+export function parseCount(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('Write a whole number from 1.');
+  return value;
+}
+
+/** A lone value is one model; a list or range, even of one value, is a set of models. */
+export function parseAlphaFlag(text: string): number | number[] {
+  const alphas = parseAlphas(text);
+  return /[,:]/.test(text) ? alphas : alphas[0]!;
+}

@@ -1,0 +1,40 @@
+import { type MergeOutput, type MergeResult, merge } from '../../merge/merge.js';
+import { formatBytes, printable } from '../format.js';
+import { type MergeFlags, toMergeOptions } from '../merge-flags.js';
+import { ProgressBar } from '../progress-bar.js';
+import { note, printResult, warn } from '../terminal.js';
+
+/** Tensors with non-finite elements named in a warning. */
+const named = 5;
+
+export async function runMerge(flags: MergeFlags, signal: AbortSignal): Promise<void> {
+  const progress = new ProgressBar(flags);
+  let result: MergeResult;
+  try {
+    result = await merge({
+      ...toMergeOptions(flags),
+      signal,
+      onProgress: progress.listener,
+      onPlan: ({ zeroshot, alphas, bytesRead, bytesWritten, skipped }) => {
+        const models = alphas.length === 1 ? '1 model' : `${alphas.length} models`;
+        note(flags, `${zeroshot.tensors} tensors, ${formatBytes(bytesRead)} to read, ${formatBytes(bytesWritten)} to write, ${models}`);
+        for (const { file, reason } of skipped) note(flags, `${printable(file)} not copied: ${reason}`);
+      },
+    });
+  } finally {
+    progress.end();
+  }
+  for (const warning of result.warnings) warn(flags, printable(warning));
+  for (const output of result.outputs) warnNonFinite(flags, output);
+  printResult(flags, result, () => result.outputs.map(({ directory }) => directory).join('\n'));
+  const { bytesRead, bytesWritten, seconds } = result;
+  note(flags, `${seconds.toFixed(1)} s, ${formatBytes((bytesRead + bytesWritten) / seconds)}/s`);
+}
+
+function warnNonFinite(flags: MergeFlags, { alpha, nonFinite }: MergeOutput): void {
+  const tensors = Object.entries(nonFinite);
+  if (tensors.length === 0) return;
+  const list = tensors.slice(0, named).map(([name, count]) => `${printable(name)} (${count})`);
+  if (tensors.length > named) list.push(`and ${tensors.length - named} more`);
+  warn(flags, `alpha ${alpha}: NaN or infinite elements in ${list.join(', ')}`);
+}

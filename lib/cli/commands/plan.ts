@@ -1,0 +1,47 @@
+import { type MergePlan, planMerge } from '../../merge/plan.js';
+import { incompatible } from '../../merge/problems.js';
+import { formatBytes, formatCount, printable, style } from '../format.js';
+import { type MergeFlags, toMergeOptions } from '../merge-flags.js';
+import { printResult } from '../terminal.js';
+
+/** Files listed one by one in the text form. */
+const listed = 12;
+
+export async function runPlan(flags: MergeFlags, signal: AbortSignal): Promise<void> {
+  const plan = await planMerge({ ...toMergeOptions(flags), signal });
+  printResult(flags, plan, () => describe(plan));
+  // The plan is on stdout in full; the error makes the exit code and names the first problems for people.
+  if (plan.problems.length > 0 && !flags.json) throw incompatible(plan.problems);
+  if (plan.problems.length > 0) process.exitCode = 3;
+}
+
+function describe(plan: MergePlan): string {
+  const { zeroshot, finetuned, alphas, files, memory, disk, tensors } = plan;
+  const dtypes = Object.entries(plan.dtypes).map(([dtype, count]) => `${count} ${dtype}`);
+  const rows: [string, string][] = [
+    ['zero-shot', describeInput(zeroshot)],
+    ['fine-tuned', describeInput(finetuned)],
+    ['alpha', alphas.join(', ')],
+    ['tensors', `${tensors.interpolated} interpolated, ${tensors.copied} copied; written as ${dtypes.join(', ')}`],
+    ['read', formatBytes(plan.bytesRead)],
+    ['write', `${formatBytes(plan.bytesWritten)} in ${files.length * alphas.length} files`],
+    ['memory', `${formatBytes(memory.bytes)} in ${memory.slots} slots, blocks of ${formatBytes(memory.block)}`],
+    ['disk', `${formatBytes(disk.needed)} needed, ${formatBytes(disk.free)} free`],
+    ['device', plan.device],
+    ['copied', plan.sidecars.map(printable).join(', ') || 'nothing'],
+  ];
+  const lines = rows.map(([label, text]) => `${style('bold', label.padEnd(11))} ${text}`);
+  lines.push(style('bold', 'output'), ...plan.directories.slice(0, listed).map((directory) => `  ${printable(directory)}`));
+  lines.push(...files.slice(0, listed).map(({ name, bytes, tensors: count }) => `    ${printable(name)}  ${formatBytes(bytes)}, ${count} tensors`));
+  if (files.length > listed) lines.push(`    … and ${files.length - listed} more files`);
+  if (plan.index) lines.push(`    ${printable(plan.index)}`);
+  for (const { file, reason } of plan.skipped) lines.push(`${style('yellow', 'not copied')} ${printable(file)}: ${reason}`);
+  for (const warning of plan.warnings) lines.push(`${style('yellow', 'warning')} ${printable(warning)}`);
+  if (disk.free < disk.needed) lines.push(`${style('red', 'not enough disk space')}: merge would refuse`);
+  return lines.join('\n');
+}
+
+function describeInput({ path, files, tensors, parameters, bytes }: MergePlan['zeroshot']): string {
+  const count = files === 1 ? '1 file' : `${files} files`;
+  return `${printable(path)}: ${count}, ${tensors} tensors, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`;
+}

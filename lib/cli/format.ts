@@ -1,0 +1,69 @@
+import { stripVTControlCharacters, styleText } from 'node:util';
+
+/** `1.24 GB`: decimal units, as disks and the Hub count. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return unit === 0 ? `${value} B` : `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${units[unit]}`;
+}
+
+/** `1.24 B` parameters. */
+export function formatCount(count: number): string {
+  if (count >= 1e9) return `${(count / 1e9).toFixed(2)} B`;
+  if (count >= 1e6) return `${(count / 1e6).toFixed(1)} M`;
+  return count.toLocaleString('en');
+}
+
+export function formatDuration(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** A number in a table cell: short, and never rounded to a misleading 0 or 1. */
+export function formatNumber(value: number | null): string {
+  if (value === null) return '–';
+  if (value === 0 || Number.isInteger(value)) return String(value);
+  const rounded = Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6 ? value.toExponential(2) : value.toPrecision(4);
+  return rounded;
+}
+
+export function formatPercent(share: number): string {
+  if (share === 1) return '100 %';
+  return `${Math.min(share * 100, 99.99).toFixed(2)} %`;
+}
+
+/** Left-aligned first column, right-aligned rest; the header in bold on a terminal. */
+export function formatTable(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  options: { left?: readonly number[] } = {},
+): string {
+  const left = new Set([0, ...(options.left ?? [])]);
+  const widths = header.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, i) => (left.has(i) ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+      .join('  ')
+      .trimEnd();
+  return [style('bold', line(header)), ...rows.map(line)].join('\n');
+}
+
+/** Colour on a terminal only, and never with NO_COLOR. */
+export function style(format: Parameters<typeof styleText>[0], text: string, stream: { isTTY?: boolean } = process.stdout): string {
+  const { NO_COLOR, FORCE_COLOR } = process.env;
+  const wanted = FORCE_COLOR !== undefined ? FORCE_COLOR !== '0' : stream.isTTY && !NO_COLOR;
+  return wanted ? styleText(format, text) : text;
+}
+
+/** A tensor or file name without control characters, which a hostile checkpoint could aim at the terminal. */
+export function printable(name: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to replace
+  return stripVTControlCharacters(name).replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd');
+}

@@ -1,0 +1,14 @@
+export { Checkpoint, type Config, openCheckpoint } from './checkpoint/checkpoint.js';
+export type { WrittenFile } from './checkpoint/output-writer.js';
+export type { Progress, ProgressListener } from './checkpoint/progress.js';
+export type { SafetensorsFile } from './checkpoint/safetensors-file.js';
+export type { TensorInfo } from './checkpoint/tensor.js';
+export { type VerifyResult, verify } from './checkpoint/verify.js';
+export { type ErrorCode, WisemergeError } from './errors.js';
+export { type DiffOptions, type DiffResult, diff, type TensorDiff } from './merge/diff.js';
+export { type MergeOutput, type MergeResult, merge, type RunOptions } from './merge/merge.js';
+export type { MergeOptions } from './merge/options.js';
+export { type MergePlan, type PlannedInput, planMerge } from './merge/plan.js';
+export type { Problem } from './merge/problems.js';
+export { type DeviceReport, type DTypeName, devices } from './native.js';
+export { version } from './version.js';

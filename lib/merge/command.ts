@@ -1,0 +1,28 @@
+import type { MergeOptions } from './options.js';
+
+/** The command line that does what `options` say, quoted for a POSIX shell. */
+export function formatCommand(options: MergeOptions): string {
+  const { zeroshot, finetuned, alpha, out, dtype, device, threads, memory, shardSize, force, extrapolate } = options;
+  const flags: [string, string | number | boolean | undefined][] = [
+    ['zeroshot', zeroshot],
+    ['finetuned', finetuned],
+    ['alpha', typeof alpha === 'number' ? alpha : `${alpha.join(',')}${alpha.length === 1 ? ',' : ''}`],
+    ['out', out],
+    ['dtype', dtype],
+    ['device', device === 'auto' ? undefined : device],
+    ['threads', threads],
+    ['memory', memory],
+    ['shard-size', shardSize],
+    ['extrapolate', extrapolate],
+    ['force', force],
+  ];
+  const words = flags.flatMap(([flag, value]) => {
+    if (value === undefined || value === false) return [];
+    return value === true ? [`--${flag}`] : [`--${flag}`, quote(String(value))];
+  });
+  return ['wisemerge merge', ...words].join(' ');
+}
+
+function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) && !word.startsWith('-') ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

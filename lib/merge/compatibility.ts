@@ -1,0 +1,220 @@
+import type { Checkpoint, Config } from '../checkpoint/checkpoint.js';
+import { readBaseModels } from '../checkpoint/model-card.js';
+import { dtypeInfo, formatShape, type TensorInfo } from '../checkpoint/tensor.js';
+import type { DTypeName } from '../native.js';
+import type { Problem } from './problems.js';
+import { quantisation } from './quantised.js';
+
+/** What happens to one tensor of the base model. */
+export interface TensorPair {
+  readonly x: TensorInfo;
+  /** The fine-tuned side: the tensor of the same name, or the one it is tied to. */
+  readonly y: TensorInfo;
+  /** `lerp`: interpolated. `copy`: integer or boolean, which must be equal in both (checked when data is read). */
+  readonly action: 'lerp' | 'copy';
+  readonly outDtype: DTypeName;
+}
+
+/** The outcome of comparing two models by their headers. */
+export interface Compatibility {
+  /** In the base's order. */
+  readonly pairs: readonly TensorPair[];
+  /** Any of these makes the merge impossible. */
+  readonly problems: readonly Problem[];
+  /** Worth saying, not in the way. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Pairs the tensors of two models and finds everything that would make their interpolation wrong or impossible,
+ * from headers and configurations alone. `outDtype` converts every float tensor on the way out.
+ */
+export async function checkCompatibility(
+  base: Checkpoint,
+  finetuned: Checkpoint,
+  outDtype?: DTypeName,
+): Promise<Compatibility> {
+  const problems: Problem[] = [];
+  const warnings: string[] = [];
+  await checkKinds(base, finetuned, problems, warnings);
+
+  const pairs: TensorPair[] = [];
+  const used = new Set<string>();
+  for (const x of base.tensors.values()) {
+    const y = finetuned.tensors.get(x.name) ?? tiedSource(x, finetuned);
+    if (!y) {
+      problems.push(missing(x, base, finetuned, 'fine-tuned'));
+      continue;
+    }
+    if (y.name !== x.name) warnings.push(`"${x.name}" is tied to "${y.name}" in the fine-tuned model; interpolated with that`);
+    used.add(y.name);
+    const pair = pairTensors(x, y, outDtype, problems);
+    if (pair) pairs.push(pair);
+  }
+  for (const y of finetuned.tensors.values()) {
+    if (used.has(y.name) || base.tensors.has(y.name)) continue;
+    const tied = tiedSource(y, base);
+    if (!tied) {
+      problems.push(missing(y, finetuned, base, 'zero-shot'));
+    } else if (finetuned.config?.tie_word_embeddings === false) {
+      problems.push({
+        code: 'ERR_TIED_WEIGHTS',
+        tensor: y.name,
+        file: y.file,
+        message: `"${y.name}" is trained separately in the fine-tuned model but tied to "${tied.name}" in the zero-shot model`,
+        fix: 'Save the zero-shot model with its own output head (tie_word_embeddings: false), then merge.',
+      });
+    } else {
+      warnings.push(`"${y.name}" of the fine-tuned model is a copy of its tied "${tied.name}"; left out, as in the zero-shot model`);
+    }
+  }
+  warnAboutDtypes(pairs, outDtype, warnings);
+  return { pairs, problems, warnings };
+}
+
+function pairTensors(
+  x: TensorInfo,
+  y: TensorInfo,
+  outDtype: DTypeName | undefined,
+  problems: Problem[],
+): TensorPair | undefined {
+  const report = (code: Problem['code'], message: string, fix: string, file = y.file): undefined => {
+    problems.push({ code, tensor: x.name, file, message: `"${x.name}": ${message}`, fix });
+  };
+  if (x.shape.length !== y.shape.length || x.shape.some((dim, i) => dim !== y.shape[i])) {
+    return report(
+      'ERR_SHAPE_MISMATCH',
+      `shape ${formatShape(x.shape)} in the zero-shot model, ${formatShape(y.shape)} in the fine-tuned model`,
+      shapeFix(x, y),
+    );
+  }
+  for (const side of [x, y]) {
+    const why = quantisation(side);
+    if (why) return report('ERR_QUANTISED', why, 'Merge the unquantised checkpoints, then quantise the result.', side.file);
+  }
+  const kinds = [dtypeInfo(x.dtype).kind, dtypeInfo(y.dtype).kind];
+  if (kinds.every((kind) => kind === 'float' || kind === 'complex') && kinds[0] === kinds[1]) {
+    return { x, y, action: 'lerp', outDtype: kinds[0] === 'float' ? (outDtype ?? x.dtype) : x.dtype };
+  }
+  if (x.dtype === y.dtype && (kinds[0] === 'integer' || kinds[0] === 'boolean')) {
+    return { x, y, action: 'copy', outDtype: x.dtype };
+  }
+  return report(
+    'ERR_DTYPE_MISMATCH',
+    `dtype ${x.dtype} in the zero-shot model, ${y.dtype} in the fine-tuned model`,
+    'Only float dtypes can be mixed. Save both models with the same dtypes.',
+  );
+}
+
+function shapeFix(x: TensorInfo, y: TensorInfo): string {
+  const [rows, otherRows] = [x.shape[0], y.shape[0]];
+  const sameTail = x.shape.length === y.shape.length && x.shape.slice(1).every((dim, i) => dim === y.shape[i + 1]);
+  if (sameTail && rows !== otherRows && /embed|wte|lm_head|shared/.test(x.name)) {
+    return `The vocabularies differ (${rows} and ${otherRows} rows): resize the embeddings of one model to match the other.`;
+  }
+  if (sameTail && rows !== otherRows && /classifier|head|fc|score/.test(x.name)) {
+    return 'The heads have different numbers of classes: give both models the same head.';
+  }
+  return 'The models have different architectures: only models fine-tuned from one another can be interpolated.';
+}
+
+function missing(tensor: TensorInfo, holder: Checkpoint, other: Checkpoint, otherRole: string): Problem {
+  const near = nearestName(tensor.name, other);
+  return {
+    code: 'ERR_MISSING_TENSOR',
+    tensor: tensor.name,
+    file: tensor.file,
+    message: `"${tensor.name}" ${formatShape(tensor.shape)} of ${holder.path} is missing in the ${otherRole} model`,
+    fix: near
+      ? `The ${otherRole} model has "${near}": rename the tensors so that both use the same names.`
+      : `Give two models of one architecture; ${other.path} has ${other.tensors.size} tensors.`,
+  };
+}
+
+/** A tensor of the other model with the same name behind a wrapper's prefix: `model.`, `module.`, `_orig_mod.`. */
+function nearestName(name: string, other: Checkpoint): string | undefined {
+  for (const prefix of ['model.', 'module.', '_orig_mod.', 'base_model.model.']) {
+    if (other.tensors.has(prefix + name)) return prefix + name;
+    if (name.startsWith(prefix) && other.tensors.has(name.slice(prefix.length))) return name.slice(prefix.length);
+  }
+  return undefined;
+}
+
+const embeddingNames = [
+  'model.embed_tokens.weight',
+  'embed_tokens.weight',
+  'model.decoder.embed_tokens.weight',
+  'model.language_model.embed_tokens.weight',
+  'language_model.model.embed_tokens.weight',
+  'transformer.wte.weight',
+  'wte.weight',
+  'gpt_neox.embed_in.weight',
+  'shared.weight',
+];
+
+/** The input embedding that stands in for an output head that `checkpoint` does not store because it ties them. */
+function tiedSource(tensor: TensorInfo, checkpoint: Checkpoint): TensorInfo | undefined {
+  if (!/(^|\.)(lm_head|embed_out|output)\.weight$/.test(tensor.name)) return undefined;
+  if (textConfig(checkpoint.config)?.tie_word_embeddings === false) return undefined;
+  for (const name of embeddingNames) {
+    const embedding = checkpoint.tensors.get(name);
+    if (embedding?.shape.length === tensor.shape.length && embedding.shape.every((dim, i) => dim === tensor.shape[i])) {
+      return embedding;
+    }
+  }
+  return undefined;
+}
+
+function textConfig(config: Config | undefined): Config | undefined {
+  if (config === undefined || 'tie_word_embeddings' in config) return config;
+  const nested = config.text_config;
+  return typeof nested === 'object' && nested !== null ? (nested as Config) : config;
+}
+
+/** Inputs of the wrong kind, or in the wrong order. */
+async function checkKinds(
+  base: Checkpoint,
+  finetuned: Checkpoint,
+  problems: Problem[],
+  warnings: string[],
+): Promise<void> {
+  for (const checkpoint of [base, finetuned]) {
+    if (!checkpoint.isAdapter) continue;
+    problems.push({
+      code: 'ERR_ADAPTER',
+      file: checkpoint.path,
+      message: `${checkpoint.path} is a PEFT adapter: low-rank factors, not weights`,
+      fix: 'Apply the adapter to its base model (merge_and_unload in PEFT) and give the result.',
+    });
+  }
+  const [type, otherType] = [base.config?.model_type, finetuned.config?.model_type];
+  if (type !== undefined && otherType !== undefined && type !== otherType) {
+    problems.push({
+      code: 'ERR_ARCHITECTURE_MISMATCH',
+      file: finetuned.path,
+      message: `the zero-shot model is of type "${String(type)}", the fine-tuned model of type "${String(otherType)}"`,
+      fix: 'Give two models of one architecture.',
+    });
+  }
+  if (base.path === finetuned.path) warnings.push('both inputs are the same path: every alpha gives the input back');
+  const parents = await readBaseModels(base);
+  const finetunedName = finetuned.path.split('/').at(-1)!;
+  if (parents.some((parent) => parent.split('/').at(-1) === finetunedName)) {
+    warnings.push(
+      `the model card of the zero-shot model names ${finetunedName} as its base model: --zeroshot and --finetuned look swapped`,
+    );
+  }
+}
+
+function warnAboutDtypes(pairs: readonly TensorPair[], outDtype: DTypeName | undefined, warnings: string[]): void {
+  const mixed = pairs.filter(({ x, y }) => x.dtype !== y.dtype);
+  if (mixed.length > 0) {
+    const { x, y } = mixed[0]!;
+    warnings.push(
+      `${mixed.length} tensors have different float dtypes in the two models ("${x.name}": ${x.dtype} and ${y.dtype}); ` +
+        `interpolated in f32 and written as ${outDtype ?? 'in the zero-shot model'}`,
+    );
+  }
+  if (outDtype !== 'F8_E4M3' && outDtype !== 'F8_E5M2') return;
+  warnings.push(`${outDtype} without scales keeps 2 or 3 mantissa bits; use it for storage only if the model was trained for it`);
+}

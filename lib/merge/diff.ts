@@ -1,0 +1,206 @@
+import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import { InputPool } from '../checkpoint/input-pool.js';
+import { defaultSlots, runPipeline } from '../checkpoint/pipeline.js';
+import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
+import { dtypeInfo, type TensorInfo } from '../checkpoint/tensor.js';
+import { compareSpan, compareSumColumns, type DTypeName, Engine, HostBuffer } from '../native.js';
+import { equalBytes } from './copied.js';
+import { defaultMemory } from './options.js';
+import { cutSpans, type FloatPair, spanShape } from './spans.js';
+
+/** How one float tensor differs between two models, x and y. Elements that are NaN or infinite on either side are
+ * counted and left out of the norms. */
+export interface TensorDiff {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtypes: readonly [DTypeName, DTypeName];
+  readonly parameters: number;
+  /** ‖y − x‖ / ‖x‖; null where ‖x‖ is 0 and the tensors differ. */
+  readonly relativeL2: number | null;
+  /** Cosine of the angle between x and y; null where either is zero. */
+  readonly cosine: number | null;
+  /** max |y − x|. */
+  readonly maxAbs: number;
+  /** Share of elements with the same bits (the same value, where dtypes differ), in [0, 1]. */
+  readonly unchanged: number;
+  readonly nan: readonly [number, number];
+  readonly inf: readonly [number, number];
+}
+
+/** The comparison of two models; JSON-serialisable. */
+export interface DiffResult {
+  /** Float tensors of both models, in the order of the first. */
+  readonly tensors: readonly TensorDiff[];
+  /** The same figures over all of them. */
+  readonly total: Omit<TensorDiff, 'name' | 'shape' | 'dtypes'>;
+  /** Integer, boolean and packed tensors of both models. */
+  readonly exact: readonly { readonly name: string; readonly dtype: DTypeName; readonly equal: boolean }[];
+  readonly onlyInFirst: readonly string[];
+  readonly onlyInSecond: readonly string[];
+  /** Tensors that have one name but cannot be compared: other shapes or kinds of dtype. */
+  readonly incomparable: readonly { readonly name: string; readonly first: string; readonly second: string }[];
+}
+
+export interface DiffOptions {
+  readonly device?: 'cpu' | 'cuda';
+  readonly threads?: number;
+  /** Bytes of I/O buffers. Default 64 MiB. */
+  readonly memory?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: ProgressListener;
+}
+
+/**
+ * Compares two models tensor by tensor in one streaming pass of bounded memory. The figures do not depend on
+ * threads, memory or device. Rejects with WisemergeError as `openCheckpoint` does, ERR_INPUT_CHANGED or ERR_IO.
+ */
+export async function diff(first: string, second: string, options: DiffOptions = {}): Promise<DiffResult> {
+  const { signal, memory = defaultMemory } = options;
+  const read = signal ? { signal } : {};
+  const [a, b] = await Promise.all([openCheckpoint(first, read), openCheckpoint(second, read)]);
+  const { floats, others, incomparable } = matchTensors(a, b);
+
+  const progress = new ProgressMeter(options.onProgress);
+  progress.start(
+    'stream',
+    [...floats, ...others].reduce((sum, { x, y }) => sum + x.bytes + y.bytes, 0),
+  );
+  const engine = new Engine({
+    device: options.device ?? 'cpu',
+    ...(options.threads !== undefined && { threads: options.threads }),
+  });
+  const inputs = new InputPool([...a.files, ...b.files]);
+  try {
+    const sums = await comparePairs(floats, inputs, engine, memory, progress, signal);
+    const exact = await compareExact(others, inputs, progress);
+    await inputs.close();
+    return {
+      tensors: floats.map(({ x, y }, i) => ({
+        name: x.name,
+        shape: x.shape,
+        dtypes: [x.dtype, y.dtype],
+        ...figures(sums[i]!, x.count),
+      })),
+      total: figures(
+        addRows(sums),
+        floats.reduce((sum, { x }) => sum + x.count, 0),
+      ),
+      exact,
+      onlyInFirst: [...a.tensors.keys()].filter((name) => !b.tensors.has(name)),
+      onlyInSecond: [...b.tensors.keys()].filter((name) => !a.tensors.has(name)),
+      incomparable,
+    };
+  } finally {
+    await inputs.close().catch(() => {});
+    engine.close();
+  }
+}
+
+function matchTensors(
+  a: Checkpoint,
+  b: Checkpoint,
+): { floats: FloatPair[]; others: FloatPair[]; incomparable: DiffResult['incomparable'] } {
+  const floats: FloatPair[] = [];
+  const others: FloatPair[] = [];
+  const incomparable: { name: string; first: string; second: string }[] = [];
+  const describe = ({ dtype, shape }: TensorInfo): string => `${dtype} [${shape.join(', ')}]`;
+  for (const x of a.tensors.values()) {
+    const y = b.tensors.get(x.name);
+    if (!y) continue;
+    const sameShape = x.shape.length === y.shape.length && x.shape.every((dim, i) => dim === y.shape[i]);
+    const isFloat = [x, y].every(({ dtype }) => dtypeInfo(dtype).kind === 'float');
+    if (sameShape && isFloat) floats.push({ x, y });
+    else if (sameShape && x.dtype === y.dtype) others.push({ x, y });
+    else incomparable.push({ name: x.name, first: describe(x), second: describe(y) });
+  }
+  return { floats, others, incomparable };
+}
+
+/** Columns of a row of `CompareSums`. */
+const columns: number = compareSumColumns;
+const [XX, YY, XY, DD, MAX, UNCHANGED, X_NAN, X_INF, Y_NAN, Y_INF] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] as const;
+
+/** One row of sums per pair. */
+async function comparePairs(
+  pairs: readonly FloatPair[],
+  inputs: InputPool,
+  engine: Engine,
+  memory: number,
+  progress: ProgressMeter,
+  signal?: AbortSignal,
+): Promise<Float64Array[]> {
+  const spans = pairs.map(({ x }) => new Float64Array(columns * Math.ceil(x.count / compareSpan)));
+  const shape = spanShape(pairs, memory, defaultSlots);
+  await runPipeline({
+    items: cutSpans(pairs, shape),
+    slots: defaultSlots,
+    shape,
+    outputs: 0,
+    signal,
+    work: async (block, slot) => {
+      await Promise.all([
+        inputs.read(block.xReads, slot.arena, slot.x),
+        inputs.read(block.yReads, slot.arena, slot.y),
+      ]);
+      const rows = block.segments.flatMap(({ pair, count, xAt, yAt }) => {
+        const { x, y } = pairs[pair]!;
+        return [dtypeInfo(x.dtype).index, dtypeInfo(y.dtype).index, count, slot.x + xAt, slot.y + yAt];
+      });
+      const sums = await engine.compare(slot.arena, Float64Array.from(rows), signal);
+      let at = 0;
+      for (const { pair, firstSpan, count } of block.segments) {
+        const length = columns * Math.ceil(count / compareSpan);
+        spans[pair]!.set(sums.subarray(at, at + length), columns * firstSpan);
+        at += length;
+      }
+      progress.add(block.bytes, pairs[block.segments.at(-1)!.pair]!.x.name);
+    },
+  });
+  return spans.map((rows) =>
+    addRows(Array.from({ length: rows.length / columns }, (_, i) => rows.subarray(columns * i, columns * (i + 1)))),
+  );
+}
+
+/** Adds rows in order; the maximum is a maximum. */
+function addRows(rows: readonly Float64Array[]): Float64Array {
+  const total = new Float64Array(columns);
+  for (const row of rows) {
+    for (let i = 0; i < columns; i++) {
+      total[i] = i === MAX ? Math.max(total[i]!, row[i]!) : total[i]! + row[i]!;
+    }
+  }
+  return total;
+}
+
+function figures(sums: Float64Array, parameters: number): DiffResult['total'] {
+  const at = (column: number): number => sums[column]!;
+  const [xNorm, yNorm, distance] = [Math.sqrt(at(XX)), Math.sqrt(at(YY)), Math.sqrt(at(DD))];
+  return {
+    parameters,
+    relativeL2: xNorm > 0 ? distance / xNorm : distance === 0 ? 0 : null,
+    // Rounding can carry the quotient just past 1.
+    cosine: xNorm > 0 && yNorm > 0 ? Math.max(-1, Math.min(1, at(XY) / (xNorm * yNorm))) : null,
+    maxAbs: at(MAX),
+    unchanged: parameters > 0 ? at(UNCHANGED) / parameters : 1,
+    nan: [at(X_NAN), at(Y_NAN)],
+    inf: [at(X_INF), at(Y_INF)],
+  };
+}
+
+async function compareExact(
+  pairs: readonly FloatPair[],
+  inputs: InputPool,
+  progress: ProgressMeter,
+): Promise<DiffResult['exact']> {
+  if (pairs.length === 0) return [];
+  const arena = new HostBuffer(4 * 2 ** 20);
+  try {
+    const results: { name: string; dtype: DTypeName; equal: boolean }[] = [];
+    for (const { x, y } of pairs) {
+      results.push({ name: x.name, dtype: x.dtype, equal: await equalBytes(x, y, inputs, arena, progress) });
+    }
+    return results;
+  } finally {
+    arena.release();
+  }
+}

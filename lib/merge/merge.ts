@@ -1,0 +1,168 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describeInput, type Manifest } from '../checkpoint/manifest.js';
+import { renderCard } from '../checkpoint/model-card.js';
+import type { WrittenFile } from '../checkpoint/output-writer.js';
+import { ProgressMeter, type ProgressListener } from '../checkpoint/progress.js';
+import { copySidecars } from '../checkpoint/sidecars.js';
+import { manifestName, OutputTransaction } from '../checkpoint/transaction.js';
+import { ioError, WisemergeError } from '../errors.js';
+import { Engine, type EngineOptions } from '../native.js';
+import { version } from '../version.js';
+import { formatCommand } from './command.js';
+import { checkCopiedTensors } from './copied.js';
+import type { MergeOptions } from './options.js';
+import { type MergePlan, outputDirectories, type PreparedMerge, prepareMerge } from './plan.js';
+import { incompatible } from './problems.js';
+import { makeDirectories, type StreamOutput, streamMerge } from './stream.js';
+
+/** One merged model; JSON-serialisable. */
+export interface MergeOutput {
+  readonly alpha: number;
+  readonly directory: string;
+  readonly files: readonly WrittenFile[];
+  /** Tensors with NaN or infinite elements in the output, with their number. */
+  readonly nonFinite: Readonly<Record<string, number>>;
+}
+
+/** What a merge did; JSON-serialisable. */
+export interface MergeResult {
+  readonly outputs: readonly MergeOutput[];
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly seconds: number;
+  readonly device: string;
+  readonly warnings: readonly string[];
+}
+
+export interface RunOptions {
+  /** Stops the merge; nothing is left behind and the promise rejects with `signal.reason`. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: ProgressListener;
+  /** Called with the plan before any tensor data is read. */
+  readonly onPlan?: (plan: MergePlan) => void;
+}
+
+/**
+ * Interpolates two models: θ_α = θ₀ + α (θ₁ − θ₀) (WiSE-FT, Wortsman et al., 2021), in one streaming pass of
+ * bounded memory, with one rounding per element. The output directory appears when it is complete.
+ *
+ * Rejects with WisemergeError: ERR_INCOMPATIBLE (all problems in `details.problems`), ERR_USAGE, ERR_ALPHA_RANGE,
+ * ERR_OUTPUT_*, ERR_NO_SPACE, ERR_INPUT_CHANGED, ERR_IO, ERR_DEVICE_*; or with the abort reason.
+ */
+export async function merge(options: MergeOptions & RunOptions): Promise<MergeResult> {
+  const { signal, onProgress, onPlan, ...given } = options;
+  signal?.throwIfAborted();
+  const began = performance.now();
+  const prepared = await prepareMerge(given, signal);
+  const { plan } = prepared;
+  onPlan?.(plan);
+  if (plan.problems.length > 0) throw incompatible(plan.problems);
+  if (plan.disk.free < plan.disk.needed) {
+    throw new WisemergeError('ERR_NO_SPACE', `the output needs ${plan.disk.needed} bytes; ${plan.disk.free} are free`, {
+      file: plan.out,
+      hint: 'Free disk space, give another --out, or merge fewer alphas at once.',
+    });
+  }
+  const progress = new ProgressMeter(onProgress);
+  const engine = new Engine(engineOptions(plan.device, prepared.options.threads));
+  try {
+    await checkCopiedTensors(prepared, progress, signal);
+    const { outputs, cleared } = await writeOutputs(prepared, given, engine, progress, signal);
+    return {
+      outputs,
+      bytesRead: plan.bytesRead,
+      bytesWritten: plan.bytesWritten,
+      seconds: (performance.now() - began) / 1000,
+      device: plan.device,
+      warnings: [...plan.warnings, ...(cleared ? [`removed ${cleared}, left by a run that was killed`] : [])],
+    };
+  } finally {
+    engine.close();
+  }
+}
+
+async function writeOutputs(
+  prepared: PreparedMerge,
+  given: MergeOptions,
+  engine: Engine,
+  progress: ProgressMeter,
+  signal?: AbortSignal,
+): Promise<{ outputs: MergeOutput[]; cleared: string | undefined }> {
+  const { plan, options } = prepared;
+  const transaction = await OutputTransaction.begin(options.out, { force: options.force });
+  try {
+    const names = outputDirectories(options);
+    const directories = names.map((name) => join(transaction.directory, name));
+    await makeDirectories(directories);
+    progress.start('stream', plan.bytesRead + plan.bytesWritten);
+    const streamed = await streamMerge(prepared, directories, engine, progress, signal);
+    progress.start('finish', 0);
+    for (const [k, directory] of directories.entries()) {
+      signal?.throwIfAborted();
+      await writeCompanions(prepared, given, directory, options.alphas[k]!, streamed[k]!);
+    }
+    signal?.throwIfAborted();
+    await transaction.commit();
+    return {
+      cleared: transaction.cleared,
+      outputs: streamed.map(({ files, nonFinite }, k) => ({
+        alpha: options.alphas[k]!,
+        directory: plan.directories[k]!,
+        files,
+        nonFinite: Object.fromEntries(nonFinite),
+      })),
+    };
+  } finally {
+    await transaction.rollback();
+  }
+}
+
+/** Everything of an output but its weights; the manifest last. */
+async function writeCompanions(
+  { plan, options, zeroshot, finetuned, layout }: PreparedMerge,
+  given: MergeOptions,
+  directory: string,
+  alpha: number,
+  { files, nonFinite }: StreamOutput,
+): Promise<void> {
+  const command = formatCommand(given);
+  await copySidecars(zeroshot, plan.sidecars, directory, options.dtype);
+  const manifest: Manifest = {
+    wisemerge: version,
+    node: process.version,
+    method: 'wise_ft',
+    formula: 'fma(alpha, y - x, x), one rounding',
+    alpha,
+    dtype: options.dtype ?? null,
+    device: plan.device,
+    command,
+    zeroshot: describeInput(given.zeroshot, zeroshot),
+    finetuned: describeInput(given.finetuned, finetuned),
+    parameters: layout.parameters,
+    files: [...files],
+    nonFinite: Object.fromEntries(nonFinite),
+  };
+  const dtype = options.dtype ?? 'the dtype of the zero-shot model';
+  const card = await renderCard({ zeroshot, finetuned, alpha, dtype, command, version });
+  const texts: [string, string][] = [
+    ...(layout.index ? [[layout.index.name, layout.index.text] as [string, string]] : []),
+    ['README.md', card],
+    [manifestName, `${JSON.stringify(manifest, null, 2)}\n`],
+  ];
+  for (const [name, text] of texts) {
+    const path = join(directory, name);
+    await writeFile(path, text).catch((error) => {
+      throw ioError(error, 'write', path);
+    });
+  }
+}
+
+function engineOptions(device: string, threads: number | undefined): EngineOptions {
+  const [backend, ordinal] = device.split(':');
+  return {
+    device: backend as 'cpu' | 'cuda',
+    ordinal: Number(ordinal ?? 0),
+    ...(threads !== undefined && { threads }),
+  };
+}

@@ -1,0 +1,360 @@
+/**
+ * The typed face of the native addon, and the only file that touches it.
+ *
+ * Long work runs on the addon's own thread, in the order it was started; the promises here settle when it has
+ * let go of the memory it was given.
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { type ErrorCode, WisemergeError } from './errors.js';
+
+/** The dtypes of the safetensors format. */
+export type DTypeName =
+  | 'BOOL'
+  | 'F4'
+  | 'F6_E2M3'
+  | 'F6_E3M2'
+  | 'U8'
+  | 'I8'
+  | 'F8_E5M2'
+  | 'F8_E4M3'
+  | 'F8_E8M0'
+  | 'F8_E4M3FNUZ'
+  | 'F8_E5M2FNUZ'
+  | 'I16'
+  | 'U16'
+  | 'F16'
+  | 'BF16'
+  | 'I32'
+  | 'U32'
+  | 'F32'
+  | 'C64'
+  | 'F64'
+  | 'I64'
+  | 'U64';
+
+export interface DTypeInfo {
+  readonly name: DTypeName;
+  /** The number that stands for it in segments and header columns. */
+  readonly index: number;
+  /** Bits per element. */
+  readonly bits: number;
+  /** Only `float` dtypes can be interpolated and compared. */
+  readonly kind: 'boolean' | 'integer' | 'float' | 'complex' | 'packed';
+}
+
+/** A parsed safetensors header, as columns: tensors in ascending order of their data. */
+export interface HeaderColumns {
+  readonly count: number;
+  readonly names: string[];
+  /** `DTypeInfo.index` of each tensor. */
+  readonly dtypes: Uint8Array;
+  /** All shapes, concatenated. */
+  readonly dims: Float64Array;
+  /** Where each tensor's shape ends in `dims`. */
+  readonly dimEnds: Uint32Array;
+  /** Byte offsets from the end of the header. */
+  readonly begins: Float64Array;
+  readonly ends: Float64Array;
+  readonly metadata: [string, string][];
+}
+
+/** One device, or the reason why a backend has none. */
+export interface DeviceReport {
+  readonly backend: 'cpu' | 'cuda';
+  readonly ordinal: number;
+  readonly available: boolean;
+  /** Why it is not available. */
+  readonly reason?: string;
+  /** The backend's library, if it is a separate one. */
+  readonly library?: string;
+  /** The backend's build. */
+  readonly version?: string;
+  readonly name?: string;
+  /** `avx512`, `avx2`, `baseline`, `sm_90`, … */
+  readonly isa?: string;
+  /** Bytes; 0 for the CPU. */
+  readonly memoryTotal?: number;
+  readonly memoryFree?: number;
+  /** CUDA's encoding, 13000 = 13.0; 0 for the CPU. */
+  readonly driverVersion?: number;
+  readonly runtimeVersion?: number;
+  /** Multiprocessors, or the CPUs this process may use. */
+  readonly computeUnits?: number;
+}
+
+export interface EngineOptions {
+  /** Default: `cpu`. */
+  readonly device?: 'cpu' | 'cuda';
+  readonly ordinal?: number;
+  /** CPU threads; default: all this process may use. */
+  readonly threads?: number;
+  /** The highest SIMD level to use; default: the best there is. */
+  readonly isa?: 'baseline' | 'avx2' | 'avx512';
+}
+
+/**
+ * Rows of `6 + K` numbers for K alphas, one per tensor range:
+ * `xDtype, yDtype, outDtype, count, xOffset, yOffset, outOffset[0], …, outOffset[K-1]`.
+ *
+ * Dtypes are `DTypeInfo.index` of kind `float`, `count` is in elements, offsets are bytes into the arena and
+ * need no alignment (aligned ranges are faster). Inputs may share bytes; an output must not overlap any other
+ * range of the block.
+ */
+export type LerpSegments = Float64Array;
+/** Rows of 5 numbers: `xDtype, yDtype, count, xOffset, yOffset`, as for {@link LerpSegments}. */
+export type CompareSegments = Float64Array;
+
+/** Columns before the output offsets in a row of {@link LerpSegments}. */
+export const lerpColumns = 6;
+/** Columns of a row of {@link CompareSegments}. */
+export const compareColumns = 5;
+/** Elements covered by one row of {@link CompareSums}. */
+export const compareSpan: number = 2 ** 18;
+/**
+ * What `Engine.compare` gives: for each segment `ceil(count / compareSpan)` rows of 10 numbers, in order:
+ * `Σx², Σy², Σxy, Σ(y−x)², max|y−x|, unchanged, x NaN, x infinite, y NaN, y infinite`. Elements that are not
+ * finite on both sides are left out of the sums. Rows of one tensor add up in ascending order (`max|y−x|` is a
+ * maximum).
+ */
+export type CompareSums = Float64Array;
+export const compareSumColumns = 10;
+
+interface NativeJob<T> {
+  readonly promise: Promise<T>;
+  cancel(): void;
+}
+
+interface NativeBuffer {
+  readonly arrayBuffer: ArrayBuffer;
+  release(): void;
+}
+
+interface NativeEngine {
+  lerp(arena: NativeBuffer, segments: Float64Array, alphas: Float64Array): NativeJob<Float64Array>;
+  compare(arena: NativeBuffer, segments: Float64Array): NativeJob<Float64Array>;
+  pin(buffer: NativeBuffer): NativeJob<void>;
+  close(): void;
+}
+
+interface Addon {
+  readonly HostBuffer: new (bytes: number) => NativeBuffer;
+  readonly Engine: new (device: string, ordinal: number, threads: number, isa: string) => NativeEngine;
+  parseHeader(buffer: NativeBuffer, jsonBytes: number, dataBytes: number): NativeJob<HeaderColumns>;
+  devices(): DeviceReport[];
+  dtypes(): DTypeInfo[];
+  preallocate(fd: number, bytes: number): NativeJob<boolean>;
+  cachedBytes(fd: number, bytes: number): number | undefined;
+  evict(fd: number): void;
+  liveBytes(): number;
+  readonly version: string;
+  readonly napiVersion: number;
+  readonly backendAbi: number;
+}
+
+// One level below the package root, both as lib/native.ts and as dist/native.js.
+const root: string = fileURLToPath(new URL('..', import.meta.url));
+const addon: Addon = loadAddon();
+
+function loadAddon(): Addon {
+  const load = createRequire(import.meta.url)('node-gyp-build') as (directory: string) => Addon;
+  try {
+    return load(root);
+  } catch (cause) {
+    const platform = `${process.platform}-${process.arch}, Node ${process.versions.node}`;
+    const text = cause instanceof Error ? cause.message : String(cause);
+    throw new WisemergeError(
+      'ERR_ADDON_NOT_FOUND',
+      `wisemerge's native addon could not be loaded on ${platform}: ${text}\n` +
+        `looked for build/Release/*.node and prebuilds/${process.platform}-${process.arch}/*.node in ${root}\n` +
+        'build it there with: npm run build:addon (needs Python 3, make and a C++20 compiler)',
+      { cause, hint: 'npm run build:addon' },
+    );
+  }
+}
+
+// An addon's error: same code, but with a stack that leads to the caller.
+function translate(error: unknown): unknown {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return error;
+  if (!error.code.startsWith('ERR_')) return error;
+  return new WisemergeError(error.code as ErrorCode, error.message);
+}
+
+function call<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+async function run<T>(start: () => NativeJob<T>, signal?: AbortSignal): Promise<T> {
+  signal?.throwIfAborted();
+  const job = call(start);
+  const cancel = () => job.cancel();
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    return await job.promise;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw translate(error);
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+  }
+}
+
+/** All dtypes; the element at `i` has index `i`. */
+export const dtypes: readonly DTypeInfo[] = Object.freeze(addon.dtypes().map((info) => Object.freeze(info)));
+
+const dtypesByName: ReadonlyMap<string, DTypeInfo> = new Map(dtypes.map((info) => [info.name, info]));
+
+export function dtypeByName(name: string): DTypeInfo | undefined {
+  return dtypesByName.get(name);
+}
+
+const nativeBuffers: WeakMap<HostBuffer, NativeBuffer> = new WeakMap();
+
+function nativeBuffer(buffer: HostBuffer): NativeBuffer {
+  const native = nativeBuffers.get(buffer);
+  if (!native) throw new TypeError('expected a HostBuffer');
+  return native;
+}
+
+/**
+ * Memory owned by the addon, the only memory that jobs work on: resident, aligned to 2 MiB, zero at first.
+ *
+ * Reuse it: allocating and faulting it in costs more than most jobs. `release()` frees it without waiting for
+ * the garbage collector, at once or when the last job that uses it ends, and detaches every view of it. Do not
+ * release it under a read or write of your own: the system call would see unmapped memory.
+ */
+export class HostBuffer {
+  readonly byteLength: number;
+  readonly #native: NativeBuffer;
+  #released = false;
+
+  /** Throws `ERR_OUT_OF_MEMORY`. */
+  constructor(bytes: number) {
+    this.#native = call(() => new addon.HostBuffer(bytes));
+    this.byteLength = bytes;
+    nativeBuffers.set(this, this.#native);
+  }
+
+  /** All of it. Typed arrays of Node 20 view at most 2^32 elements. */
+  get buffer(): ArrayBuffer {
+    if (this.#released) throw new WisemergeError('ERR_BUFFER_RELEASED', 'this host buffer has been released');
+    return this.#native.arrayBuffer;
+  }
+
+  /** A view of `length` bytes from `offset`. */
+  bytes(offset: number, length: number): Uint8Array {
+    return new Uint8Array(this.buffer, offset, length);
+  }
+
+  release(): void {
+    this.#released = true;
+    call(() => this.#native.release());
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+/**
+ * Parses the header of a safetensors file: `jsonBytes` of JSON at the start of `json`, `dataBytes` of tensor
+ * data in the file. Rejects with `ERR_SAFETENSORS_*`.
+ */
+export function parseHeader(
+  json: HostBuffer,
+  jsonBytes: number,
+  dataBytes: number,
+  signal?: AbortSignal,
+): Promise<HeaderColumns> {
+  return run(() => addon.parseHeader(nativeBuffer(json), jsonBytes, dataBytes), signal);
+}
+
+/** A device opened for work. Jobs of all engines of a thread run one after another. */
+export class Engine {
+  readonly device: DeviceReport;
+  readonly #native: NativeEngine;
+
+  /** Throws `ERR_DEVICE_UNAVAILABLE` with the reason. */
+  constructor(options: EngineOptions = {}) {
+    const { device = 'cpu', ordinal = 0, threads = 0, isa } = options;
+    this.#native = call(() => new addon.Engine(device, ordinal, threads, isa ?? ''));
+    const report = devices().find((known) => known.backend === device && known.ordinal === ordinal)!;
+    this.device = isa === undefined ? report : { ...report, isa: lowerIsa(report.isa, isa) };
+  }
+
+  /**
+   * Interpolates every segment at every alpha, in one pass over the inputs. Gives the number of NaN and
+   * infinite elements written, at `[segment * K + k]`.
+   */
+  lerp(
+    arena: HostBuffer,
+    segments: LerpSegments,
+    alphas: Float64Array,
+    signal?: AbortSignal,
+  ): Promise<Float64Array> {
+    return run(() => this.#native.lerp(nativeBuffer(arena), segments, alphas), signal);
+  }
+
+  /** Sums over every pair of tensor ranges, the same on every device and thread count. */
+  compare(arena: HostBuffer, segments: CompareSegments, signal?: AbortSignal): Promise<CompareSums> {
+    return run(() => this.#native.compare(nativeBuffer(arena), segments), signal);
+  }
+
+  /** Page-locks the buffer for this device's transfers, until it is released or the engine closes. */
+  pin(buffer: HostBuffer): Promise<void> {
+    return run(() => this.#native.pin(nativeBuffer(buffer)));
+  }
+
+  /** Frees the device's resources once the jobs already started have ended. */
+  close(): void {
+    this.#native.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+const isaOrder: readonly string[] = ['baseline', 'avx2', 'avx512'];
+
+function lowerIsa(best: string | undefined, wanted: string): string {
+  return isaOrder.indexOf(wanted) < isaOrder.indexOf(best ?? '') || best === undefined ? wanted : best;
+}
+
+/** All devices of all backends; a backend without any is reported with its reason. */
+export function devices(): DeviceReport[] {
+  return call(() => addon.devices());
+}
+
+/**
+ * Reserves disk space for a file about to be written, and makes it that long. False where the file system
+ * cannot; rejects with `ERR_NO_SPACE` when there is not enough.
+ */
+export function preallocate(fd: number, bytes: number): Promise<boolean> {
+  return run(() => addon.preallocate(fd, bytes));
+}
+
+/** How much of the first `bytes` of a file is in the page cache; undefined where this cannot be told. */
+export function cachedBytes(fd: number, bytes: number): number | undefined {
+  return call(() => addon.cachedBytes(fd, bytes));
+}
+
+/** Drops a file from the page cache, for benchmarks of cold reads. Does nothing where there is no such call. */
+export function evict(fd: number): void {
+  call(() => addon.evict(fd));
+}
+
+/** Bytes of host buffers alive in this process, in all threads: what `release()` gives back. */
+export function residentBytes(): number {
+  return addon.liveBytes();
+}
+
+export const versions: Readonly<{ addon: string; napi: number; backendAbi: number }> = Object.freeze({
+  addon: addon.version,
+  napi: addon.napiVersion,
+  backendAbi: addon.backendAbi,
+});

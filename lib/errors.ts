@@ -120,7 +120,9 @@ export class WisemergeError extends Error {
   /** The same error, with what was not known where it arose. */
   at(context: ErrorContext): WisemergeError {
     const { tensor, file, hint, details, cause, stack } = this;
-    const known = Object.entries({ tensor, file, hint, details, cause }).filter(([, value]) => value !== undefined);
+    const known = Object.entries({ tensor, file, hint, details, cause }).filter(
+      ([, value]) => value !== undefined,
+    );
     const error = new WisemergeError(this.code, this.message, { ...context, ...Object.fromEntries(known) });
     if (stack !== undefined) error.stack = stack;
     return error;

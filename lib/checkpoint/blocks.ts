@@ -71,7 +71,11 @@ export function isElementAligned(file: OutputFile): boolean {
  * neighbour each other in the input are read at once. A block is `shape.block` bytes unless its inputs would not
  * fit their regions (many scattered small tensors), which halves it.
  */
-export function* cutBlocks(file: OutputFile, source: (tensor: string) => Source, shape: SlotShape): Generator<Block> {
+export function* cutBlocks(
+  file: OutputFile,
+  source: (tensor: string) => Source,
+  shape: SlotShape,
+): Generator<Block> {
   const aligned = isElementAligned(file);
   let first = 0;
   for (let position = 0; position < file.bytes; ) {
@@ -79,7 +83,14 @@ export function* cutBlocks(file: OutputFile, source: (tensor: string) => Source,
     let block: Block | undefined;
     for (let size = shape.block; !block; size = alignUp(size / 2, ioAlignment)) {
       const limit = Math.min(position + size, file.bytes);
-      block = buildBlock(file, source, first, position, aligned ? limit : elementCut(file, first, limit), shape);
+      block = buildBlock(
+        file,
+        source,
+        first,
+        position,
+        aligned ? limit : elementCut(file, first, limit),
+        shape,
+      );
     }
     yield block;
     position += block.length;
@@ -108,7 +119,15 @@ function buildBlock(
 ): Block | undefined {
   const x = new RegionPacker();
   const y = new RegionPacker();
-  const pieces: { tensor: string; source: Source; count: number; bytes: number; outAt: number; x: Placed; y: Placed }[] = [];
+  const pieces: {
+    tensor: string;
+    source: Source;
+    count: number;
+    bytes: number;
+    outAt: number;
+    x: Placed;
+    y: Placed;
+  }[] = [];
   for (let i = first; i < file.tensors.length; i++) {
     const tensor = file.tensors[i]!;
     if (tensor.offset >= limit) break;
@@ -121,7 +140,15 @@ function buildBlock(
     const origin = source(tensor.name);
     const xPlaced = x.add(origin.x, skip, count);
     const yPlaced = origin.y ? y.add(origin.y, skip, count) : xPlaced;
-    pieces.push({ tensor: tensor.name, source: origin, count, bytes, outAt: from - position, x: xPlaced, y: yPlaced });
+    pieces.push({
+      tensor: tensor.name,
+      source: origin,
+      count,
+      bytes,
+      outAt: from - position,
+      x: xPlaced,
+      y: yPlaced,
+    });
   }
   const xReads = x.finish();
   const yReads = y.finish();

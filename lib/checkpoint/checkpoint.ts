@@ -66,7 +66,10 @@ export class Checkpoint implements AsyncDisposable {
    * through `merge` and `diff` instead. */
   async readTensor(name: string): Promise<Uint8Array> {
     const tensor = this.tensors.get(name);
-    if (!tensor) throw new WisemergeError('ERR_NO_SUCH_TENSOR', `${this.path} has no tensor "${name}"`, { tensor: name });
+    if (!tensor)
+      throw new WisemergeError('ERR_NO_SUCH_TENSOR', `${this.path} has no tensor "${name}"`, {
+        tensor: name,
+      });
     if (tensor.bytes > maxTensorBytes) {
       throw new WisemergeError(
         'ERR_TENSOR_TOO_LARGE',
@@ -124,14 +127,18 @@ export class Checkpoint implements AsyncDisposable {
  * Throws WisemergeError: ERR_NOT_A_CHECKPOINT (nothing to open, several candidates, or a format that is not
  * read), ERR_INDEX (index and shards disagree), ERR_SAFETENSORS_* and ERR_IO.
  */
-export async function openCheckpoint(path: string, options: { signal?: AbortSignal } = {}): Promise<Checkpoint> {
+export async function openCheckpoint(
+  path: string,
+  options: { signal?: AbortSignal } = {},
+): Promise<Checkpoint> {
   options.signal?.throwIfAborted();
   const absolute = resolve(path);
   const info = await stat(absolute).catch((error) => {
     throw ioError(error, 'open', path);
   });
   if (info.isDirectory()) return openDirectory(absolute, options.signal);
-  if (absolute.endsWith('.index.json')) return openSharded(absolute, absolute, dirname(absolute), options.signal);
+  if (absolute.endsWith('.index.json'))
+    return openSharded(absolute, absolute, dirname(absolute), options.signal);
   if (!absolute.endsWith('.safetensors')) {
     throw new WisemergeError('ERR_NOT_A_CHECKPOINT', `${path} is not a .safetensors file`, {
       file: absolute,
@@ -143,9 +150,11 @@ export async function openCheckpoint(path: string, options: { signal?: AbortSign
 }
 
 async function openDirectory(directory: string, signal?: AbortSignal): Promise<Checkpoint> {
-  const names = (await readdir(directory).catch((error) => {
-    throw ioError(error, 'list', directory);
-  })).sort();
+  const names = (
+    await readdir(directory).catch((error) => {
+      throw ioError(error, 'list', directory);
+    })
+  ).sort();
   const indexes = names.filter((name) => name.endsWith('.safetensors.index.json'));
   const index = chooseOne(directory, indexes, (name) => name.split('.')[0]!);
   if (index) return openSharded(directory, join(directory, index), directory, signal);
@@ -153,10 +162,14 @@ async function openDirectory(directory: string, signal?: AbortSignal): Promise<C
   const weights = names.filter((name) => name.endsWith('.safetensors'));
   const orphan = weights.find((name) => /-\d{5,6}-of-\d{5,6}\.safetensors$/.test(name));
   if (orphan) {
-    throw new WisemergeError('ERR_INDEX', `${directory} holds the shard ${orphan} but no *.safetensors.index.json`, {
-      file: join(directory, orphan),
-      hint: 'Download the index that belongs to the shards.',
-    });
+    throw new WisemergeError(
+      'ERR_INDEX',
+      `${directory} holds the shard ${orphan} but no *.safetensors.index.json`,
+      {
+        file: join(directory, orphan),
+        hint: 'Download the index that belongs to the shards.',
+      },
+    );
   }
   const single = chooseOne(directory, weights, (name) => name.slice(0, -'.safetensors'.length));
   if (!single) throw noWeights(directory, names);
@@ -165,7 +178,11 @@ async function openDirectory(directory: string, signal?: AbortSignal): Promise<C
 }
 
 /** The only candidate, or the one with a known stem; several of equal rank are an error. */
-function chooseOne(directory: string, candidates: string[], stem: (name: string) => string): string | undefined {
+function chooseOne(
+  directory: string,
+  candidates: string[],
+  stem: (name: string) => string,
+): string | undefined {
   if (candidates.length <= 1) return candidates[0];
   for (const known of knownStems) {
     const match = candidates.find((name) => stem(name) === known);
@@ -180,15 +197,25 @@ function chooseOne(directory: string, candidates: string[], stem: (name: string)
 
 function noWeights(directory: string, names: string[]): WisemergeError {
   const pickled = names.find((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
-  let hint = 'Give a directory that holds model.safetensors, or model.safetensors.index.json with its shards.';
+  let hint =
+    'Give a directory that holds model.safetensors, or model.safetensors.index.json with its shards.';
   if (pickled) hint = `${pickled} is a pickled checkpoint: save it as safetensors first.`;
   else if (names.includes('model_index.json')) {
-    hint = 'This is a diffusers pipeline: give one of its components, for example its unet or transformer folder.';
+    hint =
+      'This is a diffusers pipeline: give one of its components, for example its unet or transformer folder.';
   }
-  return new WisemergeError('ERR_NOT_A_CHECKPOINT', `${directory} holds no .safetensors weights`, { file: directory, hint });
+  return new WisemergeError('ERR_NOT_A_CHECKPOINT', `${directory} holds no .safetensors weights`, {
+    file: directory,
+    hint,
+  });
 }
 
-async function openSharded(path: string, indexPath: string, directory: string, signal?: AbortSignal): Promise<Checkpoint> {
+async function openSharded(
+  path: string,
+  indexPath: string,
+  directory: string,
+  signal?: AbortSignal,
+): Promise<Checkpoint> {
   const index = await readShardIndex(indexPath);
   const files: SafetensorsFile[] = [];
   for (const shard of [...index.shards].sort()) {
@@ -207,15 +234,23 @@ function checkIndex(index: ShardIndex, files: readonly SafetensorsFile[]): void 
       const where = { tensor, file: file.path };
       const other = holder.get(tensor);
       if (other !== undefined) {
-        throw new WisemergeError('ERR_INDEX', `tensor "${tensor}" is in two shards, ${other} and ${file.name}`, where);
+        throw new WisemergeError(
+          'ERR_INDEX',
+          `tensor "${tensor}" is in two shards, ${other} and ${file.name}`,
+          where,
+        );
       }
       holder.set(tensor, file.name);
       const listed = index.weightMap.get(tensor);
       if (listed === undefined) {
-        throw new WisemergeError('ERR_INDEX', `tensor "${tensor}" is in ${file.name} but not in ${basename(index.path)}`, {
-          ...where,
-          hint: 'Index and shards belong to different saves: download both again.',
-        });
+        throw new WisemergeError(
+          'ERR_INDEX',
+          `tensor "${tensor}" is in ${file.name} but not in ${basename(index.path)}`,
+          {
+            ...where,
+            hint: 'Index and shards belong to different saves: download both again.',
+          },
+        );
       }
     }
   }
@@ -225,7 +260,11 @@ function checkIndex(index: ShardIndex, files: readonly SafetensorsFile[]): void 
       throw new WisemergeError(
         'ERR_INDEX',
         `${basename(index.path)} puts tensor "${tensor}" in ${shard}, ${actual ? `but it is in ${actual}` : 'which does not hold it'}`,
-        { tensor, file: index.path, hint: 'Index and shards belong to different saves: download both again.' },
+        {
+          tensor,
+          file: index.path,
+          hint: 'Index and shards belong to different saves: download both again.',
+        },
       );
     }
   }
@@ -244,7 +283,9 @@ async function readConfig(directory: string): Promise<Config | undefined> {
     const config: unknown = JSON.parse(text);
     if (typeof config === 'object' && config !== null && !Array.isArray(config)) return config as Config;
   } catch (error) {
-    throw new WisemergeError('ERR_CONFIG', `${path} is not valid JSON: ${(error as Error).message}`, { file: path });
+    throw new WisemergeError('ERR_CONFIG', `${path} is not valid JSON: ${(error as Error).message}`, {
+      file: path,
+    });
   }
   throw new WisemergeError('ERR_CONFIG', `${path} is not a JSON object`, { file: path });
 }

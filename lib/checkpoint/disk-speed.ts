@@ -31,8 +31,10 @@ export async function measureDiskSpeed(directory: string, bytes: number = 256 * 
   try {
     const blocks = Math.ceil(bytes / blockBytes);
     const writer = await OutputWriter.create(path, blocks * blockBytes, true);
-    const write = await rate(blocks, (i) => writer.write(arena, (i % inFlight) * blockBytes, i * blockBytes, blockBytes), () =>
-      writer.finish(),
+    const write = await rate(
+      blocks,
+      (i) => writer.write(arena, (i % inFlight) * blockBytes, i * blockBytes, blockBytes),
+      () => writer.finish(),
     );
     const handle = await open(path, 'r');
     const { size, mtimeMs } = await handle.stat();
@@ -56,7 +58,11 @@ export async function measureDiskSpeed(directory: string, bytes: number = 256 * 
 }
 
 /** Runs `blocks` requests, `inFlight` at a time, then `end`; gives bytes per second. */
-async function rate(blocks: number, request: (index: number) => Promise<void>, end: () => Promise<unknown>): Promise<number> {
+async function rate(
+  blocks: number,
+  request: (index: number) => Promise<void>,
+  end: () => Promise<unknown>,
+): Promise<number> {
   const began = performance.now();
   let next = 0;
   const lane = async (): Promise<void> => {

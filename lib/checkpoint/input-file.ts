@@ -57,9 +57,11 @@ export class InputFile {
     const position = read.position - before;
     const wanted = before + read.length;
     for (let done = 0; done < wanted; ) {
-      const { bytesRead } = await (direct ?? this.#cached).read(into, done, length - done, position + done).catch((error) => {
-        throw ioError(error, 'read', this.#identity.path);
-      });
+      const { bytesRead } = await (direct ?? this.#cached)
+        .read(into, done, length - done, position + done)
+        .catch((error) => {
+          throw ioError(error, 'read', this.#identity.path);
+        });
       if (bytesRead === 0) throw changed(this.#identity, 'it became shorter');
       done += bytesRead;
       if (done < wanted && direct && done % ioAlignment !== 0) {
@@ -80,7 +82,11 @@ export class InputFile {
 }
 
 /** Opens with O_DIRECT, or returns undefined where the platform or file system has none. */
-export async function openDirect(path: string, flags: number, mode?: number): Promise<FileHandle | undefined> {
+export async function openDirect(
+  path: string,
+  flags: number,
+  mode?: number,
+): Promise<FileHandle | undefined> {
   const direct = constants.O_DIRECT;
   if (!direct) return undefined;
   try {

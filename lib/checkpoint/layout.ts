@@ -1,5 +1,5 @@
-import type { DTypeName } from '../native.js';
 import { WisemergeError } from '../errors.js';
+import type { DTypeName } from '../native.js';
 import type { Checkpoint } from './checkpoint.js';
 import { hubHeaderBytes } from './safetensors-file.js';
 import { itemSize, type TensorInfo } from './tensor.js';
@@ -82,7 +82,10 @@ function reshard(base: Checkpoint, dtypeOf: (tensor: TensorInfo) => DTypeName, s
   const stem = weightsStem(base);
   const pad = (n: number) => String(n).padStart(5, '0');
   return shards.map((tensors, i) => ({
-    name: shards.length === 1 ? `${stem}.safetensors` : `${stem}-${pad(i + 1)}-of-${pad(shards.length)}.safetensors`,
+    name:
+      shards.length === 1
+        ? `${stem}.safetensors`
+        : `${stem}-${pad(i + 1)}-of-${pad(shards.length)}.safetensors`,
     tensors,
     metadata,
   }));
@@ -149,7 +152,9 @@ export function encodeHeader(
   }
   for (const { name, dtype, shape, offset, bytes } of tensors) {
     const range = `[${offset},${offset + bytes}]`;
-    entries.push(`${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape.join(',')}],"data_offsets":${range}}`);
+    entries.push(
+      `${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape.join(',')}],"data_offsets":${range}}`,
+    );
   }
   const json = Buffer.from(`{${entries.join(',')}}`, 'utf8');
   const total = Math.ceil((8 + json.length) / dataAlignment) * dataAlignment;

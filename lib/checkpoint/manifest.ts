@@ -47,6 +47,8 @@ export async function readManifest(directory: string): Promise<Manifest> {
     return manifestSchema.parse(JSON.parse(text));
   } catch (error) {
     const why = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
-    throw new WisemergeError('ERR_MANIFEST', `${path} is not a manifest of wisemerge: ${why}`, { file: path });
+    throw new WisemergeError('ERR_MANIFEST', `${path} is not a manifest of wisemerge: ${why}`, {
+      file: path,
+    });
   }
 }

@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { parse, stringify } from 'yaml';
 import type { Checkpoint } from './checkpoint.js';
 
 const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/;
@@ -11,7 +10,11 @@ async function readCard(checkpoint: Checkpoint): Promise<Record<string, unknown>
   if (checkpoint.directory === undefined) return {};
   try {
     const text = await readFile(join(checkpoint.directory, 'README.md'), 'utf8');
-    const card: unknown = parse(frontMatter.exec(text)?.[1] ?? '');
+    const header = frontMatter.exec(text)?.[1];
+    if (header === undefined) return {};
+    // Loaded here: few merges have a card to read, and every start of the program would pay for the parser.
+    const { parse } = await import('yaml');
+    const card: unknown = parse(header);
     return typeof card === 'object' && card !== null ? (card as Record<string, unknown>) : {};
   } catch {
     return {};
@@ -56,8 +59,11 @@ export async function renderCard(facts: CardFacts): Promise<string> {
     base_model_relation: 'merge',
     tags: ['merge', 'wise-ft', 'wisemerge'],
   };
+  // JSON values are YAML values.
+  const lines = Object.entries(header).map(([key, value]) => `${key}: ${JSON.stringify(value)}`);
   return `---
-${stringify(header)}---
+${lines.join('\n')}
+---
 # ${names.join(' + ')}
 
 Weight-space interpolation (WiSE-FT, [Wortsman et al., 2021](https://arxiv.org/abs/2109.01903)) of two models:

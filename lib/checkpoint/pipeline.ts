@@ -42,7 +42,10 @@ export async function runPipeline<Item>(options: {
   const runSlot = async (index: number): Promise<void> => {
     const x = index * each;
     const y = x + shape.x;
-    const outs = Array.from({ length: outputs }, (_, k) => y + shape.y + k * alignUp(shape.block, ioAlignment));
+    const outs = Array.from(
+      { length: outputs },
+      (_, k) => y + shape.y + k * alignUp(shape.block, ioAlignment),
+    );
     const slot: Slot = { arena, x, y, outs };
     try {
       while (!failure) {

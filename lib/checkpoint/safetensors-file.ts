@@ -103,7 +103,12 @@ async function readHeaderLength(handle: FileHandle, path: string, size: number):
   return Number(length);
 }
 
-async function readFully(handle: FileHandle, into: Uint8Array, position: number, path: string): Promise<void> {
+async function readFully(
+  handle: FileHandle,
+  into: Uint8Array,
+  position: number,
+  path: string,
+): Promise<void> {
   let done = 0;
   while (done < into.byteLength) {
     let bytesRead: number;
@@ -113,7 +118,9 @@ async function readFully(handle: FileHandle, into: Uint8Array, position: number,
       throw ioError(error, 'read', path);
     }
     if (bytesRead === 0) {
-      throw new WisemergeError('ERR_INPUT_CHANGED', `${path} became shorter while it was read`, { file: path });
+      throw new WisemergeError('ERR_INPUT_CHANGED', `${path} became shorter while it was read`, {
+        file: path,
+      });
     }
     done += bytesRead;
   }

@@ -10,7 +10,8 @@ import { manifestName } from './transaction.js';
 const maxSidecarBytes = 100 * 1024 * 1024;
 const maxDepth = 3;
 
-const weightFile = /\.(safetensors|bin|pt|pth|ckpt|gguf|ggml|onnx|onnx_data|h5|msgpack|tflite|pkl|npz|npy|mlmodel|index\.json)$/i;
+const weightFile =
+  /\.(safetensors|bin|pt|pth|ckpt|gguf|ggml|onnx|onnx_data|h5|msgpack|tflite|pkl|npz|npy|mlmodel|index\.json)$/i;
 /** Written anew for the output: the model card and the manifest. */
 const replaced = new Set(['README.md', manifestName]);
 

@@ -117,10 +117,14 @@ async function checkTarget(target: string, force: boolean): Promise<void> {
     });
   }
   if (!holdsOurOutput(target, entries)) {
-    throw new WisemergeError('ERR_OUTPUT_NOT_OURS', `${target} was not written by wisemerge (no ${manifestName} in it)`, {
-      file: target,
-      hint: '--force replaces earlier outputs of wisemerge only. Remove the directory yourself, or give another --out.',
-    });
+    throw new WisemergeError(
+      'ERR_OUTPUT_NOT_OURS',
+      `${target} was not written by wisemerge (no ${manifestName} in it)`,
+      {
+        file: target,
+        hint: '--force replaces earlier outputs of wisemerge only. Remove the directory yourself, or give another --out.',
+      },
+    );
   }
 }
 

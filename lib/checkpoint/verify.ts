@@ -67,18 +67,25 @@ async function verifyOutput(
     const actual = await hashFile(join(directory, name), progress, signal);
     let problem: string | undefined;
     if (actual instanceof Error) problem = actual.message;
-    else if (actual.bytes !== bytes) problem = `${name} has ${actual.bytes} bytes; the manifest says ${bytes}`;
-    else if (actual.xxh3 !== expected) problem = `${name} has XXH3 ${actual.xxh3}; the manifest says ${expected}`;
+    else if (actual.bytes !== bytes)
+      problem = `${name} has ${actual.bytes} bytes; the manifest says ${bytes}`;
+    else if (actual.xxh3 !== expected)
+      problem = `${name} has XXH3 ${actual.xxh3}; the manifest says ${expected}`;
     if (problem) problems.push(problem);
     files.push({ name, bytes, ok: !problem });
   }
   try {
-    const { parameters, files: actual } = await openCheckpoint(modelPath(directory, manifest), signal ? { signal } : {});
+    const { parameters, files: actual } = await openCheckpoint(
+      modelPath(directory, manifest),
+      signal ? { signal } : {},
+    );
     if (parameters !== manifest.parameters) {
       problems.push(`the model has ${parameters} parameters; the manifest says ${manifest.parameters}`);
     }
     if (actual.length !== manifest.files.length) {
-      problems.push(`the model has ${actual.length} weight files; the manifest lists ${manifest.files.length}`);
+      problems.push(
+        `the model has ${actual.length} weight files; the manifest lists ${manifest.files.length}`,
+      );
     }
   } catch (error) {
     if (!(error instanceof WisemergeError)) throw error;

@@ -34,7 +34,10 @@ export async function writeSafetensors(
       );
     }
     if (names.has(name)) {
-      throw new WisemergeError('ERR_SAFETENSORS_DUPLICATE', `tensor "${name}" is given twice`, { tensor: name, file: path });
+      throw new WisemergeError('ERR_SAFETENSORS_DUPLICATE', `tensor "${name}" is given twice`, {
+        tensor: name,
+        file: path,
+      });
     }
     names.add(name);
     const offset = end;

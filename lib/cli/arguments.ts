@@ -18,7 +18,8 @@ const units: Readonly<Record<string, number>> = {
 export function parseBytes(text: string): number {
   const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text);
   const unit = units[match?.[2]?.toLowerCase() ?? '?'];
-  if (!match || unit === undefined) throw new InvalidArgumentError('Write a size such as 5GB, 512MiB or 1000000.');
+  if (!match || unit === undefined)
+    throw new InvalidArgumentError('Write a size such as 5GB, 512MiB or 1000000.');
   return Math.round(Number(match[1]) * unit);
 }
 

@@ -23,14 +23,17 @@ export function formatDuration(ms: number): string {
   const seconds = Math.round(ms / 1000);
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
-  return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return minutes < 60
+    ? `${minutes} min ${seconds % 60} s`
+    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 /** A number in a table cell: short, and never rounded to a misleading 0 or 1. */
 export function formatNumber(value: number | null): string {
   if (value === null) return '–';
   if (value === 0 || Number.isInteger(value)) return String(value);
-  const rounded = Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6 ? value.toExponential(2) : value.toPrecision(4);
+  const rounded =
+    Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6 ? value.toExponential(2) : value.toPrecision(4);
   return rounded;
 }
 
@@ -56,7 +59,11 @@ export function formatTable(
 }
 
 /** Colour on a terminal only, and never with NO_COLOR. */
-export function style(format: Parameters<typeof styleText>[0], text: string, stream: { isTTY?: boolean } = process.stdout): string {
+export function style(
+  format: Parameters<typeof styleText>[0],
+  text: string,
+  stream: { isTTY?: boolean } = process.stdout,
+): string {
   const { NO_COLOR, FORCE_COLOR } = process.env;
   const wanted = FORCE_COLOR !== undefined ? FORCE_COLOR !== '0' : stream.isTTY && !NO_COLOR;
   return wanted ? styleText(format, text) : text;

@@ -26,19 +26,19 @@ export function addMergeFlags(command: Command): Command {
     .requiredOption('--alpha <values>', 'one value, a list 0.1,0.3 or a range 0:1:0.05', parseAlphaFlag)
     .requiredOption('--out <directory>', 'output; several alphas go to <directory>/alpha_0.1000, …')
     .addOption(
-      new Option('--dtype <dtype>', 'output dtype of float tensors (default: as in the zero-shot model)').choices([
-        'float64',
-        'float32',
-        'float16',
-        'bfloat16',
-        'float8_e4m3fn',
-        'float8_e5m2',
-      ]),
+      new Option(
+        '--dtype <dtype>',
+        'output dtype of float tensors (default: as in the zero-shot model)',
+      ).choices(['float64', 'float32', 'float16', 'bfloat16', 'float8_e4m3fn', 'float8_e5m2']),
     )
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
     .option('--threads <n>', 'CPU threads of the kernels (default: all)', parseCount)
     .option('--memory <size>', 'I/O buffers, such as 256MiB (default: 64MiB)', parseBytes)
-    .option('--shard-size <size>', 'bytes of tensors per file, such as 5GB (default: the files of the zero-shot model)', parseBytes)
+    .option(
+      '--shard-size <size>',
+      'bytes of tensors per file, such as 5GB (default: the files of the zero-shot model)',
+      parseBytes,
+    )
     .option('--force', 'replace an earlier output of wisemerge')
     .option('--extrapolate', 'allow alpha outside [0, 1]')
     .option('--json', 'print one JSON object')

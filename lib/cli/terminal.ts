@@ -35,7 +35,9 @@ export function printError(flags: OutputFlags, error: unknown): void {
   } else if (error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError')) {
     process.stderr.write('interrupted: nothing was written\n');
   } else {
-    process.stderr.write(`${label} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.stderr.write(
+      `${label} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
   }
 }
 

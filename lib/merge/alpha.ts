@@ -29,7 +29,8 @@ function parseNumber(field: string, text: string): number {
 
 function range(start: number, end: number, step: number, text: string): number[] {
   const steps = (end - start) / step;
-  if (!(steps >= 0) || !Number.isFinite(steps)) throw badAlphas(text, `a step of ${step} never leads from ${start} to ${end}`);
+  if (!(steps >= 0) || !Number.isFinite(steps))
+    throw badAlphas(text, `a step of ${step} never leads from ${start} to ${end}`);
   if (steps >= maxAlphas) throw badAlphas(text, `${Math.floor(steps) + 1} values; the limit is ${maxAlphas}`);
   // Half a percent of a step forgives the binary representation of decimal steps: 0:1:0.05 has 21 values.
   const count = Math.floor(steps + 0.005);
@@ -47,16 +48,19 @@ function badAlphas(text: string, why: string): WisemergeError {
  * Throws ERR_ALPHA_RANGE or ERR_USAGE. */
 export function checkAlphas(alphas: readonly number[], extrapolate: boolean): void {
   if (alphas.length === 0) throw new WisemergeError('ERR_USAGE', 'no alpha given');
-  if (alphas.length > maxAlphas) throw new WisemergeError('ERR_USAGE', `${alphas.length} alphas; the limit is ${maxAlphas}`);
+  if (alphas.length > maxAlphas)
+    throw new WisemergeError('ERR_USAGE', `${alphas.length} alphas; the limit is ${maxAlphas}`);
   for (const alpha of alphas) {
-    if (!Number.isFinite(alpha)) throw new WisemergeError('ERR_ALPHA_RANGE', `alpha ${alpha} is not a finite number`);
+    if (!Number.isFinite(alpha))
+      throw new WisemergeError('ERR_ALPHA_RANGE', `alpha ${alpha} is not a finite number`);
     if ((alpha < 0 || alpha > 1) && !extrapolate) {
       throw new WisemergeError('ERR_ALPHA_RANGE', `alpha ${alpha} lies outside [0, 1]`, {
         hint: 'alpha 0 is the zero-shot model, 1 the fine-tuned one. Pass --extrapolate if you mean to go beyond them.',
       });
     }
   }
-  if (new Set(alphas).size < alphas.length) throw new WisemergeError('ERR_USAGE', `alpha given twice: ${alphas.join(', ')}`);
+  if (new Set(alphas).size < alphas.length)
+    throw new WisemergeError('ERR_USAGE', `alpha given twice: ${alphas.join(', ')}`);
 }
 
 /** Directory names of several alphas: `alpha_0.1000`, with as many more digits as tell them apart. */

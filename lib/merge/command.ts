@@ -2,7 +2,8 @@ import type { MergeOptions } from './options.js';
 
 /** The command line that does what `options` say, quoted for a POSIX shell. */
 export function formatCommand(options: MergeOptions): string {
-  const { zeroshot, finetuned, alpha, out, dtype, device, threads, memory, shardSize, force, extrapolate } = options;
+  const { zeroshot, finetuned, alpha, out, dtype, device, threads, memory, shardSize, force, extrapolate } =
+    options;
   const flags: [string, string | number | boolean | undefined][] = [
     ['zeroshot', zeroshot],
     ['finetuned', finetuned],

@@ -46,7 +46,8 @@ export async function checkCompatibility(
       problems.push(missing(x, base, finetuned, 'fine-tuned'));
       continue;
     }
-    if (y.name !== x.name) warnings.push(`"${x.name}" is tied to "${y.name}" in the fine-tuned model; interpolated with that`);
+    if (y.name !== x.name)
+      warnings.push(`"${x.name}" is tied to "${y.name}" in the fine-tuned model; interpolated with that`);
     used.add(y.name);
     const pair = pairTensors(x, y, outDtype, problems);
     if (pair) pairs.push(pair);
@@ -65,7 +66,9 @@ export async function checkCompatibility(
         fix: 'Save the zero-shot model with its own output head (tie_word_embeddings: false), then merge.',
       });
     } else {
-      warnings.push(`"${y.name}" of the fine-tuned model is a copy of its tied "${tied.name}"; left out, as in the zero-shot model`);
+      warnings.push(
+        `"${y.name}" of the fine-tuned model is a copy of its tied "${tied.name}"; left out, as in the zero-shot model`,
+      );
     }
   }
   warnAboutDtypes(pairs, outDtype, warnings);
@@ -90,7 +93,13 @@ function pairTensors(
   }
   for (const side of [x, y]) {
     const why = quantisation(side);
-    if (why) return report('ERR_QUANTISED', why, 'Merge the unquantised checkpoints, then quantise the result.', side.file);
+    if (why)
+      return report(
+        'ERR_QUANTISED',
+        why,
+        'Merge the unquantised checkpoints, then quantise the result.',
+        side.file,
+      );
   }
   const kinds = [dtypeInfo(x.dtype).kind, dtypeInfo(y.dtype).kind];
   if (kinds.every((kind) => kind === 'float' || kind === 'complex') && kinds[0] === kinds[1]) {
@@ -108,7 +117,8 @@ function pairTensors(
 
 function shapeFix(x: TensorInfo, y: TensorInfo): string {
   const [rows, otherRows] = [x.shape[0], y.shape[0]];
-  const sameTail = x.shape.length === y.shape.length && x.shape.slice(1).every((dim, i) => dim === y.shape[i + 1]);
+  const sameTail =
+    x.shape.length === y.shape.length && x.shape.slice(1).every((dim, i) => dim === y.shape[i + 1]);
   if (sameTail && rows !== otherRows && /embed|wte|lm_head|shared/.test(x.name)) {
     return `The vocabularies differ (${rows} and ${otherRows} rows): resize the embeddings of one model to match the other.`;
   }
@@ -135,7 +145,8 @@ function missing(tensor: TensorInfo, holder: Checkpoint, other: Checkpoint, othe
 function nearestName(name: string, other: Checkpoint): string | undefined {
   for (const prefix of ['model.', 'module.', '_orig_mod.', 'base_model.model.']) {
     if (other.tensors.has(prefix + name)) return prefix + name;
-    if (name.startsWith(prefix) && other.tensors.has(name.slice(prefix.length))) return name.slice(prefix.length);
+    if (name.startsWith(prefix) && other.tensors.has(name.slice(prefix.length)))
+      return name.slice(prefix.length);
   }
   return undefined;
 }
@@ -158,7 +169,10 @@ function tiedSource(tensor: TensorInfo, checkpoint: Checkpoint): TensorInfo | un
   if (textConfig(checkpoint.config)?.tie_word_embeddings === false) return undefined;
   for (const name of embeddingNames) {
     const embedding = checkpoint.tensors.get(name);
-    if (embedding?.shape.length === tensor.shape.length && embedding.shape.every((dim, i) => dim === tensor.shape[i])) {
+    if (
+      embedding?.shape.length === tensor.shape.length &&
+      embedding.shape.every((dim, i) => dim === tensor.shape[i])
+    ) {
       return embedding;
     }
   }
@@ -196,7 +210,8 @@ async function checkKinds(
       fix: 'Give two models of one architecture.',
     });
   }
-  if (base.path === finetuned.path) warnings.push('both inputs are the same path: every alpha gives the input back');
+  if (base.path === finetuned.path)
+    warnings.push('both inputs are the same path: every alpha gives the input back');
   const parents = await readBaseModels(base);
   const finetunedName = finetuned.path.split('/').at(-1)!;
   if (parents.some((parent) => parent.split('/').at(-1) === finetunedName)) {
@@ -206,7 +221,11 @@ async function checkKinds(
   }
 }
 
-function warnAboutDtypes(pairs: readonly TensorPair[], outDtype: DTypeName | undefined, warnings: string[]): void {
+function warnAboutDtypes(
+  pairs: readonly TensorPair[],
+  outDtype: DTypeName | undefined,
+  warnings: string[],
+): void {
   const mixed = pairs.filter(({ x, y }) => x.dtype !== y.dtype);
   if (mixed.length > 0) {
     const { x, y } = mixed[0]!;
@@ -216,5 +235,7 @@ function warnAboutDtypes(pairs: readonly TensorPair[], outDtype: DTypeName | und
     );
   }
   if (outDtype !== 'F8_E4M3' && outDtype !== 'F8_E5M2') return;
-  warnings.push(`${outDtype} without scales keeps 2 or 3 mantissa bits; use it for storage only if the model was trained for it`);
+  warnings.push(
+    `${outDtype} without scales keeps 2 or 3 mantissa bits; use it for storage only if the model was trained for it`,
+  );
 }

@@ -38,7 +38,11 @@ export interface DiffResult {
   readonly onlyInFirst: readonly string[];
   readonly onlyInSecond: readonly string[];
   /** Tensors that have one name but cannot be compared: other shapes or kinds of dtype. */
-  readonly incomparable: readonly { readonly name: string; readonly first: string; readonly second: string }[];
+  readonly incomparable: readonly {
+    readonly name: string;
+    readonly first: string;
+    readonly second: string;
+  }[];
 }
 
 export interface DiffOptions {
@@ -157,7 +161,9 @@ async function comparePairs(
     },
   });
   return spans.map((rows) =>
-    addRows(Array.from({ length: rows.length / columns }, (_, i) => rows.subarray(columns * i, columns * (i + 1)))),
+    addRows(
+      Array.from({ length: rows.length / columns }, (_, i) => rows.subarray(columns * i, columns * (i + 1))),
+    ),
   );
 }
 

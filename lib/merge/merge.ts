@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describeInput, type Manifest } from '../checkpoint/manifest.js';
 import { renderCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
-import { ProgressMeter, type ProgressListener } from '../checkpoint/progress.js';
+import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
 import { copySidecars } from '../checkpoint/sidecars.js';
 import { manifestName, OutputTransaction } from '../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../errors.js';
@@ -59,10 +59,14 @@ export async function merge(options: MergeOptions & RunOptions): Promise<MergeRe
   onPlan?.(plan);
   if (plan.problems.length > 0) throw incompatible(plan.problems);
   if (plan.disk.free < plan.disk.needed) {
-    throw new WisemergeError('ERR_NO_SPACE', `the output needs ${plan.disk.needed} bytes; ${plan.disk.free} are free`, {
-      file: plan.out,
-      hint: 'Free disk space, give another --out, or merge fewer alphas at once.',
-    });
+    throw new WisemergeError(
+      'ERR_NO_SPACE',
+      `the output needs ${plan.disk.needed} bytes; ${plan.disk.free} are free`,
+      {
+        file: plan.out,
+        hint: 'Free disk space, give another --out, or merge fewer alphas at once.',
+      },
+    );
   }
   const progress = new ProgressMeter(onProgress);
   const engine = new Engine(engineOptions(plan.device, prepared.options.threads));

@@ -90,7 +90,9 @@ export function resolveOptions(options: MergeOptions): ResolvedOptions {
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const option = issue?.path.join('.') || 'options';
-    throw new WisemergeError('ERR_USAGE', `${option}: ${issue?.message ?? 'invalid'}`, { details: { option } });
+    throw new WisemergeError('ERR_USAGE', `${option}: ${issue?.message ?? 'invalid'}`, {
+      details: { option },
+    });
   }
   const { alpha, dtype, ...rest } = parsed.data;
   const several = Array.isArray(alpha);

@@ -1,8 +1,8 @@
-import { statfs } from 'node:fs/promises';
 import { realpathSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
-import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { alignUp, ioAlignment, isElementAligned, type SlotShape, slotShape } from '../checkpoint/blocks.js';
+import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { layOut, type OutputLayout } from '../checkpoint/layout.js';
 import { defaultSlots, slotBytes } from '../checkpoint/pipeline.js';
 import { listSidecars, type SkippedFile } from '../checkpoint/sidecars.js';
@@ -129,7 +129,9 @@ function countDtypes(pairs: readonly TensorPair[]): Record<string, number> {
 
 function layoutWarnings(layout: OutputLayout): string[] {
   const odd = layout.files.filter((file) => !isElementAligned(file));
-  return odd.map(({ name }) => `tensors of ${name} are not aligned to their element size; written through the page cache`);
+  return odd.map(
+    ({ name }) => `tensors of ${name} are not aligned to their element size; written through the page cache`,
+  );
 }
 
 /** The output must not be, hold or lie inside an input: replacing it would destroy what is being read. */
@@ -171,15 +173,20 @@ function fitMemory(
   given: boolean,
 ): SlotShape & { readonly slots: number } {
   const ratio = pairs.reduce(
-    (max, { x, y, outDtype }) => Math.max(max, itemSize(x.dtype) / itemSize(outDtype), itemSize(y.dtype) / itemSize(outDtype)),
+    (max, { x, y, outDtype }) =>
+      Math.max(max, itemSize(x.dtype) / itemSize(outDtype), itemSize(y.dtype) / itemSize(outDtype)),
     1,
   );
   const outputs = options.alphas.length;
   const minimum = 2 * slotBytes(slotShape(minBlock, ratio), outputs);
   if (given && options.memory < minimum) {
-    throw new WisemergeError('ERR_MEMORY', `memory of ${options.memory} bytes is too small; this merge needs ${minimum}`, {
-      hint: 'Raise --memory, or merge fewer alphas at once.',
-    });
+    throw new WisemergeError(
+      'ERR_MEMORY',
+      `memory of ${options.memory} bytes is too small; this merge needs ${minimum}`,
+      {
+        hint: 'Raise --memory, or merge fewer alphas at once.',
+      },
+    );
   }
   const budget = Math.max(given ? options.memory : defaultMemory, minimum);
   for (let slots = defaultSlots; ; slots--) {

@@ -20,9 +20,13 @@ export function incompatible(problems: readonly Problem[]): WisemergeError {
   if (problems.length > listed) lines.push(`  … and ${problems.length - listed} more`);
   const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`;
   const [first] = problems;
-  return new WisemergeError('ERR_INCOMPATIBLE', `the inputs cannot be merged: ${count}\n${lines.join('\n')}`, {
-    ...(first?.tensor !== undefined && { tensor: first.tensor }),
-    ...(first?.file !== undefined && { file: first.file }),
-    details: { problems },
-  });
+  return new WisemergeError(
+    'ERR_INCOMPATIBLE',
+    `the inputs cannot be merged: ${count}\n${lines.join('\n')}`,
+    {
+      ...(first?.tensor !== undefined && { tensor: first.tensor }),
+      ...(first?.file !== undefined && { file: first.file }),
+      details: { problems },
+    },
+  );
 }

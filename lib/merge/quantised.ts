@@ -29,11 +29,15 @@ const endings = [
  * dimensional 8-bit and packed 32-bit integer weights).
  */
 export function quantisation(tensor: TensorInfo): string | undefined {
-  const ending = endings.find((end) => tensor.name.endsWith(end)) ?? (tensor.name.includes('.quant_state.') && '.quant_state.');
-  if (ending) return `its name ("${ending}") says that it is part of a quantised weight; interpolating codes or scales is meaningless`;
+  const ending =
+    endings.find((end) => tensor.name.endsWith(end)) ??
+    (tensor.name.includes('.quant_state.') && '.quant_state.');
+  if (ending)
+    return `its name ("${ending}") says that it is part of a quantised weight; interpolating codes or scales is meaningless`;
   const { kind, name } = dtypeInfo(tensor.dtype);
   if (kind === 'packed') return `dtype ${name} holds packed codes or scales that cannot be interpolated`;
-  const packedWeight = ['U8', 'I8', 'I32', 'U32'].includes(name) && tensor.name.endsWith('.weight') && tensor.shape.length >= 2;
+  const packedWeight =
+    ['U8', 'I8', 'I32', 'U32'].includes(name) && tensor.name.endsWith('.weight') && tensor.shape.length >= 2;
   if (packedWeight) return `a ${name} weight matrix is quantised or packed; its codes cannot be interpolated`;
   return undefined;
 }

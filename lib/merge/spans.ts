@@ -1,4 +1,11 @@
-import { alignUp, ioAlignment, minDirectRead, type Read, RegionPacker, type SlotShape } from '../checkpoint/blocks.js';
+import {
+  alignUp,
+  ioAlignment,
+  minDirectRead,
+  type Read,
+  RegionPacker,
+  type SlotShape,
+} from '../checkpoint/blocks.js';
 import { itemSize, type TensorInfo } from '../checkpoint/tensor.js';
 import { compareSpan } from '../native.js';
 
@@ -49,7 +56,10 @@ class SpanBlockBuilder {
   readonly #shape: SlotShape;
   readonly #x = new RegionPacker();
   readonly #y = new RegionPacker();
-  readonly #pieces: (Omit<SpanSegment, 'xAt' | 'yAt'> & { x: ReturnType<RegionPacker['add']>; y: ReturnType<RegionPacker['add']> })[] = [];
+  readonly #pieces: (Omit<SpanSegment, 'xAt' | 'yAt'> & {
+    x: ReturnType<RegionPacker['add']>;
+    y: ReturnType<RegionPacker['add']>;
+  })[] = [];
   /** Upper bounds of the regions' use. */
   #xBound = 0;
   #yBound = 0;
@@ -61,8 +71,12 @@ class SpanBlockBuilder {
 
   /** Elements from `first` on that still fit: whole spans, or the rest of the tensor. */
   roomFor(x: TensorInfo, y: TensorInfo, first: number): number {
-    const fit = (tensor: TensorInfo, free: number): number => Math.floor((free - slack(free)) / itemSize(tensor.dtype));
-    const room = Math.min(fit(x, this.#shape.x - this.#xBound), fit(y, this.#shape.y - this.#yBound));
+    const elements = (tensor: TensorInfo, free: number): number =>
+      Math.floor((free - slack(free)) / itemSize(tensor.dtype));
+    const room = Math.min(
+      elements(x, this.#shape.x - this.#xBound),
+      elements(y, this.#shape.y - this.#yBound),
+    );
     const rest = x.count - first;
     return rest <= room ? rest : Math.floor(Math.max(room, 0) / compareSpan) * compareSpan;
   }

@@ -5,10 +5,10 @@ import { InputPool } from '../checkpoint/input-pool.js';
 import type { OutputFile } from '../checkpoint/layout.js';
 import { OutputWriter, type WrittenFile } from '../checkpoint/output-writer.js';
 import { runPipeline, type Slot } from '../checkpoint/pipeline.js';
+import type { ProgressMeter } from '../checkpoint/progress.js';
 import { dtypeInfo } from '../checkpoint/tensor.js';
 import { type DTypeName, dtypeByName, type Engine, lerpColumns } from '../native.js';
 import type { PreparedMerge } from './plan.js';
-import type { ProgressMeter } from '../checkpoint/progress.js';
 
 /** What the stream leaves behind, per alpha. */
 export interface StreamOutput {
@@ -51,7 +51,9 @@ export async function streamMerge(
       countNonFinite(lerped, counts, nonFinite);
     }
     for (const out of slot.outs) copyUnchanged(block, set.file, slot, out);
-    await Promise.all(writers.map((writer, k) => writer.write(slot.arena, slot.outs[k]!, block.position, block.length)));
+    await Promise.all(
+      writers.map((writer, k) => writer.write(slot.arena, slot.outs[k]!, block.position, block.length)),
+    );
     await set.blockDone();
     progress.add(block.length * writers.length + inputBytes(block), block.segments.at(-1)?.tensor);
   };
@@ -67,7 +69,10 @@ export async function streamMerge(
     });
     await inputs.close();
     const written = await Promise.all(outputs.map((set) => set.written()));
-    return directories.map((_, k) => ({ files: written.map((files) => files[k]!), nonFinite: nonFinite[k]! }));
+    return directories.map((_, k) => ({
+      files: written.map((files) => files[k]!),
+      nonFinite: nonFinite[k]!,
+    }));
   } catch (error) {
     await Promise.allSettled([inputs.close(), ...outputs.map((set) => set.abandon())]);
     throw error;

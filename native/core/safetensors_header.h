@@ -35,8 +35,8 @@ struct SafetensorsHeader {
 
 // `data_bytes` is file size - 8 - N. Throws Error: ERR_SAFETENSORS_JSON (not the JSON the format allows; gives
 // the byte position), ERR_SAFETENSORS_DUPLICATE, ERR_SAFETENSORS_DTYPE, ERR_SAFETENSORS_SHAPE,
-// ERR_SAFETENSORS_OFFSETS (hole, overlap, size against shape, end of file), ERR_SAFETENSORS_METADATA. The
-// message names the tensor and the numbers.
+// ERR_SAFETENSORS_OFFSETS (hole, overlap, size against shape, end of file), ERR_SAFETENSORS_METADATA,
+// ERR_SAFETENSORS_HEADER_SIZE (4 GiB or more). The message names the tensor and the numbers.
 SafetensorsHeader parse_safetensors_header(std::string_view json, uint64_t data_bytes);
 
 }  // namespace wisemerge

@@ -19,14 +19,23 @@ const [vocabulary, hidden, inner, layers] = [512, 128, 384, 4];
  */
 export async function runDemo(flags: DemoFlags, signal: AbortSignal): Promise<void> {
   const root = resolve(flags.out);
-  const [zeroshot, finetuned, merged] = ['zeroshot', 'finetuned', 'merged'].map((name) => join(root, name)) as [string, string, string];
+  const [zeroshot, finetuned, merged] = ['zeroshot', 'finetuned', 'merged'].map((name) =>
+    join(root, name),
+  ) as [string, string, string];
   const random = gaussian(2021);
   const base = makeWeights(random);
   await writeModel(zeroshot, base);
   await writeModel(finetuned, finetune(base, random));
   note(flags, `wrote two models to ${root}`);
 
-  const { outputs, seconds } = await merge({ zeroshot, finetuned, alpha: alphas, out: merged, force: true, signal });
+  const { outputs, seconds } = await merge({
+    zeroshot,
+    finetuned,
+    alpha: alphas,
+    out: merged,
+    force: true,
+    signal,
+  });
   const rows: DemoRow[] = [];
   for (const { alpha, directory } of outputs) {
     const fromZeroshot = await diff(zeroshot, directory, { signal });
@@ -101,7 +110,9 @@ function finetune(base: readonly Weight[], random: () => number): Weight[] {
   return base.map(({ name, shape, values }) => ({
     name,
     shape,
-    values: name.includes('embed') ? values : values.map((value) => value + (0.1 * random()) / Math.sqrt(hidden)),
+    values: name.includes('embed')
+      ? values
+      : values.map((value) => value + (0.1 * random()) / Math.sqrt(hidden)),
   }));
 }
 
@@ -109,7 +120,9 @@ async function writeModel(directory: string, weights: readonly Weight[]): Promis
   await mkdir(directory, { recursive: true });
   const path = join(directory, 'model.safetensors');
   await rm(path, { force: true });
-  const tensors = weights.map(({ name, shape, values }): TensorData => ({ name, shape, dtype: 'BF16', data: toBf16(values) }));
+  const tensors = weights.map(
+    ({ name, shape, values }): TensorData => ({ name, shape, dtype: 'BF16', data: toBf16(values) }),
+  );
   await writeSafetensors(path, tensors, { format: 'pt' });
   const config = {
     architectures: ['LlamaForCausalLM'],

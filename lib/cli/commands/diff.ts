@@ -8,7 +8,12 @@ export interface DiffFlags extends OutputFlags {
   readonly memory?: number;
 }
 
-export async function runDiff(first: string, second: string, flags: DiffFlags, signal: AbortSignal): Promise<void> {
+export async function runDiff(
+  first: string,
+  second: string,
+  flags: DiffFlags,
+  signal: AbortSignal,
+): Promise<void> {
   const progress = new ProgressBar(flags);
   let result: DiffResult;
   try {
@@ -40,8 +45,10 @@ function describe({ tensors, total, exact, onlyInFirst, onlyInSecond, incomparab
     [...tensors.map((item) => row(printable(item.name), item)), row('all', total)],
   );
   const lines = [table];
-  for (const { name, dtype, equal } of exact) lines.push(`${printable(name)} (${dtype}): ${equal ? 'equal' : 'different'}`);
-  for (const { name, first, second } of incomparable) lines.push(`${printable(name)}: ${first} and ${second} cannot be compared`);
+  for (const { name, dtype, equal } of exact)
+    lines.push(`${printable(name)} (${dtype}): ${equal ? 'equal' : 'different'}`);
+  for (const { name, first, second } of incomparable)
+    lines.push(`${printable(name)}: ${first} and ${second} cannot be compared`);
   for (const name of onlyInFirst) lines.push(`${printable(name)}: only in the first`);
   for (const name of onlyInSecond) lines.push(`${printable(name)}: only in the second`);
   return lines.join('\n');

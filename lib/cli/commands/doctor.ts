@@ -30,13 +30,25 @@ export async function runDoctor(flags: DoctorFlags): Promise<void> {
       ['addon', `${versions.addon}, Node-API ${versions.napi}, backend ABI ${versions.backendAbi}`],
       ...result.devices.map((device): [string, string] => [device.backend, describeDevice(device)]),
       ['memory', `${formatBytes(result.memory.free)} free of ${formatBytes(result.memory.total)}`],
-      ['disk', `reads ${formatBytes(result.disk.read)}/s, writes ${formatBytes(result.disk.write)}/s in ${directory}`],
+      [
+        'disk',
+        `reads ${formatBytes(result.disk.read)}/s, writes ${formatBytes(result.disk.write)}/s in ${directory}`,
+      ],
     ];
     return rows.map(([label, text]) => `${style('bold', label.padEnd(10))} ${text}`).join('\n');
   });
 }
 
-function describeDevice({ available, reason, name, isa, computeUnits, memoryTotal, ordinal, backend }: DeviceReport): string {
+function describeDevice({
+  available,
+  reason,
+  name,
+  isa,
+  computeUnits,
+  memoryTotal,
+  ordinal,
+  backend,
+}: DeviceReport): string {
   if (!available) return `not available: ${reason ?? 'unknown reason'}`;
   if (backend === 'cpu') return `${name}, ${computeUnits} threads, ${isa}`;
   return `${ordinal}: ${name}, ${isa}, ${formatBytes(memoryTotal ?? 0)}`;

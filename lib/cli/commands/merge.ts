@@ -17,7 +17,10 @@ export async function runMerge(flags: MergeFlags, signal: AbortSignal): Promise<
       onProgress: progress.listener,
       onPlan: ({ zeroshot, alphas, bytesRead, bytesWritten, skipped }) => {
         const models = alphas.length === 1 ? '1 model' : `${alphas.length} models`;
-        note(flags, `${zeroshot.tensors} tensors, ${formatBytes(bytesRead)} to read, ${formatBytes(bytesWritten)} to write, ${models}`);
+        note(
+          flags,
+          `${zeroshot.tensors} tensors, ${formatBytes(bytesRead)} to read, ${formatBytes(bytesWritten)} to write, ${models}`,
+        );
         for (const { file, reason } of skipped) note(flags, `${printable(file)} not copied: ${reason}`);
       },
     });

@@ -22,20 +22,37 @@ function describe(plan: MergePlan): string {
     ['zero-shot', describeInput(zeroshot)],
     ['fine-tuned', describeInput(finetuned)],
     ['alpha', alphas.join(', ')],
-    ['tensors', `${tensors.interpolated} interpolated, ${tensors.copied} copied; written as ${dtypes.join(', ')}`],
+    [
+      'tensors',
+      `${tensors.interpolated} interpolated, ${tensors.copied} copied; written as ${dtypes.join(', ')}`,
+    ],
     ['read', formatBytes(plan.bytesRead)],
     ['write', `${formatBytes(plan.bytesWritten)} in ${files.length * alphas.length} files`],
-    ['memory', `${formatBytes(memory.bytes)} in ${memory.slots} slots, blocks of ${formatBytes(memory.block)}`],
+    [
+      'memory',
+      `${formatBytes(memory.bytes)} in ${memory.slots} slots, blocks of ${formatBytes(memory.block)}`,
+    ],
     ['disk', `${formatBytes(disk.needed)} needed, ${formatBytes(disk.free)} free`],
     ['device', plan.device],
     ['copied', plan.sidecars.map(printable).join(', ') || 'nothing'],
   ];
   const lines = rows.map(([label, text]) => `${style('bold', label.padEnd(11))} ${text}`);
-  lines.push(style('bold', 'output'), ...plan.directories.slice(0, listed).map((directory) => `  ${printable(directory)}`));
-  lines.push(...files.slice(0, listed).map(({ name, bytes, tensors: count }) => `    ${printable(name)}  ${formatBytes(bytes)}, ${count} tensors`));
+  lines.push(
+    style('bold', 'output'),
+    ...plan.directories.slice(0, listed).map((directory) => `  ${printable(directory)}`),
+  );
+  lines.push(
+    ...files
+      .slice(0, listed)
+      .map(
+        ({ name, bytes, tensors: count }) =>
+          `    ${printable(name)}  ${formatBytes(bytes)}, ${count} tensors`,
+      ),
+  );
   if (files.length > listed) lines.push(`    … and ${files.length - listed} more files`);
   if (plan.index) lines.push(`    ${printable(plan.index)}`);
-  for (const { file, reason } of plan.skipped) lines.push(`${style('yellow', 'not copied')} ${printable(file)}: ${reason}`);
+  for (const { file, reason } of plan.skipped)
+    lines.push(`${style('yellow', 'not copied')} ${printable(file)}: ${reason}`);
   for (const warning of plan.warnings) lines.push(`${style('yellow', 'warning')} ${printable(warning)}`);
   if (disk.free < disk.needed) lines.push(`${style('red', 'not enough disk space')}: merge would refuse`);
   return lines.join('\n');

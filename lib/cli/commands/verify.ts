@@ -18,5 +18,8 @@ export async function runVerify(path: string, flags: OutputFlags, signal: AbortS
 
 function describe({ directory, files, problems }: VerifyResult): string {
   if (problems.length === 0) return `${style('green', 'ok')}  ${printable(directory)}  ${files.length} files`;
-  return [`${style('red', 'damaged')}  ${printable(directory)}`, ...problems.map((problem) => `  ${printable(problem)}`)].join('\n');
+  return [
+    `${style('red', 'damaged')}  ${printable(directory)}`,
+    ...problems.map((problem) => `  ${printable(problem)}`),
+  ].join('\n');
 }

@@ -1,0 +1,81 @@
+#include "addon/buffer_object.h"
+
+#include <utility>
+
+#include "addon/arguments.h"
+#include "addon/errors.h"
+
+namespace wisemerge {
+namespace {
+// Tells our objects from any other: unwrapping a foreign one would be a wild pointer.
+constexpr napi_type_tag kBufferTag{0x5b1f7f0c9a6e4d21ull, 0x8c3a54f2e7d09b16ull};
+}  // namespace
+
+Napi::Function BufferObject::define(Napi::Env env) {
+  return DefineClass(env, "HostBuffer", {InstanceMethod("release", &BufferObject::release)});
+}
+
+BufferObject::BufferObject(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), runtime_(Runtime::of(info.Env()).shared_from_this()) {
+  guard(info.Env(), [&] {
+    share_ = std::make_shared<Share>(Share{HostBuffer::allocate(whole_argument(info, 0, "bytes"))});
+    // V8 counts an external ArrayBuffer's length as external memory, so there is nothing more to adjust.
+    auto* const share = new std::shared_ptr<Share>(share_);
+    napi_value array_buffer;
+    const napi_status status = napi_create_external_arraybuffer(
+        info.Env(), share_->memory->data(), share_->memory->size(),
+        [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Share>*>(hint); }, share,
+        &array_buffer);
+    if (status != napi_ok) {
+      delete share;
+      throw Error(
+          "ERR_EXTERNAL_BUFFERS",
+          "this JavaScript runtime does not allow external array buffers (Electron since 21 does not); "
+          "run wisemerge in a plain Node process");
+    }
+    info.This().As<Napi::Object>().DefineProperty(
+        Napi::PropertyDescriptor::Value("arrayBuffer", array_buffer, napi_enumerable));
+    info.This().As<Napi::Object>().TypeTag(&kBufferTag);
+  });
+}
+
+BufferObject::~BufferObject() { drop(); }
+
+BufferObject& BufferObject::argument(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsObject() || !info[index].As<Napi::Object>().CheckTypeTag(&kBufferTag)) {
+    throw_argument("buffer", "a HostBuffer");
+  }
+  return *Unwrap(info[index].As<Napi::Object>());
+}
+
+const std::shared_ptr<HostBuffer>& BufferObject::memory() const {
+  if (!share_ || !share_->memory) throw Error("ERR_BUFFER_RELEASED", "this host buffer has been released");
+  return share_->memory;
+}
+
+void BufferObject::pinned_in(const std::shared_ptr<Engine>& engine) { pinned_in_.push_back(engine); }
+
+Napi::Value BufferObject::release(const Napi::CallbackInfo& info) {
+  if (!share_ || !share_->memory) return info.Env().Undefined();
+  const Napi::Value array_buffer = info.This().As<Napi::Object>().Get("arrayBuffer");
+  // Before the memory goes: views of a detached buffer have length 0.
+  array_buffer.As<Napi::ArrayBuffer>().Detach();
+  const std::shared_ptr<Share> share = share_;
+  drop();
+  share->memory.reset();
+  return info.Env().Undefined();
+}
+
+// Gives up this object's share. Unpinning is the executor's work, behind the jobs that use the memory.
+void BufferObject::drop() {
+  if (!share_) return;
+  for (const auto& known : pinned_in_) {
+    const auto engine = known.lock();
+    if (!engine) continue;
+    runtime_->post([engine, memory = share_->memory] { engine->unpin(memory.get()); });
+  }
+  pinned_in_.clear();
+  share_.reset();
+}
+
+}  // namespace wisemerge

@@ -1,0 +1,34 @@
+// Engine as a JavaScript object: starts jobs on one device.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "addon/runtime.h"
+#include "core/engine.h"
+
+namespace wisemerge {
+
+// lerp(), compare() and pin() return { promise, cancel() }. The row formats are those of core/segments.h.
+class EngineObject : public Napi::ObjectWrap<EngineObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+
+  // new Engine(kind, ordinal, threads, isa): threads 0 and isa "" mean the best.
+  explicit EngineObject(const Napi::CallbackInfo& info);
+  ~EngineObject() override;
+
+ private:
+  Napi::Value lerp(const Napi::CallbackInfo& info);     // (buffer, rows, alphas) -> Float64Array [row][alpha]
+  Napi::Value compare(const Napi::CallbackInfo& info);  // (buffer, rows) -> Float64Array [span][10]
+  Napi::Value pin(const Napi::CallbackInfo& info);      // (buffer) -> undefined
+  Napi::Value close(const Napi::CallbackInfo& info);
+  const std::shared_ptr<Engine>& engine() const;
+  void drop();
+
+  std::shared_ptr<Runtime> runtime_;
+  std::shared_ptr<Engine> engine_;  // null once closed; queued jobs keep theirs
+};
+
+}  // namespace wisemerge

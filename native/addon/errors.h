@@ -1,0 +1,38 @@
+// The edge between the core's exceptions and JavaScript's.
+#pragma once
+
+#include <napi.h>
+
+#include <new>
+#include <string>
+
+#include "core/status.h"
+
+namespace wisemerge {
+
+// An Error with a `code`; lib/native.ts turns it into a WisemergeError.
+inline Napi::Error make_error(Napi::Env env, const std::string& code, const std::string& message) {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Value().Set("code", Napi::String::New(env, code));
+  return error;
+}
+
+// Runs `body`, turning the core's exceptions into JavaScript's.
+template <class Body>
+auto guard(Napi::Env env, Body body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    throw make_error(env, error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    throw make_error(env, "ERR_OUT_OF_MEMORY", "out of memory");
+  }
+}
+
+// An exported function with its exceptions turned.
+template <Napi::Value (*Function)(const Napi::CallbackInfo&)>
+Napi::Value guarded(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] { return Function(info); });
+}
+
+}  // namespace wisemerge

@@ -1,0 +1,85 @@
+#include "core/backends.h"
+
+#include <dlfcn.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+
+#include "core/status.h"
+#include "cpu/cpu_backend.h"
+
+namespace wisemerge {
+namespace {
+
+// Fills `reason` when the backend has no usable device.
+void probe(BackendStatus& status) {
+  WmError error{};
+  if (status.backend->device_count(&error) > 0) return;
+  status.reason = error.message[0] ? error.message : "no device";
+}
+
+BackendStatus builtin_cpu() {
+  BackendStatus status;
+  status.name = "cpu";
+  status.backend = wisemerge_cpu_backend();
+  probe(status);
+  return status;
+}
+
+// Every way this can fail is a reason, never an exception: a machine without CUDA is a normal machine.
+BackendStatus load_cuda(const std::string& directory) {
+  BackendStatus status;
+  status.name = "cuda";
+  const char* const override_path = std::getenv("WISEMERGE_CUDA_LIBRARY");
+  const bool overridden = override_path && *override_path;
+  status.library = overridden ? override_path : directory + "/wisemerge-cuda.so";
+
+  struct stat file;
+  if (stat(status.library.c_str(), &file) != 0) {
+    status.reason = overridden
+                        ? "WISEMERGE_CUDA_LIBRARY names " + status.library + ", which does not exist"
+                        : "wisemerge-cuda.so is not built: run npm run build:cuda on a machine with nvcc";
+    return status;
+  }
+  // Never closed: the CUDA runtime keeps threads and process-wide state.
+  void* const library = dlopen(status.library.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    const char* const text = dlerror();
+    status.reason = "cannot load " + status.library + ": " + (text ? text : "unknown error");
+    return status;
+  }
+  const auto entry = reinterpret_cast<WmBackendEntry>(dlsym(library, WM_BACKEND_SYMBOL));
+  if (!entry) {
+    status.reason = status.library + " is not a wisemerge backend: it does not export " WM_BACKEND_SYMBOL;
+    return status;
+  }
+  const WmBackend* const backend = entry();
+  if (backend->abi != WM_BACKEND_ABI) {
+    status.reason = status.library + " has backend ABI " + std::to_string(backend->abi) +
+                    " and this addon needs " + std::to_string(WM_BACKEND_ABI) + ": rebuild both together";
+    return status;
+  }
+  status.backend = backend;
+  probe(status);
+  return status;
+}
+
+}  // namespace
+
+const std::vector<BackendStatus>& backends(const std::string& directory) {
+  // Initialised once, thread-safe; deliberately leaked so that no destructor runs under a live thread at
+  // exit.
+  static const auto* const all = new std::vector<BackendStatus>{builtin_cpu(), load_cuda(directory)};
+  return *all;
+}
+
+const WmBackend* require_backend(const std::string& directory, const std::string& name) {
+  for (const BackendStatus& status : backends(directory)) {
+    if (status.name != name) continue;
+    if (status.reason.empty()) return status.backend;
+    throw Error("ERR_DEVICE_UNAVAILABLE", "no " + name + " device: " + status.reason);
+  }
+  throw Error("ERR_DEVICE_UNAVAILABLE", "unknown device kind '" + name + "': use cpu or cuda");
+}
+
+}  // namespace wisemerge

@@ -1,0 +1,77 @@
+#include "core/engine.h"
+
+#include <utility>
+
+#include "core/status.h"
+
+namespace wisemerge {
+
+void check_backend(WmCode code, const WmError& error, const char* operation) {
+  if (code == WM_OK) return;
+  std::string text = std::string(operation) + ": " + (error.message[0] ? error.message : "no message");
+  if (error.native_code) text += " (code " + std::to_string(error.native_code) + ")";
+  switch (code) {
+    case WM_CANCELLED:
+      throw Error("ERR_ABORTED", std::string(operation) + " was aborted");
+    case WM_INVALID_ARGUMENT:
+      throw Error("ERR_INTERNAL_ARGUMENT", text);
+    case WM_UNAVAILABLE:
+      throw Error("ERR_DEVICE_UNAVAILABLE", text);
+    case WM_OUT_OF_MEMORY:
+      throw Error("ERR_DEVICE_MEMORY", text);
+    default:
+      throw Error("ERR_DEVICE", text);
+  }
+}
+
+Engine::Engine(const WmBackend* backend, EngineOptions options)
+    : backend_(backend), options_(std::move(options)) {}
+
+Engine::~Engine() { close(); }
+
+WmContext* Engine::context() {
+  if (closed_) throw Error("ERR_ENGINE_CLOSED", "this engine is closed");
+  if (!context_) {
+    const WmOpenOptions options{options_.ordinal, options_.threads,
+                                options_.isa.empty() ? nullptr : options_.isa.c_str()};
+    WmError error{};
+    check_backend(backend_->open(&options, &context_, &error), error, "opening the device");
+  }
+  return context_;
+}
+
+void Engine::lerp(const std::vector<WmLerp>& items, WmCancelFlag cancelled) {
+  WmError error{};
+  const auto count = static_cast<uint32_t>(items.size());
+  check_backend(backend_->lerp(context(), items.data(), count, cancelled, &error), error, "lerp");
+}
+
+void Engine::compare(const std::vector<WmCompare>& items, WmCancelFlag cancelled) {
+  WmError error{};
+  const auto count = static_cast<uint32_t>(items.size());
+  check_backend(backend_->compare(context(), items.data(), count, cancelled, &error), error, "compare");
+}
+
+void Engine::pin(const std::shared_ptr<HostBuffer>& buffer) {
+  WmContext* const open = context();
+  if (!backend_->pin || pinned_.count(buffer.get())) return;
+  WmError error{};
+  check_backend(backend_->pin(open, buffer->data(), buffer->size(), &error), error, "pinning host memory");
+  pinned_.emplace(buffer.get(), buffer);
+}
+
+void Engine::unpin(const HostBuffer* buffer) {
+  const auto found = pinned_.find(buffer);
+  if (found == pinned_.end()) return;
+  backend_->unpin(context_, buffer->data());
+  pinned_.erase(found);
+}
+
+void Engine::close() {
+  closed_ = true;
+  while (!pinned_.empty()) unpin(pinned_.begin()->first);
+  if (context_) backend_->close(context_);
+  context_ = nullptr;
+}
+
+}  // namespace wisemerge

@@ -1,0 +1,54 @@
+// One opened device: a backend context, the memory pinned in it, and its errors as exceptions.
+//
+// The context opens with the first call and is used by one thread for life (the executor): CUDA's current
+// device is a property of the thread, and opening takes long enough to be felt on the JavaScript thread.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/host_buffer.h"
+#include "wisemerge/backend.h"
+
+namespace wisemerge {
+
+struct EngineOptions {
+  int ordinal = 0;
+  int threads = 0;  // as WmOpenOptions
+  std::string isa;  // empty = best available
+};
+
+class Engine {
+ public:
+  Engine(const WmBackend* backend, EngineOptions options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // All throw Error: ERR_ABORTED, ERR_DEVICE_UNAVAILABLE, ERR_DEVICE_MEMORY, ERR_DEVICE,
+  // ERR_INTERNAL_ARGUMENT, ERR_ENGINE_CLOSED.
+  void lerp(const std::vector<WmLerp>& items, WmCancelFlag cancelled);
+  void compare(const std::vector<WmCompare>& items, WmCancelFlag cancelled);
+
+  // Keeps the buffer until unpin() or close(). Nothing happens where the backend has no use for pinning.
+  void pin(const std::shared_ptr<HostBuffer>& buffer);
+  void unpin(const HostBuffer* buffer);
+
+  void close();
+
+ private:
+  WmContext* context();
+
+  const WmBackend* const backend_;
+  const EngineOptions options_;
+  WmContext* context_ = nullptr;
+  bool closed_ = false;
+  std::map<const HostBuffer*, std::shared_ptr<HostBuffer>> pinned_;
+};
+
+// Throws the Error that stands for `code`; does nothing for WM_OK.
+void check_backend(WmCode code, const WmError& error, const char* operation);
+
+}  // namespace wisemerge

@@ -1,0 +1,288 @@
+// The CPU backend: checks arguments, cuts tensors into tiles and runs one SIMD level's kernels over them on a
+// thread pool. Results depend on neither tiles nor threads: elements are independent, and the comparison's
+// unit, a span, is never cut.
+#include "cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "core/thread_pool.h"
+#include "cpu/kernels.h"
+#include "wisemerge/compare.h"
+#include "wisemerge/dtype.h"
+
+#if !defined(WISEMERGE_VERSION)
+#define WISEMERGE_VERSION "development"
+#endif
+
+struct WmContext {
+  WmContext(int threads, const wisemerge::cpu::Kernels* level) : pool(threads), kernels(level) {}
+
+  wisemerge::ThreadPool pool;
+  const wisemerge::cpu::Kernels* kernels;
+  std::vector<size_t> first_tiles;  // of each item of a call, then their total; kept to save allocations
+};
+
+namespace wisemerge::cpu {
+namespace {
+
+// Bytes read and written by one tile: small enough to balance threads and to notice a cancellation within
+// microseconds, large enough that starting it costs nothing.
+constexpr size_t kTileBytes = 512u << 10;
+// A call that moves less than this is over before a thread wakes.
+constexpr size_t kInlineBytes = 256u << 10;
+// Outputs of this size will not be found in a core's own cache later: written past it, they save the reading
+// of every line before it is overwritten, and leave the cache to others.
+constexpr size_t kStreamBytes = 1u << 20;
+// Tiles begin at multiples of this many elements after the first, a whole number of cache lines for any
+// dtype.
+constexpr size_t kTileStep = 64;
+
+__attribute__((format(printf, 3, 4))) WmCode fail(WmError* error, WmCode code, const char* format, ...) {
+  if (error) {
+    error->native_code = 0;
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(error->message, sizeof(error->message), format, arguments);
+    va_end(arguments);
+  }
+  return code;
+}
+
+// Runs `body` and turns what it may throw into a code: no exception may cross the C ABI.
+template <class Body>
+WmCode guarded(WmError* error, Body body) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    return fail(error, WM_OUT_OF_MEMORY, "out of memory");
+  } catch (const std::exception& exception) {
+    return fail(error, WM_DEVICE_ERROR, "%s", exception.what());
+  }
+}
+
+bool raised(WmCancelFlag flag) { return flag && __atomic_load_n(flag, __ATOMIC_RELAXED) != 0; }
+
+bool float_dtype(int32_t dtype) {
+  return dtype >= 0 && static_cast<uint32_t>(dtype) < kDTypeCount && is_float(static_cast<DType>(dtype));
+}
+uint32_t size_of(int32_t dtype) { return item_size(static_cast<DType>(dtype)); }
+bool aligned(const void* pointer, size_t alignment) {
+  return reinterpret_cast<uintptr_t>(pointer) % alignment == 0;
+}
+
+// A pointer to `what` of `count` elements of `dtype`.
+WmCode check_range(const char* call, uint32_t index, const char* what, int32_t dtype, const void* pointer,
+                   uint64_t count, WmError* error) {
+  if (!float_dtype(dtype)) {
+    return fail(error, WM_INVALID_ARGUMENT, "%s: item %u: dtype %d of %s is not a float dtype", call, index,
+                static_cast<int>(dtype), what);
+  }
+  if (count > SIZE_MAX / size_of(dtype)) {
+    return fail(error, WM_INVALID_ARGUMENT, "%s: item %u: %llu elements exceed the address space", call,
+                index, static_cast<unsigned long long>(count));
+  }
+  if (count > 0 && !pointer) {
+    return fail(error, WM_INVALID_ARGUMENT, "%s: item %u: %s is null", call, index, what);
+  }
+  if (!aligned(pointer, size_of(dtype))) {
+    return fail(error, WM_INVALID_ARGUMENT, "%s: item %u: %s at %p is not aligned to its %u-byte elements",
+                call, index, what, pointer, size_of(dtype));
+  }
+  return WM_OK;
+}
+
+WmCode check_lerp(const WmLerp& item, uint32_t index, WmError* error) {
+  if (item.alpha_count > 0 && (!item.alphas || !item.outs || !item.non_finite)) {
+    return fail(error, WM_INVALID_ARGUMENT, "lerp: item %u: alphas, outs or non_finite is null", index);
+  }
+  bool needs_y = false;
+  for (uint32_t k = 0; k < item.alpha_count; k++) {
+    if (!std::isfinite(item.alphas[k])) {
+      return fail(error, WM_INVALID_ARGUMENT, "lerp: item %u: alpha %u is %g; it must be finite", index, k,
+                  item.alphas[k]);
+    }
+    needs_y = needs_y || item.alphas[k] != 0;
+    const WmCode code =
+        check_range("lerp", index, "an output", item.out_dtype, item.outs[k], item.count, error);
+    if (code != WM_OK) return code;
+  }
+  const WmCode code = check_range("lerp", index, "x", item.x_dtype, item.x, item.count, error);
+  if (code != WM_OK) return code;
+  return check_range("lerp", index, "y", item.y_dtype, item.y, needs_y ? item.count : 0, error);
+}
+
+// How an item is cut: elements before the first output's first cache line, and elements per tile.
+struct Tiling {
+  size_t head = 0, step = 0, tiles = 0;
+  size_t moved = 0;  // bytes read and written
+  bool stream = false;
+
+  explicit Tiling(const WmLerp& item) {
+    if (item.count == 0 || item.alpha_count == 0) return;
+    const size_t out_size = size_of(item.out_dtype), written = out_size * item.alpha_count;
+    const size_t element = size_of(item.x_dtype) + size_of(item.y_dtype) + written;
+    // With the first tile's end on a cache line all later ones begin and end on one: two threads never write
+    // into the same line, and streaming stores need no partial lines inside a tensor.
+    const size_t line = (0 - reinterpret_cast<uintptr_t>(item.outs[0])) % 64;
+    head = std::min<size_t>(item.count, line / out_size);
+    step = std::max(kTileBytes / element / kTileStep, size_t{1}) * kTileStep;
+    tiles = std::max<size_t>(1, (item.count - head + step - 1) / step);
+    moved = item.count * element;
+    stream = item.count * written >= kStreamBytes;
+  }
+  size_t begin(size_t tile) const { return tile == 0 ? 0 : head + tile * step; }
+  size_t end(size_t tile, size_t count) const { return std::min(count, head + (tile + 1) * step); }
+};
+
+// Runs fn(item, unit) for every unit of every item; `units` holds each item's first unit, then their total.
+template <class Fn>
+WmCode for_each_unit(ThreadPool& pool, const std::vector<size_t>& units, size_t bytes, WmCancelFlag cancelled,
+                     const Fn& fn) {
+  const auto body = [&](size_t begin, size_t end) {
+    size_t item = std::upper_bound(units.begin(), units.end(), begin) - units.begin() - 1;
+    for (size_t unit = begin; unit < end; unit++) {
+      if (raised(cancelled)) return;
+      while (unit >= units[item + 1]) item++;
+      fn(item, unit - units[item]);
+    }
+  };
+  const size_t total = units.back();
+  if (bytes < kInlineBytes) {
+    body(0, total);
+  } else {
+    // A range costs two words to hand out, but a worker woken for a few tiny tensors costs more than they do.
+    const size_t average = std::max<size_t>(1, bytes / total);
+    pool.parallel_for(total, std::max<size_t>(1, kInlineBytes / average), std::cref(body));
+  }
+  return raised(cancelled) ? WM_CANCELLED : WM_OK;
+}
+
+WmCode run_lerp(WmContext& context, const WmLerp* items, uint32_t count, WmCancelFlag cancelled,
+                WmError* error) {
+  if (count > 0 && !items) return fail(error, WM_INVALID_ARGUMENT, "lerp: items is null");
+  context.first_tiles.assign(1, 0);
+  size_t bytes = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    const WmCode code = check_lerp(items[i], i, error);
+    if (code != WM_OK) return code;
+    const Tiling tiling(items[i]);
+    context.first_tiles.push_back(context.first_tiles.back() + tiling.tiles);
+    bytes += tiling.moved;
+  }
+  for (uint32_t i = 0; i < count; i++) std::fill_n(items[i].non_finite, items[i].alpha_count, 0);
+  if (context.first_tiles.back() == 0) return raised(cancelled) ? WM_CANCELLED : WM_OK;
+
+  constexpr uint32_t kMaxAlphas = 64;  // per kernel call: bounds the counters below
+  return for_each_unit(context.pool, context.first_tiles, bytes, cancelled, [&](size_t index, size_t tile) {
+    const WmLerp& item = items[index];
+    const Tiling tiling(item);
+    for (uint32_t first = 0; first < item.alpha_count; first += kMaxAlphas) {
+      WmLerp part = item;
+      part.alphas += first;
+      part.outs += first;
+      part.alpha_count = std::min(kMaxAlphas, item.alpha_count - first);
+      uint64_t non_finite[kMaxAlphas] = {};
+      context.kernels->lerp(part, tiling.begin(tile), tiling.end(tile, item.count), tiling.stream,
+                            non_finite);
+      for (uint32_t k = 0; k < part.alpha_count; k++) {
+        if (non_finite[k]) __atomic_fetch_add(&item.non_finite[first + k], non_finite[k], __ATOMIC_RELAXED);
+      }
+    }
+  });
+}
+
+WmCode run_compare(WmContext& context, const WmCompare* items, uint32_t count, WmCancelFlag cancelled,
+                   WmError* error) {
+  if (count > 0 && !items) return fail(error, WM_INVALID_ARGUMENT, "compare: items is null");
+  context.first_tiles.assign(1, 0);
+  size_t bytes = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    const WmCompare& item = items[i];
+    WmCode code = check_range("compare", i, "x", item.x_dtype, item.x, item.count, error);
+    if (code == WM_OK) code = check_range("compare", i, "y", item.y_dtype, item.y, item.count, error);
+    if (code != WM_OK) return code;
+    if (item.count > 0 && (!item.sums || !aligned(item.sums, alignof(CompareSums)))) {
+      return fail(error, WM_INVALID_ARGUMENT,
+                  "compare: item %u: sums at %p is null or not aligned to %zu bytes", i, item.sums,
+                  alignof(CompareSums));
+    }
+    const size_t spans = item.count / kCompareSpan + (item.count % kCompareSpan != 0);
+    context.first_tiles.push_back(context.first_tiles.back() + spans);
+    bytes += item.count * (size_of(item.x_dtype) + size_of(item.y_dtype));
+  }
+  if (context.first_tiles.back() == 0) return raised(cancelled) ? WM_CANCELLED : WM_OK;
+  return for_each_unit(context.pool, context.first_tiles, bytes, cancelled,
+                       [&](size_t index, size_t span) { context.kernels->compare(items[index], span); });
+}
+
+int32_t device_count(WmError*) { return 1; }
+
+WmCode device_info(int32_t device, WmDeviceInfo* info, WmError* error) {
+  if (device != 0) {
+    return fail(error, WM_INVALID_ARGUMENT, "device %d: the CPU is device 0", static_cast<int>(device));
+  }
+  *info = {};
+  cpu_name(info->name, sizeof(info->name));
+  std::snprintf(info->isa, sizeof(info->isa), "%s", select_kernels(nullptr)->isa);
+  info->compute_units = available_cpus();
+  return WM_OK;
+}
+
+WmCode open(const WmOpenOptions* options, WmContext** context, WmError* error) {
+  const WmOpenOptions defaults = {};
+  if (!options) options = &defaults;
+  if (options->device != 0) {
+    return fail(error, WM_INVALID_ARGUMENT, "device %d: the CPU is device 0",
+                static_cast<int>(options->device));
+  }
+  if (options->threads < 0) {
+    return fail(error, WM_INVALID_ARGUMENT, "threads is %d; 0 means all available",
+                static_cast<int>(options->threads));
+  }
+  const Kernels* kernels = select_kernels(options->isa);
+  if (!kernels) {
+    return fail(error, WM_INVALID_ARGUMENT, "isa '%s' is none of avx512, avx2, baseline", options->isa);
+  }
+  return guarded(error, [&] {
+    *context = new WmContext(options->threads, kernels);
+    return WM_OK;
+  });
+}
+
+void close(WmContext* context) { delete context; }
+
+WmCode lerp(WmContext* context, const WmLerp* items, uint32_t count, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_lerp(*context, items, count, cancelled, error); });
+}
+
+WmCode compare(WmContext* context, const WmCompare* items, uint32_t count, WmCancelFlag cancelled,
+               WmError* error) {
+  return guarded(error, [&] { return run_compare(*context, items, count, cancelled, error); });
+}
+
+constexpr WmBackend kBackend = {
+    .abi = WM_BACKEND_ABI,
+    .name = "cpu",
+    .version = WISEMERGE_VERSION,
+    .device_count = device_count,
+    .device_info = device_info,
+    .open = open,
+    .close = close,
+    .pin = nullptr,
+    .unpin = nullptr,
+    .lerp = lerp,
+    .compare = compare,
+};
+
+}  // namespace
+}  // namespace wisemerge::cpu
+
+const WmBackend* wisemerge_cpu_backend(void) { return &wisemerge::cpu::kBackend; }

@@ -1,0 +1,93 @@
+// Which kernels suit this CPU, and what it is called.
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "cpu/kernels.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
+namespace wisemerge::cpu {
+namespace {
+
+bool always() { return true; }
+
+#if defined(__x86_64__)
+// __builtin_cpu_supports also asks whether the operating system saves the wide registers. Clang 14 does not
+// know "f16c" there.
+bool has_f16c() {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c(); }
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#else
+bool has_avx2() { return false; }
+bool has_avx512() { return false; }
+#endif
+
+struct Level {
+  const char* isa;
+  bool (*supported)();
+  const Kernels* (*kernels)();
+};
+
+constexpr Level kLevels[] = {
+    {"avx512", has_avx512, avx512_kernels},
+    {"avx2", has_avx2, avx2_kernels},
+    {"baseline", always, baseline_kernels},
+};
+
+}  // namespace
+
+const Kernels* select_kernels(const char* limit) {
+  bool allowed = limit == nullptr;
+  for (const Level& level : kLevels) {
+    allowed = allowed || std::strcmp(level.isa, limit) == 0;
+    if (!allowed || !level.supported()) continue;
+    if (const Kernels* kernels = level.kernels()) return kernels;
+  }
+  return nullptr;
+}
+
+void cpu_name(char* name, size_t size) {
+  char text[128] = "";
+#if defined(__x86_64__)
+  unsigned words[12] = {};
+  bool known = true;
+  for (unsigned leaf = 0; leaf < 3; leaf++) {
+    unsigned* w = words + 4 * leaf;
+    known = known && __get_cpuid(0x80000002u + leaf, w, w + 1, w + 2, w + 3);
+  }
+  if (known) std::memcpy(text, words, sizeof(words));
+#elif defined(__APPLE__)
+  size_t bytes = sizeof(text) - 1;
+  sysctlbyname("machdep.cpu.brand_string", text, &bytes, nullptr, 0);
+#else
+  // Few arm64 kernels print a model name here; the firmware's is the next best.
+  if (FILE* file = std::fopen("/sys/firmware/devicetree/base/model", "r")) {
+    if (!std::fgets(text, sizeof(text), file)) text[0] = 0;
+    std::fclose(file);
+  }
+#endif
+  const char* begin = text;
+  while (*begin == ' ') begin++;
+  size_t length = std::strlen(begin);
+  while (length > 0 && (begin[length - 1] == ' ' || begin[length - 1] == '\n')) length--;
+  if (length == 0) {
+    begin = "CPU";
+    length = 3;
+  }
+  length = std::min(length, size - 1);
+  std::memcpy(name, begin, length);
+  name[length] = 0;
+}
+
+}  // namespace wisemerge::cpu

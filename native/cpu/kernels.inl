@@ -1,0 +1,13 @@
+// All kernels of one SIMD level. Included by kernels_<level>.cc after vec_<level>.h, inside the level's
+// namespace and target region.
+//
+// Everything in here has this namespace in its mangled name, so that the linker never hands one level's code
+// to another. For the same reason nothing in here instantiates a template of the standard library that
+// compiles to a function.
+
+// clang-format off: the order matters
+#include "cpu/fused.inl"
+#include "cpu/blocks.inl"
+#include "cpu/lerp.inl"
+#include "cpu/compare.inl"
+// clang-format on

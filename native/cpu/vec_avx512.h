@@ -1,0 +1,81 @@
+// Vector primitives of AVX-512 (F, BW, DQ, VL: Skylake-X and later, Zen 4 and later). Included inside the
+// namespace and target region of kernels_avx512.cc; vec_base.h documents what each function must do.
+
+inline constexpr size_t kLanes = 16;
+typedef uint32_t Vu __attribute__((vector_size(4 * kLanes)));
+
+using Vf = __m512;
+using Vd = __m512d;
+using Line = __m512i;
+
+#include "cpu/float_codes.inl"
+
+WM_FORCE_INLINE Line load_line(const void* from) { return _mm512_loadu_si512(from); }
+WM_FORCE_INLINE void store_line(void* to, Line line) { _mm512_storeu_si512(to, line); }
+WM_FORCE_INLINE void stream_line(void* to, Line line) {
+  _mm512_stream_si512(static_cast<__m512i*>(to), line);
+}
+WM_FORCE_INLINE void stream_fence() { _mm_sfence(); }
+
+WM_FORCE_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm512_fmadd_ps(a, b, c); }
+WM_FORCE_INLINE Vd fma(Vd a, Vd b, Vd c) { return _mm512_fmadd_pd(a, b, c); }
+WM_FORCE_INLINE Vd fma_exact_product(Vd a, Vd b, Vd c) { return _mm512_fmadd_pd(a, b, c); }
+WM_FORCE_INLINE Vd max_magnitude(Vd max, Vd v) { return _mm512_max_pd(_mm512_abs_pd(v), max); }
+
+WM_FORCE_INLINE Vf keep_equal(Vf a, Vf b, Vf v) {
+  return _mm512_mask_mov_ps(v, _mm512_cmpeq_epi32_mask(_mm512_castps_si512(a), _mm512_castps_si512(b)), a);
+}
+WM_FORCE_INLINE Vd keep_equal(Vd a, Vd b, Vd v) {
+  return _mm512_mask_mov_pd(v, _mm512_cmpeq_epi64_mask(_mm512_castpd_si512(a), _mm512_castpd_si512(b)), a);
+}
+WM_FORCE_INLINE Vf canonical_nan(Vf v) {
+  return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q),
+                            _mm512_castsi512_ps(_mm512_set1_epi32(0x7fc00000)));
+}
+WM_FORCE_INLINE Vd canonical_nan(Vd v) {
+  return _mm512_mask_mov_pd(v, _mm512_cmp_pd_mask(v, v, _CMP_UNORD_Q),
+                            _mm512_castsi512_pd(_mm512_set1_epi64(0x7ff8000000000000)));
+}
+
+WM_FORCE_INLINE bool any_non_finite16(Line v, uint16_t exponent) {
+  const Line mask = _mm512_set1_epi16(static_cast<int16_t>(exponent));
+  return _mm512_cmpeq_epi16_mask(_mm512_and_si512(v, mask), mask) != 0;
+}
+// 0x99: quiet NaN, +inf, -inf, signalling NaN.
+WM_FORCE_INLINE bool any_non_finite(Vf a, Vf b) {
+  return (_mm512_fpclass_ps_mask(a, 0x99) | _mm512_fpclass_ps_mask(b, 0x99)) != 0;
+}
+WM_FORCE_INLINE bool any_non_finite(Vd a, Vd b) {
+  return (_mm512_fpclass_pd_mask(a, 0x99) | _mm512_fpclass_pd_mask(b, 0x99)) != 0;
+}
+
+WM_FORCE_INLINE void unpack16(Line line, Vu& lo, Vu& hi) {
+  lo = reinterpret_cast<Vu>(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(line)));
+  hi = reinterpret_cast<Vu>(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(line, 1)));
+}
+WM_FORCE_INLINE Line pack16(Vu lo, Vu hi) {
+  const __m256i a = _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(lo));
+  const __m256i b = _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(hi));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+}
+WM_FORCE_INLINE Vu load_u8(const uint8_t* from) {
+  return reinterpret_cast<Vu>(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+}
+WM_FORCE_INLINE void store_u8(uint8_t* to, Vu v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(v)));
+}
+
+WM_FORCE_INLINE void widen_f16(Line line, Vf& lo, Vf& hi) {
+  lo = _mm512_cvtph_ps(_mm512_castsi512_si256(line));
+  hi = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(line, 1));
+}
+WM_FORCE_INLINE Line narrow_f16(Vf lo, Vf hi) {
+  const __m256i a = _mm512_cvtps_ph(lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m256i b = _mm512_cvtps_ph(hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+}
+
+WM_FORCE_INLINE void to_doubles(Vf v, Vd& lo, Vd& hi) {
+  lo = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+  hi = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+}

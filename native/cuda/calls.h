@@ -1,0 +1,17 @@
+// The backend's long calls: cut the items into tensor ranges, fill slots with them, launch per kernel.
+#pragma once
+
+#include "cuda/context.h"
+#include "wisemerge/backend.h"
+
+namespace wisemerge::cuda {
+
+// WM_OK or WM_CANCELLED; throws Failure. The caller abandons the context in either other case.
+WmCode run_lerp(WmContext& context, const WmLerp* items, uint32_t count, WmCancelFlag cancelled);
+WmCode run_compare(WmContext& context, const WmCompare* items, uint32_t count, WmCancelFlag cancelled);
+
+inline bool raised(WmCancelFlag cancelled) {
+  return cancelled && __atomic_load_n(cancelled, __ATOMIC_RELAXED) != 0;
+}
+
+}  // namespace wisemerge::cuda

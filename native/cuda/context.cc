@@ -1,0 +1,43 @@
+#include "cuda/context.h"
+
+using wisemerge::cuda::check;
+using wisemerge::cuda::Slot;
+
+WmContext::WmContext(int ordinal) : ordinal_(ordinal) {
+  make_current();
+  streams_ = std::make_unique<wisemerge::cuda::Streams>();
+}
+
+WmContext::~WmContext() {
+  cudaSetDevice(ordinal_);
+  abandon();
+  cudaGetLastError();
+}
+
+void WmContext::make_current() const { check(cudaSetDevice(ordinal_), "selecting the device"); }
+
+Slot& WmContext::next_slot() {
+  std::unique_ptr<Slot>& slot = slots_[turn_];
+  if (!slot) slot = std::make_unique<Slot>(*streams_, pinned_);
+  turn_ = (turn_ + 1) % kSlots;
+  slot->wait();
+  return *slot;
+}
+
+void WmContext::finish() {
+  for (size_t i = 0; i < kSlots; i++) {
+    if (slots_[(turn_ + i) % kSlots]) slots_[(turn_ + i) % kSlots]->wait();
+  }
+}
+
+void WmContext::abandon() noexcept {
+  for (cudaStream_t stream :
+       {static_cast<cudaStream_t>(streams_->upload), static_cast<cudaStream_t>(streams_->compute),
+        static_cast<cudaStream_t>(streams_->download)}) {
+    cudaStreamSynchronize(stream);
+  }
+  cudaGetLastError();
+  for (const auto& slot : slots_) {
+    if (slot) slot->discard();
+  }
+}

@@ -1,0 +1,129 @@
+// The CUDA backend's C table: argument checks and errors, no arithmetic.
+#include <cuda_runtime_api.h>
+
+#include <new>
+#include <string>
+
+#include "cuda/calls.h"
+#include "cuda/devices.h"
+#include "cuda/failure.h"
+#include "cuda/launch.h"
+
+namespace wisemerge::cuda {
+
+namespace {
+
+// Runs `body`, which returns a WmCode, and turns what it throws into `error`.
+template <class Body>
+WmCode guard(WmError* error, Body&& body) {
+  try {
+    const WmCode code = body();
+    if (code == WM_CANCELLED) fill_error(error, 0, "cancelled");
+    return code;
+  } catch (const Failure& failure) {
+    fill_error(error, failure.native_code, failure.message);
+    return failure.code;
+  } catch (const std::bad_alloc&) {
+    fill_error(error, 0, "out of host memory");
+    return WM_OUT_OF_MEMORY;
+  } catch (const std::exception& exception) {
+    fill_error(error, 0, exception.what());
+    return WM_DEVICE_ERROR;
+  }
+}
+
+WmCode require(const void* pointer, const char* name) {
+  if (!pointer) throw Failure{WM_INVALID_ARGUMENT, 0, std::string(name) + " is null"};
+  return WM_OK;
+}
+
+int32_t device_count(WmError* error) {
+  int32_t count = 0;
+  guard(error, [&] {
+    const Devices devices = usable_devices();
+    if (devices.ordinals.empty()) throw Failure{WM_UNAVAILABLE, devices.native_code, devices.reason};
+    count = static_cast<int32_t>(devices.ordinals.size());
+    return WM_OK;
+  });
+  return count;
+}
+
+WmCode device_info(int32_t device, WmDeviceInfo* info, WmError* error) {
+  return guard(error, [&] {
+    require(info, "info");
+    describe_device(device, info);
+    return WM_OK;
+  });
+}
+
+WmCode open(const WmOpenOptions* options, WmContext** context, WmError* error) {
+  return guard(error, [&] {
+    require(context, "context");
+    *context = nullptr;
+    *context = new WmContext(device_ordinal(options ? options->device : 0));
+    return WM_OK;
+  });
+}
+
+void close(WmContext* context) { delete context; }
+
+WmCode pin(WmContext* context, void* memory, size_t bytes, WmError* error) {
+  return guard(error, [&] {
+    require(context, "context");
+    context->make_current();
+    context->pinned().add(memory, bytes);
+    return WM_OK;
+  });
+}
+
+void unpin(WmContext* context, void* memory) {
+  guard(nullptr, [&] {
+    require(context, "context");
+    context->make_current();
+    context->pinned().remove(memory);
+    return WM_OK;
+  });
+}
+
+// A call that does not end well may leave copies under way from or to the caller's memory.
+template <class Item>
+WmCode call(WmCode (*run)(WmContext&, const Item*, uint32_t, WmCancelFlag), WmContext* context,
+            const Item* items, uint32_t count, WmCancelFlag cancelled, WmError* error) {
+  const WmCode code = guard(error, [&] {
+    require(context, "context");
+    if (count > 0) require(items, "items");
+    context->make_current();
+    return run(*context, items, count, cancelled);
+  });
+  if (code != WM_OK && context) context->abandon();
+  return code;
+}
+
+WmCode lerp(WmContext* context, const WmLerp* items, uint32_t count, WmCancelFlag cancelled, WmError* error) {
+  return call(run_lerp, context, items, count, cancelled, error);
+}
+
+WmCode compare(WmContext* context, const WmCompare* items, uint32_t count, WmCancelFlag cancelled,
+               WmError* error) {
+  return call(run_compare, context, items, count, cancelled, error);
+}
+
+#ifndef WISEMERGE_VERSION
+#define WISEMERGE_VERSION "development"
+#endif
+
+std::string version_text() {
+  return std::string(WISEMERGE_VERSION) + ", CUDA " + std::to_string(CUDART_VERSION / 1000) + "." +
+         std::to_string(CUDART_VERSION % 1000 / 10) + ", architectures " + kernel_architectures();
+}
+
+}  // namespace
+}  // namespace wisemerge::cuda
+
+extern "C" __attribute__((visibility("default"))) const WmBackend* wisemerge_backend(void) {
+  using namespace wisemerge::cuda;
+  static const std::string version = version_text();
+  static const WmBackend backend = {WM_BACKEND_ABI, "cuda", version.c_str(), device_count, device_info, open,
+                                    close,          pin,    unpin,           lerp,         compare};
+  return &backend;
+}

@@ -1,0 +1,42 @@
+#include "cuda/failure.h"
+
+#include <cstring>
+
+namespace wisemerge::cuda {
+namespace {
+
+WmCode code_of(cudaError_t status) {
+  switch (status) {
+    case cudaErrorMemoryAllocation:
+      return WM_OUT_OF_MEMORY;
+    case cudaErrorInsufficientDriver:
+    case cudaErrorNoDevice:
+    case cudaErrorDevicesUnavailable:
+    case cudaErrorSystemNotReady:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorNoKernelImageForDevice:
+      return WM_UNAVAILABLE;
+    default:
+      return WM_DEVICE_ERROR;
+  }
+}
+
+}  // namespace
+
+void fail(cudaError_t status, const std::string& what) {
+  cudaGetLastError();
+  throw Failure{code_of(status), static_cast<int32_t>(status),
+                what + ": " + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ", " +
+                    std::to_string(static_cast<int>(status)) + ")"};
+}
+
+void fill_error(WmError* error, int32_t native_code, const std::string& message) {
+  if (!error) return;
+  error->native_code = native_code;
+  const size_t length =
+      message.size() < sizeof(error->message) - 1 ? message.size() : sizeof(error->message) - 1;
+  std::memcpy(error->message, message.data(), length);
+  error->message[length] = '\0';
+}
+
+}  // namespace wisemerge::cuda

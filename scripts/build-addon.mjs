@@ -1,0 +1,32 @@
+// Builds build/Release/wisemerge.node with node-gyp. Arguments are passed on to gyp (-Dname=value).
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+// A Node install usually carries its headers; node-gyp would download them all the same.
+function nodedir() {
+  const prefix = dirname(dirname(process.execPath));
+  return existsSync(join(prefix, 'include', 'node', 'common.gypi')) ? [`--nodedir=${prefix}`] : [];
+}
+
+/** Configures and builds; prints the compiler's output only if that fails. */
+export function buildAddon(gypArguments = []) {
+  const nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
+  for (const step of [
+    ['configure', ...nodedir(), '--', ...gypArguments],
+    ['build', '-j', String(availableParallelism())],
+  ]) {
+    const result = spawnSync(process.execPath, [nodeGyp, ...step], { cwd: root, encoding: 'utf8' });
+    if (result.status === 0) continue;
+    process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`);
+    process.stderr.write(`node-gyp ${step[0]} failed: it needs Python 3, make and a C++20 compiler\n`);
+    process.exit(result.status ?? 1);
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) buildAddon(process.argv.slice(2));

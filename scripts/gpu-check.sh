@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# Builds and checks the CUDA backend with nvcc and g++ alone.
+#
+#   scripts/gpu-check.sh                  on a machine with a GPU: tests, parity, sanitizers, benchmark
+#   scripts/gpu-check.sh --compile-only   anywhere with nvcc: resource budgets, host replay
+#
+# Writes bench/results/gpu-<device>.json, and a copy to $OUT if that is set. Objects and logs go to
+# out/gpu-check/. JOBS limits the parallel compilers. A new kernel or test joins through native/sources.json.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+compile_only=false
+case "${1:-}" in
+  '') ;;
+  --compile-only) compile_only=true ;;
+  *) echo "usage: $0 [--compile-only]" >&2; exit 2 ;;
+esac
+
+build=out/gpu-check
+rm -rf "$build"
+mkdir -p "$build/objects" bench/results
+
+host_flags='-O3 -ffp-contract=off -fPIC -fvisibility=hidden -Wall -Wextra'
+version=$(python3 -c 'import json; print(json.load(open("package.json"))["version"])')
+export build
+export common="-std=c++20 -Inative/include -Inative -DWISEMERGE_VERSION=\"$version\""
+export gxx="g++ $common $host_flags"
+export nvcc="nvcc $common -O3 -fmad=false -Xptxas -v -Xcompiler ${host_flags// /,}
+  -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90,code=[sm_90,compute_90]"
+
+sources() {
+  python3 -c 'import json, sys
+for key in sys.argv[1:]: print(*json.load(open("native/sources.json"))["variables"][key], sep="\n")' "$@"
+}
+object() { echo "$build/objects/${1//\//_}.o"; }
+objects() { while read -r source; do object "$source"; done; }
+# What includes CUDA's headers goes to nvcc, which knows where they are. Warnings stay in the log.
+compile() {
+  local compiler=$gxx
+  case "$1" in native/cuda/* | native/bench/cuda_* | *fake_cuda*) compiler=$nvcc ;; esac
+  $compiler -c "$1" -o "$(object "$1")" >"$(object "$1").log" 2>&1 || { cat "$(object "$1").log" >&2; return 255; }
+}
+export -f object compile
+
+cuda=$(sources cuda_sources)
+host=$(sources core_sources cpu_sources)
+tests=$(sources test_sources)
+programs='native/test/cuda_parity.cc native/test/fake_cuda_runtime.cc native/bench/cuda_bench.cu'
+
+echo "building with $(nvcc --version | sed -n 's/.*release //p'), $(g++ --version | head -1)"
+printf '%s\n' $cuda $host $tests $programs | xargs -P "${JOBS:-$(nproc)}" -I{} bash -c 'compile {}'
+
+host_objects=$(objects <<<"$host")
+cuda_objects=$(objects <<<"$cuda")
+$nvcc -shared -cudart static $cuda_objects -o "$build/wisemerge-cuda.so" \
+  -Xlinker --exclude-libs,ALL,-z,nodelete,--version-script=native/exports.map
+$gxx -shared $(grep -v '\.cu$' <<<"$cuda" | objects) "$(object native/test/fake_cuda_runtime.cc)" \
+  -o "$build/fake-cuda.so"
+$gxx $(objects <<<"$tests") $host_objects -o "$build/native-tests" -ldl -pthread
+$gxx "$(object native/test/cuda_parity.cc)" $host_objects -o "$build/cuda-parity" -ldl -pthread
+$nvcc -cudart static "$(object native/bench/cuda_bench.cu)" $cuda_objects -o "$build/cuda-bench"
+
+echo "kernel resources (ptxas)"
+cat "$build"/objects/native_cuda_*.cu.o.log | c++filt >"$build/ptxas.log"
+python3 - "$build/ptxas.log" <<'PYTHON'
+import re
+import sys
+
+spilled = []
+name = None
+for line in open(sys.argv[1]):
+    if found := re.search(r"Compiling entry function '(.*)' for '(sm_\w+)'", line):
+        name = found[2] + ' ' + re.sub(r'(void |wisemerge::|cuda::|\(anonymous namespace\)::)', '', found[1]).split('(Lerp')[0]
+        name = name.split('(Compare')[0]
+    elif found := re.search(r'(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads', line):
+        frame, spills = int(found[1]), int(found[2]) + int(found[3])
+    elif (found := re.search(r'Used (\d+) registers', line)) and name:
+        shared = re.search(r'(\d+) bytes smem', line)
+        print(f'  {found[1]:>3} registers {shared[1] if shared else 0:>6} B shared {frame:>4} B stack {spills:>4} B spilled  {name}')
+        if spills or frame:
+            spilled.append(name)
+        name = None
+if spilled:
+    sys.exit('spilled or in local memory: ' + '; '.join(spilled))
+PYTHON
+
+echo "native tests"
+"$build/native-tests"
+echo "host replay of the whole backend"
+"$build/cuda-parity" "$build/fake-cuda.so" --reduced
+if $compile_only; then exit 0; fi
+
+failed=false
+echo "parity on the device"
+parity_code=0
+"$build/cuda-parity" "$build/wisemerge-cuda.so" >"$build/parity.json" || parity_code=$?
+cat "$build/parity.json"
+if [ "$parity_code" = 77 ]; then exit 77; fi
+if [ "$parity_code" != 0 ]; then failed=true; fi
+
+# "ok", "failed", or why the tool did not run.
+sanitize() {
+  local log="$build/$1.log" code=0
+  command -v compute-sanitizer >"$log" || { echo 'compute-sanitizer is not installed'; return; }
+  timeout 100 compute-sanitizer --tool "$1" --error-exitcode 9 \
+    "$build/cuda-parity" "$build/wisemerge-cuda.so" --reduced >"$log" 2>&1 || code=$?
+  if grep -q 'Device not supported' "$log"; then echo 'the device is not supported by the tool'
+  elif [ "$code" = 0 ]; then echo ok
+  elif [ "$code" = 124 ]; then echo 'no error within 100 s, then stopped'
+  else echo failed
+  fi
+}
+memcheck=$(sanitize memcheck)
+racecheck=$(sanitize racecheck)
+echo "memcheck: $memcheck; racecheck: $racecheck"
+for result in memcheck racecheck; do
+  if [ "${!result}" = failed ]; then tail -40 "$build/$result.log"; failed=true; fi
+done
+
+echo "benchmark"
+timeout 120 "$build/cuda-bench" >"$build/bench.json" || { failed=true; echo null >"$build/bench.json"; }
+
+python3 - "$build" "$memcheck" "$racecheck" <<'PYTHON'
+import datetime
+import json
+import os
+import re
+import subprocess
+import sys
+
+build, memcheck, racecheck = sys.argv[1:]
+
+
+def output(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+query = '--query-gpu=name,driver_version,memory.total'
+name, driver, memory = output('nvidia-smi', query, '--format=csv,noheader').splitlines()[0].split(', ')
+parity = open(build + '/parity.json').read().strip().splitlines()
+result = {
+    'device': name,
+    'memory': memory,
+    'driver': driver,
+    'toolkit': re.search(r'V([\d.]+)', output('nvcc', '--version'))[1],
+    'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+    'parity': json.loads(parity[-1]) if parity else None,
+    'sanitizers': {'memcheck': memcheck, 'racecheck': racecheck},
+    'bench': json.load(open(build + '/bench.json')),
+}
+text = json.dumps(result, indent=2) + '\n'
+file = 'gpu-' + re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') + '.json'
+for folder in filter(None, ['bench/results', os.environ.get('OUT')]):
+    with open(os.path.join(folder, file), 'w') as target:
+        target.write(text)
+print(text)
+PYTHON
+if $failed; then exit 1; fi

@@ -22,7 +22,10 @@ export async function makeCheckpoints(directory, { layers = 22, shards = 1 } = {
 }
 
 function tensors(layers) {
-  const list = [['lm_head.weight', [vocabulary, hidden]], ['model.embed_tokens.weight', [vocabulary, hidden]]];
+  const list = [
+    ['lm_head.weight', [vocabulary, hidden]],
+    ['model.embed_tokens.weight', [vocabulary, hidden]],
+  ];
   for (let layer = 0; layer < layers; layer++) {
     const prefix = `model.layers.${layer}`;
     list.push(
@@ -43,7 +46,13 @@ function tensors(layers) {
 
 async function writeModel(directory, list, shards, seed, layers) {
   mkdirSync(directory, { recursive: true });
-  const config = { architectures: ['LlamaForCausalLM'], model_type: 'llama', dtype: 'bfloat16', num_hidden_layers: layers, hidden_size: hidden };
+  const config = {
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
+    dtype: 'bfloat16',
+    num_hidden_layers: layers,
+    hidden_size: hidden,
+  };
   writeFileSync(join(directory, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
   const total = list.reduce((sum, { bytes }) => sum + bytes, 0);
   const groups = Array.from({ length: shards }, () => []);

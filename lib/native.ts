@@ -142,6 +142,7 @@ interface Addon {
   readonly Engine: new (device: string, ordinal: number, threads: number, isa: string) => NativeEngine;
   parseHeader(buffer: NativeBuffer, jsonBytes: number, dataBytes: number): NativeJob<HeaderColumns>;
   devices(): DeviceReport[];
+  device(kind: string, ordinal: number): DeviceReport;
   dtypes(): DTypeInfo[];
   preallocate(fd: number, bytes: number): NativeJob<boolean>;
   cachedBytes(fd: number, bytes: number): number | undefined;
@@ -212,13 +213,8 @@ export function dtypeByName(name: string): DTypeInfo | undefined {
   return dtypesByName.get(name);
 }
 
-const nativeBuffers: WeakMap<HostBuffer, NativeBuffer> = new WeakMap();
-
-function nativeBuffer(buffer: HostBuffer): NativeBuffer {
-  const native = nativeBuffers.get(buffer);
-  if (!native) throw new TypeError('expected a HostBuffer');
-  return native;
-}
+// Reaches into a HostBuffer; set by the class, whose field is private.
+let nativeBuffer: (buffer: HostBuffer) => NativeBuffer;
 
 /**
  * Memory owned by the addon, the only memory that jobs work on: resident, aligned to 2 MiB, zero at first.
@@ -232,11 +228,17 @@ export class HostBuffer {
   readonly #native: NativeBuffer;
   #released = false;
 
+  static {
+    nativeBuffer = (buffer) => {
+      if (!(#native in buffer)) throw new TypeError('expected a HostBuffer');
+      return buffer.#native;
+    };
+  }
+
   /** Throws `ERR_OUT_OF_MEMORY`. */
   constructor(bytes: number) {
     this.#native = call(() => new addon.HostBuffer(bytes));
     this.byteLength = bytes;
-    nativeBuffers.set(this, this.#native);
   }
 
   /** All of it. Typed arrays of Node 20 view at most 2^32 elements. */
@@ -282,7 +284,7 @@ export class Engine {
   constructor(options: EngineOptions = {}) {
     const { device = 'cpu', ordinal = 0, threads = 0, isa } = options;
     this.#native = call(() => new addon.Engine(device, ordinal, threads, isa ?? ''));
-    const report = devices().find((known) => known.backend === device && known.ordinal === ordinal)!;
+    const report = call(() => addon.device(device, ordinal));
     this.device = isa === undefined ? report : { ...report, isa: lowerIsa(report.isa, isa) };
   }
 

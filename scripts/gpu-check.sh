@@ -34,11 +34,14 @@ for key in sys.argv[1:]: print(*json.load(open("native/sources.json"))["variable
 }
 object() { echo "$build/objects/${1//\//_}.o"; }
 objects() { while read -r source; do object "$source"; done; }
-# What includes CUDA's headers goes to nvcc, which knows where they are. Warnings stay in the log.
+# What includes CUDA's headers goes to nvcc, which knows where they are.
 compile() {
-  local compiler=$gxx
+  local compiler=$gxx log code=0
   case "$1" in native/cuda/* | native/bench/cuda_* | *fake_cuda*) compiler=$nvcc ;; esac
-  $compiler -c "$1" -o "$(object "$1")" >"$(object "$1").log" 2>&1 || { cat "$(object "$1").log" >&2; return 255; }
+  log=$(object "$1").log
+  $compiler -c "$1" -o "$(object "$1")" >"$log" 2>&1 || code=255  # stops xargs
+  if [ "$code" != 0 ] || grep -q 'warning' "$log"; then head -60 "$log" >&2; fi
+  return "$code"
 }
 export -f object compile
 

@@ -40,6 +40,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("parseHeader", Napi::Function::New<guarded<parse_header>>(env));
   exports.Set("devices", Napi::Function::New<guarded<list_devices>>(env));
+  exports.Set("device", Napi::Function::New<guarded<describe_device>>(env));
   exports.Set("dtypes", Napi::Function::New<guarded<list_dtypes>>(env));
   exports.Set("preallocate", Napi::Function::New<guarded<preallocate_file>>(env));
   exports.Set("cachedBytes", Napi::Function::New<guarded<cached_file_bytes>>(env));

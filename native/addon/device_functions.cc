@@ -1,36 +1,32 @@
 #include "addon/device_functions.h"
 
+#include "addon/arguments.h"
 #include "addon/runtime.h"
 #include "core/backends.h"
+#include "core/engine.h"
 #include "wisemerge/dtype.h"
 
 namespace wisemerge {
 namespace {
 
-Napi::Object base_report(Napi::Env env, const BackendStatus& status, int ordinal) {
+Napi::Object base_report(Napi::Env env, const char* backend, int ordinal) {
   Napi::Object report = Napi::Object::New(env);
-  report.Set("backend", status.name);
+  report.Set("backend", backend);
   report.Set("ordinal", ordinal);
-  if (!status.library.empty()) report.Set("library", status.library);
-  if (status.backend) report.Set("version", status.backend->version);
   return report;
 }
 
-Napi::Object unavailable(Napi::Env env, const BackendStatus& status, int ordinal, const std::string& reason) {
-  Napi::Object report = base_report(env, status, ordinal);
+Napi::Object unavailable(Napi::Env env, const char* backend, int ordinal, const std::string& reason) {
+  Napi::Object report = base_report(env, backend, ordinal);
   report.Set("available", false);
   report.Set("reason", reason);
   return report;
 }
 
-Napi::Object device_report(Napi::Env env, const BackendStatus& status, int ordinal) {
-  WmDeviceInfo device{};
-  WmError error{};
-  if (status.backend->device_info(ordinal, &device, &error) != WM_OK) {
-    return unavailable(env, status, ordinal, error.message);
-  }
-  Napi::Object report = base_report(env, status, ordinal);
+Napi::Object available(Napi::Env env, const WmBackend& backend, int ordinal, const WmDeviceInfo& device) {
+  Napi::Object report = base_report(env, backend.name, ordinal);
   report.Set("available", true);
+  report.Set("version", backend.version);
   report.Set("name", device.name);
   report.Set("isa", device.isa);
   report.Set("memoryTotal", static_cast<double>(device.memory_total));
@@ -62,16 +58,36 @@ const char* kind_name(DTypeKind kind) {
 Napi::Value list_devices(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Napi::Array reports = Napi::Array::New(env);
+  const auto add = [&](Napi::Object report, const BackendStatus& status) {
+    if (!status.library.empty()) report.Set("library", status.library);
+    reports.Set(reports.Length(), report);
+  };
   for (const BackendStatus& status : backends(Runtime::of(env).directory())) {
     if (!status.reason.empty()) {
-      reports.Set(reports.Length(), unavailable(env, status, 0, status.reason));
+      add(unavailable(env, status.name.c_str(), 0, status.reason), status);
       continue;
     }
     WmError error{};
     const int count = status.backend->device_count(&error);
-    for (int i = 0; i < count; i++) reports.Set(reports.Length(), device_report(env, status, i));
+    for (int i = 0; i < count; i++) {
+      WmDeviceInfo device{};
+      const bool known = status.backend->device_info(i, &device, &error) == WM_OK;
+      add(known ? available(env, *status.backend, i, device)
+                : unavailable(env, status.name.c_str(), i, error.message),
+          status);
+    }
   }
   return reports;
+}
+
+Napi::Value describe_device(const Napi::CallbackInfo& info) {
+  const std::string kind = string_argument(info, 0, "device");
+  const int ordinal = int_argument(info, 1, "ordinal");
+  const WmBackend* const backend = require_backend(Runtime::of(info.Env()).directory(), kind);
+  WmDeviceInfo device{};
+  WmError error{};
+  check_backend(backend->device_info(ordinal, &device, &error), error, "describing the device");
+  return available(info.Env(), *backend, ordinal, device);
 }
 
 Napi::Value list_dtypes(const Napi::CallbackInfo& info) {

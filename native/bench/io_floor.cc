@@ -1,10 +1,12 @@
 // The I/O floor of a two-input merge: the same reads and writes as wisemerge makes, with no arithmetic and no
-// JavaScript. Blocks of two input files are read and a block of the output is written, by threads that each do
-// one after another, past the page cache (cold) or reading through it (warm); space reserved, data synced.
+// JavaScript. Blocks of two input files are read and a block of the output is written, by threads that each
+// do one after another, past the page cache (cold) or reading through it (warm); space reserved, data synced.
+// Four threads keep as many requests in flight as Node's file threads do.
 //
-//   io_floor A B OUT [--block BYTES] [--threads N] [--warm]
+//   io_floor A B OUT [--block BYTES] [--threads N] [--warm] [--only reads|writes]
 //
-// Prints one JSON object. Inputs are evicted from, or brought into, the page cache by the caller.
+// Prints one JSON object. Inputs are evicted from, or brought into, the page cache by the caller. Buffers are
+// touched before the clock starts; with --only reads, OUT is not created.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -36,7 +38,12 @@ void* ring(size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) die("mmap");
   madvise(memory, bytes, MADV_HUGEPAGE);
-  std::memset(memory, 1, bytes);
+  // Random, not zero: storage that compresses or skips zeros would look faster than it is.
+  uint64_t state = 1;
+  for (size_t i = 0; i < bytes / sizeof(state); i++) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    static_cast<uint64_t*>(memory)[i] = state;
+  }
   return memory;
 }
 
@@ -60,7 +67,9 @@ void write_block(int fd, const char* from, size_t length, off_t at) {
 double cpu_seconds() {
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](timeval t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  const auto seconds = [](timeval t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -69,16 +78,30 @@ double cpu_seconds() {
 int main(int argc, char** argv) {
   size_t block = size_t{4} << 20;
   int threads = 4;
-  bool warm = false;
+  bool warm = false, reads = true, writes = true;
   std::vector<std::string> paths;
   for (int i = 1; i < argc; i++) {
-    if (!std::strcmp(argv[i], "--block") && i + 1 < argc) block = round_up(std::strtoull(argv[++i], nullptr, 10));
-    else if (!std::strcmp(argv[i], "--threads") && i + 1 < argc) threads = std::atoi(argv[++i]);
-    else if (!std::strcmp(argv[i], "--warm")) warm = true;
-    else paths.push_back(argv[i]);
+    const std::string flag = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
+    if (flag == "--warm") {
+      warm = true;
+    } else if (flag.rfind("--", 0) != 0) {
+      paths.push_back(flag);
+    } else {
+      i++;
+      if (flag == "--block") {
+        block = round_up(std::strtoull(value.c_str(), nullptr, 10));
+      } else if (flag == "--threads") {
+        threads = std::atoi(value.c_str());
+      } else if (flag == "--only" && (value == "reads" || value == "writes")) {
+        (value == "reads" ? writes : reads) = false;
+      } else {
+        threads = 0;
+      }
+    }
   }
   if (paths.size() != 3 || threads < 1 || block == 0) {
-    std::fprintf(stderr, "usage: io_floor A B OUT [--block BYTES] [--threads N] [--warm]\n");
+    std::fprintf(stderr,
+                 "usage: io_floor A B OUT [--block BYTES] [--threads N] [--warm] [--only reads|writes]\n");
     return 2;
   }
   const int mode = O_RDONLY | (warm ? 0 : O_DIRECT);
@@ -91,9 +114,9 @@ int main(int argc, char** argv) {
 
   const auto began = std::chrono::steady_clock::now();
   const double cpu_began = cpu_seconds();
-  const int out = open(paths[2].c_str(), O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0666);
-  if (out < 0) die("create");
-  if (fallocate(out, 0, 0, static_cast<off_t>(round_up(size)))) die("fallocate");
+  const int out = writes ? open(paths[2].c_str(), O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0666) : -1;
+  if (writes && out < 0) die("create");
+  if (writes && fallocate(out, 0, 0, static_cast<off_t>(round_up(size)))) die("fallocate");
   std::atomic<size_t> next{0};
   std::vector<std::thread> lanes;
   for (int t = 0; t < threads; t++) {
@@ -102,15 +125,16 @@ int main(int argc, char** argv) {
       char* y = x + block;
       for (size_t at; (at = next.fetch_add(block)) < size;) {
         const size_t length = std::min(block, round_up(size - at));
-        read_block(a, x, length, static_cast<off_t>(at), size);
-        read_block(b, y, length, static_cast<off_t>(at), size);
-        write_block(out, x, length, static_cast<off_t>(at));
+        if (reads) read_block(a, x, length, static_cast<off_t>(at), size);
+        if (reads) read_block(b, y, length, static_cast<off_t>(at), size);
+        if (writes) write_block(out, x, length, static_cast<off_t>(at));
       }
     });
   }
   for (std::thread& lane : lanes) lane.join();
-  if (ftruncate(out, static_cast<off_t>(size)) || fdatasync(out) || close(out)) die("finish");
+  if (writes && (ftruncate(out, static_cast<off_t>(size)) || fdatasync(out) || close(out))) die("finish");
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-  std::printf("{\"seconds\":%.4f,\"cpuSeconds\":%.4f,\"bytes\":%zu,\"threads\":%d,\"block\":%zu,\"warm\":%s}\n", seconds,
-              cpu_seconds() - cpu_began, size, threads, block, warm ? "true" : "false");
+  std::printf(
+      "{\"seconds\":%.4f,\"cpuSeconds\":%.4f,\"bytes\":%zu,\"threads\":%d,\"block\":%zu,\"warm\":%s}\n",
+      seconds, cpu_seconds() - cpu_began, size, threads, block, warm ? "true" : "false");
 }

@@ -64,22 +64,34 @@ BackendStatus load_cuda(const std::string& directory) {
   return status;
 }
 
+// Each is made once, thread-safe, when it is first asked for: a CPU engine must not wake the CUDA driver.
+// Deliberately leaked, so that no destructor runs under a live thread at exit.
+const BackendStatus& cpu_status() {
+  static const auto* const status = new BackendStatus(builtin_cpu());
+  return *status;
+}
+
+const BackendStatus& cuda_status(const std::string& directory) {
+  static const auto* const status = new BackendStatus(load_cuda(directory));
+  return *status;
+}
+
 }  // namespace
 
 const std::vector<BackendStatus>& backends(const std::string& directory) {
-  // Initialised once, thread-safe; deliberately leaked so that no destructor runs under a live thread at
-  // exit.
-  static const auto* const all = new std::vector<BackendStatus>{builtin_cpu(), load_cuda(directory)};
+  static const auto* const all = new std::vector<BackendStatus>{cpu_status(), cuda_status(directory)};
   return *all;
 }
 
 const WmBackend* require_backend(const std::string& directory, const std::string& name) {
-  for (const BackendStatus& status : backends(directory)) {
-    if (status.name != name) continue;
-    if (status.reason.empty()) return status.backend;
+  if (name != "cpu" && name != "cuda") {
+    throw Error("ERR_DEVICE_UNAVAILABLE", "unknown device kind '" + name + "': use cpu or cuda");
+  }
+  const BackendStatus& status = name == "cpu" ? cpu_status() : cuda_status(directory);
+  if (!status.reason.empty()) {
     throw Error("ERR_DEVICE_UNAVAILABLE", "no " + name + " device: " + status.reason);
   }
-  throw Error("ERR_DEVICE_UNAVAILABLE", "unknown device kind '" + name + "': use cpu or cuda");
+  return status.backend;
 }
 
 }  // namespace wisemerge

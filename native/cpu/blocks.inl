@@ -5,9 +5,6 @@ inline constexpr size_t kBlock = 1024;
 
 #define WM_FLOAT_DTYPES(X) X(kF64) X(kF32) X(kF16) X(kBF16) X(kF8E5M2) X(kF8E4M3)
 
-template <DType D>
-using BitsOf = typename Element<D>::Bits;
-
 // To f32, as Element::load32. F64 is never asked for (it computes in f64), but the switch below names it.
 template <DType D>
 void widen_block(const BitsOf<D>* from, float* to, size_t count) {
@@ -15,7 +12,7 @@ void widen_block(const BitsOf<D>* from, float* to, size_t count) {
   if constexpr (D == DType::kBF16 || D == DType::kF16) {
     using Codec = std::conditional_t<D == DType::kBF16, CodecBF16, CodecF16>;
     for (; i + Codec::kStep <= count; i += Codec::kStep)
-      store_line(to + i, Codec::widen(Codec::load(from + i)));
+      put<false>(to + i, Codec::widen(Codec::load(from + i)));
   } else if constexpr (D == DType::kF8E5M2 || D == DType::kF8E4M3) {
     for (; i + kLanes <= count; i += kLanes) {
       const Vu codes = load_u8(from + i);
@@ -36,7 +33,7 @@ void narrow_block(const float* from, BitsOf<D>* to, size_t count) {
   if constexpr (D == DType::kBF16 || D == DType::kF16) {
     using Codec = std::conditional_t<D == DType::kBF16, CodecBF16, CodecF16>;
     for (; i + Codec::kStep <= count; i += Codec::kStep) {
-      store_line(to + i, Codec::narrow(CodecF32::load(from + i)));
+      put<false>(to + i, Codec::narrow(CodecF32::load(from + i)));
     }
   } else if constexpr (D == DType::kF8E5M2 || D == DType::kF8E4M3) {
     for (; i + kLanes <= count; i += kLanes) {

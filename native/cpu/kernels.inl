@@ -5,7 +5,8 @@
 // to another. For the same reason nothing in here instantiates a template of the standard library that
 // compiles to a function.
 
-// clang-format off: the order matters
+// Each builds on those before it.
+// clang-format off
 #include "cpu/fused.inl"
 #include "cpu/blocks.inl"
 #include "cpu/lerp.inl"

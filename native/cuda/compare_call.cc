@@ -14,7 +14,8 @@ size_t sums_bytes(uint32_t sums) { return slot_bytes(sums * sizeof(CompareSums))
 
 // The elements of the next range: all that is left of the item if the slot has room, else whole spans, else
 // 0.
-uint64_t fitting(const Slot& slot, const Batches<CompareKernel>& batches, uint64_t left, size_t x_size, size_t y_size) {
+uint64_t fitting(const Slot& slot, const Batches<CompareKernel>& batches, uint64_t left, size_t x_size,
+                 size_t y_size) {
   constexpr size_t kPadding = 2 * Slot::kAlignment;
   if (batches.table_bytes() > slot.table_room() || slot.input_room() <= kPadding) return 0;
   const uint64_t room = (slot.input_room() - kPadding) / (x_size + y_size);
@@ -26,6 +27,7 @@ uint64_t fitting(const Slot& slot, const Batches<CompareKernel>& batches, uint64
 }  // namespace
 
 WmCode run_compare(WmContext& context, const WmCompare* items, uint32_t count, WmCancelFlag cancelled) {
+  for (uint32_t i = 0; i < count; i++) check_compare(items[i], i);
   Slot* slot = nullptr;
   Batches<CompareKernel> batches;
   for (uint32_t i = 0; i < count; i++) {

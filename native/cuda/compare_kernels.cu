@@ -78,7 +78,8 @@ CompareKernel compare_kernel(DType x, DType y) {
   }
 }
 
-cudaError_t launch(const CompareKernel& kernel, const CompareSegment* segments, const CompareTotals& totals, cudaStream_t stream) {
+cudaError_t launch(const CompareKernel& kernel, const CompareSegment* segments, const CompareTotals& totals,
+                   cudaStream_t stream) {
   if (totals.blocks == 0) return cudaSuccess;
   constexpr uint32_t kWarps = kCompareThreads / kCompareLanes;
   const uint32_t warp_blocks = (totals.blocks + kWarps - 1) / kWarps;

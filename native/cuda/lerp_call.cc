@@ -16,8 +16,8 @@ static_assert(kMaxAlphas <= Slot::kCounters);
 
 // The elements of the next range: all that is left of the item if the slot has room, else a whole number of
 // cuts, else 0.
-uint64_t fitting(const Slot& slot, const Batches<LerpKernel>& batches, uint64_t left, size_t x_size, size_t y_size,
-                 size_t out_size, uint32_t alphas) {
+uint64_t fitting(const Slot& slot, const Batches<LerpKernel>& batches, uint64_t left, size_t x_size,
+                 size_t y_size, size_t out_size, uint32_t alphas) {
   const size_t table = slot_bytes(alphas * sizeof(double)) + batches.table_bytes();
   if (table > slot.table_room() || alphas > slot.counter_room()) return 0;
   const auto room = [](size_t bytes, size_t ranges, size_t per_element) {
@@ -32,6 +32,7 @@ uint64_t fitting(const Slot& slot, const Batches<LerpKernel>& batches, uint64_t 
 }  // namespace
 
 WmCode run_lerp(WmContext& context, const WmLerp* items, uint32_t count, WmCancelFlag cancelled) {
+  for (uint32_t i = 0; i < count; i++) check_lerp(items[i], i);
   Slot* slot = nullptr;
   Batches<LerpKernel> batches;
   for (uint32_t i = 0; i < count; i++) {

@@ -30,7 +30,8 @@ LerpKernel lerp_kernel(DType x, DType y, DType out) {
   return {lerp_mixed<float>, kMixedTileElements};
 }
 
-cudaError_t launch(const LerpKernel& kernel, const LerpSegment* segments, const LerpTotals& totals, cudaStream_t stream) {
+cudaError_t launch(const LerpKernel& kernel, const LerpSegment* segments, const LerpTotals& totals,
+                   cudaStream_t stream) {
   if (totals.tiles == 0) return cudaSuccess;
   constexpr uint32_t kMaxBlocks = 1u << 30;  // below the grid limit; the bodies stride
   const uint32_t blocks = totals.tiles < kMaxBlocks ? totals.tiles : kMaxBlocks;

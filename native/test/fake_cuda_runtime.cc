@@ -162,7 +162,8 @@ LerpKernel lerp_kernel(DType x, DType y, DType out) {
   return {lerp_on_host<lerp_mixed_body<float>>, kMixedTileElements};
 }
 
-cudaError_t launch(const LerpKernel& kernel, const LerpSegment* segments, const LerpTotals& totals, cudaStream_t stream) {
+cudaError_t launch(const LerpKernel& kernel, const LerpSegment* segments, const LerpTotals& totals,
+                   cudaStream_t stream) {
   stream->queue.push_back([=] { kernel.function(segments, totals.segments, totals.tiles); });
   return cudaSuccess;
 }
@@ -175,7 +176,8 @@ CompareKernel compare_kernel(DType x, DType y) {
   return {compare_mixed};
 }
 
-cudaError_t launch(const CompareKernel& kernel, const CompareSegment* segments, const CompareTotals& totals, cudaStream_t stream) {
+cudaError_t launch(const CompareKernel& kernel, const CompareSegment* segments, const CompareTotals& totals,
+                   cudaStream_t stream) {
   stream->queue.push_back([=] {
     kernel.function(segments, totals.segments, totals.blocks);
     for (uint32_t s = 0; s < totals.segments; s++) {

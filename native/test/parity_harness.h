@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -44,6 +46,21 @@ struct Opened {
   WmCode code;
 };
 
+// Page-locking works in whole pages, so operands that are pinned must not share one.
+template <class T>
+struct PageAllocator {
+  using value_type = T;
+  static constexpr size_t kPage = 4096;
+  T* allocate(size_t count) {
+    void* memory = std::aligned_alloc(kPage, (count * sizeof(T) + kPage - 1) / kPage * kPage);
+    if (!memory) throw std::bad_alloc();
+    return static_cast<T*>(memory);
+  }
+  void deallocate(T* memory, size_t) { std::free(memory); }
+  bool operator==(const PageAllocator&) const { return true; }
+};
+using Bytes = std::vector<unsigned char, PageAllocator<unsigned char>>;
+
 inline constexpr unsigned char kPoison = 0xa5;
 inline constexpr size_t kGuard = 64;  // poisoned bytes behind every output
 
@@ -57,7 +74,7 @@ struct LerpCase {
     x_at = x.data() + shift * item_size(x_dtype);
     y_at = y.data() + shift * item_size(y_dtype);
     out_shift = shift * item_size(out_dtype);
-    outs.assign(alphas.size(), std::vector<unsigned char>(out_shift + count * item_size(out_dtype) + kGuard));
+    outs.assign(alphas.size(), Bytes(out_shift + count * item_size(out_dtype) + kGuard));
     fill_weights(x_dtype, x_at, count, count * 7 + shift + 1);
     fill_weights(y_dtype, y_at, count, count * 11 + shift + 2);
     if (x_dtype == y_dtype) copy_some(x_dtype, x_at, y_at, count);
@@ -103,10 +120,10 @@ struct LerpCase {
   DType x_dtype, y_dtype, out_dtype;
   uint64_t count;
   std::vector<double> alphas;
-  std::vector<unsigned char> x, y;
+  Bytes x, y;
   unsigned char *x_at, *y_at;
   size_t out_shift;
-  std::vector<std::vector<unsigned char>> outs;
+  std::vector<Bytes> outs;
   std::vector<void*> targets;
   std::vector<uint64_t> non_finite;
 };

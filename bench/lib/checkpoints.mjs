@@ -1,0 +1,44 @@
+// The inputs of the end-to-end suites: made once per directory, then kept.
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeCheckpoints } from '../make-checkpoints.mjs';
+
+/** Layers of the usual pair, 2.2 GB each; of one with four times the bytes; and of one for --quick. */
+export const layers = { usual: 22, large: 97, quick: 4 };
+
+/** Opens DIR/zeroshot and DIR/finetuned, and makes them first if they are missing. */
+export async function openPair(directory, layerCount, log) {
+  const models = ['zeroshot', 'finetuned'].map((name) => join(directory, name));
+  if (!models.every(existsSync)) {
+    log(`making checkpoints of ${layerCount} layers in ${directory}`);
+    // Made aside, so that a run cut short leaves nothing that looks complete.
+    const aside = join(directory, '.making');
+    rmSync(aside, { recursive: true, force: true });
+    mkdirSync(aside, { recursive: true });
+    await makeCheckpoints(aside, { layers: layerCount });
+    for (const model of models) rmSync(model, { recursive: true, force: true });
+    for (const name of ['zeroshot', 'finetuned']) renameSync(join(aside, name), join(directory, name));
+    rmSync(aside, { recursive: true });
+  }
+  const [zeroshot, finetuned] = models;
+  const files = models.flatMap(weightFiles);
+  return {
+    directory,
+    zeroshot,
+    finetuned,
+    files,
+    bytes: weightFiles(zeroshot).reduce((sum, f) => sum + statSync(f).size, 0),
+  };
+}
+
+export function weightFiles(directory) {
+  return readdirSync(directory)
+    .filter((name) => name.endsWith('.safetensors'))
+    .sort()
+    .map((name) => join(directory, name));
+}
+
+export function freeBytes(directory) {
+  const { bavail, bsize } = statfsSync(directory);
+  return bavail * bsize;
+}

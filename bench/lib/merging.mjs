@@ -1,0 +1,63 @@
+// The subject and its calibrator: one merge, and the same reads and writes without it.
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildBench } from './build.mjs';
+import { runJson, runNode, runWisemerge } from './processes.mjs';
+import { median } from './statistics.mjs';
+
+/** A value whose products with bf16 differences need all bits of the fused multiply-add. */
+export const usualAlphas = [0.3];
+
+/** Merges into a fresh directory and gives timings, usage and result; `inspect` sees the output before it goes. */
+export async function mergeOnce({ pair, scratch }, alphas = usualAlphas, inspect = () => {}) {
+  const out = join(scratch, 'merged');
+  const args = [
+    '--zeroshot',
+    pair.zeroshot,
+    '--finetuned',
+    pair.finetuned,
+    '--alpha',
+    alphas.join(','),
+    '--out',
+    out,
+  ];
+  mkdirSync(scratch, { recursive: true });
+  try {
+    const measured = await runWisemerge(['merge', ...args]);
+    await inspect(measured.result);
+    return measured;
+  } finally {
+    rmSync(out, { recursive: true, force: true });
+  }
+}
+
+/** Runs io_floor over the same pair in blocks of `block` bytes; gives its seconds. */
+export async function floorOnce({ pair, scratch, block }, flags = []) {
+  const out = join(scratch, 'floor');
+  const [zeroshot, finetuned] = pair.files;
+  mkdirSync(scratch, { recursive: true });
+  try {
+    return await runJson(buildBench('io_floor'), [
+      zeroshot,
+      finetuned,
+      out,
+      '--block',
+      String(block),
+      ...flags,
+    ]);
+  } finally {
+    rmSync(out, { force: true });
+  }
+}
+
+/** Medians of a process that does nothing: what of a merge is Node's own. */
+export async function bareNode(repeats = 5) {
+  const runs = [];
+  for (let i = 0; i < repeats; i++) runs.push(await runNode(['-e', '0']));
+  const of = (value) => median(runs.map(value));
+  return {
+    seconds: of((run) => run.seconds),
+    cpuSeconds: of((run) => run.userSeconds + run.systemSeconds),
+    peakBytes: of((run) => run.peakBytes),
+  };
+}

@@ -217,9 +217,10 @@ export function dtypeByName(name: string): DTypeInfo | undefined {
 let nativeBuffer: (buffer: HostBuffer) => NativeBuffer;
 
 /**
- * Memory owned by the addon, the only memory that jobs work on: resident, aligned to 2 MiB, zero at first.
+ * Memory owned by the addon, the only memory that jobs work on: aligned to 2 MiB, zero at first, resident once
+ * used.
  *
- * Reuse it: allocating and faulting it in costs more than most jobs. `release()` frees it without waiting for
+ * Reuse it: touching it for the first time costs more than most jobs. `release()` frees it without waiting for
  * the garbage collector, at once or when the last job that uses it ends, and detaches every view of it. Do not
  * release it under a read or write of your own: the system call would see unmapped memory.
  */
@@ -351,7 +352,7 @@ export function evict(fd: number): void {
 }
 
 /** Bytes of host buffers alive in this process, in all threads: what `release()` gives back. */
-export function residentBytes(): number {
+export function hostBufferBytes(): number {
   return addon.liveBytes();
 }
 

@@ -1,9 +1,9 @@
 import { HostBuffer } from '../native.js';
 import { alignUp, ioAlignment, type SlotShape } from './blocks.js';
 
-/** Requests in flight: as many blocks are read, computed and written at once. Node's file thread pool has four
- * threads; one block more keeps them busy while another computes. */
-export const defaultSlots = 5;
+/** Blocks under way at once. Each reads both inputs at the same time, which keeps Node's four file threads busy;
+ * fewer, larger blocks cost less CPU time than more, smaller ones. */
+export const defaultSlots = 3;
 
 /** One slot's memory: byte offsets of its regions in the arena. */
 export interface Slot {

@@ -1,7 +1,6 @@
 import {
   alignUp,
   ioAlignment,
-  minDirectRead,
   type Read,
   RegionPacker,
   type SlotShape,
@@ -71,27 +70,20 @@ class SpanBlockBuilder {
 
   /** Elements from `first` on that still fit: whole spans, or the rest of the tensor. */
   roomFor(x: TensorInfo, y: TensorInfo, first: number): number {
-    const elements = (tensor: TensorInfo, free: number): number =>
-      Math.floor((free - slack(free)) / itemSize(tensor.dtype));
-    const room = Math.min(
-      elements(x, this.#shape.x - this.#xBound),
-      elements(y, this.#shape.y - this.#yBound),
-    );
+    const fit = (tensor: TensorInfo, free: number): number =>
+      Math.floor((free - maxSlack) / itemSize(tensor.dtype));
+    const room = Math.min(fit(x, this.#shape.x - this.#xBound), fit(y, this.#shape.y - this.#yBound));
     const rest = x.count - first;
     return rest <= room ? rest : Math.floor(Math.max(room, 0) / compareSpan) * compareSpan;
   }
 
   add(pair: number, x: TensorInfo, y: TensorInfo, first: number, count: number): void {
-    this.#pieces.push({
-      pair,
-      firstSpan: first / compareSpan,
-      count,
-      x: this.#x.add(x, first, count),
-      y: this.#y.add(y, first, count),
-    });
+    const [xPlaced, yPlaced] = [this.#x.add(x, first, count), this.#y.add(y, first, count)];
+    this.#pieces.push({ pair, firstSpan: first / compareSpan, count, x: xPlaced, y: yPlaced });
     const [xBytes, yBytes] = [count * itemSize(x.dtype), count * itemSize(y.dtype)];
-    this.#xBound += xBytes + slack(xBytes);
-    this.#yBound += yBytes + slack(yBytes);
+    // A range that joins the one before it shares that one's slack; small neighbours join into a direct read.
+    this.#xBound += xBytes + (xPlaced.delta > 0 ? 0 : maxSlack);
+    this.#yBound += yBytes + (yPlaced.delta > 0 ? 0 : maxSlack);
     this.bytes += xBytes + yBytes;
   }
 
@@ -107,10 +99,8 @@ class SpanBlockBuilder {
   }
 }
 
-/** What placing one range can cost besides its bytes: alignment of a small read, or of a direct one's two ends. */
-function slack(bytes: number): number {
-  return bytes >= minDirectRead ? 3 * ioAlignment : 8;
-}
+/** What placing one read can cost besides its bytes: alignment of its start, of its place and of its end. */
+const maxSlack = 3 * ioAlignment;
 
 /** Regions for comparing: at least one span of the widest dtype on either side. */
 export function spanShape(pairs: readonly FloatPair[], memory: number, slots: number): SlotShape {

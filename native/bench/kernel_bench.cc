@@ -70,12 +70,12 @@ void fill(DType dtype, char* to, size_t count, uint64_t seed) {
 }
 
 struct Buffers {
-  explicit Buffers(size_t bytes) : size(bytes), x(bytes), y(bytes) {}
+  explicit Buffers(size_t bytes) : size(bytes), x(bytes, 1), y(bytes, 2) {}
   char* out(size_t k, size_t bytes) {
     if (outs.size() <= k || out_bytes < bytes) {
       if (out_bytes < bytes) outs.clear();
       out_bytes = std::max(out_bytes, bytes);
-      while (outs.size() <= k) outs.push_back(std::make_unique<Buffer>(out_bytes));
+      while (outs.size() <= k) outs.push_back(std::make_unique<Buffer>(out_bytes, 3 + outs.size()));
     }
     return outs[k]->data();
   }

@@ -40,24 +40,6 @@ uint8_t* map_aligned(size_t bytes, size_t mapped) {
   return begin + head;
 }
 
-// Returns 0 or errno. Running out of memory here is an error to report; touched later, it is a SIGBUS or the
-// OOM killer.
-int populate(uint8_t* data, size_t mapped) {
-#if defined(MADV_HUGEPAGE)
-  // A hint: kernels without transparent huge pages refuse it, and ordinary pages do.
-  if (mapped >= HostBuffer::kAlignment) madvise(data, mapped, MADV_HUGEPAGE);
-#endif
-#if defined(__linux__)
-  constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE (Linux 5.14), absent from older libc headers
-  if (madvise(data, mapped, kPopulateWrite) == 0) return 0;
-  if (errno != EINVAL && errno != ENOSYS) return errno;
-#endif
-  for (size_t offset = 0; offset < mapped; offset += page_size()) {
-    static_cast<volatile uint8_t*>(data)[offset] = 0;
-  }
-  return 0;
-}
-
 }  // namespace
 
 std::shared_ptr<HostBuffer> HostBuffer::allocate(size_t bytes) {
@@ -65,9 +47,11 @@ std::shared_ptr<HostBuffer> HostBuffer::allocate(size_t bytes) {
   if (bytes > SIZE_MAX / 2) throw_out_of_memory(bytes, ENOMEM);
   const size_t mapped = round_up(bytes, page_size());
   uint8_t* const data = map_aligned(bytes, mapped);
-  std::shared_ptr<HostBuffer> buffer(new HostBuffer(data, bytes, mapped));
-  if (const int error = populate(data, mapped)) throw_out_of_memory(bytes, error);
-  return buffer;
+#if defined(MADV_HUGEPAGE)
+  // A hint: kernels without transparent huge pages refuse it, and ordinary pages do.
+  if (mapped >= kAlignment) madvise(data, mapped, MADV_HUGEPAGE);
+#endif
+  return std::shared_ptr<HostBuffer>(new HostBuffer(data, bytes, mapped));
 }
 
 HostBuffer::HostBuffer(uint8_t* data, size_t size, size_t mapped)

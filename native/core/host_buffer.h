@@ -1,5 +1,6 @@
-// Page-aligned memory for the chunk ring: mapped, faulted in once and reused, so that no job pays for first
-// touch (several times the cost of the arithmetic) and transfers can be page-locked.
+// Aligned memory for the chunk ring. Reused, so that the cost of first touch (several times that of the
+// arithmetic) is paid once; by whoever fills it first, on the threads that read files, and never by the
+// JavaScript thread that allocates. Transfers can be page-locked.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +13,7 @@ class HostBuffer {
  public:
   static constexpr size_t kAlignment = size_t{2} << 20;  // one huge page
 
-  // Zero-filled and resident on return. Throws Error: ERR_INTERNAL_RANGE for 0 bytes, ERR_OUT_OF_MEMORY.
+  // Zero-filled; pages become resident when first used. Throws Error: ERR_INTERNAL_RANGE for 0 bytes, ERR_OUT_OF_MEMORY.
   static std::shared_ptr<HostBuffer> allocate(size_t bytes);
   ~HostBuffer();
   HostBuffer(const HostBuffer&) = delete;

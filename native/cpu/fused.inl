@@ -7,12 +7,9 @@
 template <DType D>
 using BitsOf = typename Element<D>::Bits;
 
-// One core hides the latency of memory only with many lines under way. The arithmetic fills the reorder
-// buffer after a few, and a hardware prefetcher cannot be counted on: this is worth a factor of two to three.
-#ifndef PF
-#define PF 1024
-#endif
-inline constexpr size_t kPrefetchBytes = PF;
+// Lines asked for ahead of their use: with the arithmetic in between, too few loads fit the reorder buffer to
+// hide the latency of memory. Longer and shorter distances measured slower.
+inline constexpr size_t kPrefetchBytes = 512;
 
 struct PairF32 {
   Vf lo, hi;
@@ -162,11 +159,13 @@ WM_FORCE_INLINE size_t unaligned_head(const void* address, size_t item_size, siz
   return bytes / item_size < count ? bytes / item_size : count;
 }
 
+// The lines of one step, kPrefetchBytes ahead. May name addresses past the end: a prefetch does not fault.
 template <class Codec>
 WM_FORCE_INLINE void prefetch_step(const void* p) {
-  const char* ahead = static_cast<const char*>(p) + kPrefetchBytes;
-  __builtin_prefetch(ahead);
-  if constexpr (Codec::kStep * sizeof(BitsOf<Codec::kDType>) > 64) __builtin_prefetch(ahead + 64);
+  const uintptr_t ahead = reinterpret_cast<uintptr_t>(p) + kPrefetchBytes;
+  for (size_t line = 0; line < Codec::kStep * sizeof(BitsOf<Codec::kDType>); line += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(ahead + line));
+  }
 }
 
 template <class In, class Out, bool Stream>

@@ -1,14 +1,14 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, it } from 'vitest';
-import { compareSpan, dtypeByName, Engine, HostBuffer, residentBytes } from '../../lib/native.js';
+import { compareSpan, dtypeByName, Engine, HostBuffer, hostBufferBytes } from '../../lib/native.js';
 
 const F32 = dtypeByName('F32')!.index;
 const MiB = 2 ** 20;
-const baseline = residentBytes();
+const baseline = hostBufferBytes();
 
 afterEach(() => {
-  expect(residentBytes()).toBe(baseline);
+  expect(hostBufferBytes()).toBe(baseline);
 });
 
 describe('HostBuffer', () => {
@@ -19,7 +19,7 @@ describe('HostBuffer', () => {
     expect(buffer.bytes(0, buffer.byteLength).every((byte) => byte === 0)).toBe(true);
     buffer.bytes(5 * MiB, 3).set([1, 2, 3]);
     expect([...buffer.bytes(5 * MiB + 1, 2)]).toEqual([2, 3]);
-    expect(residentBytes() - baseline).toBe(buffer.byteLength);
+    expect(hostBufferBytes() - baseline).toBe(buffer.byteLength);
   });
 
   it('refuses views outside of it', () => {
@@ -49,7 +49,7 @@ describe('HostBuffer', () => {
     const { buffer: arrayBuffer } = buffer;
     const view = new Float32Array(arrayBuffer, 16, 4).fill(1);
     buffer.release();
-    expect(residentBytes()).toBe(baseline);
+    expect(hostBufferBytes()).toBe(baseline);
     expect(arrayBuffer.byteLength).toBe(0);
     expect(view.length).toBe(0);
     expect(view[0]).toBeUndefined();
@@ -76,7 +76,7 @@ describe('HostBuffer', () => {
     const rows = Float64Array.from({ length: 5 * 100 }, (_, i) => [F32, F32, count, 0, 4 * count][i % 5]!);
     const job = engine.compare(buffer, rows);
     buffer.release();
-    expect(residentBytes() - baseline).toBe(8 * MiB);
+    expect(hostBufferBytes() - baseline).toBe(8 * MiB);
     const sums = await job;
     expect(sums.length).toBe((100 * count * 10) / compareSpan);
     for (let row = 0; row < sums.length; row += 10) {
@@ -85,7 +85,7 @@ describe('HostBuffer', () => {
       );
     }
     await new Promise(setImmediate);
-    expect(residentBytes()).toBe(baseline);
+    expect(hostBufferBytes()).toBe(baseline);
   });
 
   it('cannot be pulled from under a job by a transfer', async () => {
@@ -114,7 +114,7 @@ describe('HostBuffer', () => {
     setFlagsFromString('--expose-gc');
     const gc = runInNewContext('gc') as () => void;
     const collectUntil = async (bytes: number) => {
-      for (let round = 0; round < 50 && residentBytes() !== bytes; round++) {
+      for (let round = 0; round < 50 && hostBufferBytes() !== bytes; round++) {
         gc();
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
@@ -125,7 +125,7 @@ describe('HostBuffer', () => {
       new HostBuffer(2 * MiB);
     })();
     await collectUntil(baseline + MiB);
-    expect(residentBytes()).toBe(baseline + MiB);
+    expect(hostBufferBytes()).toBe(baseline + MiB);
     expect(view!.every((byte) => byte === 9)).toBe(true);
     view = undefined;
     await collectUntil(baseline);

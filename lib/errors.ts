@@ -134,8 +134,10 @@ export class WisemergeError extends Error {
   }
 }
 
-/** A failed file operation as a typed error that names the file; errors that are already typed, and aborts, pass
- * through. `operation` completes "cannot …". */
+/**
+ * A failed file operation as a typed error that names the file; errors that are already typed, and aborts,
+ * pass through. `operation` completes "cannot …".
+ */
 export function ioError(error: unknown, operation: string, path: string): Error {
   if (error instanceof WisemergeError && error.file === undefined) return error.at({ file: path });
   if (!(error instanceof Error) || !('syscall' in error)) return error as Error;
@@ -200,8 +202,8 @@ const exitCodes: Record<ErrorCode, number> = {
 };
 
 /**
- * The command line's exit code: 2 usage or configuration, 3 invalid or incompatible input, 5 input and output,
- * 6 device, 75 lock held by another process, 130 aborted, 1 unexpected.
+ * The command line's exit code: 2 usage or configuration, 3 invalid or incompatible input, 5 input and
+ * output, 6 device, 75 lock held by another process, 130 aborted, 1 unexpected.
  */
 export function exitCode(error: unknown): number {
   if (error instanceof WisemergeError) return exitCodes[error.code];

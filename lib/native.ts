@@ -114,8 +114,8 @@ export const compareSpan: number = 2 ** 18;
 /**
  * What `Engine.compare` gives: for each segment `ceil(count / compareSpan)` rows of 10 numbers, in order:
  * `Σx², Σy², Σxy, Σ(y−x)², max|y−x|, unchanged, x NaN, x infinite, y NaN, y infinite`. Elements that are not
- * finite on both sides are left out of the sums. Rows of one tensor add up in ascending order (`max|y−x|` is a
- * maximum).
+ * finite on both sides are left out of the sums. Rows of one tensor add up in ascending order (`max|y−x|` is
+ * a maximum).
  */
 export type CompareSums = Float64Array;
 export const compareSumColumns = 10;
@@ -217,12 +217,12 @@ export function dtypeByName(name: string): DTypeInfo | undefined {
 let nativeBuffer: (buffer: HostBuffer) => NativeBuffer;
 
 /**
- * Memory owned by the addon, the only memory that jobs work on: aligned to 2 MiB, zero at first, resident once
- * used.
+ * Memory owned by the addon, the only memory that jobs work on: aligned to 2 MiB, zero at first, resident
+ * once used.
  *
- * Reuse it: touching it for the first time costs more than most jobs. `release()` frees it without waiting for
- * the garbage collector, at once or when the last job that uses it ends, and detaches every view of it. Do not
- * release it under a read or write of your own: the system call would see unmapped memory.
+ * Reuse it: touching it for the first time costs more than most jobs. `release()` frees it without waiting
+ * for the garbage collector, at once or when the last job that uses it ends, and detaches every view of it.
+ * Do not release it under a read or write of your own: the system call would see unmapped memory.
  */
 export class HostBuffer {
   readonly byteLength: number;
@@ -346,7 +346,9 @@ export function cachedBytes(fd: number, bytes: number): number | undefined {
   return call(() => addon.cachedBytes(fd, bytes));
 }
 
-/** Drops a file from the page cache, for benchmarks of cold reads. Does nothing where there is no such call. */
+/**
+ * Drops a file from the page cache, for benchmarks of cold reads. Does nothing where there is no such call.
+ */
 export function evict(fd: number): void {
   call(() => addon.evict(fd));
 }

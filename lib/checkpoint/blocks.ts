@@ -52,8 +52,9 @@ export interface SlotShape {
 }
 
 /**
- * Region sizes for a block size. `inputRatio` is the largest input-to-output item size ratio of any tensor (2 for
- * F32 to BF16). The extra eighth holds the alignment slack of direct reads, which are at least `minDirectRead`.
+ * Region sizes for a block size. `inputRatio` is the largest input-to-output item size ratio of any tensor (2
+ * for F32 to BF16). The extra eighth holds the alignment slack of direct reads, which are at least
+ * `minDirectRead`.
  */
 export function slotShape(block: number, inputRatio: number): SlotShape {
   const region = alignUp(block * inputRatio * 1.125 + 2 * ioAlignment, ioAlignment);
@@ -68,8 +69,8 @@ export function isElementAligned(file: OutputFile): boolean {
 
 /**
  * Cuts an output file into blocks in file order, with the reads each needs. Neighbouring tensors that also
- * neighbour each other in the input are read at once. A block is `shape.block` bytes unless its inputs would not
- * fit their regions (many scattered small tensors), which halves it.
+ * neighbour each other in the input are read at once. A block is `shape.block` bytes unless its inputs would
+ * not fit their regions (many scattered small tensors), which halves it.
  */
 export function* cutBlocks(
   file: OutputFile,

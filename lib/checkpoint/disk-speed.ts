@@ -14,8 +14,10 @@ export interface DiskSpeed {
 const blockBytes = 4 * 2 ** 20;
 const inFlight = 4;
 
-/** Writes and reads back a temporary file of `bytes` in `directory`, past the page cache where possible, with the
- * request pattern of a merge. The file is removed. */
+/**
+ * Writes and reads back a temporary file of `bytes` in `directory`, past the page cache where possible, with
+ * the request pattern of a merge. The file is removed.
+ */
 export async function measureDiskSpeed(directory: string, bytes: number = 256 * 2 ** 20): Promise<DiskSpeed> {
   const folder = await mkdtemp(join(directory, '.wisemerge-speed-')).catch((error) => {
     throw ioError(error, 'write in', directory);

@@ -15,8 +15,10 @@ export interface ShardIndex {
   readonly weightMap: ReadonlyMap<string, string>;
 }
 
-/** Reads and checks an index. Shard names must be plain base names beside the index: nothing is followed out of
- * its directory. Throws WisemergeError ERR_IO or ERR_INDEX. */
+/**
+ * Reads and checks an index. Shard names must be plain base names beside the index: nothing is followed out
+ * of its directory. Throws WisemergeError ERR_IO or ERR_INDEX.
+ */
 export async function readShardIndex(path: string): Promise<ShardIndex> {
   const fail = (message: string, hint?: string): never => {
     throw new WisemergeError('ERR_INDEX', `${path}: ${message}`, { file: path, ...(hint && { hint }) });

@@ -28,9 +28,9 @@ export class InputFile {
   /**
    * Opens a file that has not changed since its header was read (ERR_INPUT_CHANGED).
    *
-   * The mode defaults to what is faster: a file mostly in the page cache is read from there, any other directly,
-   * which is several times cheaper than filling the cache (docs/architecture.md). File systems without direct
-   * I/O are read through the cache.
+   * The mode defaults to what is faster: a file mostly in the page cache is read from there, any other
+   * directly, which is several times cheaper than filling the cache (docs/architecture.md). File systems
+   * without direct I/O are read through the cache.
    */
   static async open(identity: FileIdentity, mode?: ReadMode): Promise<InputFile> {
     const { path } = identity;
@@ -65,7 +65,8 @@ export class InputFile {
       if (bytesRead === 0) throw changed(this.#identity, 'it became shorter');
       done += bytesRead;
       if (done < wanted && direct && done % ioAlignment !== 0) {
-        // A direct read may stop at an unaligned end of file only; anything else cannot be continued directly.
+        // A direct read may stop at an unaligned end of file only; anything else cannot be continued
+        // directly.
         throw changed(this.#identity, `a direct read stopped at byte ${position + done}`);
       }
     }

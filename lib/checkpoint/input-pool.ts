@@ -2,8 +2,10 @@ import type { HostBuffer } from '../native.js';
 import type { Read } from './blocks.js';
 import { type FileIdentity, InputFile, type ReadMode } from './input-file.js';
 
-/** Files kept open without a reader. Blocks go through shards in order, so a few suffice; hundreds of shards would
- * exhaust the usual limit of 1024 descriptors. */
+/**
+ * Files kept open without a reader. Blocks go through shards in order, so a few suffice; hundreds of shards
+ * would exhaust the usual limit of 1024 descriptors.
+ */
 const idleFiles = 16;
 
 interface Entry {
@@ -23,8 +25,10 @@ export class InputPool {
     this.#mode = mode;
   }
 
-  /** Carries out reads at the same time, into the region that starts at byte `region` of `arena`. All have ended
-   * when it returns or throws. */
+  /**
+   * Carries out reads at the same time, into the region that starts at byte `region` of `arena`. All have
+   * ended when it returns or throws.
+   */
   async read(reads: readonly Read[], arena: HostBuffer, region: number): Promise<void> {
     const results = await Promise.allSettled(reads.map((read) => this.#readOne(read, arena, region)));
     for (const result of results) if (result.status === 'rejected') throw result.reason;

@@ -40,9 +40,9 @@ export interface OutputLayout {
 /**
  * Lays out a model with the tensors of `base`.
  *
- * By default every file keeps its name, its tensors and their order. With `shardSize` (bytes of tensor data per
- * file) tensors are dealt out anew in the base's order, under the usual `stem-00001-of-0000N` names; a tensor
- * above the limit gets a file of its own. `dtypeOf` gives each tensor's output dtype.
+ * By default every file keeps its name, its tensors and their order. With `shardSize` (bytes of tensor data
+ * per file) tensors are dealt out anew in the base's order, under the usual `stem-00001-of-0000N` names; a
+ * tensor above the limit gets a file of its own. `dtypeOf` gives each tensor's output dtype.
  */
 export function layOut(
   base: Checkpoint,
@@ -67,11 +67,11 @@ function keepShards(base: Checkpoint): Group[] {
 }
 
 function reshard(base: Checkpoint, dtypeOf: (tensor: TensorInfo) => DTypeName, shardSize: number): Group[] {
-  const shards: TensorInfo[][] = [];
-  let room = 0;
+  const shards: TensorInfo[][] = [[]];
+  let room = shardSize;
   for (const tensor of base.tensors.values()) {
     const bytes = tensor.count * itemSize(dtypeOf(tensor));
-    if (shards.length === 0 || bytes > room) {
+    if (bytes > room && shards.at(-1)!.length > 0) {
       shards.push([]);
       room = shardSize;
     }
@@ -103,7 +103,8 @@ function makeIndex(
   bytes: number,
   shardSize: number | undefined,
 ): OutputLayout['index'] {
-  // A base that indexes its one file keeps its index; a fresh layout of one file has none, as transformers does.
+  // A base that indexes its one file keeps its index; a fresh layout of one file has none, as transformers
+  // does.
   if (files.length === 1 && (shardSize !== undefined || !base.index)) return undefined;
   const kept = shardSize === undefined && base.index?.path.split('/').at(-1);
   const pairs = files.flatMap((file) => file.tensors.map(({ name }) => [name, file.name] as const));
@@ -138,8 +139,10 @@ function layOutFile(
   };
 }
 
-/** The header of a file: its 8-byte length, the JSON, and spaces up to `dataAlignment`. Offsets of `tensors` are
- * relative to the data. Throws ERR_HEADER_TOO_LARGE. */
+/**
+ * The header of a file: its 8-byte length, the JSON, and spaces up to `dataAlignment`. Offsets of `tensors`
+ * are relative to the data. Throws ERR_HEADER_TOO_LARGE.
+ */
 export function encodeHeader(
   tensors: readonly OutputTensor[],
   metadata: ReadonlyMap<string, string>,

@@ -4,8 +4,10 @@ import type { Checkpoint } from './checkpoint.js';
 
 const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/;
 
-/** Front matter of the model card (`README.md`) beside a checkpoint; empty if there is none or it cannot be read:
- * a card informs and never stops a merge. */
+/**
+ * Front matter of the model card (`README.md`) beside a checkpoint; empty if there is none or it cannot be
+ * read: a card informs and never stops a merge.
+ */
 async function readCard(checkpoint: Checkpoint): Promise<Record<string, unknown>> {
   if (checkpoint.directory === undefined) return {};
   try {
@@ -40,8 +42,8 @@ export interface CardFacts {
 
 /**
  * The model card of a merged model: front matter in the terms of the Hugging Face Hub (`base_model`,
- * `base_model_relation: merge`, tags) and a short account. Licence and languages are taken over from the zero-shot
- * model's card.
+ * `base_model_relation: merge`, tags) and a short account. Licence and languages are taken over from the
+ * zero-shot model's card.
  */
 export async function renderCard(facts: CardFacts): Promise<string> {
   const { zeroshot, finetuned, alpha, dtype, command, version } = facts;
@@ -83,8 +85,10 @@ ${command}
 `;
 }
 
-/** What to call a model: the Hub's name for a cache snapshot (`models--org--name/snapshots/…`), else the name of
- * its directory or file. Machine paths stay out of published cards. */
+/**
+ * What to call a model: the Hub's name for a cache snapshot (`models--org--name/snapshots/…`), else the name
+ * of its directory or file. Machine paths stay out of published cards.
+ */
 export function modelName(checkpoint: Checkpoint): string {
   const cached = /models--(.+?)\/snapshots\/[^/]+$/.exec(checkpoint.path);
   if (cached) return cached[1]!.split('--').join('/');

@@ -16,8 +16,8 @@ export interface WrittenFile {
 }
 
 /**
- * Writes one file of known size in blocks: space reserved up front, blocks at their final offsets in any order,
- * past the page cache where the file system allows. The hash runs over the blocks in file order.
+ * Writes one file of known size in blocks: space reserved up front, blocks at their final offsets in any
+ * order, past the page cache where the file system allows. The hash runs over the blocks in file order.
  */
 export class OutputWriter {
   readonly #path: string;
@@ -36,8 +36,10 @@ export class OutputWriter {
     this.#direct = direct;
   }
 
-  /** Creates `path`, which must not exist, and reserves `bytes`. `aligned`: all blocks but the last start and end
-   * at multiples of `ioAlignment`. */
+  /**
+   * Creates `path`, which must not exist, and reserves `bytes`. `aligned`: all blocks but the last start and
+   * end at multiples of `ioAlignment`.
+   */
   static async create(path: string, bytes: number, aligned: boolean): Promise<OutputWriter> {
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
     const direct = aligned ? await openDirect(path, flags, 0o666) : undefined;
@@ -57,8 +59,9 @@ export class OutputWriter {
   }
 
   /**
-   * Writes and hashes `length` bytes at `offset` of `arena` to `position`. The region must have room up to the
-   * next multiple of `ioAlignment`: the last block of a direct file is padded, and the padding cut off at the end.
+   * Writes and hashes `length` bytes at `offset` of `arena` to `position`. The region must have room up to
+   * the next multiple of `ioAlignment`: the last block of a direct file is padded, and the padding cut off at
+   * the end.
    */
   async write(arena: HostBuffer, offset: number, position: number, length: number): Promise<void> {
     const padded = this.#direct ? alignUp(length, ioAlignment) : length;

@@ -1,8 +1,10 @@
 import { HostBuffer } from '../native.js';
 import { alignUp, ioAlignment, type SlotShape } from './blocks.js';
 
-/** Blocks under way at once. Each reads both inputs at the same time, which keeps Node's four file threads busy;
- * fewer, larger blocks cost less CPU time than more, smaller ones. */
+/**
+ * Blocks under way at once. Each reads both inputs at the same time, which keeps Node's four file threads
+ * busy; fewer, larger blocks cost less CPU time than more, smaller ones.
+ */
 export const defaultSlots = 3;
 
 /** One slot's memory: byte offsets of its regions in the arena. */
@@ -19,8 +21,8 @@ export function slotBytes(shape: SlotShape, outputs: number): number {
 }
 
 /**
- * Runs `work` over a sequence of blocks on a fixed set of slots that share one native arena, so that memory does
- * not depend on the amount of data. Blocks start in sequence order; up to `slots` are under way at once.
+ * Runs `work` over a sequence of blocks on a fixed set of slots that share one native arena, so that memory
+ * does not depend on the amount of data. Blocks start in sequence order; up to `slots` are under way at once.
  *
  * The first failure (or an abort) stops new blocks, waits for those under way, and is thrown. `onFailure` is
  * called at once, so that work waiting for other blocks can be let go.

@@ -5,8 +5,10 @@ import type { DTypeName } from '../native.js';
 import type { Checkpoint, Config } from './checkpoint.js';
 import { manifestName } from './transaction.js';
 
-/** Files above this are not "small files beside the weights" and are left behind with a note. Tokenizers reach
- * some tens of megabytes. */
+/**
+ * Files above this are not "small files beside the weights" and are left behind with a note. Tokenizers reach
+ * some tens of megabytes.
+ */
 const maxSidecarBytes = 100 * 1024 * 1024;
 const maxDepth = 3;
 
@@ -91,8 +93,10 @@ export function torchDtypeName(dtype: DTypeName): string {
   return torchNames[dtype] ?? dtype.toLowerCase();
 }
 
-/** Sets the dtype under the key the configuration already uses (`torch_dtype` is the older name of `dtype`), and
- * in nested text and vision configurations that state one. */
+/**
+ * Sets the dtype under the key the configuration already uses (`torch_dtype` is the older name of `dtype`),
+ * and in nested text and vision configurations that state one.
+ */
 function updateConfigDtype(text: string, config: Config, dtype: DTypeName): string {
   const name = torchDtypeName(dtype);
   const update = (value: Config, top: boolean): Config => {

@@ -19,10 +19,10 @@ interface Owner {
 /**
  * An output directory that appears whole or not at all.
  *
- * Everything is written to `.NAME.wisemerge-tmp` beside the target, which is also the lock, then renamed. What a
- * killed run left behind is found by its owner file, reported and removed by the next run. Replacing an existing
- * output moves it aside as `.NAME.wisemerge-old` for the instant between two renames; a crash in that instant is
- * mended by the next run.
+ * Everything is written to `.NAME.wisemerge-tmp` beside the target, which is also the lock, then renamed.
+ * What a killed run left behind is found by its owner file, reported and removed by the next run. Replacing
+ * an existing output moves it aside as `.NAME.wisemerge-old` for the instant between two renames; a crash in
+ * that instant is mended by the next run.
  */
 export class OutputTransaction {
   readonly target: string;
@@ -41,8 +41,9 @@ export class OutputTransaction {
   }
 
   /**
-   * Checks and locks the target. Throws ERR_OUTPUT_EXISTS (exists and no `force`), ERR_OUTPUT_NOT_OURS (`force`,
-   * but the directory holds no wisemerge output), ERR_OUTPUT_BUSY (a live process writes it), ERR_IO.
+   * Checks and locks the target. Throws ERR_OUTPUT_EXISTS (exists and no `force`), ERR_OUTPUT_NOT_OURS
+   * (`force`, but the directory holds no wisemerge output), ERR_OUTPUT_BUSY (a live process writes it),
+   * ERR_IO.
    */
   static async begin(path: string, options: { force?: boolean } = {}): Promise<OutputTransaction> {
     const target = resolve(path);

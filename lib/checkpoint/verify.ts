@@ -16,9 +16,9 @@ export interface VerifyResult {
 }
 
 /**
- * Checks outputs of wisemerge: the structure of every weight file and index, and size and XXH3 of each file against
- * the manifest. `path` is an output, or a directory of `alpha_…` outputs. Rejects with ERR_MANIFEST where there is
- * no manifest at all; damage is reported in `problems`.
+ * Checks outputs of wisemerge: the structure of every weight file and index, and size and XXH3 of each file
+ * against the manifest. `path` is an output, or a directory of `alpha_…` outputs. Rejects with ERR_MANIFEST
+ * where there is no manifest at all; damage is reported in `problems`.
  */
 export async function verify(
   path: string,

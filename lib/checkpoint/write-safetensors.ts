@@ -14,8 +14,9 @@ export interface TensorData {
 }
 
 /**
- * Writes tensors that fit in memory to a new safetensors file, in the order given. For heads, statistics and test
- * models; whole checkpoints stream through `merge`. Throws ERR_SAFETENSORS_SHAPE, ERR_SAFETENSORS_DUPLICATE, ERR_IO.
+ * Writes tensors that fit in memory to a new safetensors file, in the order given. For heads, statistics and
+ * test models; whole checkpoints stream through `merge`. Throws ERR_SAFETENSORS_SHAPE,
+ * ERR_SAFETENSORS_DUPLICATE, ERR_IO.
  */
 export async function writeSafetensors(
   path: string,

@@ -7,8 +7,10 @@ import type { DoctorFlags } from './commands/doctor.js';
 import { addMergeFlags, type MergeFlags } from './merge-flags.js';
 import type { OutputFlags } from './terminal.js';
 
-/** The command line. Commands get the signal that Ctrl-C aborts, and are loaded when they run: start-up time is
- * felt in scripts that call `wisemerge` often. */
+/**
+ * The command line. Commands get the signal that Ctrl-C aborts, and are loaded when they run: start-up time
+ * is felt in scripts that call `wisemerge` often.
+ */
 export function createProgram(signal: AbortSignal): Command {
   const program = new Command('wisemerge')
     .description('Weight-space merging of large models: streaming, exact, on the CPU or the GPU.')

@@ -42,8 +42,8 @@ export function printError(flags: OutputFlags, error: unknown): void {
 }
 
 /**
- * A signal that aborts on the first SIGINT or SIGTERM, so that a command cleans up; the second ends the process at
- * once. `exitCode` gives 130 or 143 afterwards.
+ * A signal that aborts on the first SIGINT or SIGTERM, so that a command cleans up; the second ends the
+ * process at once. `exitCode` gives 130 or 143 afterwards.
  */
 export function interruptSignal(): { readonly signal: AbortSignal; exitCode: () => number | undefined } {
   const controller = new AbortController();

@@ -4,8 +4,8 @@ import { WisemergeError } from '../errors.js';
 const maxAlphas = 1001;
 
 /**
- * Parses the command line's alphas: a number, a list `0.1,0.3`, a range `start:end:step` with both ends included,
- * or a mixture. Returns them in order of appearance, without repeats. Throws ERR_USAGE.
+ * Parses the command line's alphas: a number, a list `0.1,0.3`, a range `start:end:step` with both ends
+ * included, or a mixture. Returns them in order of appearance, without repeats. Throws ERR_USAGE.
  */
 export function parseAlphas(text: string): number[] {
   const alphas = new Set<number>();

@@ -10,7 +10,10 @@ export interface TensorPair {
   readonly x: TensorInfo;
   /** The fine-tuned side: the tensor of the same name, or the one it is tied to. */
   readonly y: TensorInfo;
-  /** `lerp`: interpolated. `copy`: integer or boolean, which must be equal in both (checked when data is read). */
+  /**
+   * `lerp`: interpolated. `copy`: integer or boolean, which must be equal in both (checked when data is
+   * read).
+   */
   readonly action: 'lerp' | 'copy';
   readonly outDtype: DTypeName;
 }
@@ -26,8 +29,8 @@ export interface Compatibility {
 }
 
 /**
- * Pairs the tensors of two models and finds everything that would make their interpolation wrong or impossible,
- * from headers and configurations alone. `outDtype` converts every float tensor on the way out.
+ * Pairs the tensors of two models and finds everything that would make their interpolation wrong or
+ * impossible, from headers and configurations alone. `outDtype` converts every float tensor on the way out.
  */
 export async function checkCompatibility(
   base: Checkpoint,
@@ -141,7 +144,10 @@ function missing(tensor: TensorInfo, holder: Checkpoint, other: Checkpoint, othe
   };
 }
 
-/** A tensor of the other model with the same name behind a wrapper's prefix: `model.`, `module.`, `_orig_mod.`. */
+/**
+ * A tensor of the other model with the same name behind a wrapper's prefix: `model.`, `module.`,
+ * `_orig_mod.`.
+ */
 function nearestName(name: string, other: Checkpoint): string | undefined {
   for (const prefix of ['model.', 'module.', '_orig_mod.', 'base_model.model.']) {
     if (other.tensors.has(prefix + name)) return prefix + name;
@@ -163,7 +169,10 @@ const embeddingNames = [
   'shared.weight',
 ];
 
-/** The input embedding that stands in for an output head that `checkpoint` does not store because it ties them. */
+/**
+ * The input embedding that stands in for an output head that `checkpoint` does not store because it ties
+ * them.
+ */
 function tiedSource(tensor: TensorInfo, checkpoint: Checkpoint): TensorInfo | undefined {
   if (!/(^|\.)(lm_head|embed_out|output)\.weight$/.test(tensor.name)) return undefined;
   if (textConfig(checkpoint.config)?.tie_word_embeddings === false) return undefined;

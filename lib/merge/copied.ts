@@ -10,8 +10,8 @@ const chunkBytes = 2 ** 20;
 
 /**
  * Integer and boolean tensors are never interpolated: they must be equal in both models. Compares them before
- * anything is written; they are small buffers (position ids, counters) in practice. Throws ERR_INCOMPATIBLE with
- * every tensor that differs.
+ * anything is written; they are small buffers (position ids, counters) in practice. Throws ERR_INCOMPATIBLE
+ * with every tensor that differs.
  */
 export async function checkCopiedTensors(
   { zeroshot, finetuned, pairs, options }: PreparedMerge,
@@ -48,7 +48,9 @@ export async function checkCopiedTensors(
   if (problems.length > 0) throw incompatible(problems);
 }
 
-/** Compares the stored bytes of two tensors of one dtype and shape, through the page cache. `arena` has 4 MiB. */
+/**
+ * Compares the stored bytes of two tensors of one dtype and shape, through the page cache. `arena` has 4 MiB.
+ */
 export async function equalBytes(
   x: TensorInfo,
   y: TensorInfo,

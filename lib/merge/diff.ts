@@ -8,8 +8,10 @@ import { equalBytes } from './copied.js';
 import { defaultMemory } from './options.js';
 import { cutSpans, type FloatPair, spanShape } from './spans.js';
 
-/** How one float tensor differs between two models, x and y. Elements that are NaN or infinite on either side are
- * counted and left out of the norms. */
+/**
+ * How one float tensor differs between two models, x and y. Elements that are NaN or infinite on either side
+ * are counted and left out of the norms.
+ */
 export interface TensorDiff {
   readonly name: string;
   readonly shape: readonly number[];
@@ -56,7 +58,8 @@ export interface DiffOptions {
 
 /**
  * Compares two models tensor by tensor in one streaming pass of bounded memory. The figures do not depend on
- * threads, memory or device. Rejects with WisemergeError as `openCheckpoint` does, ERR_INPUT_CHANGED or ERR_IO.
+ * threads, memory or device. Rejects with WisemergeError as `openCheckpoint` does, ERR_INPUT_CHANGED or
+ * ERR_IO.
  */
 export async function diff(first: string, second: string, options: DiffOptions = {}): Promise<DiffResult> {
   const { signal, memory = defaultMemory } = options;

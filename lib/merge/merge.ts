@@ -47,8 +47,9 @@ export interface RunOptions {
  * Interpolates two models: θ_α = θ₀ + α (θ₁ − θ₀) (WiSE-FT, Wortsman et al., 2021), in one streaming pass of
  * bounded memory, with one rounding per element. The output directory appears when it is complete.
  *
- * Rejects with WisemergeError: ERR_INCOMPATIBLE (all problems in `details.problems`), ERR_USAGE, ERR_ALPHA_RANGE,
- * ERR_OUTPUT_*, ERR_NO_SPACE, ERR_INPUT_CHANGED, ERR_IO, ERR_DEVICE_*; or with the abort reason.
+ * Rejects with WisemergeError: ERR_INCOMPATIBLE (all problems in `details.problems`), ERR_USAGE,
+ * ERR_ALPHA_RANGE, ERR_OUTPUT_*, ERR_NO_SPACE, ERR_INPUT_CHANGED, ERR_IO, ERR_DEVICE_*; or with the abort
+ * reason.
  */
 export async function merge(options: MergeOptions & RunOptions): Promise<MergeResult> {
   const { signal, onProgress, onPlan, ...given } = options;

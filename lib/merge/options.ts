@@ -49,13 +49,17 @@ export interface MergeOptions {
   readonly zeroshot: string;
   /** θ₁, fine-tuned from the zero-shot model. */
   readonly finetuned: string;
-  /** One value: the model is written to `out`. A list: one model per value, to `out/alpha_0.1000` and so on, from
-   * one reading of the inputs. */
+  /**
+   * One value: the model is written to `out`. A list: one model per value, to `out/alpha_0.1000` and so on,
+   * from one reading of the inputs.
+   */
   readonly alpha: number | readonly number[];
   /** Directory to create. */
   readonly out: string;
-  /** Output dtype of all float tensors: torch's name (`bfloat16`) or safetensors' (`BF16`). Default: each tensor's
-   * dtype in the zero-shot model. */
+  /**
+   * Output dtype of all float tensors: torch's name (`bfloat16`) or safetensors' (`BF16`). Default: each
+   * tensor's dtype in the zero-shot model.
+   */
   readonly dtype?: keyof typeof dtypeNames;
   /** `auto` (default), `cpu`, `cuda` or `cuda:N`. */
   readonly device?: string;

@@ -60,8 +60,8 @@ export interface PreparedMerge {
 }
 
 /**
- * Plans a merge: reads headers and configurations, touches no tensor data and writes nothing. Incompatible inputs
- * are listed in `problems`; unusable ones (missing, damaged) and wrong options throw WisemergeError.
+ * Plans a merge: reads headers and configurations, touches no tensor data and writes nothing. Incompatible
+ * inputs are listed in `problems`; unusable ones (missing, damaged) and wrong options throw WisemergeError.
  */
 export async function planMerge(options: MergeOptions & { signal?: AbortSignal }): Promise<MergePlan> {
   const { signal, ...rest } = options;
@@ -165,8 +165,10 @@ const minBlock = 256 * 1024;
 const maxBlock = 8 * 2 ** 20;
 const blockStep = 64 * 1024;
 
-/** Chooses slots and block size for the memory budget. A default budget grows where many alphas need it; a given
- * one that is too small is an error. */
+/**
+ * Chooses slots and block size for the memory budget. A default budget grows where many alphas need it; a
+ * given one that is too small is an error.
+ */
 function fitMemory(
   options: ResolvedOptions,
   pairs: readonly TensorPair[],

@@ -1,6 +1,8 @@
 import { dtypeInfo, type TensorInfo } from '../checkpoint/tensor.js';
 
-/** Endings that quantisation libraries give to scales, zero points and packed codes: not linear parameters. */
+/**
+ * Endings that quantisation libraries give to scales, zero points and packed codes: not linear parameters.
+ */
 const endings = [
   '.weight_scale',
   '.weight_scale_inv',
@@ -24,9 +26,9 @@ const endings = [
 ];
 
 /**
- * Why a tensor holds quantised or packed data, or undefined if it does not. By name (scales, zero points, packed
- * codes of GPTQ, AWQ, bitsandbytes, compressed-tensors, MXFP4) and by dtype (sub-byte and scale formats; two-
- * dimensional 8-bit and packed 32-bit integer weights).
+ * Why a tensor holds quantised or packed data, or undefined if it does not. By name (scales, zero points,
+ * packed codes of GPTQ, AWQ, bitsandbytes, compressed-tensors, MXFP4) and by dtype (sub-byte and scale
+ * formats; two- dimensional 8-bit and packed 32-bit integer weights).
  */
 export function quantisation(tensor: TensorInfo): string | undefined {
   const ending =

@@ -1,10 +1,4 @@
-import {
-  alignUp,
-  ioAlignment,
-  type Read,
-  RegionPacker,
-  type SlotShape,
-} from '../checkpoint/blocks.js';
+import { alignUp, ioAlignment, type Read, RegionPacker, type SlotShape } from '../checkpoint/blocks.js';
 import { itemSize, type TensorInfo } from '../checkpoint/tensor.js';
 import { compareSpan } from '../native.js';
 
@@ -32,8 +26,10 @@ export interface SpanBlock {
   readonly bytes: number;
 }
 
-/** Cuts pairs of tensors, in order, into blocks of whole spans that fit the regions of `shape`, which must hold a
- * span of the largest dtype. */
+/**
+ * Cuts pairs of tensors, in order, into blocks of whole spans that fit the regions of `shape`, which must
+ * hold a span of the largest dtype.
+ */
 export function* cutSpans(pairs: readonly FloatPair[], shape: SlotShape): Generator<SpanBlock> {
   let block = new SpanBlockBuilder(shape);
   for (const [pair, { x, y }] of pairs.entries()) {

@@ -18,8 +18,8 @@ export interface StreamOutput {
 }
 
 /**
- * Reads both models once and writes all outputs: for each block of the output layout, read the two inputs, compute
- * every alpha, write. `directories` exist and are empty, one per alpha.
+ * Reads both models once and writes all outputs: for each block of the output layout, read the two inputs,
+ * compute every alpha, write. `directories` exist and are empty, one per alpha.
  */
 export async function streamMerge(
   { options, zeroshot, finetuned, pairs, layout, shape }: PreparedMerge,
@@ -137,8 +137,8 @@ class OutputSet {
 
   async blockDone(): Promise<void> {
     this.#pending--;
-    // The generator learns that a block was the last when it is asked for the next; a file whose blocks are all
-    // done by then is finished by `written`.
+    // The generator learns that a block was the last when it is asked for the next; a file whose blocks are
+    // all done by then is finished by `written`.
     if (this.#all && this.#pending === 0) await this.written();
   }
 

@@ -14,8 +14,8 @@ const alphas = [0, 0.25, 0.5, 0.75, 1];
 const [vocabulary, hidden, inner, layers] = [512, 128, 384, 4];
 
 /**
- * Writes two small bf16 models in the Hugging Face layout, the second "fine-tuned" from the first in all but its
- * embedding, merges them at several alphas in one pass, and measures each result against both ends.
+ * Writes two small bf16 models in the Hugging Face layout, the second "fine-tuned" from the first in all but
+ * its embedding, merges them at several alphas in one pass, and measures each result against both ends.
  */
 export async function runDemo(flags: DemoFlags, signal: AbortSignal): Promise<void> {
   const root = resolve(flags.out);
@@ -105,7 +105,9 @@ function makeWeights(random: () => number): Weight[] {
   return weights;
 }
 
-/** A step away from the base in every tensor but the embedding, as fine-tuning with a frozen embedding makes. */
+/**
+ * A step away from the base in every tensor but the embedding, as fine-tuning with a frozen embedding makes.
+ */
 function finetune(base: readonly Weight[], random: () => number): Weight[] {
   return base.map(({ name, shape, values }) => ({
     name,
@@ -145,7 +147,9 @@ function toBf16(values: Float32Array): Uint8Array {
   return new Uint8Array(Uint16Array.from(bits, (word) => word >>> 16).buffer);
 }
 
-/** Standard normal numbers by Box and Muller from a 32-bit linear congruential generator: enough for a demo. */
+/**
+ * Standard normal numbers by Box and Muller from a 32-bit linear congruential generator: enough for a demo.
+ */
 function gaussian(seed: number): () => number {
   let state = seed >>> 0;
   const uniform = (): number => {

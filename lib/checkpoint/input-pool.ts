@@ -1,6 +1,7 @@
 import type { HostBuffer } from '../native.js';
 import type { Read } from './blocks.js';
 import { type FileIdentity, InputFile, type ReadMode } from './input-file.js';
+import { settleAll } from './settle.js';
 
 /**
  * Files kept open without a reader. Blocks go through shards in order, so a few suffice; hundreds of shards
@@ -30,8 +31,7 @@ export class InputPool {
    * ended when it returns or throws.
    */
   async read(reads: readonly Read[], arena: HostBuffer, region: number): Promise<void> {
-    const results = await Promise.allSettled(reads.map((read) => this.#readOne(read, arena, region)));
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    await settleAll(reads.map((read) => this.#readOne(read, arena, region)));
   }
 
   async #readOne(read: Read, arena: HostBuffer, region: number): Promise<void> {
@@ -65,7 +65,6 @@ export class InputPool {
   async close(): Promise<void> {
     const entries = [...this.#open.values()];
     this.#open.clear();
-    const results = await Promise.allSettled(entries.map(async ({ file }) => (await file).close()));
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    await settleAll(entries.map(async ({ file }) => (await file).close()));
   }
 }

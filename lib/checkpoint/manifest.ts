@@ -3,12 +3,16 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
 import type { Checkpoint } from './checkpoint.js';
+import { isPlainFileName } from './index-file.js';
 import { manifestName } from './transaction.js';
 
 const inputSchema = z.object({
   path: z.string(),
   files: z.array(z.object({ name: z.string(), bytes: z.number(), headerXxh3: z.string() })),
 });
+
+// Verification opens these: nothing is followed out of the manifest's directory.
+const fileName = z.string().refine(isPlainFileName, 'not a plain file name');
 
 const manifestSchema = z.object({
   wisemerge: z.string(),
@@ -22,7 +26,7 @@ const manifestSchema = z.object({
   zeroshot: inputSchema,
   finetuned: inputSchema,
   parameters: z.number(),
-  files: z.array(z.object({ name: z.string(), bytes: z.number(), xxh3: z.string() })),
+  files: z.array(z.object({ name: fileName, bytes: z.number(), xxh3: z.string() })),
   nonFinite: z.record(z.string(), z.number()),
 });
 

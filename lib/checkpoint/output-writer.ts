@@ -5,6 +5,7 @@ import { ioError } from '../errors.js';
 import { type HostBuffer, preallocate } from '../native.js';
 import { alignUp, ioAlignment } from './blocks.js';
 import { openDirect } from './input-file.js';
+import { settleAll } from './settle.js';
 
 /** A finished output file, for the manifest. */
 export interface WrittenFile {
@@ -27,7 +28,8 @@ export class OutputWriter {
   readonly #hash = xxh3.Xxh3.withSeed();
   /** Settles when all blocks up to `#hashedTo` are hashed; the next block in file order waits for it. */
   #hashedTo = 0;
-  #waiting = new Map<number, () => void>();
+  readonly #waiting = new Map<number, () => void>();
+  #abandoned = false;
 
   private constructor(path: string, bytes: number, handle: FileHandle, direct: boolean) {
     this.#path = path;
@@ -67,7 +69,7 @@ export class OutputWriter {
     const padded = this.#direct ? alignUp(length, ioAlignment) : length;
     const bytes = arena.bytes(offset, padded);
     bytes.fill(0, length);
-    await Promise.all([
+    await settleAll([
       this.#writeFully(bytes, position),
       this.#hashInOrder(bytes.subarray(0, length), position),
     ]);
@@ -85,7 +87,7 @@ export class OutputWriter {
   }
 
   async #hashInOrder(bytes: Uint8Array, position: number): Promise<void> {
-    if (position !== this.#hashedTo) {
+    if (position !== this.#hashedTo && !this.#abandoned) {
       await new Promise<void>((resolve) => this.#waiting.set(position, resolve));
     }
     this.#hash.update(bytes);
@@ -111,6 +113,8 @@ export class OutputWriter {
 
   /** Closes without finishing; whoever owns the directory deletes the file. */
   async abandon(): Promise<void> {
+    // Blocks that wait for a failed one would wait for ever, and so would those that come to it later.
+    this.#abandoned = true;
     for (const resolve of this.#waiting.values()) resolve();
     await this.#handle.close().catch(() => {});
   }

@@ -1,4 +1,4 @@
-import { HostBuffer } from '../native.js';
+import { type Engine, HostBuffer } from '../native.js';
 import { alignUp, ioAlignment, type SlotShape } from './blocks.js';
 
 /**
@@ -32,11 +32,13 @@ export async function runPipeline<Item>(options: {
   readonly slots: number;
   readonly shape: SlotShape;
   readonly outputs: number;
+  /** Its transfers are faster from memory it knows. */
+  readonly engine: Engine;
   readonly work: (item: Item, slot: Slot) => Promise<void>;
   readonly onFailure?: () => void;
   readonly signal?: AbortSignal | undefined;
 }): Promise<void> {
-  const { items, slots, shape, outputs, work, onFailure, signal } = options;
+  const { items, slots, shape, outputs, engine, work, onFailure, signal } = options;
   const each = slotBytes(shape, outputs);
   const arena = new HostBuffer(slots * each);
   let failure: { error: unknown } | undefined;
@@ -64,6 +66,7 @@ export async function runPipeline<Item>(options: {
     }
   };
   try {
+    await engine.pin(arena);
     await Promise.all(Array.from({ length: slots }, (_, index) => runSlot(index)));
   } finally {
     arena.release();

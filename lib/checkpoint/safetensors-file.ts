@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { constants, type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { ioError, WisemergeError } from '../errors.js';
@@ -35,7 +35,8 @@ export interface SafetensorsFile {
 export async function readSafetensorsFile(path: string, signal?: AbortSignal): Promise<SafetensorsFile> {
   let handle: FileHandle;
   try {
-    handle = await open(path, 'r');
+    // Opening a pipe waits for its writer unless told not to; regular files ignore the flag.
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     throw ioError(error, 'open', path);
   }

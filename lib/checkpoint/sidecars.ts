@@ -95,21 +95,15 @@ export function torchDtypeName(dtype: DTypeName): string {
 
 /**
  * Sets the dtype under the key the configuration already uses (`torch_dtype` is the older name of `dtype`),
- * and in nested text and vision configurations that state one.
+ * and in nested text and vision configurations that state one. Works on the text: parsing and printing would
+ * respell numbers (`1e-05`, `10000.0`), which readers with strict types tell apart, and reorder integer keys.
  */
 function updateConfigDtype(text: string, config: Config, dtype: DTypeName): string {
   const name = torchDtypeName(dtype);
-  const update = (value: Config, top: boolean): Config => {
-    const entries = Object.entries(value).map(([key, old]): [string, unknown] => {
-      if ((key === 'dtype' || key === 'torch_dtype') && typeof old === 'string') return [key, name];
-      if (key.endsWith('_config') && typeof old === 'object' && old !== null && !Array.isArray(old)) {
-        return [key, update(old as Config, false)];
-      }
-      return [key, old];
-    });
-    if (top && !('dtype' in value) && !('torch_dtype' in value)) entries.push(['dtype', name]);
-    return Object.fromEntries(entries);
-  };
-  const indent = /^\{\s*\n(\s+)/.exec(text)?.[1] ?? '  ';
-  return `${JSON.stringify(update(config, true), null, indent)}\n`;
+  const updated = text.replace(/("(?:torch_)?dtype"\s*:\s*)(?:"[^"\\]*"|null)/g, `$1"${name}"`);
+  if ('dtype' in config || 'torch_dtype' in config) return updated;
+  const alone = Object.keys(config).length === 0;
+  return updated.replace(/\{(\s*)/, (_match, space: string) => {
+    return `{${space}"dtype": "${name}"${alone ? '' : `,${space || ' '}`}`;
+  });
 }

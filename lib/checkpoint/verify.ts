@@ -74,6 +74,9 @@ async function verifyOutput(
     if (problem) problems.push(problem);
     files.push({ name, bytes, ok: !problem });
   }
+  const listed = new Set(files.map(({ name }) => name));
+  const weights = (await readdir(directory)).filter((name) => name.endsWith('.safetensors'));
+  for (const name of weights) if (!listed.has(name)) problems.push(`${name} is not in the manifest`);
   try {
     const { parameters, files: actual } = await openCheckpoint(
       modelPath(directory, manifest),

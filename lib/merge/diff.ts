@@ -2,6 +2,7 @@ import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { InputPool } from '../checkpoint/input-pool.js';
 import { defaultSlots, runPipeline } from '../checkpoint/pipeline.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
+import { settleAll } from '../checkpoint/settle.js';
 import { dtypeInfo, type TensorInfo } from '../checkpoint/tensor.js';
 import { compareSpan, compareSumColumns, type DTypeName, Engine, HostBuffer } from '../native.js';
 import { equalBytes } from './copied.js';
@@ -143,9 +144,10 @@ async function comparePairs(
     slots: defaultSlots,
     shape,
     outputs: 0,
+    engine,
     signal,
     work: async (block, slot) => {
-      await Promise.all([
+      await settleAll([
         inputs.read(block.xReads, slot.arena, slot.x),
         inputs.read(block.yReads, slot.arena, slot.y),
       ]);

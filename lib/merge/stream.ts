@@ -6,6 +6,7 @@ import type { OutputFile } from '../checkpoint/layout.js';
 import { OutputWriter, type WrittenFile } from '../checkpoint/output-writer.js';
 import { runPipeline, type Slot } from '../checkpoint/pipeline.js';
 import type { ProgressMeter } from '../checkpoint/progress.js';
+import { settleAll } from '../checkpoint/settle.js';
 import { dtypeInfo } from '../checkpoint/tensor.js';
 import { type DTypeName, dtypeByName, type Engine, lerpColumns } from '../native.js';
 import type { PreparedMerge } from './plan.js';
@@ -39,7 +40,7 @@ export async function streamMerge(
 
   const work = async ({ set, block }: { set: OutputSet; block: Block }, slot: Slot): Promise<void> => {
     const writers = await set.open();
-    await Promise.all([
+    await settleAll([
       inputs.read(block.xReads, slot.arena, slot.x),
       inputs.read(block.yReads, slot.arena, slot.y),
     ]);
@@ -51,7 +52,7 @@ export async function streamMerge(
       countNonFinite(lerped, counts, nonFinite);
     }
     for (const out of slot.outs) copyUnchanged(block, set.file, slot, out);
-    await Promise.all(
+    await settleAll(
       writers.map((writer, k) => writer.write(slot.arena, slot.outs[k]!, block.position, block.length)),
     );
     await set.blockDone();
@@ -63,6 +64,7 @@ export async function streamMerge(
       slots: shape.slots,
       shape,
       outputs: directories.length,
+      engine,
       work,
       onFailure: () => void Promise.allSettled(outputs.map((set) => set.abandon())),
       signal,

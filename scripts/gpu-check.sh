@@ -89,13 +89,17 @@ if spilled:
     sys.exit('spilled or in local memory: ' + '; '.join(spilled))
 PYTHON
 
-echo "native tests"
-"$build/native-tests"
-echo "host replay of the whole backend"
-"$build/cuda-parity" "$build/fake-cuda.so" --reduced
-if $compile_only; then exit 0; fi
-
+# What follows goes on after a failure: a run on a device should tell all it can.
 failed=false
+echo "native tests"
+"$build/native-tests" | tee "$build/native-tests.log" || failed=true
+echo "host replay of the whole backend"
+"$build/cuda-parity" "$build/fake-cuda.so" --reduced || failed=true
+if $compile_only; then
+  if $failed; then exit 1; fi
+  exit 0
+fi
+
 echo "parity on the device"
 parity_code=0
 "$build/cuda-parity" "$build/wisemerge-cuda.so" >"$build/parity.json" || parity_code=$?
@@ -149,6 +153,7 @@ result = {
     'driver': driver,
     'toolkit': re.search(r'V([\d.]+)', output('nvcc', '--version'))[1],
     'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+    'native_tests': open(build + '/native-tests.log').read().strip().splitlines()[-1],
     'parity': json.loads(parity[-1]) if parity else None,
     'sanitizers': {'memcheck': memcheck, 'racecheck': racecheck},
     'bench': json.load(open(build + '/bench.json')),

@@ -15,13 +15,10 @@ export async function memory(context) {
   const needed = (made ? 1 : 3) * 4.1 * pair.bytes;
   if (freeBytes(directory) < 1.1 * needed) return { skipped: `needs ${Math.ceil(needed / 1e9)} GB of disk` };
   const bare = await bareNode();
-  // The layers are most of the bytes of the usual pair only; the quick one is compared with the usual instead.
-  const bigger = quick
-    ? await openPair(directory, layers.usual, log)
-    : await openPair(large, layers.large, log);
+  const bigger = await openPair(large, quick ? layers.quickLarge : layers.large, log);
   const usual = await peaks({ pair, scratch }, bare);
   const grown = await peaks({ pair: bigger, scratch }, bare);
-  const factor = (bigger.bytes / pair.bytes).toFixed(1);
+  const factor = (bigger.bytes / pair.bytes).toPrecision(2);
   const figures = [
     figure('peak beyond bare node', 'MiB', usual, { atMost: 128 }),
     figure(`peak beyond bare node, ${factor} times the bytes`, 'MiB', grown, { atMost: 128 }),

@@ -13,7 +13,8 @@ class HostBuffer {
  public:
   static constexpr size_t kAlignment = size_t{2} << 20;  // one huge page
 
-  // Zero-filled; pages become resident when first used. Throws Error: ERR_INTERNAL_RANGE for 0 bytes, ERR_OUT_OF_MEMORY.
+  // Zero-filled; pages become resident when first used. Throws Error: ERR_INTERNAL_RANGE for 0 bytes,
+  // ERR_OUT_OF_MEMORY.
   static std::shared_ptr<HostBuffer> allocate(size_t bytes);
   ~HostBuffer();
   HostBuffer(const HostBuffer&) = delete;

@@ -89,9 +89,16 @@ struct Accumulators {
   }
 };
 
+// The storage of the block after this one, whose lines are fetched while this one is in the arithmetic: bytes
+// of kCompareLanes elements of each side.
+struct NextBlock {
+  uintptr_t x, y;
+  size_t x_row, y_row;
+};
+
 // Sums of `count` <= kCompareBlock values in f32 or f64, without `unchanged`.
 template <class Scalar>
-CompareSums compare_block(const Scalar* x, const Scalar* y, size_t count) {
+CompareSums compare_block(const Scalar* x, const Scalar* y, size_t count, NextBlock next) {
   CompareSums block;
   LaneSums lanes;
   const size_t whole = count / kCompareLanes * kCompareLanes;
@@ -99,6 +106,10 @@ CompareSums compare_block(const Scalar* x, const Scalar* y, size_t count) {
     Accumulators lo = {}, hi = {};
     for (size_t i = lane; i < whole; i += kCompareLanes) {
       Vd x_lo, x_hi, y_lo, y_hi;
+      if (lane == 0) {
+        prefetch(next.x + i / kCompareLanes * next.x_row, next.x_row);
+        prefetch(next.y + i / kCompareLanes * next.y_row, next.y_row);
+      }
       const bool x_special = Wide<Scalar>::load(x + i, x_lo, x_hi);
       const bool y_special = Wide<Scalar>::load(y + i, y_lo, y_hi);
       if (WM_UNLIKELY(x_special | y_special)) {
@@ -165,7 +176,10 @@ CompareSums compare_block(DType x_dtype, const char* x, DType y_dtype, const cha
   const Scalar* wide_y = reinterpret_cast<const Scalar*>(y);
   if (x_dtype != kSame) widen(x_dtype, x, a, count), wide_x = a;
   if (y_dtype != kSame) widen(y_dtype, y, b, count), wide_y = b;
-  CompareSums sums = compare_block(wide_x, wide_y, count);
+  const size_t x_row = kCompareLanes * item_size(x_dtype), y_row = kCompareLanes * item_size(y_dtype);
+  const NextBlock next = {reinterpret_cast<uintptr_t>(x) + count * item_size(x_dtype),
+                          reinterpret_cast<uintptr_t>(y) + count * item_size(y_dtype), x_row, y_row};
+  CompareSums sums = compare_block(wide_x, wide_y, count, next);
   if (x_dtype == y_dtype) {
     sums.unchanged = count_equal(item_size(x_dtype), x, y, count);
   } else if (sums.x_nan == 0) {

@@ -7,10 +7,6 @@
 template <DType D>
 using BitsOf = typename Element<D>::Bits;
 
-// Lines asked for ahead of their use: with the arithmetic in between, too few loads fit the reorder buffer to
-// hide the latency of memory. Longer and shorter distances measured slower.
-inline constexpr size_t kPrefetchBytes = 512;
-
 struct PairF32 {
   Vf lo, hi;
 };
@@ -159,17 +155,16 @@ WM_FORCE_INLINE size_t unaligned_head(const void* address, size_t item_size, siz
   return bytes / item_size < count ? bytes / item_size : count;
 }
 
-// The lines of one step, kPrefetchBytes ahead. May name addresses past the end: a prefetch does not fault.
-template <class Codec>
-WM_FORCE_INLINE void prefetch_step(const void* p) {
-  const uintptr_t ahead = reinterpret_cast<uintptr_t>(p) + kPrefetchBytes;
-  for (size_t line = 0; line < Codec::kStep * sizeof(BitsOf<Codec::kDType>); line += 64) {
-    __builtin_prefetch(reinterpret_cast<const void*>(ahead + line));
-  }
+// The lines of `bytes` bytes from `p`. May name addresses past the end: a prefetch does not fault.
+WM_FORCE_INLINE void prefetch(uintptr_t p, size_t bytes) {
+  for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(reinterpret_cast<const void*>(p + line));
 }
 
+// `ahead`: distance in bytes at which x and y are prefetched. With arithmetic in between, too few loads fit
+// the reorder buffer to hide the latency of memory.
 template <class In, class Out, bool Stream>
-uint64_t lerp_fused(const void* x_bits, const void* y_bits, void* out_bits, size_t count, double alpha) {
+uint64_t lerp_fused(const void* x_bits, const void* y_bits, void* out_bits, size_t count, double alpha,
+                    size_t ahead) {
   const auto* x = static_cast<const BitsOf<In::kDType>*>(x_bits);
   const auto* y = static_cast<const BitsOf<In::kDType>*>(y_bits);
   auto* out = static_cast<BitsOf<Out::kDType>*>(out_bits);
@@ -180,8 +175,8 @@ uint64_t lerp_fused(const void* x_bits, const void* y_bits, void* out_bits, size
     if (i) non_finite += lerp_part<In, Out>(x, y, out, i, alpha);
   }
   for (; i + In::kStep <= count; i += In::kStep) {
-    prefetch_step<In>(x + i);
-    prefetch_step<In>(y + i);
+    prefetch(reinterpret_cast<uintptr_t>(x + i) + ahead, In::kStep * sizeof(*x));
+    prefetch(reinterpret_cast<uintptr_t>(y + i) + ahead, In::kStep * sizeof(*y));
     put<Stream>(out + i, lerp_step<In, Out>(x + i, y + i, alpha, non_finite));
   }
   if (i < count) non_finite += lerp_part<In, Out>(x + i, y + i, out + i, count - i, alpha);

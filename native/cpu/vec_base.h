@@ -70,6 +70,24 @@ WM_FORCE_INLINE void stream_line(void* to, Line line) { store_line(to, line); }
 WM_FORCE_INLINE void stream_fence() {}
 #endif
 
+#if defined(__SSE2__)
+WM_FORCE_INLINE void to_doubles(Vf v, Vd& lo, Vd& hi) {
+  lo = _mm_cvtps_pd(v);
+  hi = _mm_cvtps_pd(_mm_movehl_ps(v, v));
+}
+WM_FORCE_INLINE Vf to_floats(Vd lo, Vd hi) { return _mm_movelh_ps(_mm_cvtpd_ps(lo), _mm_cvtpd_ps(hi)); }
+#else
+WM_FORCE_INLINE void to_doubles(Vf v, Vd& lo, Vd& hi) {
+  HalfVf a, b;
+  split(v, a, b);
+  lo = __builtin_convertvector(a, Vd);
+  hi = __builtin_convertvector(b, Vd);
+}
+WM_FORCE_INLINE Vf to_floats(Vd lo, Vd hi) {
+  return join<Vf>(__builtin_convertvector(lo, HalfVf), __builtin_convertvector(hi, HalfVf));
+}
+#endif
+
 WM_FORCE_INLINE Vd fma(Vd a, Vd b, Vd c) {
   return Vd{__builtin_fma(a[0], b[0], c[0]), __builtin_fma(a[1], b[1], c[1])};
 }
@@ -85,9 +103,8 @@ WM_FORCE_INLINE Vf fma(Vf a, Vf b, Vf c) {
 // Without the instruction a call to fmaf() per element would cost ten times the rest. The product of two f32
 // is exact in f64; the sum is rounded to odd (its error is known exactly: Knuth's TwoSum), so that rounding
 // it again to f32 equals one rounding of the exact value (Boldo and Melquiond, 2008).
-WM_FORCE_INLINE HalfVf fma_half(HalfVf a32, HalfVf b32, HalfVf c32) {
-  const Vd c = __builtin_convertvector(c32, Vd);
-  const Vd p = __builtin_convertvector(a32, Vd) * __builtin_convertvector(b32, Vd);
+WM_FORCE_INLINE Vd fma_to_odd(Vd a, Vd b, Vd c) {
+  const Vd p = a * b;
   const Vd s = p + c;
   const Vd c_part = s - p;
   const Vd error = (p - (s - c_part)) + (c - c_part);
@@ -95,15 +112,14 @@ WM_FORCE_INLINE HalfVf fma_half(HalfVf a32, HalfVf b32, HalfVf c32) {
   const Vl above = reinterpret_cast<Vl>(error > 0.0), below = reinterpret_cast<Vl>(error < 0.0);
   const Vl even = (bits & 1) - 1;                               // all ones where the last bit is 0
   const Vl outward = ~(reinterpret_cast<Vl>(s > 0.0) ^ above);  // the exact value is the longer one
-  const Vl odd = bits + (((outward & 2) - 1) & (above | below) & even);
-  return __builtin_convertvector(reinterpret_cast<Vd>(odd), HalfVf);
+  return reinterpret_cast<Vd>(bits + (((outward & 2) - 1) & (above | below) & even));
 }
 WM_FORCE_INLINE Vf fma(Vf a, Vf b, Vf c) {
-  HalfVf a_lo, a_hi, b_lo, b_hi, c_lo, c_hi;
-  split(a, a_lo, a_hi);
-  split(b, b_lo, b_hi);
-  split(c, c_lo, c_hi);
-  return join<Vf>(fma_half(a_lo, b_lo, c_lo), fma_half(a_hi, b_hi, c_hi));
+  Vd a_lo, a_hi, b_lo, b_hi, c_lo, c_hi;
+  to_doubles(a, a_lo, a_hi);
+  to_doubles(b, b_lo, b_hi);
+  to_doubles(c, c_lo, c_hi);
+  return to_floats(fma_to_odd(a_lo, b_lo, c_lo), fma_to_odd(a_hi, b_hi, c_hi));
 }
 #endif
 
@@ -135,6 +151,18 @@ WM_FORCE_INLINE bool any_non_finite(Vd a, Vd b) {
   return any(((reinterpret_cast<Vl>(a) & e) == e) | ((reinterpret_cast<Vl>(b) & e) == e));
 }
 
+#if defined(__SSE2__)
+WM_FORCE_INLINE void unpack16(Line line, Vu& lo, Vu& hi) {
+  const __m128i codes = reinterpret_cast<__m128i>(line), zero = _mm_setzero_si128();
+  lo = reinterpret_cast<Vu>(_mm_unpacklo_epi16(codes, zero));
+  hi = reinterpret_cast<Vu>(_mm_unpackhi_epi16(codes, zero));
+}
+WM_FORCE_INLINE Line pack16(Vu lo, Vu hi) {
+  // The only pack that SSE2 has saturates as signed: sign-extended codes pass it unchanged.
+  const Vi a = reinterpret_cast<Vi>(lo << 16) >> 16, b = reinterpret_cast<Vi>(hi << 16) >> 16;
+  return reinterpret_cast<Line>(_mm_packs_epi32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+}
+#else
 WM_FORCE_INLINE void unpack16(Line line, Vu& lo, Vu& hi) {
   HalfLine a, b;
   split(line, a, b);
@@ -144,6 +172,7 @@ WM_FORCE_INLINE void unpack16(Line line, Vu& lo, Vu& hi) {
 WM_FORCE_INLINE Line pack16(Vu lo, Vu hi) {
   return join<Line>(__builtin_convertvector(lo, HalfLine), __builtin_convertvector(hi, HalfLine));
 }
+#endif
 WM_FORCE_INLINE Vu load_u8(const uint8_t* from) {
   return __builtin_convertvector(load_vector<QuarterLine>(from), Vu);
 }
@@ -175,10 +204,3 @@ WM_FORCE_INLINE Vu narrow_f16(Vf v) {
   return code | ((bits >> 16) & 0x8000u);
 }
 WM_FORCE_INLINE Line narrow_f16(Vf lo, Vf hi) { return pack16(narrow_f16(lo), narrow_f16(hi)); }
-
-WM_FORCE_INLINE void to_doubles(Vf v, Vd& lo, Vd& hi) {
-  HalfVf a, b;
-  split(v, a, b);
-  lo = __builtin_convertvector(a, Vd);
-  hi = __builtin_convertvector(b, Vd);
-}

@@ -1,0 +1,30 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeModel } from './models.js';
+import { randomF32 } from './random.js';
+import { type Tensor, tensor } from './safetensors.js';
+import { tempDir } from './temp.js';
+
+/** Two models to merge in a fresh directory, and the paths of a merge of them. */
+export interface Pair {
+  readonly root: string;
+  readonly zeroshot: string;
+  readonly finetuned: string;
+  readonly out: string;
+}
+
+export async function makePair(elements = 1000, root?: string): Promise<Pair> {
+  const directory = root ?? (await tempDir());
+  const model = (name: string, seed: number): string => {
+    const weights: Tensor[] = [tensor('w', 'F32', [elements], randomF32(elements, seed))];
+    return writeModel(join(directory, name), weights, { config: { model_type: 'x' } });
+  };
+  return { root: directory, zeroshot: model('x', 1), finetuned: model('y', 2), out: join(directory, 'out') };
+}
+
+/** What lies beside the two inputs, hidden names included: the output, and anything that was left behind. */
+export function besideInputs(root: string): string[] {
+  return readdirSync(root)
+    .filter((name) => name !== 'x' && name !== 'y')
+    .sort();
+}

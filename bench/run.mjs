@@ -92,21 +92,33 @@ function mergeArguments({ zeroshot, finetuned }) {
 
 function parseOptions() {
   const root = dirname(dirname(fileURLToPath(import.meta.url)));
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      quick: { type: 'boolean', default: false },
-      dir: { type: 'string', default: join(root, 'out', 'bench', 'data') },
-      pairs: { type: 'string' },
-      json: { type: 'string' },
-    },
-  });
+  const { values, positionals } = parseFlags(join(root, 'out', 'bench', 'data'));
   const names = positionals.length > 0 ? positionals : ['all'];
   const pairs = Number(values.pairs ?? (values.quick ? 3 : 9));
   const known = [...Object.keys(suites), ...Object.keys(groups)];
   if (!names.every((name) => known.includes(name)) || !Number.isInteger(pairs) || pairs < 1) {
-    log(`usage: node bench/run.mjs [${known.join('|')}] [--quick] [--dir DIR] [--pairs N] [--json FILE]`);
-    process.exit(2);
+    usage(`suites: ${known.join(', ')}; N is 1 or more`);
   }
   return { ...values, pairs, suites: [...new Set(names.flatMap((name) => groups[name] ?? [name]))] };
+}
+
+function parseFlags(defaultDirectory) {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        quick: { type: 'boolean', default: false },
+        dir: { type: 'string', default: defaultDirectory },
+        pairs: { type: 'string' },
+        json: { type: 'string' },
+      },
+    });
+  } catch (error) {
+    return usage(error.message);
+  }
+}
+
+function usage(reason) {
+  log(`${reason}\nusage: node bench/run.mjs [SUITE …] [--quick] [--dir DIR] [--pairs N] [--json FILE]`);
+  process.exit(2);
 }

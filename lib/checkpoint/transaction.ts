@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
@@ -8,6 +8,10 @@ import { ioError, WisemergeError } from '../errors.js';
 export const manifestName = 'wisemerge.json';
 
 const ownerName = 'owner.json';
+/** A run writes its owner file this soon after creating its directory. */
+const beginningMs = 5000;
+/** Removing a leftover takes less than this. */
+const clearingMs = 60_000;
 
 interface Owner {
   readonly pid: number;
@@ -52,9 +56,15 @@ export class OutputTransaction {
     const old = join(parent, `.${basename(target)}.wisemerge-old`);
     try {
       await mkdir(parent, { recursive: true });
-      await mendReplacement(target, old);
-      await checkTarget(target, options.force ?? false);
       const cleared = await acquire(directory);
+      try {
+        // Under the lock: another run may be replacing the target at this moment, or just have written it.
+        await mendReplacement(target, old);
+        await checkTarget(target, options.force ?? false);
+      } catch (error) {
+        await rm(directory, { recursive: true, force: true });
+        throw error;
+      }
       return new OutputTransaction(target, directory, old, cleared);
     } catch (error) {
       throw ioError(error, 'prepare', target);
@@ -64,8 +74,10 @@ export class OutputTransaction {
   /** Makes the directory durable and gives it its final name. */
   async commit(): Promise<void> {
     try {
-      await rm(join(this.directory, ownerName));
       await syncTree(this.directory);
+      // Last: without its owner the directory looks abandoned to other runs after a few seconds.
+      await rm(join(this.directory, ownerName));
+      await syncDirectory(this.directory);
       if (existsSync(this.target)) await rename(this.target, this.#old);
       await rename(this.directory, this.target);
       this.#open = false;
@@ -106,11 +118,8 @@ async function checkTarget(target: string, force: boolean): Promise<void> {
     }
     throw error;
   }
-  if (entries.length === 0) {
-    // An empty directory made by the user is as good as none; a rename cannot replace what is not empty.
-    await rmdir(target);
-    return;
-  }
+  // An empty directory made by the user is as good as none; `commit` replaces it.
+  if (entries.length === 0) return;
   if (!force) {
     throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} exists`, {
       file: target,
@@ -138,26 +147,65 @@ function holdsOurOutput(target: string, entries: string[]): boolean {
 async function acquire(directory: string): Promise<string | undefined> {
   let cleared: string | undefined;
   for (;;) {
-    try {
-      await mkdir(directory);
+    if (await create(directory)) {
       await writeFile(join(directory, ownerName), JSON.stringify(thisProcess()));
       return cleared;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || cleared) throw error;
     }
-    const owner = await readOwner(directory);
-    // No owner file: either its writer was killed, or it is a moment away from writing it.
-    const fresh = !owner && Date.now() - (await stat(directory)).mtimeMs < 5000;
-    if (fresh || (owner && isAlive(owner))) {
-      const who = owner ? `process ${owner.pid} on ${owner.host}` : 'another process';
-      throw new WisemergeError('ERR_OUTPUT_BUSY', `${who} is writing this output`, {
-        file: directory,
-        hint: `Wait for it to end. If no such run exists, remove ${directory}.`,
-      });
+    if (!(await isLeftover(directory))) continue;
+    // Of several runs that find the same leftover one clears it, and looks again first: the directory may by
+    // then be that of a run which was faster.
+    const clearing = `${directory}-clearing`;
+    if (!(await create(clearing))) {
+      if (Date.now() - (await modified(clearing)) < clearingMs) throw busy('another process', directory);
+      await rm(clearing, { recursive: true, force: true });
+      continue;
     }
-    await rm(directory, { recursive: true, force: true });
-    cleared = directory;
+    try {
+      if (!(await isLeftover(directory))) continue;
+      await rm(directory, { recursive: true, force: true });
+      cleared = directory;
+    } finally {
+      await rm(clearing, { recursive: true, force: true });
+    }
   }
+}
+
+/** False if it exists. */
+async function create(directory: string): Promise<boolean> {
+  try {
+    await mkdir(directory);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** True for a dead run's directory, false if there is none; throws ERR_OUTPUT_BUSY if its run may be alive. */
+async function isLeftover(directory: string): Promise<boolean> {
+  const since = await modified(directory);
+  if (Number.isNaN(since)) return false;
+  const owner = await readOwner(directory);
+  // No owner file: either its writer was killed, or it is a moment away from writing it.
+  if (owner ? !isAlive(owner) : Date.now() - since >= beginningMs) return true;
+  throw busy(owner ? `process ${owner.pid} on ${owner.host}` : 'another process', directory);
+}
+
+/** Time of the last change of a directory's entries; NaN if it does not exist. */
+async function modified(directory: string): Promise<number> {
+  try {
+    return (await stat(directory)).mtimeMs;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Number.NaN;
+    throw error;
+  }
+}
+
+function busy(who: string, directory: string): WisemergeError {
+  return new WisemergeError('ERR_OUTPUT_BUSY', `${who} is writing this output`, {
+    file: directory,
+    hint: `Wait for it to end. If no such run exists, remove ${directory}.`,
+  });
 }
 
 async function readOwner(directory: string): Promise<Owner | undefined> {

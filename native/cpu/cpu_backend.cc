@@ -180,7 +180,6 @@ WmCode run_lerp(WmContext& context, const WmLerp* items, uint32_t count, WmCance
   for (uint32_t i = 0; i < count; i++) std::fill_n(items[i].non_finite, items[i].alpha_count, 0);
   if (context.first_tiles.back() == 0) return raised(cancelled) ? WM_CANCELLED : WM_OK;
 
-  constexpr uint32_t kMaxAlphas = 64;  // per kernel call: bounds the counters below
   return for_each_unit(context.pool, context.first_tiles, bytes, cancelled, [&](size_t index, size_t tile) {
     const WmLerp& item = items[index];
     const Tiling tiling(item);

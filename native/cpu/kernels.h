@@ -13,11 +13,14 @@
 
 namespace wisemerge::cpu {
 
+inline constexpr uint32_t kMaxAlphas = 64;
+
 struct Kernels {
   const char* isa;  // "baseline", "avx2", "avx512"
 
-  // Elements [begin, end) of every output of `item`; adds to non_finite[k], which belongs to the caller's
-  // tile. `stream` writes past the caches: for outputs that nobody reads before they would be evicted.
+  // Elements [begin, end) of every output of `item`, at most kMaxAlphas; adds to non_finite[k], which belongs
+  // to the caller's tile. `stream` writes past the caches: for outputs that nobody reads before they would be
+  // evicted.
   void (*lerp)(const WmLerp& item, size_t begin, size_t end, bool stream, uint64_t* non_finite);
 
   // Fills sums[span] of `item`.

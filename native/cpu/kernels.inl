@@ -7,6 +7,7 @@
 
 // Each builds on those before it.
 // clang-format off
+#include "cpu/codecs.inl"
 #include "cpu/fused.inl"
 #include "cpu/blocks.inl"
 #include "cpu/lerp.inl"

@@ -17,7 +17,7 @@ using namespace wisemerge::test;
 
 namespace {
 
-constexpr double kAlphas[] = {0.37, 0.0, 1.0, -0.75, 1.5, 1e-30, 0.5};
+constexpr double kAlphas[] = {0.37, 0.0, 1.0, -0.75, 1.5, -1e-60, 0.5, 1e300};
 
 std::vector<const cpu::Kernels*> levels() {
   std::vector<const cpu::Kernels*> all;

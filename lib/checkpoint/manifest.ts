@@ -1,58 +1,37 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { z } from 'zod';
-import { ioError, WisemergeError } from '../errors.js';
 import type { Checkpoint } from './checkpoint.js';
-import { isPlainFileName } from './index-file.js';
-import { manifestName } from './transaction.js';
 
-const inputSchema = z.object({
-  path: z.string(),
-  files: z.array(z.object({ name: z.string(), bytes: z.number(), headerXxh3: z.string() })),
-});
-
-// Verification opens these: nothing is followed out of the manifest's directory.
-const fileName = z.string().refine(isPlainFileName, 'not a plain file name');
-
-const manifestSchema = z.object({
-  wisemerge: z.string(),
-  node: z.string(),
-  method: z.string(),
-  formula: z.string(),
-  alpha: z.number(),
-  dtype: z.string().nullable(),
-  device: z.string(),
-  command: z.string(),
-  zeroshot: inputSchema,
-  finetuned: inputSchema,
-  parameters: z.number(),
-  files: z.array(z.object({ name: fileName, bytes: z.number(), xxh3: z.string() })),
-  nonFinite: z.record(z.string(), z.number()),
-});
+/** One input of a merge, as the manifest names it. */
+export interface ManifestInput {
+  /** As it was given. */
+  readonly path: string;
+  readonly files: readonly { readonly name: string; readonly bytes: number; readonly headerXxh3: string }[];
+}
 
 /** `wisemerge.json`: how an output was made, and a checksum of each of its weight files. */
-export type Manifest = z.infer<typeof manifestSchema>;
+export interface Manifest {
+  /** Version of wisemerge. */
+  readonly wisemerge: string;
+  readonly node: string;
+  readonly method: string;
+  readonly formula: string;
+  readonly alpha: number;
+  /** Output dtype asked for; null keeps the zero-shot model's. */
+  readonly dtype: string | null;
+  readonly device: string;
+  /** The command that makes this output again. */
+  readonly command: string;
+  readonly zeroshot: ManifestInput;
+  readonly finetuned: ManifestInput;
+  readonly parameters: number;
+  readonly files: readonly { readonly name: string; readonly bytes: number; readonly xxh3: string }[];
+  /** Tensors with NaN or infinite elements, and how many. */
+  readonly nonFinite: Readonly<Record<string, number>>;
+}
 
 /** An input's identity: sizes and header hashes tell one save from another without hashing the data. */
-export function describeInput(path: string, { files }: Checkpoint): Manifest['zeroshot'] {
+export function describeInput(path: string, { files }: Checkpoint): ManifestInput {
   return {
     path,
     files: files.map(({ name, size, headerHash }) => ({ name, bytes: size, headerXxh3: headerHash })),
   };
-}
-
-/** Reads the manifest of an output directory. Throws ERR_MANIFEST or ERR_IO. */
-export async function readManifest(directory: string): Promise<Manifest> {
-  const path = join(directory, manifestName);
-  const text = await readFile(path, 'utf8').catch((error) => {
-    throw ioError(error, 'read', path);
-  });
-  try {
-    return manifestSchema.parse(JSON.parse(text));
-  } catch (error) {
-    const why = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
-    throw new WisemergeError('ERR_MANIFEST', `${path} is not a manifest of wisemerge: ${why}`, {
-      file: path,
-    });
-  }
 }

@@ -3,8 +3,9 @@ import { join, resolve } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { ioError, WisemergeError } from '../errors.js';
 import { openCheckpoint } from './checkpoint.js';
-import { type Manifest, readManifest } from './manifest.js';
+import type { Manifest } from './manifest.js';
 import { type ProgressListener, ProgressMeter } from './progress.js';
+import { readManifest } from './read-manifest.js';
 import { manifestName } from './transaction.js';
 
 /** What verification found in one output; JSON-serialisable. */

@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { WisemergeError } from '../errors.js';
 
 /** Output dtypes by the names people use: torch's and safetensors'. */
@@ -21,27 +20,9 @@ export type OutputDType = (typeof dtypeNames)[keyof typeof dtypeNames];
 
 /** Ring of I/O buffers, in bytes, when `memory` is not given: enough to keep a disk busy. */
 export const defaultMemory = 64 * 2 ** 20;
+/** Two threads that wait for the same memory cost more CPU time than one and finish no sooner. */
+export const defaultThreads = 1;
 const minMemory = 4 * 2 ** 20;
-
-const bytes = z.number().int().positive();
-
-const schema = z.strictObject({
-  zeroshot: z.string().min(1),
-  finetuned: z.string().min(1),
-  alpha: z.union([z.number(), z.array(z.number())]),
-  out: z.string().min(1),
-  dtype: z.enum(Object.keys(dtypeNames) as [keyof typeof dtypeNames]).optional(),
-  device: z
-    .string()
-    .regex(/^(auto|cpu|cuda(:\d+)?)$/, 'must be auto, cpu, cuda or cuda:N')
-    .default('auto'),
-  threads: z.number().int().min(1).max(1024).optional(),
-  memory: bytes.min(minMemory, `must be at least ${minMemory} bytes`).default(defaultMemory),
-  shardSize: bytes.optional(),
-  force: z.boolean().default(false),
-  extrapolate: z.boolean().default(false),
-  readMode: z.enum(['direct', 'cached']).optional(),
-});
 
 /** What to merge, and how. Sizes are in bytes. */
 export interface MergeOptions {
@@ -63,7 +44,7 @@ export interface MergeOptions {
   readonly dtype?: keyof typeof dtypeNames;
   /** `auto` (default), `cpu`, `cuda` or `cuda:N`. */
   readonly device?: string;
-  /** CPU threads of the kernels, the caller included. Default: all. */
+  /** CPU threads of the kernels. Default: 1, which computes faster than disks deliver. */
   readonly threads?: number;
   /** Bytes of I/O buffers. Default 64 MiB. */
   readonly memory?: number;
@@ -88,22 +69,77 @@ export interface ResolvedOptions extends Omit<MergeOptions, 'alpha' | 'dtype'> {
   readonly extrapolate: boolean;
 }
 
-/** Checks the options' types and ranges. Throws ERR_USAGE naming the option. */
+type Check = (value: unknown) => string | undefined;
+
+const isNumber = (value: unknown): value is number => typeof value === 'number';
+const text: Check = (value) =>
+  typeof value === 'string' && value !== '' ? undefined : 'must be a non-empty string';
+const flag: Check = (value) => (typeof value === 'boolean' ? undefined : 'must be true or false');
+const oneOf =
+  (...names: string[]): Check =>
+  (value) =>
+    names.includes(value as string) ? undefined : `must be one of ${names.join(', ')}`;
+const whole =
+  (minimum: number): Check =>
+  (value) =>
+    Number.isSafeInteger(value) && (value as number) >= minimum
+      ? undefined
+      : `must be a whole number from ${minimum}`;
+
+const checks: { readonly [Option in keyof Required<MergeOptions>]: Check } = {
+  zeroshot: text,
+  finetuned: text,
+  alpha: (value) =>
+    isNumber(value) || (Array.isArray(value) && value.every(isNumber))
+      ? undefined
+      : 'must be a number or a list of numbers',
+  out: text,
+  dtype: oneOf(...Object.keys(dtypeNames)),
+  device: (value) =>
+    typeof value === 'string' && /^(auto|cpu|cuda(:\d+)?)$/.test(value)
+      ? undefined
+      : 'must be auto, cpu, cuda or cuda:N',
+  threads: whole(1),
+  memory: whole(minMemory),
+  shardSize: whole(1),
+  force: flag,
+  extrapolate: flag,
+  readMode: oneOf('direct', 'cached'),
+};
+const required = new Set(['zeroshot', 'finetuned', 'alpha', 'out']);
+
+/** Checks the options' names, types and ranges. Throws ERR_USAGE naming the option. */
 export function resolveOptions(options: MergeOptions): ResolvedOptions {
-  const parsed = schema.safeParse(options);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const option = issue?.path.join('.') || 'options';
-    throw new WisemergeError('ERR_USAGE', `${option}: ${issue?.message ?? 'invalid'}`, {
-      details: { option },
-    });
+  const fail = (option: string, why: string): never => {
+    throw new WisemergeError('ERR_USAGE', `${option}: ${why}`, { details: { option } });
+  };
+  for (const option of Object.keys(options)) {
+    if (!(option in checks)) fail(option, `unknown option; known are ${Object.keys(checks).join(', ')}`);
   }
-  const { alpha, dtype, ...rest } = parsed.data;
-  const several = Array.isArray(alpha);
+  for (const [option, check] of Object.entries(checks)) {
+    const value = options[option as keyof MergeOptions];
+    if (value === undefined && !required.has(option)) continue;
+    const why = value === undefined ? 'is missing' : check(value);
+    if (why !== undefined) fail(option, why);
+  }
+  const {
+    alpha,
+    dtype,
+    device = 'auto',
+    memory = defaultMemory,
+    force = false,
+    extrapolate = false,
+    ...rest
+  } = options;
+  const several = typeof alpha !== 'number';
   return {
     ...rest,
-    alphas: several ? alpha : [alpha],
+    device,
+    memory,
+    force,
+    extrapolate,
     several,
+    alphas: several ? alpha : [alpha],
     dtype: dtype && dtypeNames[dtype],
-  } as ResolvedOptions;
+  };
 }

@@ -106,7 +106,7 @@ void lerp_block(const Scalar* x, const Scalar* y, Scalar* to, size_t count, Scal
     Vector a, b;
     __builtin_memcpy(&a, x + i, sizeof(a));
     __builtin_memcpy(&b, y + i, sizeof(b));
-    const Vector v = keep_equal(a, b, canonical_nan(fma(Vector{} + alpha, b - a, a)));
+    const Vector v = keep_equal(a, b, canonical_nan(fma(broadcast<Vector>(alpha), b - a, a)));
     __builtin_memcpy(to + i, &v, sizeof(v));
   }
 }

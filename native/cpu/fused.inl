@@ -21,10 +21,15 @@ WM_FORCE_INLINE void prefetch(uintptr_t p, size_t bytes) {
   for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(reinterpret_cast<const void*>(p + line));
 }
 
-// Subtracting zero broadcasts every alpha as it is; adding zero would lose the sign of -0.
+// Subtracting zero keeps every value; adding it to a zero would lose the sign.
+template <class Vector, class Scalar>
+WM_FORCE_INLINE Vector broadcast(Scalar value) {
+  return value - Vector{};
+}
+
 template <class Vector, class Scalar>
 WM_FORCE_INLINE Vector lerp_vector(Vector x, Vector y, Scalar alpha) {
-  return keep_equal(x, y, fma(alpha - Vector{}, y - x, x));
+  return keep_equal(x, y, fma(broadcast<Vector>(alpha), y - x, x));
 }
 
 // kStep elements by lerp_element; counts the non-finite ones.

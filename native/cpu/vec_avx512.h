@@ -38,8 +38,8 @@ WM_FORCE_INLINE Vd canonical_nan(Vd v) {
 }
 
 WM_FORCE_INLINE bool any_non_finite16(Line v, uint16_t exponent) {
-  const Line mask = _mm512_set1_epi16(static_cast<int16_t>(exponent));
-  return _mm512_cmpeq_epi16_mask(_mm512_and_si512(v, mask), mask) != 0;
+  const Line missing = _mm512_andnot_si512(v, _mm512_set1_epi16(static_cast<int16_t>(exponent)));
+  return _mm512_testn_epi16_mask(missing, missing) != 0;
 }
 // 0x99: quiet NaN, +inf, -inf, signalling NaN.
 WM_FORCE_INLINE bool any_non_finite(Vf a, Vf b) {

@@ -33,7 +33,7 @@ export function addMergeFlags(command: Command): Command {
     )
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
     .option('--threads <n>', 'CPU threads of the kernels (default: 1)', parseCount)
-    .option('--memory <size>', 'I/O buffers, such as 256MiB (default: 64MiB)', parseBytes)
+    .option('--memory <size>', 'I/O buffers, such as 256MiB (default: 80MiB)', parseBytes)
     .option(
       '--shard-size <size>',
       'bytes of tensors per file, such as 5GB (default: the files of the zero-shot model)',

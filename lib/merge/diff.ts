@@ -51,7 +51,7 @@ export interface DiffResult {
 export interface DiffOptions {
   readonly device?: 'cpu' | 'cuda';
   readonly threads?: number;
-  /** Bytes of I/O buffers. Default 64 MiB. */
+  /** Bytes of I/O buffers. Default 80 MiB. */
   readonly memory?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: ProgressListener;

@@ -19,7 +19,7 @@ const dtypeNames = {
 export type OutputDType = (typeof dtypeNames)[keyof typeof dtypeNames];
 
 /** Ring of I/O buffers, in bytes, when `memory` is not given: enough to keep a disk busy. */
-export const defaultMemory = 64 * 2 ** 20;
+export const defaultMemory = 80 * 2 ** 20;
 /** Two threads that wait for the same memory cost more CPU time than one and finish no sooner. */
 export const defaultThreads = 1;
 const minMemory = 4 * 2 ** 20;
@@ -46,7 +46,7 @@ export interface MergeOptions {
   readonly device?: string;
   /** CPU threads of the kernels. Default: 1, which computes faster than disks deliver. */
   readonly threads?: number;
-  /** Bytes of I/O buffers. Default 64 MiB. */
+  /** Bytes of I/O buffers. Default 80 MiB. */
   readonly memory?: number;
   /** Bytes of tensor data per output file. Default: the zero-shot model's own files. */
   readonly shardSize?: number;

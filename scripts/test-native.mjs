@@ -1,4 +1,4 @@
-// Builds the C++ tests with node-gyp, so that no CMake is needed, and runs them. Arguments select tests by name.
+// Builds the C++ tests with node-gyp, so that CMake is not needed, and runs them; arguments pick by name.
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -71,7 +71,9 @@ export async function equalBytes(
     const left = Buffer.from(arena.buffer, 0, length);
     const right = Buffer.from(arena.buffer, 2 * chunkBytes, length);
     progress.add(2 * length, x.name);
-    if (!left.equals(right)) return false;
+    if (left.equals(right)) continue;
+    progress.add(2 * (x.bytes - done - length), x.name);
+    return false;
   }
   return true;
 }

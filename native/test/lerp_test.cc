@@ -17,6 +17,7 @@ using namespace wisemerge::test;
 
 namespace {
 
+// -1e-60 becomes -0 in f32, 1e300 infinity.
 constexpr double kAlphas[] = {0.37, 0.0, 1.0, -0.75, 1.5, -1e-60, 0.5, 1e300};
 
 std::vector<const cpu::Kernels*> levels() {

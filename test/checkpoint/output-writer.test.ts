@@ -59,6 +59,6 @@ describe('work that fails in part', () => {
     const error = new Error('first');
     await expect(settleAll([slow(30), Promise.reject(error), slow(60)])).rejects.toBe(error);
     expect(ended).toBe(2);
-    expect(await settleAll([Promise.resolve(1), 2])).toEqual([1, 2]);
+    expect(await settleAll([Promise.resolve(1), Promise.resolve(2)])).toEqual([1, 2]);
   });
 });

@@ -71,6 +71,5 @@ export function style(
 
 /** A tensor or file name without control characters, which a hostile checkpoint could aim at the terminal. */
 export function printable(name: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to replace
   return stripVTControlCharacters(name).replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd');
 }

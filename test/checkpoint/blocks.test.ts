@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Block, cutBlocks, ioAlignment, isElementAligned, slotShape } from '../../lib/checkpoint/blocks.js';
+import {
+  type Block,
+  cutBlocks,
+  ioAlignment,
+  isElementAligned,
+  slotShape,
+} from '../../lib/checkpoint/blocks.js';
 import type { OutputFile } from '../../lib/checkpoint/layout.js';
 import { itemSize, type TensorInfo } from '../../lib/checkpoint/tensor.js';
 import type { DTypeName } from '../../lib/native.js';
@@ -24,7 +30,11 @@ interface Case {
 }
 
 /** Tensors one after another from `start` on, spread over two files. */
-function place(path: string, specs: readonly { name: string; dtype: DTypeName; count: number }[], start: number): Map<string, TensorInfo> {
+function place(
+  path: string,
+  specs: readonly { name: string; dtype: DTypeName; count: number }[],
+  start: number,
+): Map<string, TensorInfo> {
   const ends = [start, start];
   return new Map(
     specs.map(({ name, dtype, count }, i) => {
@@ -39,9 +49,17 @@ function place(path: string, specs: readonly { name: string; dtype: DTypeName; c
 
 function makeCase(specs: readonly Spec[], xStart: number, yStart: number, block: number): Case {
   const named = specs.map((spec, i) => ({ ...spec, name: `t${i}` }));
-  const x = place('x', named.map(({ name, count, x: dtype }) => ({ name, count, dtype })), xStart);
+  const x = place(
+    'x',
+    named.map(({ name, count, x: dtype }) => ({ name, count, dtype })),
+    xStart,
+  );
   const shuffled = [...named].sort((a, b) => a.order - b.order);
-  const y = place('y', shuffled.flatMap(({ name, count, y: dtype }) => (dtype ? [{ name, count, dtype }] : [])), yStart);
+  const y = place(
+    'y',
+    shuffled.flatMap(({ name, count, y: dtype }) => (dtype ? [{ name, count, dtype }] : [])),
+    yStart,
+  );
   const header = new Uint8Array(ioAlignment);
   let end = header.length;
   const tensors = named.map(({ name, count, out }) => {
@@ -53,7 +71,10 @@ function makeCase(specs: readonly Spec[], xStart: number, yStart: number, block:
     file: { name: 'out', header, tensors, bytes: end },
     sources: new Map(named.map(({ name }) => [name, { x: x.get(name)!, y: y.get(name) }])),
     block,
-    ratio: named.reduce((max, t) => Math.max(max, itemSize(t.x) / itemSize(t.out), t.y ? itemSize(t.y) / itemSize(t.out) : 1), 1),
+    ratio: named.reduce(
+      (max, t) => Math.max(max, itemSize(t.x) / itemSize(t.out), t.y ? itemSize(t.y) / itemSize(t.out) : 1),
+      1,
+    ),
   };
 }
 
@@ -113,7 +134,9 @@ const start = fc.oneof(fc.constant(4096), fc.integer({ min: 10, max: 9000 }));
 
 describe('the blocks of an output file', () => {
   it('tile it, cover every element once and read exactly what they need, for any layout', () => {
-    const specs = fc.array(fc.oneof({ weight: 3, arbitrary: lerped }, { weight: 1, arbitrary: copied }), { maxLength: 40 });
+    const specs = fc.array(fc.oneof({ weight: 3, arbitrary: lerped }, { weight: 1, arbitrary: copied }), {
+      maxLength: 40,
+    });
     const block = fc.constantFrom(256 * 1024, 320 * 1024, 1024 * 1024);
     fc.assert(
       fc.property(specs, start, start, block, (tensors, xStart, yStart, size) => {
@@ -132,7 +155,10 @@ describe('the blocks of an output file', () => {
   });
 
   it('join tensors that neighbour each other in the input into one read', () => {
-    const specs = Array.from({ length: 50 }, (): Spec => ({ count: 100, x: 'BF16', y: 'BF16', out: 'BF16', order: 0 }));
+    const specs = Array.from(
+      { length: 50 },
+      (): Spec => ({ count: 100, x: 'BF16', y: 'BF16', out: 'BF16', order: 0 }),
+    );
     const [block, ...rest] = expectExact(makeCase(specs, 4096, 4096, 1024 * 1024));
     expect(rest).toEqual([]);
     // Half of the tensors lie in either of the two files.
@@ -141,7 +167,10 @@ describe('the blocks of an output file', () => {
 
   it('shrink where inputs are scattered so far that their alignment would overflow a region', () => {
     // Direct reads of 64 KiB each, every one from an odd place: three pages of slack per read.
-    const specs = Array.from({ length: 64 }, (_, i): Spec => ({ count: 65_537, x: 'F8_E4M3', y: 'F8_E4M3', out: 'F8_E4M3', order: (i * 37) % 64 }));
+    const specs = Array.from(
+      { length: 64 },
+      (_, i): Spec => ({ count: 65_537, x: 'F8_E4M3', y: 'F8_E4M3', out: 'F8_E4M3', order: (i * 37) % 64 }),
+    );
     const blocks = expectExact(makeCase(specs, 4097, 4099, 1024 * 1024));
     expect(blocks.some(({ length }) => length < 1024 * 1024)).toBe(true);
   });

@@ -1,7 +1,8 @@
 // Opening models: layouts of directories, shard indexes, and the lies an index can tell.
+
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../lib/index.js';
 import { shardName, writeModel, writeShards } from '../support/models.js';
@@ -24,14 +25,22 @@ async function refusal(path: string): Promise<Record<string, unknown>> {
 
 describe('a model opens from', () => {
   it('a directory with one file', async () => {
-    const directory = writeModel(join(await tempDir(), 'm'), [a, b], { config: { model_type: 'x' }, metadata: { format: 'pt' } });
+    const directory = writeModel(join(await tempDir(), 'm'), [a, b], {
+      config: { model_type: 'x' },
+      metadata: { format: 'pt' },
+    });
     const { files, tensors, parameters, bytes, config, index, path } = await openCheckpoint(directory);
     expect(path).toBe(directory);
     expect(files.map(({ name }) => name)).toEqual(['model.safetensors']);
     expect([...files[0]!.metadata]).toEqual([['format', 'pt']]);
     expect([...tensors.keys()]).toEqual(['a', 'b']);
     expect(tensors.get('a')).toMatchObject({ dtype: 'F32', shape: [2, 3], count: 6, bytes: 24 });
-    expect({ parameters, bytes, config, index }).toEqual({ parameters: 10, bytes: 32, config: { model_type: 'x' }, index: undefined });
+    expect({ parameters, bytes, config, index }).toEqual({
+      parameters: 10,
+      bytes: 32,
+      config: { model_type: 'x' },
+      index: undefined,
+    });
   });
 
   it('a directory with an index and shards, in the order of the shards', async () => {
@@ -52,13 +61,16 @@ describe('a model opens from', () => {
     expect((await openCheckpoint(relative(process.cwd(), directory))).path).toBe(directory);
   });
 
-  it.each(['diffusion_pytorch_model', 'open_clip_model', 'adapter_model', 'anything'])('a directory with %s.safetensors', async (stem) => {
-    const root = await tempDir();
-    writeStored(join(root, `${stem}.safetensors`), [a]);
-    const checkpoint = await openCheckpoint(root);
-    expect([...checkpoint.tensors.keys()]).toEqual(['a']);
-    expect(checkpoint.isAdapter).toBe(stem === 'adapter_model');
-  });
+  it.each(['diffusion_pytorch_model', 'open_clip_model', 'adapter_model', 'anything'])(
+    'a directory with %s.safetensors',
+    async (stem) => {
+      const root = await tempDir();
+      writeStored(join(root, `${stem}.safetensors`), [a]);
+      const checkpoint = await openCheckpoint(root);
+      expect([...checkpoint.tensors.keys()]).toEqual(['a']);
+      expect(checkpoint.isAdapter).toBe(stem === 'adapter_model');
+    },
+  );
 
   it('a directory with a known name beside others', async () => {
     const root = await tempDir();
@@ -71,7 +83,8 @@ describe('a model opens from', () => {
     const real = writeShards(join(root, 'blobs'), [[a], [b]]);
     const snapshot = join(root, 'snapshots', 'abc');
     mkdirSync(snapshot, { recursive: true });
-    for (const name of [first, second, 'model.safetensors.index.json']) symlinkSync(join('../../blobs', name), join(snapshot, name));
+    for (const name of [first, second, 'model.safetensors.index.json'])
+      symlinkSync(join('../../blobs', name), join(snapshot, name));
     expect((await openCheckpoint(snapshot)).tensors.size).toBe(2);
     rmSync(join(real, second));
     expect(await refusal(snapshot)).toMatchObject({ code: 'ERR_IO', file: join(snapshot, second) });
@@ -92,10 +105,15 @@ describe('a model opens from', () => {
 
 describe('a tensor', () => {
   it('is read whole, by name', async () => {
-    await using checkpoint = await openCheckpoint(writeShards(join(await tempDir(), 'm'), [[a], [b]], { pad: 1 }));
+    await using checkpoint = await openCheckpoint(
+      writeShards(join(await tempDir(), 'm'), [[a], [b]], { pad: 1 }),
+    );
     expect(Buffer.from(await checkpoint.readTensor('a'))).toEqual(a.data);
     expect(Buffer.from(await checkpoint.readTensor('b'))).toEqual(b.data);
-    await expect(checkpoint.readTensor('c')).rejects.toMatchObject({ code: 'ERR_NO_SUCH_TENSOR', tensor: 'c' });
+    await expect(checkpoint.readTensor('c')).rejects.toMatchObject({
+      code: 'ERR_NO_SUCH_TENSOR',
+      tensor: 'c',
+    });
     await checkpoint.close();
     expect((await checkpoint.readTensor('a')).length).toBe(24);
   });
@@ -104,12 +122,24 @@ describe('a tensor', () => {
     const directory = writeModel(join(await tempDir(), 'm'), [a]);
     await using checkpoint = await openCheckpoint(directory);
     writeFileSync(join(directory, 'model.safetensors'), 'short');
-    await expect(checkpoint.readTensor('a')).rejects.toMatchObject({ code: 'ERR_INPUT_CHANGED', tensor: 'a' });
+    await expect(checkpoint.readTensor('a')).rejects.toMatchObject({
+      code: 'ERR_INPUT_CHANGED',
+      tensor: 'a',
+    });
   });
 });
 
 describe('an index is refused', () => {
-  const hostile = ['../model.safetensors', '/etc/passwd', 'sub/model.safetensors', 'sub\\m.safetensors', '..', '.', '', 'a\0.safetensors'];
+  const hostile = [
+    '../model.safetensors',
+    '/etc/passwd',
+    'sub/model.safetensors',
+    'sub\\m.safetensors',
+    '..',
+    '.',
+    '',
+    'a\0.safetensors',
+  ];
   it.each(hostile)('that points to %j', async (shard) => {
     const root = await tempDir();
     writeModel(root, [a]);
@@ -131,7 +161,9 @@ describe('an index is refused', () => {
     ['maps a tensor to null', '{"weight_map": {"a": null}}', /is not a string/],
     [
       'names more shards than any model has',
-      JSON.stringify({ weight_map: Object.fromEntries(Array.from({ length: 10_001 }, (_, i) => [`t${i}`, `s${i}`])) }),
+      JSON.stringify({
+        weight_map: Object.fromEntries(Array.from({ length: 10_001 }, (_, i) => [`t${i}`, `s${i}`])),
+      }),
       /10001 shards; the limit/,
     ],
   ];
@@ -186,7 +218,10 @@ describe('an index is refused', () => {
     const directory = writeShards(join(await tempDir(), 'm'), [[a], [b]]);
     const whole = readFileSync(join(directory, second));
     writeFileSync(join(directory, second), whole.subarray(0, whole.length - 1));
-    expect(await refusal(directory)).toMatchObject({ code: 'ERR_SAFETENSORS_OFFSETS', file: join(directory, second) });
+    expect(await refusal(directory)).toMatchObject({
+      code: 'ERR_SAFETENSORS_OFFSETS',
+      file: join(directory, second),
+    });
   });
 });
 

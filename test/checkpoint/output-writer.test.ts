@@ -32,7 +32,11 @@ describe('an output file', () => {
     await Promise.all([3, 5, 0, 4, 2, 1].map(write));
     const finished = await writer.finish();
     expect(readFileSync(path).equals(content)).toBe(true);
-    expect(finished).toEqual({ name: 'out', bytes, xxh3: xxh3.xxh64(content).toString(16).padStart(16, '0') });
+    expect(finished).toEqual({
+      name: 'out',
+      bytes,
+      xxh3: xxh3.xxh64(content).toString(16).padStart(16, '0'),
+    });
   });
 
   it('is not written over one that exists', async () => {
@@ -55,7 +59,8 @@ describe('an output file', () => {
 describe('work that fails in part', () => {
   it('is thrown only when all of it has ended, so that its memory can be freed', async () => {
     let ended = 0;
-    const slow = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)).then(() => void ended++);
+    const slow = (ms: number) =>
+      new Promise<void>((resolve) => setTimeout(resolve, ms)).then(() => void ended++);
     const error = new Error('first');
     await expect(settleAll([slow(30), Promise.reject(error), slow(60)])).rejects.toBe(error);
     expect(ended).toBe(2);

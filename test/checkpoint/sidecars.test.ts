@@ -18,7 +18,13 @@ async function mergeModel(options: ModelOptions, merging: Partial<MergeOptions> 
   const given = { zeroshot, finetuned, alpha: 0.5, out: join(root, 'out'), ...merging };
   const plan = await planMerge(given);
   const result = await merge(given);
-  return { root, plan, result, out: given.out, read: (name: string) => readFileSync(join(given.out, name), 'utf8') };
+  return {
+    root,
+    plan,
+    result,
+    out: given.out,
+    read: (name: string) => readFileSync(join(given.out, name), 'utf8'),
+  };
 }
 
 describe('files beside the weights', () => {
@@ -37,7 +43,8 @@ describe('files beside the weights', () => {
     const expected = [...Object.keys(files), 'config.json'].sort();
     expect(plan.sidecars.toSorted()).toEqual(expected);
     expect(listFiles(out)).toEqual([...expected, 'README.md', 'model.safetensors', 'wisemerge.json'].sort());
-    for (const [name, content] of Object.entries(files)) expect(readFileSync(join(out, name))).toEqual(Buffer.from(content));
+    for (const [name, content] of Object.entries(files))
+      expect(readFileSync(join(out, name))).toEqual(Buffer.from(content));
   });
 
   it('leave out code, with a reason, and weights of other formats', async () => {
@@ -65,7 +72,9 @@ describe('files beside the weights', () => {
     const root = await tempDir();
     const blobs = join(root, 'models--org--name', 'blobs');
     const snapshot = join(root, 'models--org--name', 'snapshots', 'abc123');
-    const model = writeModel(blobs, weights, { files: { tokenizer: '{"t": 1}', config: '{"model_type": "x"}' } });
+    const model = writeModel(blobs, weights, {
+      files: { tokenizer: '{"t": 1}', config: '{"model_type": "x"}' },
+    });
     mkdirSync(snapshot, { recursive: true });
     symlinkSync(join(model, 'model.safetensors'), join(snapshot, 'model.safetensors'));
     symlinkSync('../../blobs/tokenizer', join(snapshot, 'tokenizer.json'));
@@ -73,7 +82,13 @@ describe('files beside the weights', () => {
     symlinkSync('../../blobs/gone', join(snapshot, 'dangling.json'));
     const out = join(root, 'out');
     await merge({ zeroshot: snapshot, finetuned: snapshot, alpha: 0.5, out });
-    expect(listFiles(out)).toEqual(['README.md', 'config.json', 'model.safetensors', 'tokenizer.json', 'wisemerge.json']);
+    expect(listFiles(out)).toEqual([
+      'README.md',
+      'config.json',
+      'model.safetensors',
+      'tokenizer.json',
+      'wisemerge.json',
+    ]);
     expect(readFileSync(join(out, 'tokenizer.json'), 'utf8')).toBe('{"t": 1}');
     const card = readFileSync(join(out, 'README.md'), 'utf8');
     expect(parse(card.split('---')[1]!).base_model).toEqual(['org/name', 'org/name']);
@@ -81,7 +96,8 @@ describe('files beside the weights', () => {
 });
 
 describe('config.json', () => {
-  const text = '{\n    "eps": 1e-05,\n    "theta": 10000.0,\n    "torch_dtype": "float32",\n    "id2label": {"10": "b", "2": "a"}\n}\n';
+  const text =
+    '{\n    "eps": 1e-05,\n    "theta": 10000.0,\n    "torch_dtype": "float32",\n    "id2label": {"10": "b", "2": "a"}\n}\n';
 
   it('is copied byte for byte without --dtype', async () => {
     const { read } = await mergeModel({ files: { 'config.json': text } });
@@ -95,16 +111,27 @@ describe('config.json', () => {
 
   it('keeps the key it had: dtype, torch_dtype, or both', async () => {
     const update = async (config: object) =>
-      JSON.parse((await mergeModel({ files: { 'config.json': JSON.stringify(config) } }, { dtype: 'float16' })).read('config.json'));
+      JSON.parse(
+        (await mergeModel({ files: { 'config.json': JSON.stringify(config) } }, { dtype: 'float16' })).read(
+          'config.json',
+        ),
+      );
     expect(await update({ dtype: 'float32' })).toEqual({ dtype: 'float16' });
     expect(await update({ torch_dtype: 'float32', a: 1 })).toEqual({ torch_dtype: 'float16', a: 1 });
-    expect(await update({ dtype: 'float32', torch_dtype: 'float32' })).toEqual({ dtype: 'float16', torch_dtype: 'float16' });
+    expect(await update({ dtype: 'float32', torch_dtype: 'float32' })).toEqual({
+      dtype: 'float16',
+      torch_dtype: 'float16',
+    });
     expect(await update({ a: 1 })).toEqual({ a: 1, dtype: 'float16' });
     expect(await update({})).toEqual({ dtype: 'float16' });
   });
 
   it('gets the new dtype in nested text and vision configurations that state one', async () => {
-    const config = { torch_dtype: 'float32', text_config: { dtype: 'float32', x: 1 }, vision_config: { x: 'dtype' } };
+    const config = {
+      torch_dtype: 'float32',
+      text_config: { dtype: 'float32', x: 1 },
+      vision_config: { x: 'dtype' },
+    };
     const { read } = await mergeModel({ config }, { dtype: 'bfloat16' });
     expect(JSON.parse(read('config.json'))).toEqual({
       torch_dtype: 'bfloat16',
@@ -117,7 +144,9 @@ describe('config.json', () => {
     const root = await tempDir();
     for (const [i, content] of ['{', '[]', 'null', '"x"'].entries()) {
       const model = writeModel(join(root, String(i)), weights, { files: { 'config.json': content } });
-      await expect(planMerge({ zeroshot: model, finetuned: model, alpha: 0.5, out: join(root, 'out') })).rejects.toMatchObject({
+      await expect(
+        planMerge({ zeroshot: model, finetuned: model, alpha: 0.5, out: join(root, 'out') }),
+      ).rejects.toMatchObject({
         code: 'ERR_CONFIG',
         file: join(model, 'config.json'),
       });
@@ -147,7 +176,11 @@ describe('the model card', () => {
   it('takes licence and language over from the zero-shot model, and nothing else', async () => {
     const readme = '---\nlicense: mit\nlanguage: [en, de]\nbase_model: x/y\nextra: 1\n---\n# Old text\n';
     const { read } = await mergeModel({ files: { 'README.md': readme } });
-    expect(frontMatter(read('README.md'))).toMatchObject({ license: 'mit', language: ['en', 'de'], base_model: ['base', 'tuned'] });
+    expect(frontMatter(read('README.md'))).toMatchObject({
+      license: 'mit',
+      language: ['en', 'de'],
+      base_model: ['base', 'tuned'],
+    });
     expect(read('README.md')).not.toMatch(/extra|Old text|x\/y/);
   });
 
@@ -161,7 +194,13 @@ describe('the model card', () => {
   it('quotes the command for a shell', async () => {
     const root = await tempDir();
     const model = writeModel(join(root, "it's a model; $HOME"), weights);
-    await merge({ zeroshot: model, finetuned: model, alpha: [-0.5], extrapolate: true, out: join(root, 'out') });
+    await merge({
+      zeroshot: model,
+      finetuned: model,
+      alpha: [-0.5],
+      extrapolate: true,
+      out: join(root, 'out'),
+    });
     const card = readFileSync(join(root, 'out', 'alpha_-0.5000', 'README.md'), 'utf8');
     expect(card).toContain(`--zeroshot '${root}/it'\\''s a model; $HOME'`);
     expect(card).toContain("--alpha '-0.5,'");
@@ -175,7 +214,9 @@ describe('the manifest', () => {
     const size = readFileSync(join(root, 'base', 'model.safetensors')).length;
     const input = (name: string) => ({
       path: join(root, name),
-      files: [{ name: 'model.safetensors', bytes: size, headerXxh3: expect.stringMatching(/^[0-9a-f]{16}$/) }],
+      files: [
+        { name: 'model.safetensors', bytes: size, headerXxh3: expect.stringMatching(/^[0-9a-f]{16}$/) },
+      ],
     });
     expect(manifest).toEqual({
       wisemerge: version,

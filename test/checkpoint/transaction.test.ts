@@ -1,6 +1,15 @@
 // An output appears whole or not at all, and nothing of others is touched.
+
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
-import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { merge, type Progress } from '../../lib/index.js';
@@ -42,7 +51,10 @@ describe('an output', () => {
   it('that exists is left alone without force', async () => {
     const pair = await makePair();
     await run(pair);
-    await expect(run(pair, { alpha: 0.25 })).rejects.toMatchObject({ code: 'ERR_OUTPUT_EXISTS', file: pair.out });
+    await expect(run(pair, { alpha: 0.25 })).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_EXISTS',
+      file: pair.out,
+    });
     expect(alphaOf(pair.out)).toBe(0.5);
     expect(besideInputs(pair.root)).toEqual(['out']);
   });
@@ -112,7 +124,9 @@ describe('an output', () => {
 describe('an output that would destroy an input', () => {
   it.each(['x', 'y', '.', 'x/model.safetensors'])('is refused: %j', async (name) => {
     const pair = await makePair();
-    await expect(run(pair, { out: join(pair.root, name), force: true })).rejects.toMatchObject({ code: 'ERR_OUTPUT_IS_INPUT' });
+    await expect(run(pair, { out: join(pair.root, name), force: true })).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_IS_INPUT',
+    });
     expect(listFiles(pair.zeroshot)).toEqual(['config.json', 'model.safetensors']);
   });
 
@@ -120,8 +134,12 @@ describe('an output that would destroy an input', () => {
     const pair = await makePair();
     const link = join(pair.root, 'link');
     symlinkSync(pair.root, link);
-    await expect(run(pair, { out: join(link, 'x'), force: true })).rejects.toMatchObject({ code: 'ERR_OUTPUT_IS_INPUT' });
-    await expect(run(pair, { zeroshot: join(link, 'x'), out: pair.zeroshot, force: true })).rejects.toMatchObject({
+    await expect(run(pair, { out: join(link, 'x'), force: true })).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_IS_INPUT',
+    });
+    await expect(
+      run(pair, { zeroshot: join(link, 'x'), out: pair.zeroshot, force: true }),
+    ).rejects.toMatchObject({
       code: 'ERR_OUTPUT_IS_INPUT',
     });
   });
@@ -149,7 +167,10 @@ describe('what another run holds', () => {
     mkdirSync(directory);
     writeFileSync(join(directory, 'model.safetensors'), 'half');
     if (content !== undefined) {
-      writeFileSync(join(directory, 'owner.json'), typeof content === 'string' ? content : JSON.stringify(content));
+      writeFileSync(
+        join(directory, 'owner.json'),
+        typeof content === 'string' ? content : JSON.stringify(content),
+      );
     }
     return directory;
   };
@@ -193,24 +214,31 @@ describe('what another run holds', () => {
       second ??= run(pair, { alpha: 0.25 }).catch((error) => error);
     };
     // The progress of the check comes before the lock: start from the first bytes.
-    const first = run(pair, { onProgress: ({ bytesDone }: { bytesDone: number }) => bytesDone > 0 && onProgress() });
+    const first = run(pair, {
+      onProgress: ({ bytesDone }: { bytesDone: number }) => bytesDone > 0 && onProgress(),
+    });
     await first;
     expect(await second).toMatchObject({ code: expect.stringMatching(/ERR_OUTPUT_(BUSY|EXISTS)/) });
     expect(alphaOf(pair.out)).toBe(0.5);
     expect(besideInputs(pair.root)).toEqual(['out']);
   });
 
-  it.each(['nothing', 'what a killed run left'])('is given to exactly one of many that start at once over %s', async (before) => {
-    const pair = await makePair();
-    if (before !== 'nothing') owner(pair, { ...self, started: '1' });
-    const results = await Promise.allSettled(Array.from({ length: 6 }, (_, i) => run(pair, { alpha: i / 10 })));
-    const won = results.filter(({ status }) => status === 'fulfilled');
-    expect(won).toHaveLength(1);
-    for (const result of results) {
-      if (result.status === 'rejected') expect(result.reason.code).toMatch(/ERR_OUTPUT_(BUSY|EXISTS)/);
-    }
-    expect(besideInputs(pair.root)).toEqual(['out']);
-  });
+  it.each(['nothing', 'what a killed run left'])(
+    'is given to exactly one of many that start at once over %s',
+    async (before) => {
+      const pair = await makePair();
+      if (before !== 'nothing') owner(pair, { ...self, started: '1' });
+      const results = await Promise.allSettled(
+        Array.from({ length: 6 }, (_, i) => run(pair, { alpha: i / 10 })),
+      );
+      const won = results.filter(({ status }) => status === 'fulfilled');
+      expect(won).toHaveLength(1);
+      for (const result of results) {
+        if (result.status === 'rejected') expect(result.reason.code).toMatch(/ERR_OUTPUT_(BUSY|EXISTS)/);
+      }
+      expect(besideInputs(pair.root)).toEqual(['out']);
+    },
+  );
 });
 
 describe('a replacement cut between its two renames', () => {

@@ -35,7 +35,10 @@ describe('an output just written', () => {
   it('is intact, sharded or not', async () => {
     const [result] = await verify(await sharded());
     expect(result!.problems).toEqual([]);
-    expect(result!.files.map(({ name, ok }) => [name, ok])).toEqual([[first, true], [second, true]]);
+    expect(result!.files.map(({ name, ok }) => [name, ok])).toEqual([
+      [first, true],
+      [second, true],
+    ]);
     expect(await problems(await single())).toBe('');
   });
 
@@ -112,14 +115,19 @@ describe('verify finds', () => {
 
 describe('verify refuses', () => {
   it('a directory that wisemerge did not write', async () => {
-    await expect(verify(writeModel(join(await tempDir(), 'm'), [small]))).rejects.toMatchObject({ code: 'ERR_MANIFEST' });
+    await expect(verify(writeModel(join(await tempDir(), 'm'), [small]))).rejects.toMatchObject({
+      code: 'ERR_MANIFEST',
+    });
     await expect(verify(join(await tempDir(), 'absent'))).rejects.toMatchObject({ code: 'ERR_IO' });
   });
 
   it.each(['', '{', '[]', '{"wisemerge": 1}'])('a damaged manifest: %j', async (text) => {
     const out = await single();
     writeFileSync(join(out, 'wisemerge.json'), text);
-    await expect(verify(out)).rejects.toMatchObject({ code: 'ERR_MANIFEST', file: join(out, 'wisemerge.json') });
+    await expect(verify(out)).rejects.toMatchObject({
+      code: 'ERR_MANIFEST',
+      file: join(out, 'wisemerge.json'),
+    });
   });
 
   it('a manifest that names files outside its directory', async () => {

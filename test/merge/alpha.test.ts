@@ -12,8 +12,12 @@ describe('--alpha', () => {
   });
 
   it('has 21 values in 0:1:0.05, each the double nearest to its decimal', () => {
-    expect(parseAlphas('0:1:0.05')).toEqual(Array.from({ length: 21 }, (_, i) => Number((i / 20).toFixed(2))));
-    expect(parseAlphas('0:1:0.001')).toEqual(Array.from({ length: 1001 }, (_, i) => Number((i / 1000).toFixed(3))));
+    expect(parseAlphas('0:1:0.05')).toEqual(
+      Array.from({ length: 21 }, (_, i) => Number((i / 20).toFixed(2))),
+    );
+    expect(parseAlphas('0:1:0.001')).toEqual(
+      Array.from({ length: 1001 }, (_, i) => Number((i / 1000).toFixed(3))),
+    );
   });
 
   it('stops a range that does not meet its end before it', () => {
@@ -26,9 +30,27 @@ describe('--alpha', () => {
     expect(parseAlphas('0.5,0.5,0:1:0.5')).toEqual([0.5, 0, 1]);
   });
 
-  const garbage = ['', ',', 'x', '0.5x', '0.5,,0.7', '0:1', '0:1:0.1:2', '0:1:0', '0:1:-0.1', '1:0:0.1', 'NaN', 'Infinity', '0:1:1e-9', '0:Infinity:1', '0:1:NaN'];
+  const garbage = [
+    '',
+    ',',
+    'x',
+    '0.5x',
+    '0.5,,0.7',
+    '0:1',
+    '0:1:0.1:2',
+    '0:1:0',
+    '0:1:-0.1',
+    '1:0:0.1',
+    'NaN',
+    'Infinity',
+    '0:1:1e-9',
+    '0:Infinity:1',
+    '0:1:NaN',
+  ];
   it.each(garbage)('refuses %j and says how to write it', (text) => {
-    expect(() => parseAlphas(text)).toThrow(expect.objectContaining({ code: 'ERR_USAGE', hint: expect.stringMatching(/0:1:0.05/) }));
+    expect(() => parseAlphas(text)).toThrow(
+      expect.objectContaining({ code: 'ERR_USAGE', hint: expect.stringMatching(/0:1:0.05/) }),
+    );
   });
 });
 

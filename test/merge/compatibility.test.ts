@@ -1,7 +1,7 @@
 // What is said about two models that do not fit, before any tensor data is read.
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type MergeOptions, type MergePlan, merge, planMerge, type Problem } from '../../lib/index.js';
+import { type MergeOptions, type MergePlan, merge, type Problem, planMerge } from '../../lib/index.js';
 import { contents, type ModelOptions, readModel, writeModel, writeShards } from '../support/models.js';
 import { randomF32 } from '../support/random.js';
 import { type Tensor, tensor } from '../support/safetensors.js';
@@ -63,7 +63,13 @@ describe('two models that cannot be merged', () => {
       'layer.qweight': 'ERR_QUANTISED',
     });
     for (const { tensor: name, file, fix, message } of problems) {
-      expect(file).toBe(join(root, name === 'only.x' || name === 'wrapped' || name === 'layer.qweight' ? 'x' : 'y', 'model.safetensors'));
+      expect(file).toBe(
+        join(
+          root,
+          name === 'only.x' || name === 'wrapped' || name === 'layer.qweight' ? 'x' : 'y',
+          'model.safetensors',
+        ),
+      );
       expect(message).toContain(`"${name}"`);
       expect(fix).toMatch(/\w+ .*\.$/);
     }
@@ -104,16 +110,30 @@ describe('two models that cannot be merged', () => {
     const root = await tempDir();
     const x = writeModel(join(root, 'x'), tensors);
     const adapter = writeShards(join(root, 'adapter'), [tensors], { stem: 'adapter_model' });
-    const withAdapter = await planMerge({ zeroshot: x, finetuned: adapter, alpha: 0.5, out: join(root, 'out') });
+    const withAdapter = await planMerge({
+      zeroshot: x,
+      finetuned: adapter,
+      alpha: 0.5,
+      out: join(root, 'out'),
+    });
     expect(withAdapter.problems).toMatchObject([{ code: 'ERR_ADAPTER', file: adapter }]);
   });
 });
 
 describe('quantised tensors', () => {
   const quantised: [string, string, number[]][] = [
-    ...['weight_scale', 'qweight', 'qzeros', 'scales', 'g_idx', 'absmax', 'SCB', 'weight_packed', 'input_scale', 'weight_scale_inv'].map(
-      (ending): [string, string, number[]] => [`layer.${ending}`, 'F32', [2]],
-    ),
+    ...[
+      'weight_scale',
+      'qweight',
+      'qzeros',
+      'scales',
+      'g_idx',
+      'absmax',
+      'SCB',
+      'weight_packed',
+      'input_scale',
+      'weight_scale_inv',
+    ].map((ending): [string, string, number[]] => [`layer.${ending}`, 'F32', [2]]),
     ['gate_up_proj_blocks', 'U8', [2, 2]],
     ['gate_up_proj_scales', 'U8', [2]],
     ['layer.weight.quant_state.bitsandbytes__nf4', 'U8', [2]],
@@ -125,7 +145,9 @@ describe('quantised tensors', () => {
   it.each(quantised)('are refused: %s of %s', async (name, dtype, shape) => {
     const tensors = [tensor(name, dtype, shape)];
     const { problems } = await plan({ tensors }, { tensors });
-    expect(problems).toMatchObject([{ code: 'ERR_QUANTISED', tensor: name, fix: expect.stringMatching(/unquantised/) }]);
+    expect(problems).toMatchObject([
+      { code: 'ERR_QUANTISED', tensor: name, fix: expect.stringMatching(/unquantised/) },
+    ]);
   });
 
   it.each(['F4', 'F6_E2M3', 'F6_E3M2'])('of the sub-byte dtype %s are refused', async (dtype) => {
@@ -136,7 +158,13 @@ describe('quantised tensors', () => {
   });
 
   it('are not seen in ordinary names', async () => {
-    const names = ['logit_scale', 'layer_scale.lambda', 'scales.weight', 'blocks.0.weight', 'layer_norm.weight'];
+    const names = [
+      'logit_scale',
+      'layer_scale.lambda',
+      'scales.weight',
+      'blocks.0.weight',
+      'layer_norm.weight',
+    ];
     const tensors = [...names.map((name) => weight(name)), tensor('position_ids', 'I32', [2, 2])];
     expect((await plan({ tensors }, { tensors })).problems).toEqual([]);
   });
@@ -151,7 +179,9 @@ describe('a tied output head', () => {
   it('that only the zero-shot model stores is interpolated with the embedding of the other', async () => {
     const planned = await plan({ tensors: [embed(1), head(2)] }, { tensors: [embed(3)], options: tied });
     expect(planned.problems).toEqual([]);
-    expect(planned.warnings.join()).toMatch(/"lm_head.weight" is tied to "model.embed_tokens.weight" in the fine-tuned/);
+    expect(planned.warnings.join()).toMatch(
+      /"lm_head.weight" is tied to "model.embed_tokens.weight" in the fine-tuned/,
+    );
     await planned.merge();
     const got = readModel(join(planned.root, 'out'));
     const separate = await plan({ tensors: [embed(1), head(2)] }, { tensors: [embed(3), head(3)] });
@@ -160,7 +190,10 @@ describe('a tied output head', () => {
   });
 
   it('that only the fine-tuned model stores as a copy is left out', async () => {
-    const planned = await plan({ tensors: [embed(1)], options: tied }, { tensors: [embed(3), head(3)], options: tied });
+    const planned = await plan(
+      { tensors: [embed(1)], options: tied },
+      { tensors: [embed(3), head(3)], options: tied },
+    );
     expect(planned.problems).toEqual([]);
     expect(planned.warnings.join()).toMatch(/copy of its tied/);
     await planned.merge();
@@ -168,12 +201,18 @@ describe('a tied output head', () => {
   });
 
   it('that the fine-tuned model trained separately is a problem', async () => {
-    const { problems } = await plan({ tensors: [embed(1)] }, { tensors: [embed(3), head(4)], options: untied });
+    const { problems } = await plan(
+      { tensors: [embed(1)] },
+      { tensors: [embed(3), head(4)], options: untied },
+    );
     expect(problems).toMatchObject([{ code: 'ERR_TIED_WEIGHTS', tensor: 'lm_head.weight' }]);
   });
 
   it('is missing where the configuration says that nothing is tied, or the shapes differ', async () => {
-    const { problems } = await plan({ tensors: [embed(1), head(2)] }, { tensors: [embed(3)], options: untied });
+    const { problems } = await plan(
+      { tensors: [embed(1), head(2)] },
+      { tensors: [embed(3)], options: untied },
+    );
     expect(codes(problems)).toEqual({ 'lm_head.weight': 'ERR_MISSING_TENSOR' });
     const small = tensor('lm_head.weight', 'F32', [5, 4]);
     const other = await plan({ tensors: [embed(1), small] }, { tensors: [embed(3)], options: tied });
@@ -182,7 +221,10 @@ describe('a tied output head', () => {
 
   it('is recognised by a nested text configuration', async () => {
     const nested = { config: { text_config: { tie_word_embeddings: false } } };
-    const { problems } = await plan({ tensors: [embed(1), head(2)] }, { tensors: [embed(3)], options: nested });
+    const { problems } = await plan(
+      { tensors: [embed(1), head(2)] },
+      { tensors: [embed(3)], options: nested },
+    );
     expect(codes(problems)).toEqual({ 'lm_head.weight': 'ERR_MISSING_TENSOR' });
   });
 });
@@ -197,7 +239,11 @@ describe('integer and boolean tensors that differ', () => {
     ];
     const planned = await plan({ tensors: of(2) }, { tensors: of(3) });
     expect(planned.tensors).toEqual({ interpolated: 1, copied: 3 });
-    const differs = (name: string) => ({ tensor: name, code: 'ERR_INTEGER_TENSOR_DIFFERS', file: expect.stringContaining('/y/') });
+    const differs = (name: string) => ({
+      tensor: name,
+      code: 'ERR_INTEGER_TENSOR_DIFFERS',
+      file: expect.stringContaining('/y/'),
+    });
     await expect(planned.merge()).rejects.toMatchObject({
       code: 'ERR_INCOMPATIBLE',
       details: { problems: [differs('position_ids'), differs('mask')] },
@@ -206,12 +252,19 @@ describe('integer and boolean tensors that differ', () => {
   });
 
   it('in their last byte only, beyond one megabyte, are found', async () => {
-    const of = (last: number) => [tensor('ids', 'U8', [3_000_001], Buffer.alloc(3_000_001).fill(last, 3_000_000))];
-    await expect((await plan({ tensors: of(0) }, { tensors: of(1) })).merge()).rejects.toMatchObject({ tensor: 'ids' });
+    const of = (last: number) => [
+      tensor('ids', 'U8', [3_000_001], Buffer.alloc(3_000_001).fill(last, 3_000_000)),
+    ];
+    await expect((await plan({ tensors: of(0) }, { tensors: of(1) })).merge()).rejects.toMatchObject({
+      tensor: 'ids',
+    });
   });
 
   it('of two integer dtypes cannot be compared', async () => {
-    const { problems } = await plan({ tensors: [tensor('n', 'I64', [1])] }, { tensors: [tensor('n', 'I32', [1])] });
+    const { problems } = await plan(
+      { tensors: [tensor('n', 'I64', [1])] },
+      { tensors: [tensor('n', 'I32', [1])] },
+    );
     expect(codes(problems)).toEqual({ n: 'ERR_DTYPE_MISMATCH' });
   });
 });
@@ -222,7 +275,9 @@ describe('a warning is given', () => {
   it('of models that look swapped', async () => {
     const card = (base: string) => ({ files: { 'README.md': `---\nbase_model: ${base}\n---\n` } });
     const swapped = await plan({ tensors, options: card('org/y') }, { tensors });
-    expect(swapped.warnings.join()).toMatch(/names y as its base model: --zeroshot and --finetuned look swapped/);
+    expect(swapped.warnings.join()).toMatch(
+      /names y as its base model: --zeroshot and --finetuned look swapped/,
+    );
     const right = await plan({ tensors }, { tensors, options: card('org/x') });
     expect(right.warnings).toEqual([]);
   });
@@ -236,7 +291,12 @@ describe('a warning is given', () => {
   it('of one model given twice', async () => {
     const root = await tempDir();
     const model = writeModel(join(root, 'x'), tensors);
-    const { warnings } = await planMerge({ zeroshot: model, finetuned: model, alpha: 0.5, out: join(root, 'out') });
+    const { warnings } = await planMerge({
+      zeroshot: model,
+      finetuned: model,
+      alpha: 0.5,
+      out: join(root, 'out'),
+    });
     expect(warnings.join()).toMatch(/same path/);
   });
 

@@ -10,7 +10,11 @@ import { tempDir } from '../support/temp.js';
 
 const fixtures = fileURLToPath(new URL('../fixtures/llama-tiny', import.meta.url));
 
-async function diffTensors(x: readonly Tensor[], y: readonly Tensor[], options: DiffOptions = {}): Promise<DiffResult> {
+async function diffTensors(
+  x: readonly Tensor[],
+  y: readonly Tensor[],
+  options: DiffOptions = {},
+): Promise<DiffResult> {
   const root = await tempDir();
   return diff(writeModel(join(root, 'x'), x), writeModel(join(root, 'y'), y), options);
 }
@@ -78,23 +82,31 @@ describe('the figures of a comparison', () => {
       return { name: 'all', dtype: 'BF16', shape: [data.length / 2], data };
     };
     expectClose(total, oracle(all(x), all(y)));
-    expect({ exact, onlyInFirst, onlyInSecond, incomparable }).toEqual({ exact: [], onlyInFirst: [], onlyInSecond: [], incomparable: [] });
+    expect({ exact, onlyInFirst, onlyInSecond, incomparable }).toEqual({
+      exact: [],
+      onlyInFirst: [],
+      onlyInSecond: [],
+      incomparable: [],
+    });
   });
 
-  it.each(['F64', 'F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2'])('of %s are those of float64 arithmetic, over all bits', async (dtype) => {
-    // 8-bit exponents overflow the squares of wild F64 values; tame ones have their own line.
-    const count = 3000;
-    const { bytes } = formats[dtype]!;
-    const data = (seed: number) =>
-      dtype === 'F64'
-        ? Buffer.from(Float64Array.from(new Float32Array(randomF32(count, seed).buffer)).buffer)
-        : randomBytes(count * bytes, seed);
-    const [x, y] = [tensor('w', dtype, [count], data(1)), tensor('w', dtype, [count], data(2))];
-    x.data.copy(y.data, 0, 0, 500 * bytes);
-    const { tensors } = await diffTensors([x], [y]);
-    expectClose(tensors[0]!, oracle(x, y));
-    expect(tensors[0]!.unchanged).toBeGreaterThanOrEqual(500 / 3000);
-  });
+  it.each(['F64', 'F32', 'F16', 'BF16', 'F8_E4M3', 'F8_E5M2'])(
+    'of %s are those of float64 arithmetic, over all bits',
+    async (dtype) => {
+      // 8-bit exponents overflow the squares of wild F64 values; tame ones have their own line.
+      const count = 3000;
+      const { bytes } = formats[dtype]!;
+      const data = (seed: number) =>
+        dtype === 'F64'
+          ? Buffer.from(Float64Array.from(new Float32Array(randomF32(count, seed).buffer)).buffer)
+          : randomBytes(count * bytes, seed);
+      const [x, y] = [tensor('w', dtype, [count], data(1)), tensor('w', dtype, [count], data(2))];
+      x.data.copy(y.data, 0, 0, 500 * bytes);
+      const { tensors } = await diffTensors([x], [y]);
+      expectClose(tensors[0]!, oracle(x, y));
+      expect(tensors[0]!.unchanged).toBeGreaterThanOrEqual(500 / 3000);
+    },
+  );
 
   it('of two dtypes compare values', async () => {
     const x = tensor('w', 'BF16', [2000], randomBf16(2000, 1));
@@ -102,7 +114,13 @@ describe('the figures of a comparison', () => {
     for (let i = 0; i < 2000; i++) widened.writeUInt16LE(x.data.readUInt16LE(2 * i), 4 * i + 2);
     const y = tensor('w', 'F32', [2000], widened);
     const { tensors } = await diffTensors([x], [y]);
-    expect(tensors[0]).toMatchObject({ relativeL2: 0, cosine: 1, unchanged: 1, maxAbs: 0, dtypes: ['BF16', 'F32'] });
+    expect(tensors[0]).toMatchObject({
+      relativeL2: 0,
+      cosine: 1,
+      unchanged: 1,
+      maxAbs: 0,
+      dtypes: ['BF16', 'F32'],
+    });
   });
 
   it('leave NaN and infinities out of the norms, and count them', async () => {
@@ -117,9 +135,21 @@ describe('the figures of a comparison', () => {
 
   it('of zeros have no angle, and no distance relative to nothing', async () => {
     const [zero, one] = [tensor('w', 'F32', [2]), tensor('w', 'F32', [2], new Float32Array([0, 2]))];
-    expect((await diffTensors([zero], [zero])).tensors[0]).toMatchObject({ relativeL2: 0, cosine: null, unchanged: 1 });
-    expect((await diffTensors([zero], [one])).tensors[0]).toMatchObject({ relativeL2: null, cosine: null, unchanged: 0.5 });
-    expect((await diffTensors([one], [zero])).tensors[0]).toMatchObject({ relativeL2: 1, cosine: null, maxAbs: 2 });
+    expect((await diffTensors([zero], [zero])).tensors[0]).toMatchObject({
+      relativeL2: 0,
+      cosine: null,
+      unchanged: 1,
+    });
+    expect((await diffTensors([zero], [one])).tensors[0]).toMatchObject({
+      relativeL2: null,
+      cosine: null,
+      unchanged: 0.5,
+    });
+    expect((await diffTensors([one], [zero])).tensors[0]).toMatchObject({
+      relativeL2: 1,
+      cosine: null,
+      maxAbs: 2,
+    });
   });
 
   it('of a model and itself are nothing', async () => {
@@ -146,10 +176,24 @@ describe('the figures of a comparison', () => {
 
 describe('a comparison', () => {
   it('lists what is in one model only, and what cannot be compared', async () => {
-    const x = [tensor('a', 'F32', [2]), tensor('shape', 'F32', [2]), tensor('kind', 'F32', [2]), tensor('width', 'I32', [1])];
-    const y = [tensor('b', 'F32', [2]), tensor('shape', 'F32', [3]), tensor('kind', 'I32', [2]), tensor('width', 'I64', [1])];
+    const x = [
+      tensor('a', 'F32', [2]),
+      tensor('shape', 'F32', [2]),
+      tensor('kind', 'F32', [2]),
+      tensor('width', 'I32', [1]),
+    ];
+    const y = [
+      tensor('b', 'F32', [2]),
+      tensor('shape', 'F32', [3]),
+      tensor('kind', 'I32', [2]),
+      tensor('width', 'I64', [1]),
+    ];
     const { onlyInFirst, onlyInSecond, incomparable, tensors } = await diffTensors(x, y);
-    expect({ onlyInFirst, onlyInSecond, tensors }).toEqual({ onlyInFirst: ['a'], onlyInSecond: ['b'], tensors: [] });
+    expect({ onlyInFirst, onlyInSecond, tensors }).toEqual({
+      onlyInFirst: ['a'],
+      onlyInSecond: ['b'],
+      tensors: [],
+    });
     expect(incomparable).toEqual([
       { name: 'shape', first: 'F32 [2]', second: 'F32 [3]' },
       { name: 'kind', first: 'F32 [2]', second: 'I32 [2]' },
@@ -179,7 +223,9 @@ describe('a comparison', () => {
     const root = await tempDir();
     const model = (seed: number): Tensor[] => [
       tensor('large', 'F32', [700_001], randomF32(700_001, seed)),
-      ...Array.from({ length: 60 }, (_, i) => tensor(`t${i}`, 'BF16', [30_001], randomBf16(30_001, seed + i))),
+      ...Array.from({ length: 60 }, (_, i) =>
+        tensor(`t${i}`, 'BF16', [30_001], randomBf16(30_001, seed + i)),
+      ),
       tensor('last', 'F32', [300_000], randomF32(300_000, seed + 99)),
     ];
     const x = writeModel(join(root, 'x'), model(1));
@@ -195,7 +241,8 @@ describe('a comparison', () => {
 
   it('is exact where many small neighbours fill the buffers to the last byte', async () => {
     const count = 1500;
-    const model = (seed: number) => Array.from({ length: count }, (_, i) => tensor(`t${i}`, 'F32', [499], randomF32(499, seed + i)));
+    const model = (seed: number) =>
+      Array.from({ length: count }, (_, i) => tensor(`t${i}`, 'F32', [499], randomF32(499, seed + i)));
     const [x, y] = [model(1), model(5000)];
     const { tensors } = await diffTensors(x, y, { memory: 1 });
     for (const [i, { name, shape: _shape, dtypes: _dtypes, ...figures }] of tensors.entries()) {

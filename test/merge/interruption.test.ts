@@ -1,6 +1,14 @@
 // A merge that stops half-way, for whatever reason, leaves nothing behind but its reason.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -74,7 +82,9 @@ describe('an abort', () => {
     const onProgress = ({ phase }: Progress): void => {
       if (phase === 'finish') controller.abort();
     };
-    await expect(run(pair, { signal: controller.signal, onProgress })).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(run(pair, { signal: controller.signal, onProgress })).rejects.toMatchObject({
+      name: 'AbortError',
+    });
     expect(besideInputs(pair.root)).toEqual([]);
   });
 
@@ -103,14 +113,20 @@ describe('an input that changes during a merge is an error:', () => {
   it('cut off between plan and data', async () => {
     const pair = await makePair(elements);
     const onPlan = () => truncateSync(weights(pair), 4_000_000);
-    await expectNothingLeft(pair, () => run(pair, { onPlan }), { code: 'ERR_INPUT_CHANGED', file: weights(pair) });
+    await expectNothingLeft(pair, () => run(pair, { onPlan }), {
+      code: 'ERR_INPUT_CHANGED',
+      file: weights(pair),
+    });
   });
 
   it('cut off while it is read', async () => {
     for (const readMode of ['direct', 'cached'] as const) {
       const pair = await makePair(elements);
       midway(() => truncateSync(weights(pair), 5_000_001));
-      await expectNothingLeft(pair, () => run(pair, { readMode }), { code: 'ERR_INPUT_CHANGED', file: weights(pair) });
+      await expectNothingLeft(pair, () => run(pair, { readMode }), {
+        code: 'ERR_INPUT_CHANGED',
+        file: weights(pair),
+      });
     }
   });
 
@@ -155,7 +171,9 @@ describe('a full disk', () => {
     if (disk === undefined) return skip('mounting a small file system takes root');
     const pair = await makePair(elements);
     const out = join(disk, 'out');
-    await expect(run(pair, { alpha: [0.1, 0.2, 0.3, 0.4], out })).rejects.toMatchObject({ code: 'ERR_NO_SPACE' });
+    await expect(run(pair, { alpha: [0.1, 0.2, 0.3, 0.4], out })).rejects.toMatchObject({
+      code: 'ERR_NO_SPACE',
+    });
     expect(besideInputs(disk)).toEqual([]);
   });
 
@@ -199,7 +217,9 @@ describe('a killed run', () => {
     expect(signal, stderr).toBe('SIGKILL');
     expect(besideInputs(pair.root)).toEqual(['.out.wisemerge-tmp']);
     const { warnings } = await run(pair);
-    expect(warnings).toEqual([`removed ${join(pair.root, '.out.wisemerge-tmp')}, left by a run that was killed`]);
+    expect(warnings).toEqual([
+      `removed ${join(pair.root, '.out.wisemerge-tmp')}, left by a run that was killed`,
+    ]);
     expect(besideInputs(pair.root)).toEqual(['out']);
   });
 });

@@ -46,39 +46,46 @@ function weights(dtype: Float, count: number, seed: number): Buffer {
   const values = randomWeights(count, seed);
   if (dtype === 'F64') return Buffer.from(Float64Array.from(values, (v, i) => v + i * 1e-12).buffer);
   if (dtype === 'F32') return Buffer.from(values.buffer);
-  if (dtype === 'BF16') return Buffer.from(Uint16Array.from(new Uint32Array(values.buffer), (w) => w >>> 16).buffer);
+  if (dtype === 'BF16')
+    return Buffer.from(Uint16Array.from(new Uint32Array(values.buffer), (w) => w >>> 16).buffer);
   return finiteCodes(dtype, count, seed);
 }
 
 describe('one element', () => {
-  it.each(floats)('of %s is x + alpha (y - x) with the documented roundings, whatever its bits', async (dtype) => {
-    const count = 1500;
-    const pairs = [
-      { name: 'any', x: finiteCodes(dtype, count, 1), y: finiteCodes(dtype, count, 2) },
-      { name: 'ordinary', x: weights(dtype, count, 3), y: weights(dtype, count, 4) },
-    ];
-    const { models } = await mergeTensors(
-      pairs.map(({ name, x }) => tensor(name, dtype, [count], x)),
-      pairs.map(({ name, y }) => tensor(name, dtype, [count], y)),
-      alphas,
-    );
-    for (const [k, alpha] of alphas.entries()) {
-      for (const { name, x, y } of pairs) {
-        const got = models[k]!.get(name)!.data;
-        const expected = lerpData(x, y, alpha, { x: dtype, y: dtype, out: dtype });
-        expect(firstDifference(got, expected, dtype), `${name} at alpha ${alpha}`).toBeUndefined();
+  it.each(floats)(
+    'of %s is x + alpha (y - x) with the documented roundings, whatever its bits',
+    async (dtype) => {
+      const count = 1500;
+      const pairs = [
+        { name: 'any', x: finiteCodes(dtype, count, 1), y: finiteCodes(dtype, count, 2) },
+        { name: 'ordinary', x: weights(dtype, count, 3), y: weights(dtype, count, 4) },
+      ];
+      const { models } = await mergeTensors(
+        pairs.map(({ name, x }) => tensor(name, dtype, [count], x)),
+        pairs.map(({ name, y }) => tensor(name, dtype, [count], y)),
+        alphas,
+      );
+      for (const [k, alpha] of alphas.entries()) {
+        for (const { name, x, y } of pairs) {
+          const got = models[k]!.get(name)!.data;
+          const expected = lerpData(x, y, alpha, { x: dtype, y: dtype, out: dtype });
+          expect(firstDifference(got, expected, dtype), `${name} at alpha ${alpha}`).toBeUndefined();
+        }
       }
-    }
-  });
+    },
+  );
 
-  it.each(floats)('of %s that is equal in both models keeps its bytes at every alpha, NaN and infinities too', async (dtype) => {
-    const count = 4096;
-    const data = randomBytes(count * formats[dtype]!.bytes, 7);
-    const same = tensor('same', dtype, [count], data);
-    const between = [0, 0.1, 0.3, 0.5, 0.77, 1];
-    const { models } = await mergeTensors([same], [same], between);
-    for (const model of models) expect(model.get('same')!.data.equals(data)).toBe(true);
-  });
+  it.each(floats)(
+    'of %s that is equal in both models keeps its bytes at every alpha, NaN and infinities too',
+    async (dtype) => {
+      const count = 4096;
+      const data = randomBytes(count * formats[dtype]!.bytes, 7);
+      const same = tensor('same', dtype, [count], data);
+      const between = [0, 0.1, 0.3, 0.5, 0.77, 1];
+      const { models } = await mergeTensors([same], [same], between);
+      for (const model of models) expect(model.get('same')!.data.equals(data)).toBe(true);
+    },
+  );
 
   it.each(floats)('of %s is the input at alpha 0 and 1, whatever the other side holds', async (dtype) => {
     const count = 4096;
@@ -132,24 +139,31 @@ describe('converting the output', () => {
   const targets = { F64: 'float64', F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
   const f8 = { F8_E4M3: 'float8_e4m3fn', F8_E5M2: 'float8_e5m2' } as const;
 
-  it.each(Object.entries({ ...targets, ...f8 }))('to %s rounds once, from every float dtype', async (out, dtype) => {
-    const count = 700;
-    const inputs = floats.map((from, i) => ({ from, x: weights(from, count, 30 + i), y: weights(from, count, 40 + i) }));
-    const { models } = await mergeTensors(
-      inputs.map(({ from, x }) => tensor(from, from, [count], x)),
-      inputs.map(({ from, y }) => tensor(from, from, [count], y)),
-      [0, 0.3, 1],
-      { dtype },
-    );
-    for (const [k, alpha] of [0, 0.3, 1].entries()) {
-      for (const { from, x, y } of inputs) {
-        const got = models[k]!.get(from)!;
-        expect(got.dtype).toBe(out);
-        const expected = lerpData(x, y, alpha, { x: from, y: from, out });
-        expect(firstDifference(got.data, expected, out as Float), `${from} at ${alpha}`).toBeUndefined();
+  it.each(Object.entries({ ...targets, ...f8 }))(
+    'to %s rounds once, from every float dtype',
+    async (out, dtype) => {
+      const count = 700;
+      const inputs = floats.map((from, i) => ({
+        from,
+        x: weights(from, count, 30 + i),
+        y: weights(from, count, 40 + i),
+      }));
+      const { models } = await mergeTensors(
+        inputs.map(({ from, x }) => tensor(from, from, [count], x)),
+        inputs.map(({ from, y }) => tensor(from, from, [count], y)),
+        [0, 0.3, 1],
+        { dtype },
+      );
+      for (const [k, alpha] of [0, 0.3, 1].entries()) {
+        for (const { from, x, y } of inputs) {
+          const got = models[k]!.get(from)!;
+          expect(got.dtype).toBe(out);
+          const expected = lerpData(x, y, alpha, { x: from, y: from, out });
+          expect(firstDifference(got.data, expected, out as Float), `${from} at ${alpha}`).toBeUndefined();
+        }
       }
-    }
-  });
+    },
+  );
 
   it('takes safetensors names of dtypes as well as those of torch', async () => {
     const w = tensor('w', 'F32', [3], new Float32Array([1, 2, 3]));
@@ -166,7 +180,9 @@ describe('converting the output', () => {
 });
 
 describe('two models of different float dtypes', () => {
-  const mixtures: [Float, Float][] = floats.flatMap((x) => floats.filter((y) => y !== x).map((y): [Float, Float] => [x, y]));
+  const mixtures: [Float, Float][] = floats.flatMap((x) =>
+    floats.filter((y) => y !== x).map((y): [Float, Float] => [x, y]),
+  );
 
   it('interpolate in f32, or f64 where one side has it, and are written as the zero-shot model', async () => {
     const count = 300;
@@ -196,7 +212,11 @@ describe('two models of different float dtypes', () => {
 describe('tensors of unusual kinds', () => {
   it('complex tensors interpolate as pairs of reals', async () => {
     const [x, y] = [weights('F32', 600, 51), weights('F32', 600, 52)];
-    const { models } = await mergeTensors([tensor('c', 'C64', [300], x)], [tensor('c', 'C64', [300], y)], [0.3]);
+    const { models } = await mergeTensors(
+      [tensor('c', 'C64', [300], x)],
+      [tensor('c', 'C64', [300], y)],
+      [0.3],
+    );
     const got = models[0]!.get('c')!;
     expect(got).toMatchObject({ dtype: 'C64', shape: [300] });
     expect(got.data.equals(lerpData(x, y, 0.3, { x: 'F32', y: 'F32', out: 'F32' }))).toBe(true);
@@ -205,7 +225,9 @@ describe('tensors of unusual kinds', () => {
   it('equal integer and boolean tensors are copied', async () => {
     const kinds = ['BOOL', 'U8', 'I8', 'I16', 'U16', 'I32', 'U32', 'I64', 'U64'];
     const widths = [1, 1, 1, 2, 2, 4, 4, 8, 8];
-    const tensors = kinds.map((dtype, i) => tensor(`buffer_${dtype}`, dtype, [5], randomBytes(5 * widths[i]!, 60 + i)));
+    const tensors = kinds.map((dtype, i) =>
+      tensor(`buffer_${dtype}`, dtype, [5], randomBytes(5 * widths[i]!, 60 + i)),
+    );
     const { models } = await mergeTensors(tensors, tensors, [0.5]);
     for (const { name, dtype, data } of tensors) expect(models[0]!.get(name)).toMatchObject({ dtype, data });
   });
@@ -231,11 +253,25 @@ describe('tensors of unusual kinds', () => {
   });
 
   it('names that JavaScript treats specially are names like any other', async () => {
-    const names = ['__proto__', 'constructor', '10', '2', '0', 'b', '', 'toString', '温度', '\u{1f600}', 'a"b\\c', '../../etc'];
+    const names = [
+      '__proto__',
+      'constructor',
+      '10',
+      '2',
+      '0',
+      'b',
+      '',
+      'toString',
+      '温度',
+      '\u{1f600}',
+      'a"b\\c',
+      '../../etc',
+    ];
     const of = (add: number) => names.map((name, i) => tensor(name, 'F32', [1], new Float32Array([i + add])));
     const { models, result } = await mergeTensors(of(0), of(1), [0.5]);
     expect(result.outputs[0]!.files).toHaveLength(1);
-    for (const [i, name] of names.entries()) expect(models[0]!.get(name)?.data.readFloatLE(), name).toBe(i + 0.5);
+    for (const [i, name] of names.entries())
+      expect(models[0]!.get(name)?.data.readFloatLE(), name).toBe(i + 0.5);
     expect(models[0]!.size).toBe(names.length);
   });
 

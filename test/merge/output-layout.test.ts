@@ -36,7 +36,12 @@ describe('by default an output', () => {
     const index = readIndex(join(out, 'model.safetensors.index.json'));
     expect(index).toEqual({
       metadata: { total_parameters: 25, total_size: 100 },
-      weight_map: { a: shardName('model', 1, 2), b: shardName('model', 2, 2), m: shardName('model', 2, 2), z: shardName('model', 1, 2) },
+      weight_map: {
+        a: shardName('model', 1, 2),
+        b: shardName('model', 2, 2),
+        m: shardName('model', 2, 2),
+        z: shardName('model', 1, 2),
+      },
     });
     expect(Object.keys(index.weight_map)).toEqual(['a', 'b', 'm', 'z']);
   });
@@ -60,7 +65,7 @@ describe('by default an output', () => {
     expect(readStored(join(out, 'model.safetensors')).metadata).toBeUndefined();
   });
 
-  it('of a lone file keeps that file\'s name', async () => {
+  it("of a lone file keeps that file's name", async () => {
     const model = writeModel(join(await tempDir(), 'model'), [weight('w', 3)]);
     const out = await mergeWithItself(join(model, 'model.safetensors'));
     expect(listFiles(out)).toEqual(['README.md', 'model.safetensors', 'wisemerge.json']);
@@ -84,20 +89,35 @@ describe('by default an output', () => {
     const shards = [[weight('10', 1), weight('2', 1)], [weight('__proto__', 1)]];
     // An object literal cannot hold the key, JSON can.
     const map = `{"10":"${shardName('model', 1, 2)}","2":"${shardName('model', 1, 2)}","__proto__":"${shardName('model', 2, 2)}"}`;
-    const model = writeShards(join(await tempDir(), 'model'), shards, { index: () => ({ weight_map: JSON.parse(map) }) });
+    const model = writeShards(join(await tempDir(), 'model'), shards, {
+      index: () => ({ weight_map: JSON.parse(map) }),
+    });
     const text = readFileSync(join(await mergeWithItself(model), 'model.safetensors.index.json'), 'utf8');
     expect([...text.matchAll(/^ {4}"(.*)": /gm)].map(([, name]) => name)).toEqual(['10', '2', '__proto__']);
   });
 });
 
 describe('with a shard size an output', () => {
-  const tensors = [weight('a', 100), weight('b', 100), weight('huge', 1000), weight('c', 100), weight('d', 150), weight('e', 1)];
+  const tensors = [
+    weight('a', 100),
+    weight('b', 100),
+    weight('huge', 1000),
+    weight('c', 100),
+    weight('d', 150),
+    weight('e', 1),
+  ];
 
-  async function shards(shardSize: number, model?: string): Promise<{ out: string; files: [string, string[]][] }> {
+  async function shards(
+    shardSize: number,
+    model?: string,
+  ): Promise<{ out: string; files: [string, string[]][] }> {
     const from = model ?? writeModel(join(await tempDir(), 'model'), tensors, { metadata: { format: 'pt' } });
     const out = await mergeWithItself(from, { shardSize });
     const names = listFiles(out).filter((name) => name.endsWith('.safetensors'));
-    return { out, files: names.map((name) => [name, readStored(join(out, name)).tensors.map((one) => one.name)]) };
+    return {
+      out,
+      files: names.map((name) => [name, readStored(join(out, name)).tensors.map((one) => one.name)]),
+    };
   }
 
   it('deals tensors out in order, and gives a tensor above the limit a file of its own', async () => {
@@ -110,7 +130,9 @@ describe('with a shard size an output', () => {
     ]);
     const index = readIndex(join(out, 'model.safetensors.index.json'));
     expect(index.metadata).toEqual({ total_parameters: 1451, total_size: 5804 });
-    expect(index.weight_map).toEqual(Object.fromEntries(files.flatMap(([file, names]) => names.map((name) => [name, file]))));
+    expect(index.weight_map).toEqual(
+      Object.fromEntries(files.flatMap(([file, names]) => names.map((name) => [name, file]))),
+    );
     expect(contents(readModel(out))).toEqual(contents(new Map(tensors.map((one) => [one.name, one]))));
     for (const [file] of files) expect(readStored(join(out, file)).metadata).toEqual({ format: 'pt' });
   });
@@ -147,8 +169,13 @@ describe('with a shard size an output', () => {
 describe('several alphas', () => {
   it('go to directories named for them, with as many digits as tell them apart', async () => {
     const model = writeModel(join(await tempDir(), 'model'), [weight('w', 3)]);
-    const names = async (alpha: number[]) =>
-      [...new Set(listFiles(await mergeWithItself(model, { alpha, extrapolate: true })).map((name) => name.split('/')[0]))];
+    const names = async (alpha: number[]) => [
+      ...new Set(
+        listFiles(await mergeWithItself(model, { alpha, extrapolate: true })).map(
+          (name) => name.split('/')[0],
+        ),
+      ),
+    ];
     expect(await names([0, 0.1, 1])).toEqual(['alpha_0.0000', 'alpha_0.1000', 'alpha_1.0000']);
     expect(await names([0.5])).toEqual(['alpha_0.5000']);
     expect(await names([0.12341, 0.12342])).toEqual(['alpha_0.12341', 'alpha_0.12342']);

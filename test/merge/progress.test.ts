@@ -1,10 +1,10 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { describe, expect, it } from 'vitest';
-import { diff, type MergePlan, merge, type Progress } from '../../lib/index.js';
 import { ProgressMeter } from '../../lib/checkpoint/progress.js';
-import { makePair } from '../support/pair.js';
+import { diff, type MergePlan, merge, type Progress } from '../../lib/index.js';
 import { writeModel, writeShards } from '../support/models.js';
+import { makePair } from '../support/pair.js';
 import { tensor } from '../support/safetensors.js';
 
 function expectMonotone(reports: readonly Progress[]): void {
@@ -23,35 +23,50 @@ function expectMonotone(reports: readonly Progress[]): void {
 }
 
 describe('the progress of a merge', () => {
-  it.each([0.5, [0.1, 0.5, 0.9]])('with alpha %j only grows, and ends at the bytes of the plan', async (alpha) => {
-    const pair = await makePair(1_000_000);
-    const reports: Progress[] = [];
-    let plan: MergePlan | undefined;
-    const { bytesRead, bytesWritten } = await merge({
-      ...{ zeroshot: pair.zeroshot, finetuned: pair.finetuned, out: pair.out },
-      alpha,
-      memory: 8 * 2 ** 20,
-      onPlan: (planned) => {
-        plan = planned;
-      },
-      onProgress: (progress) => reports.push(progress),
-    });
-    expectMonotone(reports);
-    expect([...new Set(reports.map(({ phase }) => phase))]).toEqual(['check', 'stream', 'finish']);
-    const last = reports.findLast(({ phase }) => phase === 'stream')!;
-    expect(last).toMatchObject({ bytesDone: plan!.bytesRead + plan!.bytesWritten, tensor: 'w', etaMs: 0 });
-    expect({ bytesRead, bytesWritten }).toEqual({ bytesRead: plan!.bytesRead, bytesWritten: plan!.bytesWritten });
-    expect(bytesRead).toBe(8_000_000);
-  });
+  it.each([0.5, [0.1, 0.5, 0.9]])(
+    'with alpha %j only grows, and ends at the bytes of the plan',
+    async (alpha) => {
+      const pair = await makePair(1_000_000);
+      const reports: Progress[] = [];
+      let plan: MergePlan | undefined;
+      const { bytesRead, bytesWritten } = await merge({
+        ...{ zeroshot: pair.zeroshot, finetuned: pair.finetuned, out: pair.out },
+        alpha,
+        memory: 8 * 2 ** 20,
+        onPlan: (planned) => {
+          plan = planned;
+        },
+        onProgress: (progress) => reports.push(progress),
+      });
+      expectMonotone(reports);
+      expect([...new Set(reports.map(({ phase }) => phase))]).toEqual(['check', 'stream', 'finish']);
+      const last = reports.findLast(({ phase }) => phase === 'stream')!;
+      expect(last).toMatchObject({ bytesDone: plan!.bytesRead + plan!.bytesWritten, tensor: 'w', etaMs: 0 });
+      expect({ bytesRead, bytesWritten }).toEqual({
+        bytesRead: plan!.bytesRead,
+        bytesWritten: plan!.bytesWritten,
+      });
+      expect(bytesRead).toBe(8_000_000);
+    },
+  );
 
   it('counts integer tensors and tied embeddings as they are read', async () => {
     const { root } = await makePair();
     const ids = tensor('ids', 'I64', [1000]);
     const embed = tensor('model.embed_tokens.weight', 'F32', [50, 4]);
-    const zeroshot = writeShards(join(root, 'tx'), [[ids, embed], [tensor('lm_head.weight', 'F32', [50, 4])]]);
+    const zeroshot = writeShards(join(root, 'tx'), [
+      [ids, embed],
+      [tensor('lm_head.weight', 'F32', [50, 4])],
+    ]);
     const finetuned = writeModel(join(root, 'ty'), [ids, embed]);
     const reports: Progress[] = [];
-    const { bytesRead } = await merge({ zeroshot, finetuned, alpha: 0.5, out: join(root, 'to'), onProgress: (p) => reports.push(p) });
+    const { bytesRead } = await merge({
+      zeroshot,
+      finetuned,
+      alpha: 0.5,
+      out: join(root, 'to'),
+      onProgress: (p) => reports.push(p),
+    });
     expect(bytesRead).toBe(8000 + 4 * 800);
     expectMonotone(reports);
     for (const phase of ['check', 'stream']) {
@@ -64,7 +79,10 @@ describe('the progress of a merge', () => {
   it('of a comparison ends at its total, even where integers differ early', async () => {
     const { root } = await makePair();
     const model = (name: string, fill: number) =>
-      writeModel(join(root, name), [tensor('w', 'F32', [1000]), tensor('ids', 'U8', [3_000_000], Buffer.alloc(3_000_000, fill))]);
+      writeModel(join(root, name), [
+        tensor('w', 'F32', [1000]),
+        tensor('ids', 'U8', [3_000_000], Buffer.alloc(3_000_000, fill)),
+      ]);
     const reports: Progress[] = [];
     await diff(model('a', 0), model('b', 1), { onProgress: (p) => reports.push(p) });
     expectMonotone(reports);

@@ -17,7 +17,9 @@ function expectedByTorch(alpha: number): Record<string, string> {
   const prefix = `alpha_${alpha}.`;
   const all = [...readTensors(join(fixtures, 'expected_lerp.safetensors')).values()];
   const mine = all.filter(({ name }) => name.startsWith(prefix));
-  return contents(new Map(mine.map((tensor) => [tensor.name, { ...tensor, name: tensor.name.slice(prefix.length) }])));
+  return contents(
+    new Map(mine.map((tensor) => [tensor.name, { ...tensor, name: tensor.name.slice(prefix.length) }])),
+  );
 }
 
 function expectedByOracle(zeroshot: string, finetuned: string, alpha: number): Record<string, string> {
@@ -53,7 +55,9 @@ describe('merging the reference checkpoints', () => {
   it('merges a sharded zero-shot model with a single-file fine-tuned one, in the shards of the former', async () => {
     const out = join(await tempDir(), 'out');
     const { outputs } = await merge({ zeroshot: base, finetuned: b, alpha: 0.3, out });
-    expect(outputs[0]!.files.map(({ name }) => name)).toEqual([1, 2, 3].map((i) => `model-0000${i}-of-00003.safetensors`));
+    expect(outputs[0]!.files.map(({ name }) => name)).toEqual(
+      [1, 2, 3].map((i) => `model-0000${i}-of-00003.safetensors`),
+    );
     expect(contents(readModel(out))).toEqual(expectedByOracle(base, b, 0.3));
   });
 

@@ -68,7 +68,10 @@ describe('the blocks of a comparison', () => {
   it('fit their regions where many small neighbours join into one direct read', () => {
     // Each is below the length of a direct read; together they fill a region to the last bytes.
     for (const bytes of [64, 999, 60_000]) {
-      const specs = Array.from({ length: Math.ceil(1e6 / bytes) }, (): Spec => ({ count: bytes, x: 'F8_E4M3', y: 'F8_E4M3' }));
+      const specs = Array.from(
+        { length: Math.ceil(1e6 / bytes) },
+        (): Spec => ({ count: bytes, x: 'F8_E4M3', y: 'F8_E4M3' }),
+      );
       expectExact(makePairs(specs, 4097, 8191), 2 ** 20);
     }
   });

@@ -140,15 +140,18 @@ describe('inputs whose data lies at odd offsets', () => {
 describe('memory', () => {
   const model = [tensor('w', 'F32', [1000], randomF32(1000, 1))];
 
-  it.each([4, 8, 64, 200].map((mib) => mib * 2 ** 20))('of the buffers stays within a budget of %d bytes', async (memory) => {
-    const root = await tempDir();
-    const [zeroshot, finetuned] = [writeModel(join(root, 'x'), model), writeModel(join(root, 'y'), model)];
-    for (const alpha of [0.5, [0.1, 0.2, 0.3]]) {
-      const plan = await planMerge({ zeroshot, finetuned, alpha, out: join(root, 'out'), memory });
-      expect(plan.memory.bytes).toBeLessThanOrEqual(memory);
-      expect(plan.memory.bytes).toBeGreaterThan(memory / 3);
-    }
-  });
+  it.each([4, 8, 64, 200].map((mib) => mib * 2 ** 20))(
+    'of the buffers stays within a budget of %d bytes',
+    async (memory) => {
+      const root = await tempDir();
+      const [zeroshot, finetuned] = [writeModel(join(root, 'x'), model), writeModel(join(root, 'y'), model)];
+      for (const alpha of [0.5, [0.1, 0.2, 0.3]]) {
+        const plan = await planMerge({ zeroshot, finetuned, alpha, out: join(root, 'out'), memory });
+        expect(plan.memory.bytes).toBeLessThanOrEqual(memory);
+        expect(plan.memory.bytes).toBeGreaterThan(memory / 3);
+      }
+    },
+  );
 
   it('too small for the alphas of one pass is refused before anything is written', async () => {
     const root = await tempDir();

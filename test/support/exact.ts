@@ -64,7 +64,8 @@ function encodeDyadic({ m, e }: Dyadic, format: Format): { sign: bigint; code: b
   }
   const fractionBits = BigInt(precision - 1);
   const normal = kept >> fractionBits;
-  const code = normal === 0n ? kept : (BigInt(last - minExponent + 1) << fractionBits) + (kept - (1n << fractionBits));
+  const code =
+    normal === 0n ? kept : (BigInt(last - minExponent + 1) << fractionBits) + (kept - (1n << fractionBits));
   const overflow = infinity
     ? ((1n << BigInt(exponentBits)) - 1n) << fractionBits
     : (1n << BigInt(exponentBits + precision - 1)) - 1n;
@@ -163,6 +164,7 @@ export function lerpData(
   const [fx, fy, out] = [formats[dtypes.x]!.bytes, formats[dtypes.y]!.bytes, formats[dtypes.out]!.bytes];
   const count = x.length / fx;
   const result = Buffer.alloc(count * out);
-  for (let i = 0; i < count; i++) putCode(result, i, out, lerpCode(codeAt(x, i, fx), codeAt(y, i, fy), alpha, dtypes));
+  for (let i = 0; i < count; i++)
+    putCode(result, i, out, lerpCode(codeAt(x, i, fx), codeAt(y, i, fy), alpha, dtypes));
   return result;
 }

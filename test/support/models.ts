@@ -11,7 +11,11 @@ export interface ModelOptions {
 }
 
 /** A directory with one weight file; gives its path. */
-export function writeModel(directory: string, tensors: readonly Tensor[], options: ModelOptions = {}): string {
+export function writeModel(
+  directory: string,
+  tensors: readonly Tensor[],
+  options: ModelOptions = {},
+): string {
   mkdirSync(directory, { recursive: true });
   writeStored(join(directory, 'model.safetensors'), tensors, options);
   writeRest(directory, options);

@@ -94,7 +94,12 @@ export function writeStored(
 }
 
 /** A tensor whose bytes are given, or all zero. */
-export function tensor(name: string, dtype: string, shape: readonly number[], data?: NodeJS.ArrayBufferView): Tensor {
+export function tensor(
+  name: string,
+  dtype: string,
+  shape: readonly number[],
+  data?: NodeJS.ArrayBufferView,
+): Tensor {
   const bytes = shape.reduce((product, dim) => product * dim, itemBytes[dtype]!);
   const buffer = data ? Buffer.from(data.buffer, data.byteOffset, data.byteLength) : Buffer.alloc(bytes);
   if (buffer.length !== bytes) throw new Error(`${name}: ${buffer.length} bytes for ${dtype} [${shape}]`);

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
-import { exitCode } from '../errors.js';
+import { exitCode, WisemergeError } from '../errors.js';
 import { createProgram } from './program.js';
-import { exitOnBrokenPipe, interruptSignal, printError } from './terminal.js';
+import { exitOnBrokenPipe, interruptSignal, printError, printErrorObject } from './terminal.js';
 
 exitOnBrokenPipe();
 const interrupt = interruptSignal();
@@ -12,11 +12,14 @@ for (const command of [program, ...program.commands]) command.exitOverride();
 try {
   await program.parseAsync();
 } catch (error) {
+  const flags = { json: process.argv.includes('--json') };
   if (error instanceof CommanderError) {
     // Commander has printed its message; help and version are no failures.
     process.exitCode = error.exitCode === 0 ? 0 : 2;
+    if (error.exitCode !== 0) {
+      printErrorObject(flags, new WisemergeError('ERR_USAGE', error.message.replace(/^error: /, '')));
+    }
   } else {
-    const flags = { json: process.argv.includes('--json') };
     printError(flags, error);
     process.exitCode = interrupt.exitCode() ?? exitCode(error);
   }

@@ -36,12 +36,17 @@ export class ProgressBar {
 }
 
 function bar({ bytesDone, bytesTotal }: Progress): string {
-  const filled = Math.round((width * bytesDone) / bytesTotal);
+  const filled = Math.round(width * share(bytesDone, bytesTotal));
   return `${'█'.repeat(filled)}${'░'.repeat(width - filled)}`;
 }
 
 function summary({ bytesDone, bytesTotal, bytesPerSec, etaMs }: Progress): string {
-  const percent = Math.floor((100 * bytesDone) / bytesTotal);
+  const percent = Math.floor(100 * share(bytesDone, bytesTotal));
   const eta = etaMs === undefined ? '' : `, ${formatDuration(etaMs)} left`;
   return `${percent} % of ${formatBytes(bytesTotal)}, ${formatBytes(bytesPerSec)}/s${eta}`;
+}
+
+/** At most 1: a damaged file under verification can hold more than its manifest says. */
+function share(bytesDone: number, bytesTotal: number): number {
+  return Math.min(bytesDone / bytesTotal, 1);
 }

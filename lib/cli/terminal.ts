@@ -1,5 +1,5 @@
 import { WisemergeError } from '../errors.js';
-import { style } from './format.js';
+import { printable, style } from './format.js';
 
 /** What every command needs besides its own flags. */
 export interface OutputFlags {
@@ -23,22 +23,33 @@ export function warn(flags: OutputFlags, text: string): void {
 
 /** The error for people on stderr and, with --json, for programs on stdout. */
 export function printError(flags: OutputFlags, error: unknown): void {
-  const known = error instanceof WisemergeError;
-  if (flags.json) {
-    const body = known ? error.toJSON() : { code: 'ERR_INTERNAL', message: String(error) };
-    process.stdout.write(`${JSON.stringify({ error: body })}\n`);
-  }
+  printErrorObject(flags, error);
   const label = style('red', 'error:', process.stderr);
-  if (known) {
-    const hint = error.hint === undefined ? '' : `\n${error.hint}`;
-    process.stderr.write(`${label} ${error.message} (${error.code})${hint}\n`);
-  } else if (error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError')) {
+  if (error instanceof WisemergeError) {
+    const { message, file, code, hint } = error;
+    const where = file === undefined || message.includes(file) ? '' : `${file}: `;
+    const text = `${where}${message} (${code})${hint === undefined ? '' : `\n${hint}`}`;
+    // Messages quote names of tensors and files, which come from the checkpoint.
+    process.stderr.write(`${label} ${text.split('\n').map(printable).join('\n')}\n`);
+  } else if (isAbort(error)) {
     process.stderr.write('interrupted: nothing was written\n');
   } else {
     process.stderr.write(
       `${label} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
     );
   }
+}
+
+/** With --json: the error for programs, on stdout. */
+export function printErrorObject(flags: OutputFlags, error: unknown): void {
+  if (!flags.json) return;
+  const code = isAbort(error) ? 'ERR_ABORTED' : 'ERR_INTERNAL';
+  const body = error instanceof WisemergeError ? error.toJSON() : { code, message: String(error) };
+  process.stdout.write(`${JSON.stringify({ error: body })}\n`);
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError');
 }
 
 /**

@@ -114,7 +114,8 @@ export function resolveOptions(options: MergeOptions): ResolvedOptions {
     throw new WisemergeError('ERR_USAGE', `${option}: ${why}`, { details: { option } });
   };
   for (const option of Object.keys(options)) {
-    if (!(option in checks)) fail(option, `unknown option; known are ${Object.keys(checks).join(', ')}`);
+    if (!Object.hasOwn(checks, option))
+      fail(option, `unknown option; known are ${Object.keys(checks).join(', ')}`);
   }
   for (const [option, check] of Object.entries(checks)) {
     const value = options[option as keyof MergeOptions];

@@ -68,7 +68,10 @@ class SpanBlockBuilder {
   roomFor(x: TensorInfo, y: TensorInfo, first: number): number {
     const elements = (tensor: TensorInfo, free: number): number =>
       Math.floor((free - maxSlack) / itemSize(tensor.dtype));
-    const room = Math.min(elements(x, this.#shape.x - this.#xBound), elements(y, this.#shape.y - this.#yBound));
+    const room = Math.min(
+      elements(x, this.#shape.x - this.#xBound),
+      elements(y, this.#shape.y - this.#yBound),
+    );
     const rest = x.count - first;
     return rest <= room ? rest : Math.floor(Math.max(room, 0) / compareSpan) * compareSpan;
   }

@@ -312,8 +312,8 @@ describe('options', () => {
     ['an alpha twice', { alpha: [0.5, 0.5] }, 'ERR_USAGE'],
     ['an alpha above 1', { alpha: 1.01 }, 'ERR_ALPHA_RANGE'],
     ['an alpha below 0', { alpha: [0.5, -0.01] }, 'ERR_ALPHA_RANGE'],
-    ['NaN for an alpha', { alpha: Number.NaN }, 'ERR_USAGE'],
-    ['an infinite alpha', { alpha: Number.POSITIVE_INFINITY, extrapolate: true }, 'ERR_USAGE'],
+    ['NaN for an alpha', { alpha: Number.NaN }, 'ERR_ALPHA_RANGE'],
+    ['an infinite alpha', { alpha: Number.POSITIVE_INFINITY, extrapolate: true }, 'ERR_ALPHA_RANGE'],
     ['more alphas than the limit', { alpha: Array.from({ length: 1002 }, (_, i) => i / 1001) }, 'ERR_USAGE'],
     ['an unknown dtype', { dtype: 'int8' }, 'ERR_USAGE'],
     ['an unknown device', { device: 'tpu' }, 'ERR_USAGE'],
@@ -322,6 +322,7 @@ describe('options', () => {
     ['too little memory', { memory: 1000 }, 'ERR_USAGE'],
     ['a shard size of 0', { shardSize: 0 }, 'ERR_USAGE'],
     ['an option that does not exist', { aplha: 0.5 }, 'ERR_USAGE'],
+    ['an option that every object has', { toString: 1 }, 'ERR_USAGE'],
     ['an empty path', { zeroshot: '' }, 'ERR_USAGE'],
   ];
   it.each(bad)('with %s are refused', async (_name, options, code) => {

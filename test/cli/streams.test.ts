@@ -97,10 +97,11 @@ describe('a terminal', () => {
   /** Runs the command line on a pseudo-terminal; gives all that it wrote there. */
   function onTerminal(args: readonly string[], env: Record<string, string> = {}): string {
     const command = [process.execPath, bin, ...args].map((word) => `'${word}'`).join(' ');
-    const { NO_COLOR: _no, FORCE_COLOR: _force, ...inherited } = process.env;
+    // Node reads many variables to decide on colours (CI, TERM, COLORTERM …): only those named here get through.
+    const { PATH = '', HOME = '' } = process.env;
     return execFileSync(script, ['-qec', command, '/dev/null'], {
       encoding: 'utf8',
-      env: { ...inherited, TERM: 'xterm', ...env },
+      env: { PATH, HOME, TERM: 'xterm', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
   }

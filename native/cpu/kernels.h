@@ -25,6 +25,9 @@ struct Kernels {
 
   // Fills sums[span] of `item`.
   void (*compare)(const WmCompare& item, size_t span);
+
+  // Adds 64-byte stripes to the 8 lanes of XXH3; `secret` has 56 + 8 * stripes bytes.
+  void (*xxh3_accumulate)(uint64_t* lanes, const uint8_t* in, const uint8_t* secret, size_t stripes);
 };
 
 // Null when the build's architecture has no such level. Asking is safe on any CPU; calling a kernel is not.

@@ -12,4 +12,5 @@
 #include "cpu/blocks.inl"
 #include "cpu/lerp.inl"
 #include "cpu/compare.inl"
+#include "cpu/hash.inl"
 // clang-format on

@@ -31,7 +31,7 @@ namespace wisemerge::cpu::avx2 {
 #endif
 
 const wisemerge::cpu::Kernels* wisemerge::cpu::avx2_kernels() {
-  static constexpr Kernels kernels = {"avx2", avx2::lerp, avx2::compare};
+  static constexpr Kernels kernels = {"avx2", avx2::lerp, avx2::compare, avx2::xxh3_accumulate};
   return &kernels;
 }
 

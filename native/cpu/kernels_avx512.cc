@@ -40,7 +40,7 @@ namespace wisemerge::cpu::avx512 {
 #endif
 
 const wisemerge::cpu::Kernels* wisemerge::cpu::avx512_kernels() {
-  static constexpr Kernels kernels = {"avx512", avx512::lerp, avx512::compare};
+  static constexpr Kernels kernels = {"avx512", avx512::lerp, avx512::compare, avx512::xxh3_accumulate};
   return &kernels;
 }
 

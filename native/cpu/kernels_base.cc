@@ -19,7 +19,7 @@ namespace baseline {
 }  // namespace baseline
 
 const Kernels* baseline_kernels() {
-  static constexpr Kernels kernels = {"baseline", baseline::lerp, baseline::compare};
+  static constexpr Kernels kernels = {"baseline", baseline::lerp, baseline::compare, baseline::xxh3_accumulate};
   return &kernels;
 }
 

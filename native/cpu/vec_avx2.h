@@ -19,6 +19,13 @@ WM_FORCE_INLINE void stream_line(void* to, Line line) {
 }
 WM_FORCE_INLINE void stream_fence() { _mm_sfence(); }
 
+WM_FORCE_INLINE Line hash_line(Line sums, Line data, Line secret) {
+  const Line key = _mm256_xor_si256(data, secret);
+  const Line product = _mm256_mul_epu32(key, _mm256_srli_epi64(key, 32));
+  const Line swapped = _mm256_shuffle_epi32(data, _MM_SHUFFLE(1, 0, 3, 2));
+  return _mm256_add_epi64(sums, _mm256_add_epi64(product, swapped));
+}
+
 WM_FORCE_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm256_fmadd_ps(a, b, c); }
 WM_FORCE_INLINE Vd fma(Vd a, Vd b, Vd c) { return _mm256_fmadd_pd(a, b, c); }
 WM_FORCE_INLINE Vd fma_exact_product(Vd a, Vd b, Vd c) { return _mm256_fmadd_pd(a, b, c); }

@@ -17,6 +17,13 @@ WM_FORCE_INLINE void stream_line(void* to, Line line) {
 }
 WM_FORCE_INLINE void stream_fence() { _mm_sfence(); }
 
+WM_FORCE_INLINE Line hash_line(Line sums, Line data, Line secret) {
+  const Line key = _mm512_xor_si512(data, secret);
+  const Line product = _mm512_mul_epu32(key, _mm512_srli_epi64(key, 32));
+  const Line swapped = _mm512_shuffle_epi32(data, _MM_PERM_BADC);
+  return _mm512_add_epi64(sums, _mm512_add_epi64(product, swapped));
+}
+
 WM_FORCE_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm512_fmadd_ps(a, b, c); }
 WM_FORCE_INLINE Vd fma(Vd a, Vd b, Vd c) { return _mm512_fmadd_pd(a, b, c); }
 WM_FORCE_INLINE Vd fma_exact_product(Vd a, Vd b, Vd c) { return _mm512_fmadd_pd(a, b, c); }

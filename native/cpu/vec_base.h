@@ -8,6 +8,8 @@
 //   fma_exact_product   the same, for a*b that f64 holds exactly
 //   keep_equal          v, but a where a and b have the same bits
 //   canonical_nan       v, but the canonical quiet NaN where v is a NaN
+//   hash_line           XXH3 on pairs of u64 lanes: sums + data with each pair swapped + low * high half of
+//                       data ^ secret
 //   any_non_finite16    whether a 16-bit code has all bits of `exponent` set; any_non_finite: f32, f64
 //   unpack16, pack16    16-bit codes, in order, to and from the low halves of u32 lanes
 //   widen_f16, narrow_f16, to_doubles: in order; conversions as convert.h has them
@@ -61,6 +63,12 @@ WM_FORCE_INLINE bool any(Mask mask) {
 WM_FORCE_INLINE Line load_line(const void* from) { return load_vector<Line>(from); }
 WM_FORCE_INLINE void store_line(void* to, Line line) { __builtin_memcpy(to, &line, sizeof(line)); }
 #if defined(__SSE2__)
+WM_FORCE_INLINE Line hash_line(Line sums, Line data, Line secret) {
+  typedef uint64_t Vq __attribute__((vector_size(16)));
+  const Vq words = (Vq)data, key = words ^ (Vq)secret;
+  const Vq swapped = {words[1], words[0]};
+  return (Line)((Vq)sums + (key & 0xffffffffu) * (key >> 32) + swapped);
+}
 WM_FORCE_INLINE void stream_line(void* to, Line line) {
   _mm_stream_si128(static_cast<__m128i*>(to), reinterpret_cast<__m128i>(line));
 }

@@ -137,9 +137,23 @@ interface NativeEngine {
   close(): void;
 }
 
+interface NativeStream {
+  addOutput(fds: Float64Array, direct: Uint8Array, header: Uint8Array): number;
+  run(blocks: Float64Array): NativeJob<Float64Array>;
+  digests(output: number): string[];
+  close(): void;
+}
+
 interface Addon {
   readonly HostBuffer: new (bytes: number) => NativeBuffer;
   readonly Engine: new (device: string, ordinal: number, threads: number, isa: string) => NativeEngine;
+  readonly BlockStream: new (
+    engine: NativeEngine,
+    arena: NativeBuffer,
+    slotBytes: number,
+    alphas: Float64Array,
+    outs: Float64Array,
+  ) => NativeStream;
   parseHeader(buffer: NativeBuffer, jsonBytes: number, dataBytes: number): NativeJob<HeaderColumns>;
   devices(): DeviceReport[];
   device(kind: string, ordinal: number): DeviceReport;
@@ -178,7 +192,9 @@ function loadAddon(): Addon {
 function translate(error: unknown): unknown {
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return error;
   if (!error.code.startsWith('ERR_')) return error;
-  return new WisemergeError(error.code as ErrorCode, error.message);
+  const about =
+    'fd' in error && 'operation' in error ? { fd: error.fd, operation: error.operation } : undefined;
+  return new WisemergeError(error.code as ErrorCode, error.message, about && { details: about });
 }
 
 function call<T>(body: () => T): T {
@@ -213,8 +229,9 @@ export function dtypeByName(name: string): DTypeInfo | undefined {
   return dtypesByName.get(name);
 }
 
-// Reaches into a HostBuffer; set by the class, whose field is private.
+// Reach into a HostBuffer and an Engine; set by the classes, whose fields are private.
 let nativeBuffer: (buffer: HostBuffer) => NativeBuffer;
+let nativeEngine: (engine: Engine) => NativeEngine;
 
 /**
  * Memory owned by the addon, the only memory that jobs work on: aligned to 2 MiB, zero at first, resident
@@ -281,6 +298,10 @@ export class Engine {
   readonly device: DeviceReport;
   readonly #native: NativeEngine;
 
+  static {
+    nativeEngine = (engine) => engine.#native;
+  }
+
   /** Throws `ERR_DEVICE_UNAVAILABLE` with the reason. */
   constructor(options: EngineOptions = {}) {
     const { device = 'cpu', ordinal = 0, threads = 0, isa } = options;
@@ -319,6 +340,64 @@ export class Engine {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+/** What a {@link BlockStream} does with its blocks. */
+export interface BlockStreamOptions {
+  readonly engine: Engine;
+  /** Cut into as many slots as fit, one per thread. */
+  readonly arena: HostBuffer;
+  /** Whole pages of 4096 bytes. */
+  readonly slotBytes: number;
+  /** Interpolates at these, into regions of a slot that start at `outs`. None: compares. */
+  readonly alphas: Float64Array;
+  readonly outs: readonly number[];
+}
+
+/**
+ * Threads that each take a block from its inputs to its outputs: read, compute, hash, write. See
+ * native/core/block_stream.h; the numbers that describe blocks are those of native/core/block_rows.h.
+ */
+export class BlockStream {
+  readonly #native: NativeStream;
+
+  constructor({ engine, arena, slotBytes, alphas, outs }: BlockStreamOptions) {
+    this.#native = call(
+      () =>
+        new addon.BlockStream(
+          nativeEngine(engine),
+          nativeBuffer(arena),
+          slotBytes,
+          alphas,
+          Float64Array.from(outs),
+        ),
+    );
+  }
+
+  /** Files written alike, one per alpha, that begin with `header`. Gives the output's number in blocks. */
+  addOutput(files: readonly { fd: number; direct: boolean }[], header: Uint8Array): number {
+    const fds = Float64Array.from(files, ({ fd }) => fd);
+    const direct = Uint8Array.from(files, (file) => Number(file.direct));
+    return call(() => this.#native.addOutput(fds, direct, header));
+  }
+
+  /**
+   * Gives what `Engine.lerp` or `Engine.compare` would for all segments of all blocks in order. An error about a
+   * file has its `fd` and the `operation` that failed in `details`. After an error all runs of the stream fail.
+   */
+  run(blocks: Float64Array, signal?: AbortSignal): Promise<Float64Array> {
+    return run(() => this.#native.run(blocks), signal);
+  }
+
+  /** XXH3-64 of each file of an output, 16 hex digits, once all its blocks have been run. */
+  digests(output: number): string[] {
+    return call(() => this.#native.digests(output));
+  }
+
+  /** Ends the threads; fails what they have not done. */
+  close(): void {
+    this.#native.close();
   }
 }
 

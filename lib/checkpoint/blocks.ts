@@ -44,11 +44,16 @@ export interface Block {
   readonly yReads: readonly Read[];
 }
 
-/** Sizes in bytes of a slot's regions, for blocks of up to `block` bytes of output. */
+/** Sizes in bytes of a slot's regions, for blocks of up to `block` bytes of output: x, y, then the outputs. */
 export interface SlotShape {
   readonly block: number;
   readonly x: number;
   readonly y: number;
+}
+
+/** Bytes of memory a slot takes. */
+export function slotBytes(shape: SlotShape, outputs: number): number {
+  return shape.x + shape.y + outputs * alignUp(shape.block, ioAlignment);
 }
 
 /**

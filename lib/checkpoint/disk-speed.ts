@@ -1,9 +1,9 @@
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { constants, mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
 import { HostBuffer } from '../native.js';
-import { InputPool } from './input-pool.js';
-import { OutputWriter } from './output-writer.js';
+import { openDirect } from './input-file.js';
+import { settleAll } from './settle.js';
 
 /** Sequential speed of a directory's disk, in bytes per second. */
 export interface DiskSpeed {
@@ -30,47 +30,38 @@ export async function measureDiskSpeed(directory: string, bytes: number = 256 * 
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     words[i] = state;
   }
+  const flags = constants.O_RDWR | constants.O_CREAT;
+  const file = (await openDirect(path, flags, 0o600)) ?? (await open(path, flags, 0o600));
   try {
     const blocks = Math.ceil(bytes / blockBytes);
-    const writer = await OutputWriter.create(path, blocks * blockBytes, true);
-    const write = await rate(
-      blocks,
-      (i) => writer.write(arena, (i % inFlight) * blockBytes, i * blockBytes, blockBytes),
-      () => writer.finish(),
-    );
-    const handle = await open(path, 'r');
-    const { size, mtimeMs } = await handle.stat();
-    await handle.close();
-    const pool = new InputPool([{ path, size, mtimeMs }], 'direct');
-    const read = await rate(
-      blocks,
-      (i) =>
-        pool.read(
-          [{ file: path, position: i * blockBytes, length: blockBytes, at: 0, direct: true }],
-          arena,
-          (i % inFlight) * blockBytes,
-        ),
-      () => pool.close(),
-    );
+    const region = (lane: number): Uint8Array => arena.bytes(lane * blockBytes, blockBytes);
+    const write = await rate(blocks, async (i, lane) => {
+      await file.write(region(lane), 0, blockBytes, i * blockBytes);
+      if (i === blocks - 1) await file.datasync();
+    });
+    const read = await rate(blocks, async (i, lane) => {
+      await file.read(region(lane), 0, blockBytes, i * blockBytes);
+    });
     return { write, read };
+  } catch (error) {
+    throw ioError(error, 'measure', path);
   } finally {
+    await file.close();
     arena.release();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-/** Runs `blocks` requests, `inFlight` at a time, then `end`; gives bytes per second. */
+/** Runs `blocks` requests on `inFlight` lanes; gives bytes per second. */
 async function rate(
   blocks: number,
-  request: (index: number) => Promise<void>,
-  end: () => Promise<unknown>,
+  request: (index: number, lane: number) => Promise<void>,
 ): Promise<number> {
   const began = performance.now();
   let next = 0;
-  const lane = async (): Promise<void> => {
-    while (next < blocks) await request(next++);
+  const run = async (lane: number): Promise<void> => {
+    while (next < blocks) await request(next++, lane);
   };
-  await Promise.all(Array.from({ length: inFlight }, lane));
-  await end();
+  await settleAll(Array.from({ length: inFlight }, (_, lane) => run(lane)));
   return (1000 * blocks * blockBytes) / (performance.now() - began);
 }

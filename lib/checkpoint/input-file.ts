@@ -1,6 +1,6 @@
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { ioError, WisemergeError } from '../errors.js';
-import { cachedBytes, type HostBuffer } from '../native.js';
+import { cachedBytes } from '../native.js';
 import { alignUp, ioAlignment, type Read } from './blocks.js';
 
 /** How an input is read: `direct` past the page cache, `cached` through it. */
@@ -13,11 +13,24 @@ export interface FileIdentity {
   readonly mtimeMs: number;
 }
 
-/** A file being read in blocks into native memory. */
+/** One read as the system gets it: `wanted` of `length` bytes must come. */
+export interface FileRequest {
+  readonly fd: number;
+  readonly position: number;
+  readonly length: number;
+  readonly wanted: number;
+  readonly at: number;
+}
+
+/** An input open for reading. */
 export class InputFile {
   readonly #cached: FileHandle;
   readonly #direct: FileHandle | undefined;
   readonly #identity: FileIdentity;
+
+  get path(): string {
+    return this.#identity.path;
+  }
 
   private constructor(cached: FileHandle, direct: FileHandle | undefined, identity: FileIdentity) {
     this.#cached = cached;
@@ -48,27 +61,30 @@ export class InputFile {
     }
   }
 
-  /** Carries out one planned read into the region that starts at `region` (aligned) in `arena`. */
-  async read(read: Read, arena: HostBuffer, region: number): Promise<void> {
+  /** The system's view of a planned read into the region that starts at byte `region`. */
+  request(read: Read, region: number): FileRequest {
     const direct = read.direct ? this.#direct : undefined;
     const before = direct ? read.position % ioAlignment : 0;
-    const length = direct ? alignUp(before + read.length, ioAlignment) : read.length;
-    const into = arena.bytes(region + read.at - before, length);
-    const position = read.position - before;
     const wanted = before + read.length;
-    for (let done = 0; done < wanted; ) {
-      const { bytesRead } = await (direct ?? this.#cached)
-        .read(into, done, length - done, position + done)
+    return {
+      fd: (direct ?? this.#cached).fd,
+      position: read.position - before,
+      length: direct ? alignUp(wanted, ioAlignment) : wanted,
+      wanted,
+      at: region + read.at - before,
+    };
+  }
+
+  /** Reads through the page cache: for small checks. */
+  async read(into: Uint8Array, position: number): Promise<void> {
+    for (let done = 0; done < into.length; ) {
+      const { bytesRead } = await this.#cached
+        .read(into, done, into.length - done, position + done)
         .catch((error) => {
-          throw ioError(error, 'read', this.#identity.path);
+          throw ioError(error, 'read', this.path);
         });
       if (bytesRead === 0) throw changed(this.#identity, 'it became shorter');
       done += bytesRead;
-      if (done < wanted && direct && done % ioAlignment !== 0) {
-        // A direct read may stop at an unaligned end of file only; anything else cannot be continued
-        // directly.
-        throw changed(this.#identity, `a direct read stopped at byte ${position + done}`);
-      }
     }
   }
 
@@ -80,6 +96,20 @@ export class InputFile {
       await Promise.all([this.#cached.close(), this.#direct?.close()]);
     }
   }
+}
+
+/** Whether more than half of the files' bytes are in the page cache. */
+export async function mostlyCached(files: readonly FileIdentity[]): Promise<boolean> {
+  let [cached, total] = [0, 0];
+  for (const { path, size } of files) {
+    const handle = await open(path, 'r').catch((error) => {
+      throw ioError(error, 'open', path);
+    });
+    cached += cachedBytes(handle.fd, size) ?? 0;
+    total += size;
+    await handle.close();
+  }
+  return cached > total / 2;
 }
 
 /** Opens with O_DIRECT, or returns undefined where the platform or file system has none. */

@@ -1,17 +1,21 @@
-import type { HostBuffer } from '../native.js';
-import type { Read } from './blocks.js';
 import { type FileIdentity, InputFile, type ReadMode } from './input-file.js';
 import { settleAll } from './settle.js';
 
 /**
- * Files kept open without a reader. Blocks go through shards in order, so a few suffice; hundreds of shards
+ * Files kept open without a user. Blocks go through shards in order, so a few suffice; hundreds of shards
  * would exhaust the usual limit of 1024 descriptors.
  */
 const idleFiles = 16;
 
 interface Entry {
   readonly file: Promise<InputFile>;
-  readers: number;
+  users: number;
+}
+
+/** Open files, by path. */
+export interface Lease {
+  readonly files: ReadonlyMap<string, InputFile>;
+  readonly release: () => Promise<void>;
 }
 
 /** The input files of one run, opened when first read and closed when long unused. */
@@ -26,35 +30,41 @@ export class InputPool {
     this.#mode = mode;
   }
 
-  /**
-   * Carries out reads at the same time, into the region that starts at byte `region` of `arena`. All have
-   * ended when it returns or throws.
-   */
-  async read(reads: readonly Read[], arena: HostBuffer, region: number): Promise<void> {
-    await settleAll(reads.map((read) => this.#readOne(read, arena, region)));
+  /** Opens files, to stay open until `release` is called (once). */
+  async acquire(paths: Iterable<string>): Promise<Lease> {
+    const entries = [...new Set(paths)].map((path) => [path, this.#acquire(path)] as const);
+    const release = async (): Promise<void> => {
+      for (const [, entry] of entries) entry.users--;
+      await this.#closeIdle(idleFiles);
+    };
+    const files = new Map<string, InputFile>();
+    try {
+      for (const [path, { file }] of entries) files.set(path, await file);
+    } catch (error) {
+      await release();
+      throw error;
+    }
+    return { files, release };
   }
 
-  async #readOne(read: Read, arena: HostBuffer, region: number): Promise<void> {
-    const entry = this.#open.get(read.file) ?? {
-      file: InputFile.open(this.#identities.get(read.file)!, this.#mode),
-      readers: 0,
+  #acquire(path: string): Entry {
+    const entry = this.#open.get(path) ?? {
+      file: InputFile.open(this.#identities.get(path)!, this.#mode),
+      users: 0,
     };
-    this.#open.delete(read.file);
-    this.#open.set(read.file, entry);
-    entry.readers++;
-    try {
-      await (await entry.file).read(read, arena, region);
-    } finally {
-      entry.readers--;
-    }
-    await this.#closeIdle(idleFiles);
+    this.#open.delete(path);
+    this.#open.set(path, entry);
+    entry.users++;
+    // Whoever waits for it sees the error, if anyone still does.
+    entry.file.catch(() => {});
+    return entry;
   }
 
   async #closeIdle(keep: number): Promise<void> {
     let excess = this.#open.size - keep;
     for (const [path, entry] of this.#open) {
       if (excess <= 0) break;
-      if (entry.readers > 0) continue;
+      if (entry.users > 0) continue;
       excess--;
       this.#open.delete(path);
       await (await entry.file).close();

@@ -32,7 +32,7 @@ export function addMergeFlags(command: Command): Command {
       ).choices(['float64', 'float32', 'float16', 'bfloat16', 'float8_e4m3fn', 'float8_e5m2']),
     )
     .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
-    .option('--threads <n>', 'CPU threads of the kernels (default: 1)', parseCount)
+    .option('--threads <n>', 'blocks the CPU computes at once (default: all under way)', parseCount)
     .option('--memory <size>', 'I/O buffers, such as 256MiB (default: 80MiB)', parseBytes)
     .option(
       '--shard-size <size>',

@@ -1,8 +1,7 @@
-import type { Read } from '../checkpoint/blocks.js';
 import { InputPool } from '../checkpoint/input-pool.js';
 import type { ProgressMeter } from '../checkpoint/progress.js';
+import { settleAll } from '../checkpoint/settle.js';
 import type { TensorInfo } from '../checkpoint/tensor.js';
-import { HostBuffer } from '../native.js';
 import type { PreparedMerge } from './plan.js';
 import { incompatible, type Problem } from './problems.js';
 
@@ -25,12 +24,11 @@ export async function checkCopiedTensors(
   );
   if (copied.length === 0) return;
   const inputs = new InputPool([...zeroshot.files, ...finetuned.files], options.readMode);
-  const arena = new HostBuffer(4 * chunkBytes);
   const problems: Problem[] = [];
   try {
     for (const { x, y } of copied) {
       signal?.throwIfAborted();
-      if (!(await equalBytes(x, y, inputs, arena, progress))) {
+      if (!(await equalBytes(x, y, inputs, progress))) {
         problems.push({
           code: 'ERR_INTEGER_TENSOR_DIFFERS',
           tensor: x.name,
@@ -43,37 +41,34 @@ export async function checkCopiedTensors(
     await inputs.close();
   } finally {
     await inputs.close().catch(() => {});
-    arena.release();
   }
   if (problems.length > 0) throw incompatible(problems);
 }
 
-/**
- * Compares the stored bytes of two tensors of one dtype and shape, through the page cache. `arena` has 4 MiB.
- */
+/** Compares the stored bytes of two tensors of one dtype and shape. */
 export async function equalBytes(
   x: TensorInfo,
   y: TensorInfo,
   inputs: InputPool,
-  arena: HostBuffer,
   progress: ProgressMeter,
 ): Promise<boolean> {
-  for (let done = 0; done < x.bytes; done += chunkBytes) {
-    const length = Math.min(chunkBytes, x.bytes - done);
-    const read = ({ file, offset }: TensorInfo, at: number): Read => ({
-      file,
-      position: offset + done,
-      length,
-      at,
-      direct: false,
-    });
-    await inputs.read([read(x, 0), read(y, 2 * chunkBytes)], arena, 0);
-    const left = Buffer.from(arena.buffer, 0, length);
-    const right = Buffer.from(arena.buffer, 2 * chunkBytes, length);
-    progress.add(2 * length, x.name);
-    if (left.equals(right)) continue;
-    progress.add(2 * (x.bytes - done - length), x.name);
-    return false;
+  const chunk = Math.min(chunkBytes, x.bytes);
+  const [left, right] = [Buffer.alloc(chunk), Buffer.alloc(chunk)];
+  const { files, release } = await inputs.acquire([x.file, y.file]);
+  try {
+    for (let done = 0; done < x.bytes; done += chunk) {
+      const length = Math.min(chunk, x.bytes - done);
+      await settleAll([
+        files.get(x.file)!.read(left.subarray(0, length), x.offset + done),
+        files.get(y.file)!.read(right.subarray(0, length), y.offset + done),
+      ]);
+      progress.add(2 * length, x.name);
+      if (left.subarray(0, length).equals(right.subarray(0, length))) continue;
+      progress.add(2 * (x.bytes - done - length), x.name);
+      return false;
+    }
+    return true;
+  } finally {
+    await release();
   }
-  return true;
 }

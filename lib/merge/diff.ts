@@ -1,13 +1,12 @@
+import { BlockRing, type RingBlock, ringSlots, runBatches } from '../checkpoint/block-ring.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { InputPool } from '../checkpoint/input-pool.js';
-import { defaultSlots, runPipeline } from '../checkpoint/pipeline.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
-import { settleAll } from '../checkpoint/settle.js';
 import { dtypeInfo, type TensorInfo } from '../checkpoint/tensor.js';
-import { compareSpan, compareSumColumns, type DTypeName, Engine, HostBuffer } from '../native.js';
+import { compareSpan, compareSumColumns, type DTypeName, Engine } from '../native.js';
 import { equalBytes } from './copied.js';
 import { defaultMemory } from './options.js';
-import { cutSpans, type FloatPair, spanShape } from './spans.js';
+import { cutSpans, type FloatPair, type SpanBlock, spanShape } from './spans.js';
 
 /**
  * How one float tensor differs between two models, x and y. Elements that are NaN or infinite on either side
@@ -138,38 +137,43 @@ async function comparePairs(
   signal?: AbortSignal,
 ): Promise<Float64Array[]> {
   const spans = pairs.map(({ x }) => new Float64Array(columns * Math.ceil(x.count / compareSpan)));
-  const shape = spanShape(pairs, memory, defaultSlots);
-  await runPipeline({
-    items: cutSpans(pairs, shape),
-    slots: defaultSlots,
-    shape,
-    outputs: 0,
-    engine,
-    signal,
-    work: async (block, slot) => {
-      await settleAll([
-        inputs.read(block.xReads, slot.arena, slot.x),
-        inputs.read(block.yReads, slot.arena, slot.y),
-      ]);
-      const rows = block.segments.flatMap(({ pair, count, xAt, yAt }) => {
-        const { x, y } = pairs[pair]!;
-        return [dtypeInfo(x.dtype).index, dtypeInfo(y.dtype).index, count, slot.x + xAt, slot.y + yAt];
-      });
-      const sums = await engine.compare(slot.arena, Float64Array.from(rows), signal);
+  const shape = spanShape(pairs, memory, ringSlots);
+  const ring = await BlockRing.open(engine, inputs, shape, ringSlots, []);
+  const submit = async (batch: readonly SpanBlock[]) => {
+    const { done } = await ring.submit(
+      batch.map((block) => ringBlock(block, pairs)),
+      signal,
+    );
+    const finish = async (): Promise<void> => {
+      const sums = await done;
       let at = 0;
-      for (const { pair, firstSpan, count } of block.segments) {
+      for (const { pair, firstSpan, count } of batch.flatMap(({ segments }) => segments)) {
         const length = columns * Math.ceil(count / compareSpan);
         spans[pair]!.set(sums.subarray(at, at + length), columns * firstSpan);
         at += length;
       }
-      progress.add(block.bytes, pairs[block.segments.at(-1)!.pair]!.x.name);
-    },
-  });
+      for (const block of batch) progress.add(block.bytes, pairs[block.segments.at(-1)!.pair]!.x.name);
+    };
+    return { done: finish() };
+  };
+  try {
+    await runBatches(cutSpans(pairs, shape), () => true, submit, signal);
+  } finally {
+    ring.close();
+  }
   return spans.map((rows) =>
     addRows(
       Array.from({ length: rows.length / columns }, (_, i) => rows.subarray(columns * i, columns * (i + 1))),
     ),
   );
+}
+
+function ringBlock({ xReads, yReads, segments }: SpanBlock, pairs: readonly FloatPair[]): RingBlock {
+  const compared = segments.map(({ pair, count, xAt, yAt }) => {
+    const { x, y } = pairs[pair]!;
+    return { dtypes: [dtypeInfo(x.dtype).index, dtypeInfo(y.dtype).index], count, xAt, yAt };
+  });
+  return { xReads, yReads, segments: compared, copies: [], output: 0, position: 0, length: 0 };
 }
 
 /** Adds rows in order; the maximum is a maximum. */
@@ -204,14 +208,9 @@ async function compareExact(
   progress: ProgressMeter,
 ): Promise<DiffResult['exact']> {
   if (pairs.length === 0) return [];
-  const arena = new HostBuffer(4 * 2 ** 20);
-  try {
-    const results: { name: string; dtype: DTypeName; equal: boolean }[] = [];
-    for (const { x, y } of pairs) {
-      results.push({ name: x.name, dtype: x.dtype, equal: await equalBytes(x, y, inputs, arena, progress) });
-    }
-    return results;
-  } finally {
-    arena.release();
+  const results: { name: string; dtype: DTypeName; equal: boolean }[] = [];
+  for (const { x, y } of pairs) {
+    results.push({ name: x.name, dtype: x.dtype, equal: await equalBytes(x, y, inputs, progress) });
   }
+  return results;
 }

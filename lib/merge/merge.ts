@@ -11,7 +11,7 @@ import { Engine, type EngineOptions } from '../native.js';
 import { version } from '../version.js';
 import { formatCommand } from './command.js';
 import { checkCopiedTensors } from './copied.js';
-import { defaultThreads, type MergeOptions } from './options.js';
+import type { MergeOptions } from './options.js';
 import { type MergePlan, outputDirectories, type PreparedMerge, prepareMerge } from './plan.js';
 import { incompatible } from './problems.js';
 import { makeDirectories, type StreamOutput, streamMerge } from './stream.js';
@@ -168,6 +168,6 @@ function engineOptions(device: string, threads: number | undefined): EngineOptio
   return {
     device: backend as 'cpu' | 'cuda',
     ordinal: Number(ordinal ?? 0),
-    threads: threads ?? defaultThreads,
+    ...(threads !== undefined && { threads }),
   };
 }

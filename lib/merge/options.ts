@@ -20,8 +20,6 @@ export type OutputDType = (typeof dtypeNames)[keyof typeof dtypeNames];
 
 /** Ring of I/O buffers, in bytes, when `memory` is not given: enough to keep a disk busy. */
 export const defaultMemory = 80 * 2 ** 20;
-/** Two threads that wait for the same memory cost more CPU time than one and finish no sooner. */
-export const defaultThreads = 1;
 const minMemory = 4 * 2 ** 20;
 
 /** What to merge, and how. Sizes are in bytes. */
@@ -44,7 +42,7 @@ export interface MergeOptions {
   readonly dtype?: keyof typeof dtypeNames;
   /** `auto` (default), `cpu`, `cuda` or `cuda:N`. */
   readonly device?: string;
-  /** CPU threads of the kernels. Default: 1, which computes faster than disks deliver. */
+  /** Blocks that the CPU computes at the same time. Default: as many as are under way, and CPUs. */
   readonly threads?: number;
   /** Bytes of I/O buffers. Default 80 MiB. */
   readonly memory?: number;
@@ -64,7 +62,6 @@ export interface ResolvedOptions extends Omit<MergeOptions, 'alpha' | 'dtype'> {
   readonly several: boolean;
   readonly dtype: OutputDType | undefined;
   readonly device: string;
-  readonly memory: number;
   readonly force: boolean;
   readonly extrapolate: boolean;
 }
@@ -123,20 +120,11 @@ export function resolveOptions(options: MergeOptions): ResolvedOptions {
     const why = value === undefined ? 'is missing' : check(value);
     if (why !== undefined) fail(option, why);
   }
-  const {
-    alpha,
-    dtype,
-    device = 'auto',
-    memory = defaultMemory,
-    force = false,
-    extrapolate = false,
-    ...rest
-  } = options;
+  const { alpha, dtype, device = 'auto', force = false, extrapolate = false, ...rest } = options;
   const several = typeof alpha !== 'number';
   return {
     ...rest,
     device,
-    memory,
     force,
     extrapolate,
     several,

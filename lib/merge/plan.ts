@@ -1,17 +1,17 @@
 import { realpathSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
-import { alignUp, ioAlignment, isElementAligned, type SlotShape, slotShape } from '../checkpoint/blocks.js';
+import { alignUp, ioAlignment, isElementAligned, slotBytes } from '../checkpoint/blocks.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import type { ReadMode } from '../checkpoint/input-file.js';
 import { layOut, type OutputLayout } from '../checkpoint/layout.js';
-import { defaultSlots, slotBytes } from '../checkpoint/pipeline.js';
 import { listSidecars, type SkippedFile } from '../checkpoint/sidecars.js';
-import { itemSize } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { alphaNames, checkAlphas } from './alpha.js';
 import { checkCompatibility, type TensorPair } from './compatibility.js';
-import { defaultMemory, type MergeOptions, type ResolvedOptions, resolveOptions } from './options.js';
+import { type MergeOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import type { Problem } from './problems.js';
+import { chooseRing, type Ring } from './ring.js';
 
 /** One input in a plan. */
 export interface PlannedInput {
@@ -41,6 +41,8 @@ export interface MergePlan {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly memory: { readonly bytes: number; readonly slots: number; readonly block: number };
+  /** Past the page cache, or through it where the inputs mostly are already. Decided again for each file. */
+  readonly reads: ReadMode;
   readonly disk: { readonly free: number; readonly needed: number };
   readonly device: string;
   readonly warnings: readonly string[];
@@ -56,7 +58,7 @@ export interface PreparedMerge {
   readonly finetuned: Checkpoint;
   readonly pairs: readonly TensorPair[];
   readonly layout: OutputLayout;
-  readonly shape: SlotShape & { readonly slots: number };
+  readonly ring: Ring;
 }
 
 /**
@@ -81,7 +83,9 @@ export async function prepareMerge(given: MergeOptions, signal?: AbortSignal): P
   const outDtypes = new Map(pairs.map((pair) => [pair.x.name, pair.outDtype]));
   const layout = layOut(zeroshot, (tensor) => outDtypes.get(tensor.name) ?? tensor.dtype, options.shardSize);
   const { copied, skipped } = await listSidecars(zeroshot);
-  const shape = fitMemory(options, pairs, given.memory !== undefined);
+  // A merge from disk to disk is bound by the disk: a device only adds a trip over the bus.
+  const device = options.device === 'auto' ? 'cpu' : options.device;
+  const ring = await chooseRing({ ...options, device }, pairs, [zeroshot, finetuned]);
 
   const outputs = options.alphas.length;
   const fileBytes = layout.files.reduce((sum, file) => sum + alignUp(file.bytes, ioAlignment), 0);
@@ -102,14 +106,14 @@ export async function prepareMerge(given: MergeOptions, signal?: AbortSignal): P
     dtypes: countDtypes(pairs),
     bytesRead: pairs.reduce((sum, { x, y, action }) => sum + x.bytes + (action === 'lerp' ? y.bytes : 0), 0),
     bytesWritten: outputs * layout.files.reduce((sum, file) => sum + file.bytes, 0),
-    memory: { bytes: shape.slots * slotBytes(shape, outputs), slots: shape.slots, block: shape.block },
+    memory: { bytes: ring.slots * slotBytes(ring, outputs), slots: ring.slots, block: ring.block },
+    reads: ring.reads,
     disk: { free: await freeBytes(options.out), needed: outputs * fileBytes },
-    // A merge from disk to disk is bound by the disk: a device only adds a trip over the bus.
-    device: options.device === 'auto' ? 'cpu' : options.device,
+    device,
     warnings: [...warnings, ...layoutWarnings(layout)],
     problems,
   };
-  return { plan, options, zeroshot, finetuned, pairs, layout, shape };
+  return { plan, options, zeroshot, finetuned, pairs, layout, ring };
 }
 
 /** Names of the output directories below `out`; '' for a single alpha. */
@@ -158,43 +162,6 @@ function realPath(path: string): string {
   } catch {
     const parent = dirname(path);
     return parent === path ? path : join(realPath(parent), path.slice(parent.length));
-  }
-}
-
-const minBlock = 256 * 1024;
-const maxBlock = 8 * 2 ** 20;
-const blockStep = 64 * 1024;
-
-/**
- * Chooses slots and block size for the memory budget. A default budget grows where many alphas need it; a
- * given one that is too small is an error.
- */
-function fitMemory(
-  options: ResolvedOptions,
-  pairs: readonly TensorPair[],
-  given: boolean,
-): SlotShape & { readonly slots: number } {
-  const ratio = pairs.reduce(
-    (max, { x, y, outDtype }) =>
-      Math.max(max, itemSize(x.dtype) / itemSize(outDtype), itemSize(y.dtype) / itemSize(outDtype)),
-    1,
-  );
-  const outputs = options.alphas.length;
-  const minimum = 2 * slotBytes(slotShape(minBlock, ratio), outputs);
-  if (given && options.memory < minimum) {
-    throw new WisemergeError(
-      'ERR_MEMORY',
-      `memory of ${options.memory} bytes is too small; this merge needs ${minimum}`,
-      {
-        hint: 'Raise --memory, or merge fewer alphas at once.',
-      },
-    );
-  }
-  const budget = Math.max(given ? options.memory : defaultMemory, minimum);
-  for (let slots = defaultSlots; ; slots--) {
-    const perByte = slotBytes(slotShape(minBlock, ratio), outputs) / minBlock;
-    const block = Math.min(maxBlock, Math.floor(budget / slots / perByte / blockStep) * blockStep);
-    if (block >= minBlock || slots === 2) return { ...slotShape(Math.max(block, minBlock), ratio), slots };
   }
 }
 

@@ -4,8 +4,10 @@
 
 #include <napi.h>
 
+#include <cmath>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/status.h"
 
@@ -36,6 +38,16 @@ inline Napi::Float64Array doubles_argument(const Napi::CallbackInfo& info, size_
     throw_argument(name, "a Float64Array");
   }
   return info[index].As<Napi::Float64Array>();
+}
+
+inline std::vector<double> alphas_argument(const Napi::CallbackInfo& info, size_t index) {
+  const Napi::Float64Array array = doubles_argument(info, index, "alphas");
+  const std::vector<double> alphas(array.Data(), array.Data() + array.ElementLength());
+  if (alphas.empty() || alphas.size() > UINT32_MAX) throw_argument("alphas", "one or more numbers");
+  for (const double alpha : alphas) {
+    if (!std::isfinite(alpha)) throw_argument("alphas", "finite numbers");
+  }
+  return alphas;
 }
 
 inline std::string string_argument(const Napi::CallbackInfo& info, size_t index, const char* name) {

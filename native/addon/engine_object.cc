@@ -1,16 +1,18 @@
 #include "addon/engine_object.h"
 
-#include <cmath>
 #include <utility>
 
 #include "addon/arguments.h"
 #include "addon/buffer_object.h"
 #include "addon/errors.h"
+#include "addon/results.h"
 #include "core/arena_compute.h"
 #include "core/backends.h"
 
 namespace wisemerge {
 namespace {
+
+constexpr napi_type_tag kEngineTag{0x9e0d3b7751c84f16ull, 0xa7f2c6d81b934e05ull};
 
 class LerpJob : public PromiseJob {
  public:
@@ -25,11 +27,7 @@ class LerpJob : public PromiseJob {
     non_finite_ = lerp_arena(*engine_, arena_->data(), segments_, alphas_, cancel_flag());
   }
 
-  Napi::Value result(Napi::Env env) override {
-    Napi::Float64Array counts = Napi::Float64Array::New(env, non_finite_.size());
-    for (size_t i = 0; i < non_finite_.size(); i++) counts[i] = static_cast<double>(non_finite_[i]);
-    return counts;
-  }
+  Napi::Value result(Napi::Env env) override { return to_array(env, non_finite_); }
 
  private:
   const std::shared_ptr<Engine> engine_;
@@ -47,18 +45,7 @@ class CompareJob : public PromiseJob {
 
   void execute() override { sums_ = compare_arena(*engine_, arena_->data(), segments_, cancel_flag()); }
 
-  Napi::Value result(Napi::Env env) override {
-    constexpr size_t kColumns = 10;
-    Napi::Float64Array rows = Napi::Float64Array::New(env, sums_.size() * kColumns);
-    double* next = rows.Data();
-    for (const CompareSums& s : sums_) {
-      for (const double sum : {s.xx, s.yy, s.xy, s.dd, s.max_abs}) *next++ = sum;
-      for (const uint64_t count : {s.unchanged, s.x_nan, s.x_inf, s.y_nan, s.y_inf}) {
-        *next++ = static_cast<double>(count);
-      }
-    }
-    return rows;
-  }
+  Napi::Value result(Napi::Env env) override { return to_array(env, sums_); }
 
  private:
   const std::shared_ptr<Engine> engine_;
@@ -79,16 +66,6 @@ class PinJob : public PromiseJob {
   const std::shared_ptr<Engine> engine_;
   const std::shared_ptr<HostBuffer> memory_;
 };
-
-std::vector<double> alphas_argument(const Napi::CallbackInfo& info, size_t index) {
-  const Napi::Float64Array array = doubles_argument(info, index, "alphas");
-  const std::vector<double> alphas(array.Data(), array.Data() + array.ElementLength());
-  if (alphas.empty() || alphas.size() > UINT32_MAX) throw_argument("alphas", "one or more numbers");
-  for (const double alpha : alphas) {
-    if (!std::isfinite(alpha)) throw_argument("alphas", "finite numbers");
-  }
-  return alphas;
-}
 
 }  // namespace
 
@@ -116,10 +93,18 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info)
     }
     engine_ = std::make_shared<Engine>(backend, std::move(options));
     runtime_->adopt(engine_);
+    info.This().As<Napi::Object>().TypeTag(&kEngineTag);
   });
 }
 
 EngineObject::~EngineObject() { drop(); }
+
+EngineObject& EngineObject::argument(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsObject() || !info[index].As<Napi::Object>().CheckTypeTag(&kEngineTag)) {
+    throw_argument("engine", "an Engine");
+  }
+  return *Unwrap(info[index].As<Napi::Object>());
+}
 
 const std::shared_ptr<Engine>& EngineObject::engine() const {
   if (!engine_) throw Error("ERR_ENGINE_CLOSED", "this engine is closed");

@@ -19,12 +19,16 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   explicit EngineObject(const Napi::CallbackInfo& info);
   ~EngineObject() override;
 
+  // Throws ERR_INTERNAL_ARGUMENT for anything else.
+  static EngineObject& argument(const Napi::CallbackInfo& info, size_t index);
+  // Throws ERR_ENGINE_CLOSED.
+  const std::shared_ptr<Engine>& engine() const;
+
  private:
   Napi::Value lerp(const Napi::CallbackInfo& info);     // (buffer, rows, alphas) -> Float64Array [row][alpha]
   Napi::Value compare(const Napi::CallbackInfo& info);  // (buffer, rows) -> Float64Array [span][10]
   Napi::Value pin(const Napi::CallbackInfo& info);      // (buffer) -> undefined
   Napi::Value close(const Napi::CallbackInfo& info);
-  const std::shared_ptr<Engine>& engine() const;
   void drop();
 
   std::shared_ptr<Runtime> runtime_;

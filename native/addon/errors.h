@@ -4,16 +4,20 @@
 #include <napi.h>
 
 #include <new>
-#include <string>
 
 #include "core/status.h"
 
 namespace wisemerge {
 
-// An Error with a `code`; lib/native.ts turns it into a WisemergeError.
-inline Napi::Error make_error(Napi::Env env, const std::string& code, const std::string& message) {
-  Napi::Error error = Napi::Error::New(env, message);
-  error.Value().Set("code", Napi::String::New(env, code));
+// An Error with a `code`, and for one about a file its `fd` and the `operation`; lib/native.ts turns it into
+// a WisemergeError.
+inline Napi::Error make_error(Napi::Env env, const FileError& failure) {
+  Napi::Error error = Napi::Error::New(env, failure.what());
+  error.Value().Set("code", Napi::String::New(env, failure.code()));
+  if (failure.fd() != FileError::kNoFile) {
+    error.Value().Set("fd", Napi::Number::New(env, failure.fd()));
+    error.Value().Set("operation", Napi::String::New(env, failure.operation()));
+  }
   return error;
 }
 
@@ -23,9 +27,9 @@ auto guard(Napi::Env env, Body body) -> decltype(body()) {
   try {
     return body();
   } catch (const Error& error) {
-    throw make_error(env, error.code(), error.what());
+    throw make_error(env, error);
   } catch (const std::bad_alloc&) {
-    throw make_error(env, "ERR_OUT_OF_MEMORY", "out of memory");
+    throw make_error(env, Error("ERR_OUT_OF_MEMORY", "out of memory"));
   }
 }
 

@@ -31,16 +31,24 @@ void PromiseJob::run() {
   if (cancelled()) return;
   try {
     execute();
+  } catch (const FileError& error) {
+    error_ = error;
   } catch (const Error& error) {
-    error_code_ = error.code();
-    error_message_ = error.what();
+    error_ = error;
   } catch (const std::bad_alloc&) {
-    error_code_ = "ERR_OUT_OF_MEMORY";
-    error_message_ = "out of memory";
+    error_ = Error("ERR_OUT_OF_MEMORY", "out of memory");
   } catch (const std::exception& error) {
-    error_code_ = "ERR_INTERNAL";
-    error_message_ = error.what();
+    error_ = Error("ERR_INTERNAL", error.what());
   }
+}
+
+// Forgets what is gone; called with every new one, so that the list stays as long as the number alive.
+template <class T>
+void add_weak(std::vector<std::weak_ptr<T>>& list, const std::shared_ptr<T>& member) {
+  list.erase(
+      std::remove_if(list.begin(), list.end(), [](const std::weak_ptr<T>& known) { return known.expired(); }),
+      list.end());
+  list.push_back(member);
 }
 
 Runtime::Runtime(std::string directory)
@@ -61,27 +69,32 @@ std::shared_ptr<Runtime> Runtime::create(Napi::Env env, const std::string& direc
 Runtime& Runtime::of(Napi::Env env) { return *env.GetInstanceData<RuntimeHolder>()->runtime; }
 
 Napi::Object Runtime::start(Napi::Env env, std::shared_ptr<PromiseJob> job) {
+  const std::weak_ptr<PromiseJob> target = job;
+  const std::shared_ptr<Runtime> self = shared_from_this();
+  const auto begin = [&] {
+    if (!executor_.submit(job)) throw Error("ERR_ABORTED", "the environment is ending");
+  };
+  return start(env, job, begin, [self, target] {
+    if (const auto live = target.lock()) self->executor_.cancel(live);
+  });
+}
+
+Napi::Object Runtime::start(Napi::Env env, std::shared_ptr<PromiseJob> job,
+                            const std::function<void()>& begin, std::function<void()> cancel) {
   job->deferred_.emplace(Napi::Promise::Deferred::New(env));
   Napi::Object handle = Napi::Object::New(env);
   handle.Set("promise", job->deferred_->Promise());
-  const std::weak_ptr<PromiseJob> target = job;
-  const std::shared_ptr<Runtime> self = shared_from_this();
-  handle.Set("cancel", Napi::Function::New(env, [self, target](const Napi::CallbackInfo&) {
-               if (const auto live = target.lock()) self->executor_.cancel(live);
-             }));
-  if (!executor_.submit(std::move(job))) throw Error("ERR_ABORTED", "the environment is ending");
+  handle.Set("cancel",
+             Napi::Function::New(env, [cancel = std::move(cancel)](const Napi::CallbackInfo&) { cancel(); }));
+  begin();
   if (pending_++ == 0) wake_.Ref(env);
   return handle;
 }
 
 void Runtime::post(std::function<void()> task) { executor_.submit(std::make_shared<Task>(std::move(task))); }
 
-void Runtime::adopt(const std::shared_ptr<Engine>& engine) {
-  engines_.erase(std::remove_if(engines_.begin(), engines_.end(),
-                                [](const std::weak_ptr<Engine>& known) { return known.expired(); }),
-                 engines_.end());
-  engines_.push_back(engine);
-}
+void Runtime::adopt(const std::shared_ptr<Engine>& engine) { add_weak(engines_, engine); }
+void Runtime::adopt(const std::shared_ptr<BlockStream>& stream) { add_weak(streams_, stream); }
 
 void Runtime::finished(std::shared_ptr<Job> job) {
   {
@@ -113,13 +126,10 @@ void Runtime::settle_finished(Napi::Env env) {
 
 void Runtime::settle(Napi::Env env, PromiseJob& job) {
   Napi::HandleScope scope(env);
-  if (job.error_code_.empty() && job.cancelled()) {
-    // Also when the job happened to finish first: the caller has already been told to expect nothing.
-    job.error_code_ = "ERR_ABORTED";
-    job.error_message_ = "the operation was aborted";
-  }
-  if (!job.error_code_.empty()) {
-    job.deferred_->Reject(make_error(env, job.error_code_, job.error_message_).Value());
+  // Also when the job happened to finish first: the caller has already been told to expect nothing.
+  if (!job.error_ && job.cancelled()) job.error_ = Error("ERR_ABORTED", "the operation was aborted");
+  if (job.error_) {
+    job.deferred_->Reject(make_error(env, *job.error_).Value());
     return;
   }
   try {
@@ -130,6 +140,9 @@ void Runtime::settle(Napi::Env env, PromiseJob& job) {
 }
 
 void Runtime::shutdown() {
+  for (const auto& known : streams_) {
+    if (const auto stream = known.lock()) stream->shutdown();
+  }
   executor_.shutdown();
   ended_ = true;
   for (const auto& known : engines_) {

@@ -11,8 +11,10 @@
 #include <string>
 #include <vector>
 
+#include "core/block_stream.h"
 #include "core/engine.h"
 #include "core/executor.h"
+#include "core/status.h"
 
 namespace wisemerge {
 
@@ -30,8 +32,7 @@ class PromiseJob : public Job {
  private:
   friend class Runtime;
   std::optional<Napi::Promise::Deferred> deferred_;
-  std::string error_code_;  // empty = no error
-  std::string error_message_;
+  std::optional<FileError> error_;
 };
 
 class Runtime : public std::enable_shared_from_this<Runtime> {
@@ -43,11 +44,19 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   // Queues the job. Returns { promise, cancel() } for JavaScript.
   Napi::Object start(Napi::Env env, std::shared_ptr<PromiseJob> job);
 
+  // The same for a job that does not run on the executor: `begin` hands it to whoever will call its run() and
+  // then finished(), `cancel` stops it.
+  Napi::Object start(Napi::Env env, std::shared_ptr<PromiseJob> job, const std::function<void()>& begin,
+                     std::function<void()> cancel);
+  // Any thread: the job's promise can be settled.
+  void finished(std::shared_ptr<Job> job);
+
   // Queues work nobody waits for; dropped if the environment is ending.
   void post(std::function<void()> task);
 
-  // The engine is closed when the environment ends, after its last job.
+  // Ended with the environment: streams first, engines after the last job.
   void adopt(const std::shared_ptr<Engine>& engine);
+  void adopt(const std::shared_ptr<BlockStream>& stream);
 
   // Where the addon lies.
   const std::string& directory() const { return directory_; }
@@ -57,7 +66,6 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   using Wake = Napi::TypedThreadSafeFunction<Runtime, void, &Runtime::on_wake>;
 
   explicit Runtime(std::string directory);
-  void finished(std::shared_ptr<Job> job);
   void settle_finished(Napi::Env env);
   void settle(Napi::Env env, PromiseJob& job);
   void shutdown();
@@ -67,6 +75,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   std::mutex finished_mutex_;
   std::vector<std::shared_ptr<Job>> finished_;
   std::vector<std::weak_ptr<Engine>> engines_;
+  std::vector<std::weak_ptr<BlockStream>> streams_;
   size_t pending_ = 0;  // promises to settle; the event loop stays alive while there are any
   bool ended_ = false;
   Executor executor_;

@@ -15,8 +15,8 @@ struct BackendStatus {
   std::string reason;                  // why there is no usable device; empty when there is one
 };
 
-// Loads each backend once per process (thread-safe) and never unloads it. `directory` is where the addon lives;
-// WISEMERGE_CUDA_LIBRARY overrides the path of wisemerge-cuda.so.
+// Loads each backend once per process (thread-safe) and never unloads it. `directory` is where the addon
+// lives; WISEMERGE_CUDA_LIBRARY overrides the path of wisemerge-cuda.so.
 const std::vector<BackendStatus>& backends(const std::string& directory);
 
 // The backend by name with at least one usable device; throws Error ERR_DEVICE_UNAVAILABLE with the reason.

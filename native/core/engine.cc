@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "core/status.h"
+#include "core/thread_pool.h"
+#include "cpu/cpu_backend.h"
 
 namespace wisemerge {
 
@@ -65,6 +67,16 @@ void Engine::unpin(const HostBuffer* buffer) {
   if (found == pinned_.end()) return;
   backend_->unpin(context_, buffer->data());
   pinned_.erase(found);
+}
+
+std::vector<std::shared_ptr<Engine>> Engine::lanes(const std::shared_ptr<Engine>& engine) {
+  if (engine->backend_ != wisemerge_cpu_backend()) return {engine};
+  EngineOptions options = engine->options_;
+  const int threads = options.threads > 0 ? options.threads : available_cpus();
+  options.threads = 1;
+  std::vector<std::shared_ptr<Engine>> all;
+  for (int i = 0; i < threads; i++) all.push_back(std::make_shared<Engine>(engine->backend_, options));
+  return all;
 }
 
 void Engine::close() {

@@ -1,7 +1,7 @@
 // One opened device: a backend context, the memory pinned in it, and its errors as exceptions.
 //
-// The context opens with the first call and is used by one thread for life (the executor): CUDA's current
-// device is a property of the thread, and opening takes long enough to be felt on the JavaScript thread.
+// The context opens with the first call, because opening takes long enough to be felt on the JavaScript
+// thread, and is used by one thread at a time.
 #pragma once
 
 #include <map>
@@ -37,6 +37,10 @@ class Engine {
   void unpin(const HostBuffer* buffer);
 
   void close();
+
+  // For work cut into blocks that several threads compute, each its own: a CPU engine of n threads as n
+  // engines of one thread, which need no handing out; any other as itself.
+  static std::vector<std::shared_ptr<Engine>> lanes(const std::shared_ptr<Engine>& engine);
 
  private:
   WmContext* context();

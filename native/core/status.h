@@ -17,4 +17,21 @@ class Error : public std::runtime_error {
   std::string code_;
 };
 
+// An error about an open file. Whoever opened it knows its name; here it is a descriptor.
+class FileError : public Error {
+ public:
+  static constexpr int kNoFile = -1;
+
+  FileError(const Error& error) : Error(error) {}  // NOLINT: an Error about no file
+  FileError(std::string code, const std::string& message, int fd, const char* operation)
+      : Error(std::move(code), message), fd_(fd), operation_(operation) {}
+
+  int fd() const { return fd_; }
+  const char* operation() const { return operation_; }  // completes "cannot ... FILE"
+
+ private:
+  int fd_ = kNoFile;
+  const char* operation_ = "";
+};
+
 }  // namespace wisemerge

@@ -19,7 +19,8 @@ namespace baseline {
 }  // namespace baseline
 
 const Kernels* baseline_kernels() {
-  static constexpr Kernels kernels = {"baseline", baseline::lerp, baseline::compare, baseline::xxh3_accumulate};
+  static constexpr Kernels kernels = {"baseline", baseline::lerp, baseline::compare,
+                                      baseline::xxh3_accumulate};
   return &kernels;
 }
 

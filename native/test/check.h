@@ -67,12 +67,12 @@ inline int run(int argc, char** argv) {
 
 #define WM_CONCAT_(a, b) a##b
 #define WM_CONCAT(a, b) WM_CONCAT_(a, b)
-#define TEST(name)                                                                                    \
-  static void WM_CONCAT(test_, __LINE__)();                                                           \
+#define TEST(name)                                                                                     \
+  static void WM_CONCAT(test_, __LINE__)();                                                            \
   static ::wisemerge::test::Registration WM_CONCAT(reg_, __LINE__)(name, &WM_CONCAT(test_, __LINE__)); \
   static void WM_CONCAT(test_, __LINE__)()
-#define CHECK(condition)                                                              \
-  do {                                                                                \
-    if (!(condition)) ::wisemerge::test::fail(__FILE__, __LINE__, #condition);        \
+#define CHECK(condition)                                                       \
+  do {                                                                         \
+    if (!(condition)) ::wisemerge::test::fail(__FILE__, __LINE__, #condition); \
   } while (0)
 #define CHECK_EQ(a, b) ::wisemerge::test::check_equal((a), (b), #a, #b, __FILE__, __LINE__)

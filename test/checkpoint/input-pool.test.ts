@@ -1,18 +1,8 @@
-import {
-  closeSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { readdirSync, readlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import type { Read } from '../../lib/checkpoint/blocks.js';
+import { describe, expect, it } from 'vitest';
 import { InputPool } from '../../lib/checkpoint/input-pool.js';
-import { HostBuffer } from '../../lib/native.js';
 import { randomBytes } from '../support/random.js';
 import { tempDir } from '../support/temp.js';
 
@@ -20,12 +10,6 @@ const identity = async (path: string) => {
   const { size, mtimeMs } = await stat(path);
   return { path, size, mtimeMs };
 };
-
-function makeArena(bytes = 2 ** 20): HostBuffer {
-  const arena = new HostBuffer(bytes);
-  onTestFinished(() => arena.release());
-  return arena;
-}
 
 /** Descriptors of this process that lead into `directory`. */
 function openFiles(directory: string): number {
@@ -38,93 +22,81 @@ function openFiles(directory: string): number {
   }).length;
 }
 
-describe.each(['direct', 'cached'] as const)('inputs read %s', (mode) => {
-  it('give the bytes of any range, aligned or not, up to the last of the file', async () => {
+describe('an input', () => {
+  it('is read through the page cache for small checks', async () => {
     const path = join(await tempDir(), 'f');
-    const content = randomBytes(300_001, 1);
+    const content = randomBytes(10_000, 1);
     writeFileSync(path, content);
-    const arena = makeArena();
-    const pool = new InputPool([await identity(path)], mode);
-    for (const [position, length] of [
-      [0, 65_536],
-      [1, 65_536],
-      [4095, 100_000],
-      [200_000, 100_001],
-      [234_465, 65_536],
-      [299_999, 2],
-    ] as const) {
-      const read: Read = { file: path, position, length, at: position % 4096, direct: length >= 65_536 };
-      await pool.read([read], arena, 8192);
-      const got = Buffer.from(arena.bytes(8192 + read.at, length));
-      expect(
-        got.equals(content.subarray(position, position + length)),
-        `${length} bytes at ${position}`,
-      ).toBe(true);
-    }
-    await pool.close();
-  });
-
-  it('are exact beyond 4 GiB', async () => {
-    const path = join(await tempDir(), 'sparse');
-    const mark = randomBytes(100_000, 2);
-    const position = 5_000_000_123;
-    const fd = openSync(path, 'w');
-    writeSync(fd, mark, 0, mark.length, position);
-    closeSync(fd);
-    const arena = makeArena();
-    const pool = new InputPool([await identity(path)], mode);
-    await pool.read(
-      [{ file: path, position, length: mark.length, at: position % 4096, direct: true }],
-      arena,
-      0,
-    );
-    expect(Buffer.from(arena.bytes(position % 4096, mark.length)).equals(mark)).toBe(true);
-    await pool.close();
-  });
-
-  it('that change are errors, when read or when closed', async () => {
-    const root = await tempDir();
-    const [short, touched] = [join(root, 'short'), join(root, 'touched')];
-    for (const path of [short, touched]) writeFileSync(path, randomBytes(200_000, 3));
-    const arena = makeArena();
-    const pool = new InputPool([await identity(short), await identity(touched)], mode);
-    const read = (file: string, position: number): Read => ({
-      file,
-      position,
-      length: 65_536,
-      at: 0,
-      direct: true,
-    });
-    await pool.read([read(touched, 0)], arena, 0);
-    await pool.read([read(short, 0)], arena, 0);
-    truncateSync(short, 70_000);
-    await expect(pool.read([read(short, 65_536)], arena, 0)).rejects.toMatchObject({
+    const pool = new InputPool([await identity(path)]);
+    const { files, release } = await pool.acquire([path]);
+    const into = Buffer.alloc(777);
+    await files.get(path)!.read(into, 9_223);
+    expect(into.equals(content.subarray(9_223))).toBe(true);
+    await expect(files.get(path)!.read(into, 9_224)).rejects.toMatchObject({
       code: 'ERR_INPUT_CHANGED',
-      file: short,
+      file: path,
     });
-    await expect(pool.close()).rejects.toMatchObject({ code: 'ERR_INPUT_CHANGED', file: short });
+    await release();
+    await pool.close();
+  });
+
+  it('is requested in whole pages, past the cache', async () => {
+    const path = join(await tempDir(), 'f');
+    writeFileSync(path, randomBytes(100_000, 1));
+    const read = { file: path, position: 5000, length: 70_000, at: 8192 + 904, direct: true };
+    const requests = [];
+    for (const mode of ['direct', 'cached'] as const) {
+      const pool = new InputPool([await identity(path)], mode);
+      const { files, release } = await pool.acquire([path]);
+      const { fd: _, ...request } = files.get(path)!.request(read, 4096);
+      requests.push(request);
+      await release();
+      await pool.close();
+    }
+    expect(requests).toEqual([
+      { position: 4096, length: 73_728, wanted: 70_904, at: 12_288 },
+      { position: 5000, length: 70_000, wanted: 70_000, at: 4096 + 8192 + 904 },
+    ]);
+  });
+
+  it('that changed since its header was read is refused when opened and noticed when closed', async () => {
+    const root = await tempDir();
+    const [before, during] = [join(root, 'before'), join(root, 'during')];
+    for (const path of [before, during]) writeFileSync(path, randomBytes(200_000, 3));
+    const pool = new InputPool([await identity(before), await identity(during)]);
+    truncateSync(before, 70_000);
+    await expect(pool.acquire([before])).rejects.toMatchObject({ code: 'ERR_INPUT_CHANGED', file: before });
+    const { release } = await pool.acquire([during]);
+    truncateSync(during, 70_000);
+    await release();
+    await expect(pool.close()).rejects.toMatchObject({ code: 'ERR_INPUT_CHANGED' });
     expect(openFiles(root)).toBe(0);
   });
 });
 
 describe('hundreds of shards', () => {
-  it('are not all kept open', async () => {
+  it('are not all kept open, but those in use are', async () => {
     const root = await tempDir();
     const paths = Array.from({ length: 100 }, (_, i) => join(root, `shard-${i}`));
     for (const [i, path] of paths.entries()) writeFileSync(path, Buffer.alloc(10, i));
-    const arena = makeArena();
     const pool = new InputPool(await Promise.all(paths.map(identity)));
-    for (const [i, file] of paths.entries()) {
-      await pool.read([{ file, position: 3, length: 4, at: 0, direct: false }], arena, 0);
-      expect([...arena.bytes(0, 4)]).toEqual([i, i, i, i]);
+    for (const [i, path] of paths.entries()) {
+      const { files, release } = await pool.acquire([path]);
+      const into = Buffer.alloc(4);
+      await files.get(path)!.read(into, 3);
+      expect([...into]).toEqual([i, i, i, i]);
+      await release();
       expect(openFiles(root)).toBeLessThan(40);
     }
-    await pool.read(
-      paths.map((file, i): Read => ({ file, position: 0, length: 10, at: 10 * i, direct: false })),
-      arena,
-      0,
-    );
-    expect([...arena.bytes(0, 1000)]).toEqual(paths.flatMap((_, i) => Array(10).fill(i)));
+    const { files, release } = await pool.acquire(paths);
+    expect(openFiles(root)).toBeGreaterThanOrEqual(100);
+    for (const [i, path] of paths.entries()) {
+      const into = Buffer.alloc(10);
+      await files.get(path)!.read(into, 0);
+      expect(into.equals(Buffer.alloc(10, i))).toBe(true);
+    }
+    await release();
+    expect(openFiles(root)).toBeLessThan(40);
     await pool.close();
     expect(openFiles(root)).toBe(0);
   });

@@ -26,7 +26,7 @@ function describe(plan: MergePlan): string {
       'tensors',
       `${tensors.interpolated} interpolated, ${tensors.copied} copied; written as ${dtypes.join(', ')}`,
     ],
-    ['read', formatBytes(plan.bytesRead)],
+    ['read', `${formatBytes(plan.bytesRead)} ${plan.reads === 'cached' ? 'through' : 'past'} the page cache`],
     ['write', `${formatBytes(plan.bytesWritten)} in ${files.length * alphas.length} files`],
     [
       'memory',

@@ -36,8 +36,8 @@ typedef struct WmError {
 
 typedef struct WmDeviceInfo {
   char name[128];
-  char isa[32];           /* "avx512", "avx2", "baseline"; "sm_90" */
-  uint64_t memory_total;  /* bytes; 0 for the CPU */
+  char isa[32];          /* "avx512", "avx2", "baseline"; "sm_90" */
+  uint64_t memory_total; /* bytes; 0 for the CPU */
   uint64_t memory_free;
   int32_t driver_version; /* CUDA's encoding, 13000 = 13.0; 0 for the CPU */
   int32_t runtime_version;
@@ -92,7 +92,8 @@ typedef struct WmBackend {
   WmCode (*open)(const WmOpenOptions* options, WmContext** context, WmError* error);
   void (*close)(WmContext* context);
 
-  /* Registers host memory for fast transfers (page-locks it). Optional: NULL when there is nothing to gain. */
+  /* Registers host memory for fast transfers (page-locks it). Optional: NULL when there is nothing to gain.
+   */
   WmCode (*pin)(WmContext* context, void* memory, size_t bytes, WmError* error);
   void (*unpin)(WmContext* context, void* memory);
 

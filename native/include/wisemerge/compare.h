@@ -22,11 +22,11 @@ inline constexpr uint32_t kCompareSpan = 1u << 18;
 
 // Crosses the C ABI; ten 8-byte fields.
 struct CompareSums {
-  double xx = 0;         // sum x^2
-  double yy = 0;         // sum y^2
-  double xy = 0;         // sum x*y
-  double dd = 0;         // sum (y - x)^2
-  double max_abs = 0;    // max |y - x|
+  double xx = 0;           // sum x^2
+  double yy = 0;           // sum y^2
+  double xy = 0;           // sum x*y
+  double dd = 0;           // sum (y - x)^2
+  double max_abs = 0;      // max |y - x|
   uint64_t unchanged = 0;  // same bits (same value, where the dtypes differ)
   uint64_t x_nan = 0, x_inf = 0, y_nan = 0, y_inf = 0;
 };

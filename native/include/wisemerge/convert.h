@@ -148,9 +148,7 @@ struct Element<DType::kF64> {
   WM_HD static float load32(Bits bits) { return f64_to_f32(bit_cast<double>(bits)); }
   WM_HD static Bits store32(float value) { return bit_cast<uint64_t>(f32_to_f64(value)); }
   WM_HD static Bits store64(double value) { return bit_cast<uint64_t>(value); }
-  WM_HD static bool non_finite(Bits bits) {
-    return (bits & 0x7ff0000000000000ull) == 0x7ff0000000000000ull;
-  }
+  WM_HD static bool non_finite(Bits bits) { return (bits & 0x7ff0000000000000ull) == 0x7ff0000000000000ull; }
 };
 
 template <>
@@ -164,21 +162,21 @@ struct Element<DType::kF32> {
 };
 
 // X(dtype, bits type, to f32, from f32, non-finite test on `bits`)
-#define WM_NARROW_FLOATS(X)                                                              \
-  X(kBF16, uint16_t, bf16_to_f32, f32_to_bf16, (bits & 0x7f80u) == 0x7f80u)              \
-  X(kF16, uint16_t, f16_to_f32, f32_to_f16, (bits & 0x7c00u) == 0x7c00u)                 \
-  X(kF8E5M2, uint8_t, f8e5m2_to_f32, f32_to_f8e5m2, (bits & 0x7cu) == 0x7cu)             \
+#define WM_NARROW_FLOATS(X)                                                  \
+  X(kBF16, uint16_t, bf16_to_f32, f32_to_bf16, (bits & 0x7f80u) == 0x7f80u)  \
+  X(kF16, uint16_t, f16_to_f32, f32_to_f16, (bits & 0x7c00u) == 0x7c00u)     \
+  X(kF8E5M2, uint8_t, f8e5m2_to_f32, f32_to_f8e5m2, (bits & 0x7cu) == 0x7cu) \
   X(kF8E4M3, uint8_t, f8e4m3_to_f32, f32_to_f8e4m3, (bits & 0x7fu) == 0x7fu)
 
-#define X(dtype, type, to_f32, from_f32, is_non_finite)                                     \
-  template <>                                                                               \
-  struct Element<DType::dtype> {                                                            \
-    using Bits = type;                                                                      \
-    WM_HD static double load64(Bits bits) { return f32_to_f64(to_f32(bits)); }     \
-    WM_HD static float load32(Bits bits) { return to_f32(bits); }                           \
-    WM_HD static Bits store32(float value) { return from_f32(value); }                      \
-    WM_HD static Bits store64(double value) { return from_f32(f64_to_f32_odd(value)); }     \
-    WM_HD static bool non_finite(Bits bits) { return is_non_finite; }                       \
+#define X(dtype, type, to_f32, from_f32, is_non_finite)                                 \
+  template <>                                                                           \
+  struct Element<DType::dtype> {                                                        \
+    using Bits = type;                                                                  \
+    WM_HD static double load64(Bits bits) { return f32_to_f64(to_f32(bits)); }          \
+    WM_HD static float load32(Bits bits) { return to_f32(bits); }                       \
+    WM_HD static Bits store32(float value) { return from_f32(value); }                  \
+    WM_HD static Bits store64(double value) { return from_f32(f64_to_f32_odd(value)); } \
+    WM_HD static bool non_finite(Bits bits) { return is_non_finite; }                   \
   };
 WM_NARROW_FLOATS(X)
 #undef X

@@ -1,0 +1,155 @@
+#include "addon/stream_object.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "addon/arguments.h"
+#include "addon/buffer_object.h"
+#include "addon/engine_object.h"
+#include "addon/errors.h"
+#include "addon/results.h"
+#include "core/block_rows.h"
+
+namespace wisemerge {
+namespace {
+
+class BatchJob : public PromiseJob {
+ public:
+  BatchJob(std::shared_ptr<BlockStream> stream, std::shared_ptr<BlockBatch> batch)
+      : stream_(std::move(stream)), batch_(std::move(batch)) {}
+
+  // The work is done by now.
+  void execute() override {
+    if (batch_->error) throw FileError(*batch_->error);
+  }
+
+  Napi::Value result(Napi::Env env) override {
+    size_t numbers = 0;
+    for (const auto& counts : batch_->non_finite) numbers += counts.size();
+    for (const auto& rows : batch_->sums) numbers += rows.size() * kCompareSumColumns;
+    Napi::Float64Array array = Napi::Float64Array::New(env, numbers);
+    double* next = array.Data();
+    for (const auto& counts : batch_->non_finite) next = put(next, counts);
+    for (const auto& rows : batch_->sums) next = put(next, rows);
+    return array;
+  }
+
+ private:
+  const std::shared_ptr<BlockStream> stream_;
+  const std::shared_ptr<BlockBatch> batch_;
+};
+
+std::vector<int> descriptors_argument(const Napi::CallbackInfo& info, size_t index) {
+  const Napi::Float64Array array = doubles_argument(info, index, "fds");
+  std::vector<int> fds;
+  for (size_t i = 0; i < array.ElementLength(); i++) {
+    if (!(array[i] >= 0 && array[i] <= INT32_MAX)) throw_argument("fds", "file descriptors");
+    fds.push_back(static_cast<int>(array[i]));
+  }
+  return fds;
+}
+
+std::vector<uint8_t> bytes_argument(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  if (!info[index].IsTypedArray() ||
+      info[index].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    throw_argument(name, "a Uint8Array");
+  }
+  const auto array = info[index].As<Napi::Uint8Array>();
+  return {array.Data(), array.Data() + array.ByteLength()};
+}
+
+}  // namespace
+
+Napi::Function StreamObject::define(Napi::Env env) {
+  return DefineClass(
+      env, "BlockStream",
+      {InstanceMethod("addOutput", &StreamObject::add_output), InstanceMethod("run", &StreamObject::run),
+       InstanceMethod("digests", &StreamObject::digests), InstanceMethod("close", &StreamObject::close)});
+}
+
+StreamObject::StreamObject(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), runtime_(Runtime::of(info.Env()).shared_from_this()) {
+  guard(info.Env(), [&] {
+    BlockStreamOptions options;
+    options.engines = Engine::lanes(EngineObject::argument(info, 0).engine());
+    options.arena = BufferObject::argument(info, 1).memory();
+    options.slot_bytes = whole_argument(info, 2, "slotBytes");
+    const Napi::Float64Array alphas = doubles_argument(info, 3, "alphas");
+    if (alphas.ElementLength() > 0) options.alphas = alphas_argument(info, 3);
+    const Napi::Float64Array outs = doubles_argument(info, 4, "outs");
+    for (size_t i = 0; i < outs.ElementLength(); i++) {
+      options.outs.push_back(outs[i] >= 0 ? static_cast<uint64_t>(outs[i]) : UINT64_MAX);
+    }
+    outs_ = options.outs;
+    stream_ = std::make_shared<BlockStream>(std::move(options));
+    runtime_->adopt(stream_);
+  });
+}
+
+StreamObject::~StreamObject() = default;
+
+const std::shared_ptr<BlockStream>& StreamObject::stream() const {
+  if (!stream_) throw Error("ERR_INTERNAL_ARGUMENT", "this stream is closed");
+  return stream_;
+}
+
+Napi::Value StreamObject::add_output(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    std::vector<int> fds = descriptors_argument(info, 0);
+    const std::vector<uint8_t> direct = bytes_argument(info, 1, "direct");
+    const uint32_t output = stream()->add_output(
+        std::move(fds), std::vector<bool>(direct.begin(), direct.end()), bytes_argument(info, 2, "header"));
+    return Napi::Number::New(info.Env(), output);
+  });
+}
+
+Napi::Value StreamObject::run(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const Napi::Float64Array rows = doubles_argument(info, 0, "blocks");
+    auto batch = std::make_shared<BlockBatch>();
+    batch->blocks = parse_blocks(rows.Data(), rows.ElementLength(), outs_, stream()->slot_bytes());
+    auto job = std::make_shared<BatchJob>(stream(), batch);
+    // Gives its reference to the job away: the last one may close the stream, which no thread of it can do.
+    batch->done = [runtime = runtime_, job]() mutable {
+      job->run();
+      runtime->finished(std::move(job));
+    };
+    const auto begin = [&] {
+      try {
+        stream_->submit(batch);
+      } catch (...) {
+        batch->done = nullptr;  // the two would keep each other alive
+        throw;
+      }
+    };
+    return runtime_->start(info.Env(), job, begin,
+                           [job = std::weak_ptr<BatchJob>(job), batch = std::weak_ptr<BlockBatch>(batch)] {
+                             if (const auto live = job.lock()) live->cancel();
+                             if (const auto live = batch.lock())
+                               __atomic_store_n(&live->cancelled, 1, __ATOMIC_RELAXED);
+                           });
+  });
+}
+
+Napi::Value StreamObject::digests(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const std::vector<uint64_t> all =
+        stream()->digests(static_cast<uint32_t>(int_argument(info, 0, "output")));
+    Napi::Array texts = Napi::Array::New(info.Env(), all.size());
+    for (uint32_t i = 0; i < all.size(); i++) {
+      char text[17];
+      std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(all[i]));
+      texts.Set(i, Napi::String::New(info.Env(), text));
+    }
+    return texts;
+  });
+}
+
+Napi::Value StreamObject::close(const Napi::CallbackInfo& info) {
+  if (stream_) stream_->shutdown();
+  stream_.reset();
+  return info.Env().Undefined();
+}
+
+}  // namespace wisemerge

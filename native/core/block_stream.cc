@@ -1,0 +1,262 @@
+#include "core/block_stream.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "core/arena_compute.h"
+
+namespace wisemerge {
+namespace {
+
+uint64_t whole_pages(uint64_t bytes) {
+  return (bytes + BlockStream::kPage - 1) / BlockStream::kPage * BlockStream::kPage;
+}
+
+[[noreturn]] void throw_system(int fd, const char* operation) {
+  const bool full = errno == ENOSPC || errno == EDQUOT;
+  throw FileError(full ? "ERR_NO_SPACE" : "ERR_IO", std::strerror(errno), fd, operation);
+}
+
+void read_fully(const BlockRead& read, uint8_t* into) {
+  for (uint64_t done = 0; done < read.wanted;) {
+    const ssize_t got =
+        pread(read.fd, into + done, read.length - done, static_cast<off_t>(read.position + done));
+    if (got < 0 && errno == EINTR) continue;
+    // A direct read that stopped at an unaligned end of file cannot be continued: EINVAL, as if at its end.
+    if (got == 0 || (got < 0 && errno == EINVAL && done % BlockStream::kPage != 0)) {
+      throw FileError("ERR_INPUT_CHANGED", "it became shorter", read.fd, "read");
+    }
+    if (got < 0) throw_system(read.fd, "read");
+    done += static_cast<uint64_t>(got);
+  }
+}
+
+void write_fully(int fd, const uint8_t* from, uint64_t length, uint64_t position) {
+  for (uint64_t done = 0; done < length;) {
+    const ssize_t put = pwrite(fd, from + done, length - done, static_cast<off_t>(position + done));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) throw_system(fd, "write");
+    done += static_cast<uint64_t>(put);
+  }
+}
+
+bool raised(const BlockBatch& batch) { return __atomic_load_n(&batch.cancelled, __ATOMIC_RELAXED) != 0; }
+
+}  // namespace
+
+BlockStream::BlockStream(BlockStreamOptions options)
+    : options_(std::move(options)), idle_engines_(options_.engines) {
+  const uint64_t slot = options_.slot_bytes;
+  if (slot == 0 || slot % kPage != 0 || slot > options_.arena->size()) {
+    throw Error("ERR_INTERNAL_ARGUMENT",
+                "a slot of " + std::to_string(slot) + " bytes is not a part of the arena in whole pages");
+  }
+  if (options_.outs.size() != options_.alphas.size()) {
+    throw Error("ERR_INTERNAL_ARGUMENT", "as many outputs as alphas are needed");
+  }
+}
+
+BlockStream::~BlockStream() { shutdown(); }
+
+uint32_t BlockStream::add_output(std::vector<int> fds, std::vector<bool> direct,
+                                 std::vector<uint8_t> header) {
+  if (fds.size() != options_.alphas.size() || direct.size() != fds.size()) {
+    throw Error("ERR_INTERNAL_ARGUMENT", "an output needs a file per alpha");
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  const size_t count = fds.size();
+  outputs_.push_back({std::move(fds), std::move(direct), std::move(header), std::vector<Xxh3>(count), 0});
+  return static_cast<uint32_t>(outputs_.size() - 1);
+}
+
+void BlockStream::check(const Block& block) const {
+  const auto inside = [&](uint64_t at, uint64_t length) {
+    if (at > options_.slot_bytes || length > options_.slot_bytes - at) {
+      throw Error("ERR_INTERNAL_RANGE", "bytes " + std::to_string(at) + " to " + std::to_string(at + length) +
+                                            " leave a slot of " + std::to_string(options_.slot_bytes));
+    }
+  };
+  for (const BlockRead& read : block.reads) {
+    inside(read.at, read.length);
+    if (read.wanted > read.length) throw Error("ERR_INTERNAL_RANGE", "a read wants more than it asks for");
+  }
+  for (const BlockCopy& copy : block.copies) {
+    inside(copy.from, copy.length);
+    inside(copy.to, copy.length);
+  }
+  for (const uint64_t out : options_.outs) inside(out, whole_pages(block.length));
+  if (!options_.alphas.empty() && block.output >= outputs_.size()) {
+    throw Error("ERR_INTERNAL_RANGE", "there is no output " + std::to_string(block.output));
+  }
+}
+
+void BlockStream::submit(std::shared_ptr<BlockBatch> batch) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (stopping_) throw Error("ERR_ABORTED", "the stream is closed");
+  if (batch->blocks.empty()) throw Error("ERR_INTERNAL_ARGUMENT", "a batch needs a block");
+  for (const Block& block : batch->blocks) check(block);
+  if (threads_.empty()) {
+    const uint64_t slots = options_.arena->size() / options_.slot_bytes;
+    for (uint64_t i = 0; i < slots; i++) {
+      threads_.emplace_back([this, slot = options_.arena->data() + i * options_.slot_bytes] { work(slot); });
+    }
+  }
+  batch->left_ = batch->blocks.size();
+  batch->non_finite.resize(batch->blocks.size());
+  batch->sums.resize(batch->blocks.size());
+  queue_.push_back(std::move(batch));
+  queued_.notify_all();
+}
+
+std::vector<uint64_t> BlockStream::digests(uint32_t output) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (output >= outputs_.size()) {
+    throw Error("ERR_INTERNAL_RANGE", "there is no output " + std::to_string(output));
+  }
+  std::vector<uint64_t> all;
+  for (const Xxh3& state : outputs_[output].hashes) all.push_back(state.digest());
+  return all;
+}
+
+void BlockStream::shutdown() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+    if (!queue_.empty() && !failure_) failure_ = Error("ERR_ABORTED", "the stream was closed");
+    queued_.notify_all();
+    turned_.notify_all();
+  }
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+void BlockStream::work(uint8_t* slot) {
+  for (;;) {
+    std::shared_ptr<BlockBatch> batch;
+    size_t index;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      queued_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      batch = queue_.front();
+      index = batch->next_++;
+      if (batch->next_ == batch->blocks.size()) queue_.pop_front();
+    }
+    try {
+      run(*batch, index, slot);
+    } catch (const FileError& error) {
+      fail(error);
+    } catch (const Error& error) {
+      fail(error);
+    } catch (const std::bad_alloc&) {
+      fail(Error("ERR_OUT_OF_MEMORY", "out of memory"));
+    } catch (const std::exception& error) {
+      fail(Error("ERR_INTERNAL", error.what()));
+    }
+    bool last;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      last = --batch->left_ == 0;
+      if (last) batch->error = failure_;
+    }
+    if (last) batch->done();
+  }
+}
+
+void BlockStream::run(BlockBatch& batch, size_t index, uint8_t* slot) {
+  if (raised(batch)) throw Error("ERR_ABORTED", "the stream was aborted");
+  throw_if_failed();
+  const Block& block = batch.blocks[index];
+  for (const BlockRead& read : block.reads) read_fully(read, slot + read.at);
+  compute(batch, index, slot);
+  if (options_.alphas.empty()) return;
+
+  Output& output = [&]() -> Output& {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return outputs_[block.output];
+  }();
+  for (const BlockCopy& copy : block.copies) std::memcpy(slot + copy.to, slot + copy.from, copy.length);
+  if (block.position < output.header.size()) {
+    const uint64_t length = std::min<uint64_t>(block.length, output.header.size() - block.position);
+    for (const uint64_t out : options_.outs) {
+      std::memcpy(slot + out, output.header.data() + block.position, length);
+    }
+  }
+  // Before the write if it is this block's turn, while the outputs are in the cache; else the wait for the
+  // blocks before it passes with writing.
+  const bool hashed = hash(block, output, slot, false);
+  write(block, output, slot);
+  if (!hashed) hash(block, output, slot, true);
+}
+
+void BlockStream::compute(BlockBatch& batch, size_t index, uint8_t* slot) {
+  const Block& block = batch.blocks[index];
+  if (block.lerp.rows.empty() && block.compare.empty()) return;
+  std::shared_ptr<Engine> engine;
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    freed_.wait(lock, [this] { return !idle_engines_.empty(); });
+    engine = std::move(idle_engines_.back());
+    idle_engines_.pop_back();
+  }
+  const auto give_back = [&] {
+    std::lock_guard<std::mutex> lock(mutex_);
+    idle_engines_.push_back(std::move(engine));
+    freed_.notify_one();
+  };
+  try {
+    if (options_.alphas.empty()) {
+      batch.sums[index] = compare_arena(*engine, slot, block.compare, &batch.cancelled);
+    } else {
+      batch.non_finite[index] = lerp_arena(*engine, slot, block.lerp, options_.alphas, &batch.cancelled);
+    }
+  } catch (...) {
+    give_back();
+    throw;
+  }
+  give_back();
+}
+
+void BlockStream::write(const Block& block, Output& output, uint8_t* slot) {
+  for (size_t k = 0; k < output.fds.size(); k++) {
+    uint8_t* const out = slot + options_.outs[k];
+    const uint64_t length = output.direct[k] ? whole_pages(block.length) : block.length;
+    std::memset(out + block.length, 0, length - block.length);
+    write_fully(output.fds[k], out, length, block.position);
+  }
+}
+
+bool BlockStream::hash(const Block& block, Output& output, const uint8_t* slot, bool wait) {
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    const auto turn = [&] { return failure_ || output.hashed == block.position; };
+    if (wait) turned_.wait(lock, turn);
+    if (failure_ || !turn()) return false;
+  }
+  // Nobody else hashes this output until `hashed` moves on.
+  for (size_t k = 0; k < output.hashes.size(); k++) {
+    output.hashes[k].update(slot + options_.outs[k], block.length);
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  output.hashed += block.length;
+  turned_.notify_all();
+  return true;
+}
+
+void BlockStream::fail(const FileError& error) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!failure_) failure_ = error;
+  turned_.notify_all();
+}
+
+void BlockStream::throw_if_failed() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (failure_) throw FileError(*failure_);
+}
+
+}  // namespace wisemerge

@@ -1,0 +1,137 @@
+// The data path of a run: blocks go from files through a ring of memory to files, each by one thread that
+// reads its inputs, computes, hashes and writes. A block is small enough to stay in the cache from its read
+// to its write, so the arithmetic and the hash cost little beyond the system calls.
+//
+// The threads are the stream's own: libuv's four also serve the program's other files, DNS and zlib.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/engine.h"
+#include "core/host_buffer.h"
+#include "core/segments.h"
+#include "core/status.h"
+#include "core/xxh3.h"
+#include "wisemerge/compare.h"
+
+namespace wisemerge {
+
+// All offsets are bytes from the start of the slot that a block gets.
+struct BlockRead {
+  int fd;
+  uint64_t position;
+  uint64_t length;  // asked for: whole pages in direct I/O, which may reach past the end of the file
+  uint64_t wanted;  // must come, or the file has become shorter
+  uint64_t at;
+};
+
+struct BlockCopy {
+  uint64_t from, to, length;
+};
+
+struct Block {
+  std::vector<BlockRead> reads;
+  std::vector<BlockCopy> copies;
+  LerpSegments lerp;                    // of a lerp stream
+  std::vector<CompareSegment> compare;  // of a compare stream
+  uint32_t output = 0;                  // of a lerp stream: which set of files
+  uint64_t position = 0, length = 0;    // in each of its files
+};
+
+// Blocks handed over together, and what came of them. `done` is called once, on a thread of the stream.
+struct BlockBatch {
+  std::vector<Block> blocks;
+  std::function<void()> done;
+  // Raised by anyone to stop the stream.
+  int32_t cancelled = 0;
+
+  // Valid after `done`. One entry per block, as lerp_arena and compare_arena return them.
+  std::vector<std::vector<uint64_t>> non_finite;
+  std::vector<std::vector<CompareSums>> sums;
+  // The first failure of the stream, if it failed before this batch was through.
+  std::optional<FileError> error;
+
+ private:
+  friend class BlockStream;
+  size_t next_ = 0;  // the first block nobody has taken
+  size_t left_ = 0;  // blocks not yet through
+};
+
+struct BlockStreamOptions {
+  // As many slots, and threads, as fit into it.
+  std::shared_ptr<HostBuffer> arena;
+  uint64_t slot_bytes = 0;
+  // How many blocks compute at once. An engine serves one thread at a time, any of them.
+  std::vector<std::shared_ptr<Engine>> engines;
+  // Of a lerp stream: the outputs of a block lie at these offsets of its slot, one per alpha, each with room
+  // up to the next multiple of kPage.
+  std::vector<double> alphas;
+  std::vector<uint64_t> outs;
+};
+
+class BlockStream {
+ public:
+  static constexpr uint64_t kPage = 4096;  // what direct I/O is aligned to
+
+  explicit BlockStream(BlockStreamOptions options);
+  ~BlockStream();
+  BlockStream(const BlockStream&) = delete;
+  BlockStream& operator=(const BlockStream&) = delete;
+
+  // A file per alpha, written alike: `fds[k]`, past the page cache (whole pages, so that the last block is
+  // padded) where direct[k]. Each begins with `header`. Returns its number for Block::output.
+  uint32_t add_output(std::vector<int> fds, std::vector<bool> direct, std::vector<uint8_t> header);
+
+  // Blocks start in the order in which they come; those of one output must come in file order, without gaps.
+  // Throws Error ERR_INTERNAL_RANGE when a block leaves its slot. After a failure all batches fail.
+  void submit(std::shared_ptr<BlockBatch> batch);
+
+  // XXH3 of each file of an output, all of whose blocks are through.
+  std::vector<uint64_t> digests(uint32_t output) const;
+
+  // Fails what is queued, waits for what is running and joins. Idempotent; call from one thread.
+  void shutdown();
+
+  uint64_t slot_bytes() const { return options_.slot_bytes; }
+  uint32_t alpha_count() const { return static_cast<uint32_t>(options_.alphas.size()); }
+
+ private:
+  struct Output {
+    std::vector<int> fds;
+    std::vector<bool> direct;
+    std::vector<uint8_t> header;
+    std::vector<Xxh3> hashes;
+    uint64_t hashed = 0;  // bytes of each file; guarded by mutex_, and so is whose turn it is
+  };
+
+  void check(const Block& block) const;
+  void work(uint8_t* slot);
+  void run(BlockBatch& batch, size_t index, uint8_t* slot);
+  void compute(BlockBatch& batch, size_t index, uint8_t* slot);
+  void write(const Block& block, Output& output, uint8_t* slot);
+  // Hashes the block if all before it are; with `wait`, once they are. Returns whether it did.
+  bool hash(const Block& block, Output& output, const uint8_t* slot, bool wait);
+  void fail(const FileError& error);
+  void throw_if_failed() const;
+
+  const BlockStreamOptions options_;
+  mutable std::mutex mutex_;
+  std::condition_variable queued_, turned_, freed_;
+  std::deque<std::shared_ptr<BlockBatch>> queue_;
+  std::deque<Output> outputs_;  // stays in place while it grows
+  std::vector<std::shared_ptr<Engine>> idle_engines_;
+  std::optional<FileError> failure_;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;  // started by the first batch
+};
+
+}  // namespace wisemerge

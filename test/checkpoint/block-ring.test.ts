@@ -1,0 +1,276 @@
+// Blocks from files through the native ring to files. What is copied and what is hashed is checked against the
+// bytes of the inputs and the reference library's hash.
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { xxh3 } from '@node-rs/xxhash';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { BlockRing, type RingBlock, ringSlots, runBatches } from '../../lib/checkpoint/block-ring.js';
+import { slotShape } from '../../lib/checkpoint/blocks.js';
+import { InputPool } from '../../lib/checkpoint/input-pool.js';
+import { OutputWriter } from '../../lib/checkpoint/output-writer.js';
+import { settleAll } from '../../lib/checkpoint/settle.js';
+import { Engine, hostBufferBytes } from '../../lib/native.js';
+import { randomBytes } from '../support/random.js';
+import { tempDir } from '../support/temp.js';
+
+const block = 64 * 1024;
+const empty = new Uint8Array();
+const digest = (bytes: Uint8Array): string => xxh3.xxh64(bytes).toString(16).padStart(16, '0');
+
+async function openRing(inputPath: string, mode: 'direct' | 'cached', alphas: number[] = [0.5]) {
+  const { size, mtimeMs } = await stat(inputPath);
+  const pool = new InputPool([{ path: inputPath, size, mtimeMs }], mode);
+  const engine = new Engine();
+  const ring = await BlockRing.open(engine, pool, slotShape(block, 2), ringSlots, alphas);
+  onTestFinished(async () => {
+    ring.close();
+    engine.close();
+    await pool.close().catch(() => {});
+  });
+  return { pool, ring };
+}
+
+/** Copies `length` bytes at `from` of the input to `position` of the output. */
+function copyBlock(file: string, from: number, position: number, length: number, output: number): RingBlock {
+  const direct = length >= 32 * 1024;
+  const at = direct ? from % 4096 : 0;
+  return {
+    xReads: [{ file, position: from, length, at, direct }],
+    yReads: [],
+    segments: [],
+    copies: [[at, 0, length]],
+    output,
+    position,
+    length,
+  };
+}
+
+function* copyBlocks(file: string, bytes: number, output: number, shift = 0): Generator<RingBlock> {
+  for (let position = 0; position < bytes; position += block) {
+    yield copyBlock(file, shift + position, position, Math.min(block, bytes - position), output);
+  }
+}
+
+describe.each(['direct', 'cached'] as const)('a file read %s', (mode) => {
+  it.each([0, 1, 4095, 4096, 70_001])('is copied and hashed from byte %i to its end', async (shift) => {
+    const root = await tempDir();
+    const content = randomBytes(40 * block + 1234, 1);
+    writeFileSync(join(root, 'in'), content);
+    const { pool, ring } = await openRing(join(root, 'in'), mode, [0.25, 0.5]);
+    const bytes = content.length - shift;
+    const writers = [
+      await OutputWriter.create(join(root, 'direct'), bytes, true),
+      await OutputWriter.create(join(root, 'cached'), bytes, false),
+    ];
+    const header = randomBytes(block + 99, 7);
+    const output = ring.addOutput(writers, header);
+    await runBatches(
+      copyBlocks(join(root, 'in'), bytes, output, shift),
+      () => true,
+      (batch) => ring.submit(batch),
+    );
+    const expected = Buffer.concat([header, content.subarray(shift + header.length)]);
+    const hashes = ring.digests(output);
+    for (const [k, writer] of writers.entries()) {
+      const finished = await writer.finish(hashes[k]!);
+      expect(readFileSync(writer.path).equals(expected)).toBe(true);
+      expect(finished).toEqual({ name: ['direct', 'cached'][k], bytes, xxh3: digest(expected) });
+    }
+    await pool.close();
+  });
+
+  it('is read exactly beyond 4 GiB', async () => {
+    const root = await tempDir();
+    const mark = randomBytes(50_000, 2);
+    const position = 5_000_000_123;
+    const fd = openSync(join(root, 'sparse'), 'w');
+    writeSync(fd, mark, 0, mark.length, position);
+    closeSync(fd);
+    const { ring } = await openRing(join(root, 'sparse'), mode);
+    const writer = await OutputWriter.create(join(root, 'out'), mark.length, false);
+    const output = ring.addOutput([writer], empty);
+    const { done } = await ring.submit([copyBlock(join(root, 'sparse'), position, 0, mark.length, output)]);
+    await done;
+    await writer.finish(ring.digests(output)[0]!);
+    expect(readFileSync(join(root, 'out')).equals(mark)).toBe(true);
+  });
+
+  it('that became shorter fails the run by name, soon, whatever waits for the block', async () => {
+    const root = await tempDir();
+    const input = join(root, 'in');
+    const bytes = 100 * block;
+    writeFileSync(input, randomBytes(bytes, 3));
+    const { pool, ring } = await openRing(input, mode);
+    const { release } = await pool.acquire([input]);
+    truncateSync(input, 50 * block + 10_000);
+    const writer = await OutputWriter.create(join(root, 'out'), bytes, true);
+    const output = ring.addOutput([writer], empty);
+    const running = runBatches(
+      copyBlocks(input, bytes, output),
+      () => true,
+      (batch) => ring.submit(batch),
+    );
+    await expect(running).rejects.toMatchObject({
+      code: 'ERR_INPUT_CHANGED',
+      file: input,
+      message: expect.stringContaining('became shorter'),
+    });
+    await release();
+    const { done } = await ring.submit([copyBlock(input, 0, 0, block, output)]);
+    await expect(done).rejects.toMatchObject({ code: 'ERR_INPUT_CHANGED' });
+    await writer.abandon();
+  });
+});
+
+describe('a run', () => {
+  it('that cannot write names the file', async ({ skip }) => {
+    if (!existsSync('/dev/full')) return skip('no /dev/full, a device that is always full, on this platform');
+    const input = join(await tempDir(), 'in');
+    writeFileSync(input, randomBytes(20 * block, 3));
+    const { ring } = await openRing(input, 'cached');
+    const fd = openSync('/dev/full', 'w');
+    const full = { fd, direct: false, path: '/dev/full' } as OutputWriter;
+    const output = ring.addOutput([full], empty);
+    const running = runBatches(
+      copyBlocks(input, 20 * block, output),
+      () => true,
+      (batch) => ring.submit(batch),
+    );
+    await expect(running).rejects.toMatchObject({
+      code: 'ERR_NO_SPACE',
+      file: '/dev/full',
+      message: expect.stringMatching(/^cannot write \/dev\/full: No space/),
+      hint: expect.any(String),
+    });
+    closeSync(fd);
+  });
+
+  it('stops when aborted', async () => {
+    const root = await tempDir();
+    const input = join(root, 'in');
+    const bytes = 400 * block;
+    writeFileSync(input, randomBytes(bytes, 3));
+    const { ring } = await openRing(input, 'cached');
+    const writer = await OutputWriter.create(join(root, 'out'), bytes, true);
+    const output = ring.addOutput([writer], empty);
+    const { signal, abort } = (() => {
+      const controller = new AbortController();
+      return { signal: controller.signal, abort: () => controller.abort(new Error('enough')) };
+    })();
+    let handedOver = 0;
+    const running = runBatches(
+      copyBlocks(input, bytes, output),
+      () => true,
+      async (batch) => {
+        handedOver += batch.length;
+        if (handedOver > 50) abort();
+        return ring.submit(batch, signal);
+      },
+      signal,
+    );
+    await expect(running).rejects.toThrow('enough');
+    expect(handedOver).toBeLessThan(100);
+    await writer.abandon();
+  });
+
+  it('refuses blocks that leave their slot', async () => {
+    const input = join(await tempDir(), 'in');
+    writeFileSync(input, randomBytes(block, 3));
+    const { ring } = await openRing(input, 'cached');
+    const output = ring.addOutput([{ fd: 0, direct: false, path: '' } as OutputWriter], empty);
+    for (const wrong of [
+      copyBlock(input, 0, 0, 64 * block, output),
+      { ...copyBlock(input, 0, 0, 100, output), copies: [[0, 64 * block, 100]] as const },
+      copyBlock(input, 0, 0, 100, output + 1),
+    ]) {
+      const { done } = await ring.submit([wrong as RingBlock]);
+      await expect(done).rejects.toMatchObject({ code: 'ERR_INTERNAL_RANGE' });
+    }
+  });
+
+  it('gives its memory back', async () => {
+    const before = hostBufferBytes();
+    const input = join(await tempDir(), 'in');
+    writeFileSync(input, 'x');
+    const { size, mtimeMs } = await stat(input);
+    const engine = new Engine();
+    const pool = new InputPool([{ path: input, size, mtimeMs }]);
+    const ring = await BlockRing.open(engine, pool, slotShape(block, 1), ringSlots, [0]);
+    expect(hostBufferBytes()).toBeGreaterThan(before);
+    ring.close();
+    engine.close();
+    // The addon's own thread lets go last.
+    await expect.poll(hostBufferBytes).toBe(before);
+  });
+});
+
+describe('batches', () => {
+  it('are handed over one after another, in order, and only of items that go together', async () => {
+    const seen: number[][] = [];
+    let handing = 0;
+    await runBatches(
+      Array.from({ length: 50 }, (_, i) => i)[Symbol.iterator](),
+      (first, next) => Math.floor(first / 20) === Math.floor(next / 20),
+      async (batch) => {
+        expect(++handing).toBe(1);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        seen.push([...batch]);
+        handing--;
+        return { done: new Promise((resolve) => setTimeout(resolve, 3)) };
+      },
+    );
+    expect(seen.flat()).toEqual(Array.from({ length: 50 }, (_, i) => i));
+    for (const batch of seen) expect(new Set(batch.map((i) => Math.floor(i / 20))).size).toBe(1);
+  });
+
+  it('stop at the first failure, which is thrown when all under way have ended', async () => {
+    let [handed, ended] = [0, 0];
+    const running = runBatches(
+      Array.from({ length: 1000 }, (_, i) => i)[Symbol.iterator](),
+      () => true,
+      async () => {
+        const mine = handed++;
+        const work = async () => {
+          await new Promise((resolve) => setTimeout(resolve, mine === 1 ? 5 : 30));
+          ended++;
+          if (mine === 1) throw new Error('second');
+        };
+        return { done: work() };
+      },
+    );
+    await expect(running).rejects.toThrow('second');
+    expect(ended).toBe(handed);
+    expect(handed).toBeLessThan(6);
+  });
+});
+
+describe('an output file', () => {
+  it('is not written over one that exists', async () => {
+    const path = join(await tempDir(), 'out');
+    const writer = await OutputWriter.create(path, 10, false);
+    await writer.abandon();
+    expect(existsSync(path)).toBe(true);
+    await expect(OutputWriter.create(path, 10, true)).rejects.toMatchObject({ code: 'ERR_IO', file: path });
+  });
+});
+
+describe('work that fails in part', () => {
+  it('is thrown only when all of it has ended, so that its memory can be freed', async () => {
+    let ended = 0;
+    const slow = (ms: number) =>
+      new Promise<void>((resolve) => setTimeout(resolve, ms)).then(() => void ended++);
+    const error = new Error('first');
+    await expect(settleAll([slow(30), Promise.reject(error), slow(60)])).rejects.toBe(error);
+    expect(ended).toBe(2);
+    expect(await settleAll([Promise.resolve(1), Promise.resolve(2)])).toEqual([1, 2]);
+  });
+});

@@ -57,6 +57,8 @@ export interface HeaderColumns {
   readonly begins: Float64Array;
   readonly ends: Float64Array;
   readonly metadata: [string, string][];
+  /** XXH3-64 of the file up to its data, 16 hex digits. */
+  readonly xxh3: string;
 }
 
 /** One device, or the reason why a backend has none. */

@@ -1,6 +1,5 @@
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { xxh3 } from '@node-rs/xxhash';
 import { ioError, WisemergeError } from '../errors.js';
 import { dtypes, type HeaderColumns, HostBuffer, parseHeader } from '../native.js';
 import { elementCount, type TensorInfo } from './tensor.js';
@@ -51,9 +50,6 @@ export async function readSafetensorsFile(path: string, signal?: AbortSignal): P
       const bytes = buffer.bytes(0, headerBytes);
       await readFully(handle, bytes, 8, path);
       const dataStart = 8 + headerBytes;
-      const length = Buffer.alloc(8);
-      length.writeBigUInt64LE(BigInt(headerBytes));
-      const hash = xxh3.Xxh3.withSeed().update(length).update(bytes).digest();
       const columns = await parseHeader(buffer, headerBytes, stat.size - dataStart, signal);
       return {
         path,
@@ -63,7 +59,7 @@ export async function readSafetensorsFile(path: string, signal?: AbortSignal): P
         dataStart,
         tensors: toTensors(columns, path, dataStart),
         metadata: new Map(columns.metadata),
-        headerHash: hash.toString(16).padStart(16, '0'),
+        headerHash: columns.xxh3,
       };
     } finally {
       buffer.release();

@@ -5,8 +5,10 @@
 
 #include "addon/arguments.h"
 #include "addon/buffer_object.h"
+#include "addon/results.h"
 #include "addon/runtime.h"
 #include "core/safetensors_header.h"
+#include "core/xxh3.h"
 
 namespace wisemerge {
 namespace {
@@ -30,6 +32,10 @@ class HeaderJob : public PromiseJob {
   void execute() override {
     const std::string_view json(reinterpret_cast<const char*>(memory_->data()), json_bytes_);
     header_ = parse_safetensors_header(json, data_bytes_);
+    // As the file has it: the length of the JSON, then the JSON.
+    const uint64_t length = json_bytes_;
+    hash_.update(&length, sizeof(length));
+    hash_.update(memory_->data(), json_bytes_);
   }
 
   // JavaScript strings can only be made on this thread; everything else is copied flat.
@@ -61,6 +67,7 @@ class HeaderJob : public PromiseJob {
     columns.Set("begins", to_doubles(env, header_.begins));
     columns.Set("ends", to_doubles(env, header_.ends));
     columns.Set("metadata", metadata);
+    columns.Set("xxh3", to_hex(env, hash_.digest()));
     return columns;
   }
 
@@ -69,6 +76,7 @@ class HeaderJob : public PromiseJob {
   const size_t json_bytes_;
   const uint64_t data_bytes_;
   SafetensorsHeader header_;
+  Xxh3 hash_;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <vector>
 
 #include "wisemerge/compare.h"
@@ -35,6 +36,13 @@ inline Napi::Float64Array to_array(Napi::Env env, const std::vector<CompareSums>
   Napi::Float64Array array = Napi::Float64Array::New(env, rows.size() * kCompareSumColumns);
   put(array.Data(), rows);
   return array;
+}
+
+// A hash as it is written: 16 hex digits.
+inline Napi::String to_hex(Napi::Env env, uint64_t hash) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(hash));
+  return Napi::String::New(env, text);
 }
 
 }  // namespace wisemerge

@@ -1,7 +1,6 @@
 #include "addon/stream_object.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 #include "addon/arguments.h"
@@ -137,11 +136,7 @@ Napi::Value StreamObject::digests(const Napi::CallbackInfo& info) {
     const std::vector<uint64_t> all =
         stream()->digests(static_cast<uint32_t>(int_argument(info, 0, "output")));
     Napi::Array texts = Napi::Array::New(info.Env(), all.size());
-    for (uint32_t i = 0; i < all.size(); i++) {
-      char text[17];
-      std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(all[i]));
-      texts.Set(i, Napi::String::New(info.Env(), text));
-    }
+    for (uint32_t i = 0; i < all.size(); i++) texts.Set(i, to_hex(info.Env(), all[i]));
     return texts;
   });
 }

@@ -11,9 +11,8 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "the hash reads its input as little-endian words");
 
-constexpr uint64_t kPrime32_1 = 0x9E3779B1, kPrime64_1 = 0x9E3779B185EBCA87;
+constexpr uint64_t kPrime64_1 = 0x9E3779B185EBCA87;
 constexpr size_t kSecretBytes = 192;
-constexpr size_t kStripesPerBlock = 16;
 
 // The specification's default secret.
 constexpr uint8_t kSecret[kSecretBytes] = {
@@ -99,17 +98,9 @@ uint64_t hash_129_to_240(const uint8_t* in, size_t n) {
   return avalanche(h + mix16(in + n - 16, kSecret + 136 - 17));
 }
 
-void accumulate(uint64_t* lanes, const uint8_t* in, const uint8_t* secret, size_t stripes) {
-  static const auto kernel = cpu::select_kernels(nullptr)->xxh3_accumulate;
-  kernel(lanes, in, secret, stripes);
-}
-
-void consume_block(uint64_t* lanes, const uint8_t* in) {
-  accumulate(lanes, in, kSecret, kStripesPerBlock);
-  const uint8_t* const secret = kSecret + kSecretBytes - 64;
-  for (size_t i = 0; i < 8; i++) {
-    lanes[i] = (lanes[i] ^ (lanes[i] >> 47) ^ word(secret + 8 * i)) * kPrime32_1;
-  }
+const cpu::Kernels& kernels() {
+  static const cpu::Kernels* const best = cpu::select_kernels(nullptr);
+  return *best;
 }
 
 }  // namespace
@@ -126,10 +117,13 @@ void Xxh3::update(const void* data, size_t length) {
   in += fill;
   length -= fill;
   if (length == 0) return;
-  consume_block(lanes_, buffer);
+  kernels().xxh3_blocks(lanes_, buffer, kSecret, 1);
   std::memcpy(recent_, buffer + kBlock - kStripe, kStripe);
   if (length > kBlock) {
-    for (; length > kBlock; in += kBlock, length -= kBlock) consume_block(lanes_, in);
+    const size_t blocks = (length - 1) / kBlock;
+    kernels().xxh3_blocks(lanes_, in, kSecret, blocks);
+    in += blocks * kBlock;
+    length -= blocks * kBlock;
     std::memcpy(recent_, in - kStripe, kStripe);
   }
   std::memcpy(buffer, in, length);
@@ -143,8 +137,8 @@ uint64_t Xxh3::digest() const {
   if (total_ <= 240) return hash_129_to_240(buffer, total_);
   uint64_t lanes[8];
   std::copy_n(lanes_, 8, lanes);
-  accumulate(lanes, buffer, kSecret, (buffered_ - 1) / kStripe);
-  accumulate(lanes, buffer + buffered_ - kStripe, kSecret + kSecretBytes - 64 - 7, 1);
+  kernels().xxh3_accumulate(lanes, buffer, kSecret, (buffered_ - 1) / kStripe);
+  kernels().xxh3_accumulate(lanes, buffer + buffered_ - kStripe, kSecret + kSecretBytes - 64 - 7, 1);
   uint64_t h = total_ * kPrime64_1;
   for (size_t i = 0; i < 4; i++) {
     const uint8_t* const secret = kSecret + 11 + 16 * i;

@@ -28,6 +28,8 @@ struct Kernels {
 
   // Adds 64-byte stripes to the 8 lanes of XXH3; `secret` has 56 + 8 * stripes bytes.
   void (*xxh3_accumulate)(uint64_t* lanes, const uint8_t* in, const uint8_t* secret, size_t stripes);
+  // Adds blocks of 16 stripes and scrambles after each; `secret` has 192 bytes.
+  void (*xxh3_blocks)(uint64_t* lanes, const uint8_t* in, const uint8_t* secret, size_t blocks);
 };
 
 // Null when the build's architecture has no such level. Asking is safe on any CPU; calling a kernel is not.

@@ -40,7 +40,8 @@ namespace wisemerge::cpu::avx512 {
 #endif
 
 const wisemerge::cpu::Kernels* wisemerge::cpu::avx512_kernels() {
-  static constexpr Kernels kernels = {"avx512", avx512::lerp, avx512::compare, avx512::xxh3_accumulate};
+  static constexpr Kernels kernels = {"avx512", avx512::lerp, avx512::compare, avx512::xxh3_accumulate,
+                                      avx512::xxh3_blocks};
   return &kernels;
 }
 

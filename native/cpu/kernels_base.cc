@@ -20,7 +20,7 @@ namespace baseline {
 
 const Kernels* baseline_kernels() {
   static constexpr Kernels kernels = {"baseline", baseline::lerp, baseline::compare,
-                                      baseline::xxh3_accumulate};
+                                      baseline::xxh3_accumulate, baseline::xxh3_blocks};
   return &kernels;
 }
 

@@ -26,6 +26,13 @@ WM_FORCE_INLINE Line hash_line(Line sums, Line data, Line secret) {
   return _mm256_add_epi64(sums, _mm256_add_epi64(product, swapped));
 }
 
+WM_FORCE_INLINE Line scramble_line(Line sums, Line secret) {
+  const Line mixed = _mm256_xor_si256(_mm256_xor_si256(sums, _mm256_srli_epi64(sums, 47)), secret);
+  const Line prime = _mm256_set1_epi64x(0x9E3779B1);
+  const Line high = _mm256_slli_epi64(_mm256_mul_epu32(_mm256_srli_epi64(mixed, 32), prime), 32);
+  return _mm256_add_epi64(_mm256_mul_epu32(mixed, prime), high);
+}
+
 WM_FORCE_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm256_fmadd_ps(a, b, c); }
 WM_FORCE_INLINE Vd fma(Vd a, Vd b, Vd c) { return _mm256_fmadd_pd(a, b, c); }
 WM_FORCE_INLINE Vd fma_exact_product(Vd a, Vd b, Vd c) { return _mm256_fmadd_pd(a, b, c); }

@@ -24,6 +24,13 @@ WM_FORCE_INLINE Line hash_line(Line sums, Line data, Line secret) {
   return _mm512_add_epi64(sums, _mm512_add_epi64(product, swapped));
 }
 
+WM_FORCE_INLINE Line scramble_line(Line sums, Line secret) {
+  const Line mixed = _mm512_xor_si512(_mm512_xor_si512(sums, _mm512_srli_epi64(sums, 47)), secret);
+  const Line prime = _mm512_set1_epi64(0x9E3779B1);
+  const Line high = _mm512_slli_epi64(_mm512_mul_epu32(_mm512_srli_epi64(mixed, 32), prime), 32);
+  return _mm512_add_epi64(_mm512_mul_epu32(mixed, prime), high);
+}
+
 WM_FORCE_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm512_fmadd_ps(a, b, c); }
 WM_FORCE_INLINE Vd fma(Vd a, Vd b, Vd c) { return _mm512_fmadd_pd(a, b, c); }
 WM_FORCE_INLINE Vd fma_exact_product(Vd a, Vd b, Vd c) { return _mm512_fmadd_pd(a, b, c); }

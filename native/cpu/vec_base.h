@@ -10,6 +10,7 @@
 //   canonical_nan       v, but the canonical quiet NaN where v is a NaN
 //   hash_line           XXH3 on pairs of u64 lanes: sums + data with each pair swapped + low * high half of
 //                       data ^ secret
+//   scramble_line       (sums ^ sums >> 47 ^ secret) * 0x9E3779B1 in u64 lanes
 //   any_non_finite16    whether a 16-bit code has all bits of `exponent` set; any_non_finite: f32, f64
 //   unpack16, pack16    16-bit codes, in order, to and from the low halves of u32 lanes
 //   widen_f16, narrow_f16, to_doubles: in order; conversions as convert.h has them
@@ -68,6 +69,11 @@ WM_FORCE_INLINE Line hash_line(Line sums, Line data, Line secret) {
   const Vq words = (Vq)data, key = words ^ (Vq)secret;
   const Vq swapped = {words[1], words[0]};
   return (Line)((Vq)sums + (key & 0xffffffffu) * (key >> 32) + swapped);
+}
+WM_FORCE_INLINE Line scramble_line(Line sums, Line secret) {
+  typedef uint64_t Vq __attribute__((vector_size(16)));
+  const Vq words = (Vq)sums;
+  return (Line)((words ^ (words >> 47) ^ (Vq)secret) * 0x9E3779B1u);
 }
 WM_FORCE_INLINE void stream_line(void* to, Line line) {
   _mm_stream_si128(static_cast<__m128i*>(to), reinterpret_cast<__m128i>(line));

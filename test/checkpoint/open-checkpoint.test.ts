@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { xxh3 } from '@node-rs/xxhash';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../lib/index.js';
 import { shardName, writeModel, writeShards } from '../support/models.js';
@@ -33,6 +34,8 @@ describe('a model opens from', () => {
     expect(path).toBe(directory);
     expect(files.map(({ name }) => name)).toEqual(['model.safetensors']);
     expect([...files[0]!.metadata]).toEqual([['format', 'pt']]);
+    const header = readFileSync(join(directory, 'model.safetensors')).subarray(0, files[0]!.dataStart);
+    expect(files[0]!.headerHash).toBe(xxh3.xxh64(header).toString(16).padStart(16, '0'));
     expect([...tensors.keys()]).toEqual(['a', 'b']);
     expect(tensors.get('a')).toMatchObject({ dtype: 'F32', shape: [2, 3], count: 6, bytes: 24 });
     expect({ parameters, bytes, config, index }).toEqual({

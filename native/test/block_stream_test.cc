@@ -1,0 +1,240 @@
+// Blocks from files to files on the stream's own threads, compared with the bytes of the files. One writer's
+// view of native/core/block_rows.h is tested here too; the rest through JavaScript.
+#include "core/block_stream.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "check.h"
+#include "core/block_rows.h"
+#include "cpu/cpu_backend.h"
+#include "wisemerge/convert.h"
+
+using namespace wisemerge;
+
+namespace {
+
+constexpr uint64_t kBlock = 64 << 10;
+constexpr uint64_t kY = kBlock, kOut = 2 * kBlock, kSlot = 4 * kBlock;  // x, y and two outputs
+
+// A file without a name.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::vector<uint8_t>& bytes = {}) : file_(std::tmpfile()) {
+    if (!bytes.empty()) std::fwrite(bytes.data(), 1, bytes.size(), file_);
+    std::fflush(file_);
+  }
+  ~TemporaryFile() { std::fclose(file_); }
+
+  int fd() const { return fileno(file_); }
+  std::vector<uint8_t> read() const {
+    std::vector<uint8_t> bytes(static_cast<size_t>(lseek(fd(), 0, SEEK_END)));
+    CHECK_EQ(pread(fd(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+    return bytes;
+  }
+
+ private:
+  std::FILE* file_;
+};
+
+std::vector<uint8_t> floats(size_t count, float first) {
+  std::vector<uint8_t> bytes(count * 4);
+  for (size_t i = 0; i < count; i++) {
+    const float value = first + static_cast<float>(i % 4096);
+    std::memcpy(&bytes[4 * i], &value, 4);
+  }
+  return bytes;
+}
+
+BlockStreamOptions options(std::vector<double> alphas, int threads = 2) {
+  BlockStreamOptions made;
+  made.arena = HostBuffer::allocate(4 * kSlot);
+  made.slot_bytes = kSlot;
+  EngineOptions cpu;
+  cpu.threads = threads;
+  made.engines = Engine::lanes(std::make_shared<Engine>(wisemerge_cpu_backend(), cpu));
+  for (size_t k = 0; k < alphas.size(); k++) made.outs.push_back(kOut + k * kBlock);
+  made.alphas = std::move(alphas);
+  return made;
+}
+
+// Runs the blocks that `numbers` describe, in one batch; returns what came of them.
+std::shared_ptr<BlockBatch> run(BlockStream& stream, const std::vector<double>& numbers,
+                                const std::vector<uint64_t>& outs) {
+  auto batch = std::make_shared<BlockBatch>();
+  batch->blocks = parse_blocks(numbers.data(), numbers.size(), outs, kSlot);
+  std::atomic<bool> done{false};
+  batch->done = [&] { done = true; };
+  stream.submit(batch);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!done && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  CHECK(done);
+  return batch;
+}
+
+// Rows that interpolate `elements` floats from byte 0 of both files, kBlock bytes at a time.
+std::vector<double> lerp_rows(int x, int y, uint64_t elements, double output) {
+  constexpr double kF32 = static_cast<double>(DType::kF32);
+  std::vector<double> rows;
+  for (uint64_t at = 0; at < elements * 4; at += kBlock) {
+    const auto position = static_cast<double>(at),
+               length = static_cast<double>(std::min(kBlock, elements * 4 - at));
+    rows.insert(rows.end(), {2, 0, 1, output, position, length});
+    rows.insert(rows.end(), {static_cast<double>(x), position, length, length, 0});
+    rows.insert(rows.end(), {static_cast<double>(y), position, length, length, kY});
+    rows.insert(rows.end(), {kF32, kF32, kF32, length / 4, 0, kY, 0});
+  }
+  return rows;
+}
+
+std::string code_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return "none";
+}
+
+}  // namespace
+
+TEST("block stream: interpolates two files into one per alpha, and hashes them in order") {
+  constexpr uint64_t kElements = 40 * kBlock / 4 + 123;
+  const TemporaryFile x(floats(kElements, 1)), y(floats(kElements, 9));
+  for (const int threads : {1, 4}) {
+    const TemporaryFile half, all;
+    BlockStreamOptions made = options({0.5, 1}, threads);
+    const std::vector<uint64_t> outs = made.outs;
+    BlockStream stream(std::move(made));
+    const uint32_t output = stream.add_output({half.fd(), all.fd()}, {false, false}, {});
+    const auto batch = run(stream, lerp_rows(x.fd(), y.fd(), kElements, output), outs);
+    CHECK(!batch->error);
+    CHECK_EQ(batch->non_finite.size(), size_t{41});
+    for (const auto& counts : batch->non_finite) CHECK(counts == (std::vector<uint64_t>{0, 0}));
+    CHECK(half.read() == floats(kElements, 5));
+    CHECK(all.read() == floats(kElements, 9));
+    const std::vector<uint64_t> digests = stream.digests(output);
+    for (size_t k = 0; k < 2; k++) {
+      const std::vector<uint8_t> bytes = floats(kElements, k ? 9 : 5);
+      Xxh3 whole;
+      whole.update(bytes.data(), bytes.size());
+      CHECK_EQ(digests[k], whole.digest());
+    }
+  }
+}
+
+TEST("block stream: compares, block by block") {
+  constexpr uint64_t kElements = 3 * kBlock / 4;
+  const TemporaryFile x(floats(kElements, 1)), y(floats(kElements, 3));
+  BlockStream stream(options({}));
+  std::vector<double> rows;
+  for (double position : {0.0, static_cast<double>(kBlock), 2.0 * kBlock}) {
+    constexpr double kF32 = static_cast<double>(DType::kF32), length = kBlock;
+    rows.insert(rows.end(), {2, 0, 1, 0, 0, 0});
+    rows.insert(rows.end(), {static_cast<double>(x.fd()), position, length, length, 0});
+    rows.insert(rows.end(), {static_cast<double>(y.fd()), position, length, length, kY});
+    rows.insert(rows.end(), {kF32, kF32, length / 4, 0, kY});
+  }
+  const auto batch = run(stream, rows, {});
+  CHECK(!batch->error);
+  CHECK_EQ(batch->sums.size(), size_t{3});
+  for (const auto& sums : batch->sums) {
+    CHECK_EQ(sums.size(), size_t{1});
+    CHECK_EQ(sums[0].dd, 4.0 * kBlock / 4);
+    CHECK_EQ(sums[0].max_abs, 2.0);
+  }
+}
+
+TEST("block stream: a failure stops it, whoever waits, and is every later batch's") {
+  constexpr uint64_t kElements = 40 * kBlock / 4;
+  const TemporaryFile x(floats(kElements, 1)), y(floats(kElements / 2, 9)), out;
+  BlockStreamOptions made = options({0.5});
+  const std::vector<uint64_t> outs = made.outs;
+  BlockStream stream(std::move(made));
+  const uint32_t output = stream.add_output({out.fd()}, {false}, {});
+  for (int repeat = 0; repeat < 2; repeat++) {
+    const auto batch = run(stream, lerp_rows(x.fd(), y.fd(), kElements, output), outs);
+    CHECK(batch->error.has_value());
+    if (!batch->error) continue;
+    CHECK_EQ(batch->error->code(), std::string("ERR_INPUT_CHANGED"));
+    CHECK_EQ(batch->error->fd(), y.fd());
+  }
+}
+
+TEST("block stream: a cancelled batch aborts") {
+  const TemporaryFile x(floats(kBlock, 1)), out;
+  BlockStreamOptions made = options({0.5});
+  const std::vector<uint64_t> outs = made.outs;
+  BlockStream stream(std::move(made));
+  const uint32_t output = stream.add_output({out.fd()}, {false}, {});
+  const std::vector<double> rows = lerp_rows(x.fd(), x.fd(), kBlock, output);
+  auto batch = std::make_shared<BlockBatch>();
+  batch->blocks = parse_blocks(rows.data(), rows.size(), outs, kSlot);
+  batch->cancelled = 1;
+  std::atomic<bool> done{false};
+  batch->done = [&] { done = true; };
+  stream.submit(batch);
+  while (!done) std::this_thread::yield();
+  CHECK(batch->error && batch->error->code() == "ERR_ABORTED");
+}
+
+TEST("block stream: closing fails what is queued and joins") {
+  const TemporaryFile x(floats(100 * kBlock / 4, 1)), out;
+  std::atomic<int> done{0};
+  for (int round = 0; round < 20; round++) {
+    BlockStreamOptions made = options({0.5});
+    const std::vector<uint64_t> outs = made.outs;
+    BlockStream stream(std::move(made));
+    const uint32_t output = stream.add_output({out.fd()}, {false}, {});
+    const std::vector<double> rows = lerp_rows(x.fd(), x.fd(), 100 * kBlock / 4, output);
+    auto batch = std::make_shared<BlockBatch>();
+    batch->blocks = parse_blocks(rows.data(), rows.size(), outs, kSlot);
+    batch->done = [&] { done++; };
+    stream.submit(batch);
+    stream.shutdown();
+    CHECK_EQ(code_of([&] { stream.submit(batch); }), std::string("ERR_ABORTED"));
+  }
+  CHECK_EQ(done.load(), 20);
+}
+
+TEST("block stream: blocks and rows that cannot be are refused") {
+  BlockStreamOptions made = options({0.5});
+  const std::vector<uint64_t> outs = made.outs;
+  BlockStream stream(std::move(made));
+  const auto submit = [&](const std::vector<double>& numbers) {
+    return code_of([&] {
+      auto batch = std::make_shared<BlockBatch>();
+      batch->blocks = parse_blocks(numbers.data(), numbers.size(), outs, kSlot);
+      stream.submit(batch);
+    });
+  };
+  const std::string range = "ERR_INTERNAL_RANGE", argument = "ERR_INTERNAL_ARGUMENT";
+  CHECK_EQ(submit({}), argument);
+  CHECK_EQ(submit({0, 0, 0, 0, 0}), argument);              // a short head
+  CHECK_EQ(submit({1, 0, 0, 0, 0, 0, 0, 0, 0}), argument);  // a short read
+  CHECK_EQ(submit({0, 0, 0, 0, -1, 0}), argument);
+  CHECK_EQ(submit({0, 0, 0, 0, 0.5, 0}), argument);
+  CHECK_EQ(submit({1e15, 0, 0, 0, 0, 0}), argument);
+  CHECK_EQ(submit({0, 0, 0, 0, 0, 0}), range);  // no such output
+  TemporaryFile out;
+  stream.add_output({out.fd()}, {false}, {});
+  CHECK_EQ(submit({0, 0, 0, 0, 0, 3.0 * kBlock}), range);                    // longer than its region's slot
+  CHECK_EQ(submit({1, 0, 0, 0, 0, 0, 0, 0, kBlock, kBlock, kSlot}), range);  // a read past the slot
+  CHECK_EQ(submit({1, 0, 0, 0, 0, 0, 0, 0, 10, 11, 0}), range);              // wants more than it asks for
+  CHECK_EQ(submit({0, 1, 0, 0, 0, 0, kSlot - 5.0, 0, 6}), range);            // a copy from past the slot
+  CHECK_EQ(submit({0, 1, 0, 0, 0, 0, 0, kSlot - kOut - 5.0, 6}), range);     // a copy to past the slot
+  CHECK_EQ(code_of([&] { stream.digests(7); }), range);
+  CHECK_EQ(code_of([&] { stream.add_output({1, 2}, {false, false}, {}); }), argument);
+  CHECK_EQ(code_of([] {
+             BlockStreamOptions wrong = options({});
+             wrong.slot_bytes = 4097;
+             BlockStream never(std::move(wrong));
+           }),
+           argument);
+}

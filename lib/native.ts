@@ -1,12 +1,11 @@
 /**
- * The typed face of the native addon, and the only file that touches it.
+ * The typed face of the native addon, and the only user of what it exports.
  *
  * Long work runs on the addon's own thread, in the order it was started; the promises here settle when it has
  * let go of the memory it was given.
  */
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
-import { type ErrorCode, WisemergeError } from './errors.js';
+import { WisemergeError } from './errors.js';
+import { addon, call, type NativeBuffer, type NativeEngine, type NativeStream, run } from './native/addon.js';
 
 /** The dtypes of the safetensors format. */
 export type DTypeName =
@@ -121,106 +120,6 @@ export const compareSpan: number = 2 ** 18;
  */
 export type CompareSums = Float64Array;
 export const compareSumColumns = 10;
-
-interface NativeJob<T> {
-  readonly promise: Promise<T>;
-  cancel(): void;
-}
-
-interface NativeBuffer {
-  readonly arrayBuffer: ArrayBuffer;
-  release(): void;
-}
-
-interface NativeEngine {
-  lerp(arena: NativeBuffer, segments: Float64Array, alphas: Float64Array): NativeJob<Float64Array>;
-  compare(arena: NativeBuffer, segments: Float64Array): NativeJob<Float64Array>;
-  pin(buffer: NativeBuffer): NativeJob<void>;
-  close(): void;
-}
-
-interface NativeStream {
-  addOutput(fds: Float64Array, direct: Uint8Array, header: Uint8Array): number;
-  run(blocks: Float64Array): NativeJob<Float64Array>;
-  digests(output: number): string[];
-  close(): void;
-}
-
-interface Addon {
-  readonly HostBuffer: new (bytes: number) => NativeBuffer;
-  readonly Engine: new (device: string, ordinal: number, threads: number, isa: string) => NativeEngine;
-  readonly BlockStream: new (
-    engine: NativeEngine,
-    arena: NativeBuffer,
-    slotBytes: number,
-    alphas: Float64Array,
-    outs: Float64Array,
-  ) => NativeStream;
-  parseHeader(buffer: NativeBuffer, jsonBytes: number, dataBytes: number): NativeJob<HeaderColumns>;
-  devices(): DeviceReport[];
-  device(kind: string, ordinal: number): DeviceReport;
-  dtypes(): DTypeInfo[];
-  preallocate(fd: number, bytes: number): NativeJob<boolean>;
-  cachedBytes(fd: number, bytes: number): number | undefined;
-  evict(fd: number): void;
-  liveBytes(): number;
-  readonly version: string;
-  readonly napiVersion: number;
-  readonly backendAbi: number;
-}
-
-// One level below the package root, both as lib/native.ts and as dist/native.js.
-const root: string = fileURLToPath(new URL('..', import.meta.url));
-const addon: Addon = loadAddon();
-
-function loadAddon(): Addon {
-  const load = createRequire(import.meta.url)('node-gyp-build') as (directory: string) => Addon;
-  try {
-    return load(root);
-  } catch (cause) {
-    const platform = `${process.platform}-${process.arch}, Node ${process.versions.node}`;
-    const text = cause instanceof Error ? cause.message : String(cause);
-    throw new WisemergeError(
-      'ERR_ADDON_NOT_FOUND',
-      `wisemerge's native addon could not be loaded on ${platform}: ${text}\n` +
-        `looked for build/Release/*.node and prebuilds/${process.platform}-${process.arch}/*.node in ${root}\n` +
-        'build it there with: npm run build:addon (needs Python 3, make and a C++20 compiler)',
-      { cause, hint: 'npm run build:addon' },
-    );
-  }
-}
-
-// An addon's error: same code, but with a stack that leads to the caller.
-function translate(error: unknown): unknown {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return error;
-  if (!error.code.startsWith('ERR_')) return error;
-  const about =
-    'fd' in error && 'operation' in error ? { fd: error.fd, operation: error.operation } : undefined;
-  return new WisemergeError(error.code as ErrorCode, error.message, about && { details: about });
-}
-
-function call<T>(body: () => T): T {
-  try {
-    return body();
-  } catch (error) {
-    throw translate(error);
-  }
-}
-
-async function run<T>(start: () => NativeJob<T>, signal?: AbortSignal): Promise<T> {
-  signal?.throwIfAborted();
-  const job = call(start);
-  const cancel = () => job.cancel();
-  signal?.addEventListener('abort', cancel, { once: true });
-  try {
-    return await job.promise;
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw translate(error);
-  } finally {
-    signal?.removeEventListener('abort', cancel);
-  }
-}
 
 /** All dtypes; the element at `i` has index `i`. */
 export const dtypes: readonly DTypeInfo[] = Object.freeze(addon.dtypes().map((info) => Object.freeze(info)));

@@ -61,3 +61,12 @@ export async function bareNode(repeats = 5) {
     peakBytes: of((run) => run.peakBytes),
   };
 }
+
+/** CPU seconds of a merge with next to no data: starting Node, loading modules, reading headers. */
+export async function startUpSeconds({ scratch }, repeats = 5) {
+  const models = join(import.meta.dirname, '..', '..', 'test', 'fixtures', 'llama-tiny');
+  const pair = { zeroshot: join(models, 'base'), finetuned: join(models, 'a') };
+  const runs = [];
+  for (let i = 0; i < repeats; i++) runs.push(await mergeOnce({ pair, scratch }));
+  return median(runs.map((run) => run.cpuSeconds));
+}

@@ -1,12 +1,13 @@
 // A merge from disk to disk against its floor: the same reads and writes with nothing between them.
 import { figure } from '../lib/figures.mjs';
-import { bareNode, floorOnce, mergeOnce } from '../lib/merging.mjs';
+import { bareNode, floorOnce, mergeOnce, startUpSeconds } from '../lib/merging.mjs';
 import { makeCold } from '../lib/page-cache.mjs';
 import { median, undisturbed } from '../lib/statistics.mjs';
 
 export async function cold(context) {
   const { pair, pairs, log } = context;
   const bare = await bareNode();
+  const startUp = await startUpSeconds(context);
   const merges = [];
   const floors = [];
   for (let i = 0; i < pairs; i++) {
@@ -59,6 +60,11 @@ export async function cold(context) {
       merges.map((m) => (m.cpuSeconds - bare.cpuSeconds) / gigabytes),
     ),
     figure(
+      'CPU per GB beyond start-up',
+      's',
+      merges.map((m) => (m.cpuSeconds - startUp) / gigabytes),
+    ),
+    figure(
       'CPU per GB of the floor',
       's',
       floors.map((f) => f.cpuSeconds / gigabytes),
@@ -74,7 +80,14 @@ export async function cold(context) {
   ];
   return {
     figures,
-    details: { bare, dropped: pairs - kept.length, perGigabyte: work(merges, gigabytes), merges, floors },
+    details: {
+      bare,
+      startUp,
+      dropped: pairs - kept.length,
+      perGigabyte: work(merges, gigabytes),
+      merges,
+      floors,
+    },
   };
 }
 

@@ -1,0 +1,108 @@
+// The addon as it is: how it is found, what it exports, and how its errors and jobs become JavaScript's.
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { type ErrorCode, WisemergeError } from '../errors.js';
+import type { DeviceReport, DTypeInfo, HeaderColumns } from '../native.js';
+
+export interface NativeJob<T> {
+  readonly promise: Promise<T>;
+  cancel(): void;
+}
+
+export interface NativeBuffer {
+  readonly arrayBuffer: ArrayBuffer;
+  release(): void;
+}
+
+export interface NativeEngine {
+  lerp(arena: NativeBuffer, segments: Float64Array, alphas: Float64Array): NativeJob<Float64Array>;
+  compare(arena: NativeBuffer, segments: Float64Array): NativeJob<Float64Array>;
+  pin(buffer: NativeBuffer): NativeJob<void>;
+  close(): void;
+}
+
+export interface NativeStream {
+  addOutput(fds: Float64Array, direct: Uint8Array, header: Uint8Array): number;
+  run(blocks: Float64Array): NativeJob<Float64Array>;
+  digests(output: number): string[];
+  close(): void;
+}
+
+export interface Addon {
+  readonly HostBuffer: new (bytes: number) => NativeBuffer;
+  readonly Engine: new (device: string, ordinal: number, threads: number, isa: string) => NativeEngine;
+  readonly BlockStream: new (
+    engine: NativeEngine,
+    arena: NativeBuffer,
+    slotBytes: number,
+    alphas: Float64Array,
+    outs: Float64Array,
+  ) => NativeStream;
+  parseHeader(buffer: NativeBuffer, jsonBytes: number, dataBytes: number): NativeJob<HeaderColumns>;
+  devices(): DeviceReport[];
+  device(kind: string, ordinal: number): DeviceReport;
+  dtypes(): DTypeInfo[];
+  preallocate(fd: number, bytes: number): NativeJob<boolean>;
+  cachedBytes(fd: number, bytes: number): number | undefined;
+  evict(fd: number): void;
+  liveBytes(): number;
+  readonly version: string;
+  readonly napiVersion: number;
+  readonly backendAbi: number;
+}
+
+// Two levels below the package root, both in lib/native and in dist/native.
+const root: string = fileURLToPath(new URL('../..', import.meta.url));
+
+export const addon: Addon = loadAddon();
+
+function loadAddon(): Addon {
+  const load = createRequire(import.meta.url)('node-gyp-build') as (directory: string) => Addon;
+  try {
+    return load(root);
+  } catch (cause) {
+    const platform = `${process.platform}-${process.arch}, Node ${process.versions.node}`;
+    const text = cause instanceof Error ? cause.message : String(cause);
+    throw new WisemergeError(
+      'ERR_ADDON_NOT_FOUND',
+      `wisemerge's native addon could not be loaded on ${platform}: ${text}\n` +
+        `looked for build/Release/*.node and prebuilds/${process.platform}-${process.arch}/*.node in ${root}\n` +
+        'build it there with: npm run build:addon (needs Python 3, make and a C++20 compiler)',
+      { cause, hint: 'npm run build:addon' },
+    );
+  }
+}
+
+// An addon's error: same code, but with a stack that leads to the caller.
+function translate(error: unknown): unknown {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return error;
+  if (!error.code.startsWith('ERR_')) return error;
+  const about =
+    'fd' in error && 'operation' in error ? { fd: error.fd, operation: error.operation } : undefined;
+  return new WisemergeError(error.code as ErrorCode, error.message, about && { details: about });
+}
+
+/** Calls the addon; its errors become WisemergeErrors. */
+export function call<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+/** Starts a job and waits for its end; an abort cancels it and rejects with the signal's reason. */
+export async function run<T>(start: () => NativeJob<T>, signal?: AbortSignal): Promise<T> {
+  signal?.throwIfAborted();
+  const job = call(start);
+  const cancel = () => job.cancel();
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    return await job.promise;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw translate(error);
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+  }
+}

@@ -291,9 +291,9 @@ export class BlockStream {
     return run(() => this.#native.run(blocks), signal);
   }
 
-  /** XXH3-64 of each file of an output, 16 hex digits, once all its blocks have been run. */
-  digests(output: number): string[] {
-    return call(() => this.#native.digests(output));
+  /** Lets go of an output whose blocks have all been run; gives the XXH3-64 of each file, 16 hex digits. */
+  finishOutput(output: number): string[] {
+    return call(() => this.#native.finishOutput(output));
   }
 
   /** Ends the threads; fails what they have not done. */

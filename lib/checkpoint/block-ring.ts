@@ -86,9 +86,9 @@ export class BlockRing {
     return this.#stream.addOutput(writers, header);
   }
 
-  /** The hashes of an output's files. */
-  digests(output: number): string[] {
-    return this.#stream.digests(output);
+  /** Ends an output whose blocks are all through; gives the hashes of its files. */
+  finishOutput(output: number): string[] {
+    return this.#stream.finishOutput(output);
   }
 
   /**

@@ -143,7 +143,7 @@ class OutputSet {
   }
 
   async #finish(): Promise<WrittenFile[]> {
-    const hashes = this.#ring.digests(await this.open());
+    const hashes = this.#ring.finishOutput(await this.open());
     return settleAll(this.#writers.map((writer, k) => writer.finish(hashes[k]!)));
   }
 

@@ -24,7 +24,7 @@ export interface NativeEngine {
 export interface NativeStream {
   addOutput(fds: Float64Array, direct: Uint8Array, header: Uint8Array): number;
   run(blocks: Float64Array): NativeJob<Float64Array>;
-  digests(output: number): string[];
+  finishOutput(output: number): string[];
   close(): void;
 }
 

@@ -64,7 +64,8 @@ Napi::Function StreamObject::define(Napi::Env env) {
   return DefineClass(
       env, "BlockStream",
       {InstanceMethod("addOutput", &StreamObject::add_output), InstanceMethod("run", &StreamObject::run),
-       InstanceMethod("digests", &StreamObject::digests), InstanceMethod("close", &StreamObject::close)});
+       InstanceMethod("finishOutput", &StreamObject::finish_output),
+       InstanceMethod("close", &StreamObject::close)});
 }
 
 StreamObject::StreamObject(const Napi::CallbackInfo& info)
@@ -95,10 +96,10 @@ const std::shared_ptr<BlockStream>& StreamObject::stream() const {
 
 Napi::Value StreamObject::add_output(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    std::vector<int> fds = descriptors_argument(info, 0);
+    const std::vector<int> fds = descriptors_argument(info, 0);
     const std::vector<uint8_t> direct = bytes_argument(info, 1, "direct");
-    const uint32_t output = stream()->add_output(
-        std::move(fds), std::vector<bool>(direct.begin(), direct.end()), bytes_argument(info, 2, "header"));
+    const uint32_t output = stream()->add_output(fds, std::vector<bool>(direct.begin(), direct.end()),
+                                                 bytes_argument(info, 2, "header"));
     return Napi::Number::New(info.Env(), output);
   });
 }
@@ -131,10 +132,10 @@ Napi::Value StreamObject::run(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value StreamObject::digests(const Napi::CallbackInfo& info) {
+Napi::Value StreamObject::finish_output(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     const std::vector<uint64_t> all =
-        stream()->digests(static_cast<uint32_t>(int_argument(info, 0, "output")));
+        stream()->finish_output(static_cast<uint32_t>(int_argument(info, 0, "output")));
     Napi::Array texts = Napi::Array::New(info.Env(), all.size());
     for (uint32_t i = 0; i < all.size(); i++) texts.Set(i, to_hex(info.Env(), all[i]));
     return texts;

@@ -23,7 +23,7 @@ class StreamObject : public Napi::ObjectWrap<StreamObject> {
   // (rows of core/block_rows.h) -> { promise, cancel() } of a Float64Array: as Engine::lerp or compare, all
   // segments of all blocks in order.
   Napi::Value run(const Napi::CallbackInfo& info);
-  Napi::Value digests(const Napi::CallbackInfo& info);  // (output) -> 16 hex digits per file
+  Napi::Value finish_output(const Napi::CallbackInfo& info);  // (output) -> 16 hex digits per file
   Napi::Value close(const Napi::CallbackInfo& info);
   const std::shared_ptr<BlockStream>& stream() const;
 

@@ -22,10 +22,10 @@ uint64_t whole_pages(uint64_t bytes) {
   throw FileError(full ? "ERR_NO_SPACE" : "ERR_IO", std::strerror(errno), fd, operation);
 }
 
-void read_fully(const BlockRead& read, uint8_t* into) {
+void read_fully(const BlockRead& read, const SharedFd& file, uint8_t* into) {
   for (uint64_t done = 0; done < read.wanted;) {
     const ssize_t got =
-        pread(read.fd, into + done, read.length - done, static_cast<off_t>(read.position + done));
+        pread(file.get(), into + done, read.length - done, static_cast<off_t>(read.position + done));
     if (got < 0 && errno == EINTR) continue;
     // A direct read that stopped at an unaligned end of file cannot be continued: EINVAL, as if at its end.
     if (got == 0 || (got < 0 && errno == EINVAL && done % BlockStream::kPage != 0)) {
@@ -36,11 +36,11 @@ void read_fully(const BlockRead& read, uint8_t* into) {
   }
 }
 
-void write_fully(int fd, const uint8_t* from, uint64_t length, uint64_t position) {
+void write_fully(const SharedFd& file, const uint8_t* from, uint64_t length, uint64_t position) {
   for (uint64_t done = 0; done < length;) {
-    const ssize_t put = pwrite(fd, from + done, length - done, static_cast<off_t>(position + done));
+    const ssize_t put = pwrite(file.get(), from + done, length - done, static_cast<off_t>(position + done));
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) throw_system(fd, "write");
+    if (put < 0) throw_system(file.original(), "write");
     done += static_cast<uint64_t>(put);
   }
 }
@@ -48,6 +48,11 @@ void write_fully(int fd, const uint8_t* from, uint64_t length, uint64_t position
 bool raised(const BlockBatch& batch) { return __atomic_load_n(&batch.cancelled, __ATOMIC_RELAXED) != 0; }
 
 }  // namespace
+
+const SharedFd& BlockBatch::file(int fd) const {
+  return *std::find_if(files_.begin(), files_.end(),
+                       [fd](const SharedFd& file) { return file.original() == fd; });
+}
 
 BlockStream::BlockStream(BlockStreamOptions options)
     : options_(std::move(options)), idle_engines_(options_.engines) {
@@ -63,14 +68,16 @@ BlockStream::BlockStream(BlockStreamOptions options)
 
 BlockStream::~BlockStream() { shutdown(); }
 
-uint32_t BlockStream::add_output(std::vector<int> fds, std::vector<bool> direct,
+uint32_t BlockStream::add_output(const std::vector<int>& fds, std::vector<bool> direct,
                                  std::vector<uint8_t> header) {
   if (fds.size() != options_.alphas.size() || direct.size() != fds.size()) {
     throw Error("ERR_INTERNAL_ARGUMENT", "an output needs a file per alpha");
   }
+  std::vector<SharedFd> files;
+  for (const int fd : fds) files.emplace_back(fd);
   std::lock_guard<std::mutex> lock(mutex_);
-  const size_t count = fds.size();
-  outputs_.push_back({std::move(fds), std::move(direct), std::move(header), std::vector<Xxh3>(count), 0});
+  outputs_.push_back(
+      {std::move(files), std::move(direct), std::move(header), std::vector<Xxh3>(fds.size()), 0});
   return static_cast<uint32_t>(outputs_.size() - 1);
 }
 
@@ -99,7 +106,13 @@ void BlockStream::submit(std::shared_ptr<BlockBatch> batch) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopping_) throw Error("ERR_ABORTED", "the stream is closed");
   if (batch->blocks.empty()) throw Error("ERR_INTERNAL_ARGUMENT", "a batch needs a block");
-  for (const Block& block : batch->blocks) check(block);
+  for (const Block& block : batch->blocks) {
+    check(block);
+    for (const BlockRead& read : block.reads) {
+      const auto same = [&](const SharedFd& file) { return file.original() == read.fd; };
+      if (std::none_of(batch->files_.begin(), batch->files_.end(), same)) batch->files_.emplace_back(read.fd);
+    }
+  }
   if (threads_.empty()) {
     const uint64_t slots = options_.arena->size() / options_.slot_bytes;
     for (uint64_t i = 0; i < slots; i++) {
@@ -113,13 +126,14 @@ void BlockStream::submit(std::shared_ptr<BlockBatch> batch) {
   queued_.notify_all();
 }
 
-std::vector<uint64_t> BlockStream::digests(uint32_t output) const {
+std::vector<uint64_t> BlockStream::finish_output(uint32_t output) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (output >= outputs_.size()) {
     throw Error("ERR_INTERNAL_RANGE", "there is no output " + std::to_string(output));
   }
   std::vector<uint64_t> all;
   for (const Xxh3& state : outputs_[output].hashes) all.push_back(state.digest());
+  outputs_[output].files.clear();
   return all;
 }
 
@@ -164,7 +178,9 @@ void BlockStream::work(uint8_t* slot) {
       last = --batch->left_ == 0;
       if (last) batch->error = failure_;
     }
-    if (last) batch->done();
+    if (!last) continue;
+    batch->files_.clear();
+    batch->done();
   }
 }
 
@@ -172,7 +188,7 @@ void BlockStream::run(BlockBatch& batch, size_t index, uint8_t* slot) {
   if (raised(batch)) throw Error("ERR_ABORTED", "the stream was aborted");
   throw_if_failed();
   const Block& block = batch.blocks[index];
-  for (const BlockRead& read : block.reads) read_fully(read, slot + read.at);
+  for (const BlockRead& read : block.reads) read_fully(read, batch.file(read.fd), slot + read.at);
   compute(batch, index, slot);
   if (options_.alphas.empty()) return;
 
@@ -223,11 +239,11 @@ void BlockStream::compute(BlockBatch& batch, size_t index, uint8_t* slot) {
 }
 
 void BlockStream::write(const Block& block, Output& output, uint8_t* slot) {
-  for (size_t k = 0; k < output.fds.size(); k++) {
+  for (size_t k = 0; k < output.files.size(); k++) {
     uint8_t* const out = slot + options_.outs[k];
     const uint64_t length = output.direct[k] ? whole_pages(block.length) : block.length;
     std::memset(out + block.length, 0, length - block.length);
-    write_fully(output.fds[k], out, length, block.position);
+    write_fully(output.files[k], out, length, block.position);
   }
 }
 

@@ -19,6 +19,7 @@
 #include "core/engine.h"
 #include "core/host_buffer.h"
 #include "core/segments.h"
+#include "core/shared_fd.h"
 #include "core/status.h"
 #include "core/xxh3.h"
 #include "wisemerge/compare.h"
@@ -27,7 +28,7 @@ namespace wisemerge {
 
 // All offsets are bytes from the start of the slot that a block gets.
 struct BlockRead {
-  int fd;
+  int fd;  // of the caller; the stream shares it while the batch is under way
   uint64_t position;
   uint64_t length;  // asked for: whole pages in direct I/O, which may reach past the end of the file
   uint64_t wanted;  // must come, or the file has become shorter
@@ -62,8 +63,11 @@ struct BlockBatch {
 
  private:
   friend class BlockStream;
-  size_t next_ = 0;  // the first block nobody has taken
-  size_t left_ = 0;  // blocks not yet through
+  const SharedFd& file(int fd) const;
+
+  std::vector<SharedFd> files_;  // those of all reads
+  size_t next_ = 0;              // the first block nobody has taken
+  size_t left_ = 0;              // blocks not yet through
 };
 
 struct BlockStreamOptions {
@@ -88,15 +92,16 @@ class BlockStream {
   BlockStream& operator=(const BlockStream&) = delete;
 
   // A file per alpha, written alike: `fds[k]`, past the page cache (whole pages, so that the last block is
-  // padded) where direct[k]. Each begins with `header`. Returns its number for Block::output.
-  uint32_t add_output(std::vector<int> fds, std::vector<bool> direct, std::vector<uint8_t> header);
+  // padded) where direct[k]. Each begins with `header`. Returns its number for Block::output. Shares the
+  // files until finish_output.
+  uint32_t add_output(const std::vector<int>& fds, std::vector<bool> direct, std::vector<uint8_t> header);
 
   // Blocks start in the order in which they come; those of one output must come in file order, without gaps.
   // Throws Error ERR_INTERNAL_RANGE when a block leaves its slot. After a failure all batches fail.
   void submit(std::shared_ptr<BlockBatch> batch);
 
-  // XXH3 of each file of an output, all of whose blocks are through.
-  std::vector<uint64_t> digests(uint32_t output) const;
+  // Lets go of the files of an output, all of whose blocks are through, and returns the XXH3 of each.
+  std::vector<uint64_t> finish_output(uint32_t output);
 
   // Fails what is queued, waits for what is running and joins. Idempotent; call from one thread.
   void shutdown();
@@ -106,7 +111,7 @@ class BlockStream {
 
  private:
   struct Output {
-    std::vector<int> fds;
+    std::vector<SharedFd> files;
     std::vector<bool> direct;
     std::vector<uint8_t> header;
     std::vector<Xxh3> hashes;

@@ -119,7 +119,7 @@ TEST("block stream: interpolates two files into one per alpha, and hashes them i
     for (const auto& counts : batch->non_finite) CHECK(counts == (std::vector<uint64_t>{0, 0}));
     CHECK(half.read() == floats(kElements, 5));
     CHECK(all.read() == floats(kElements, 9));
-    const std::vector<uint64_t> digests = stream.digests(output);
+    const std::vector<uint64_t> digests = stream.finish_output(output);
     for (size_t k = 0; k < 2; k++) {
       const std::vector<uint8_t> bytes = floats(kElements, k ? 9 : 5);
       Xxh3 whole;
@@ -165,6 +165,23 @@ TEST("block stream: a failure stops it, whoever waits, and is every later batch'
     CHECK_EQ(batch->error->code(), std::string("ERR_INPUT_CHANGED"));
     CHECK_EQ(batch->error->fd(), y.fd());
   }
+}
+
+TEST("block stream: keeps its files, whatever becomes of the caller's descriptors") {
+  constexpr uint64_t kElements = 10 * kBlock / 4;
+  const TemporaryFile x(floats(kElements, 1)), out, bystander;
+  BlockStreamOptions made = options({0.5});
+  const std::vector<uint64_t> outs = made.outs;
+  BlockStream stream(std::move(made));
+  const int lent = dup(out.fd());
+  const uint32_t output = stream.add_output({lent}, {false}, {});
+  // The number now means another file, as when Node has closed it and somebody opened one.
+  CHECK_EQ(dup2(bystander.fd(), lent), lent);
+  const auto batch = run(stream, lerp_rows(x.fd(), x.fd(), kElements, output), outs);
+  CHECK(!batch->error);
+  CHECK(out.read() == floats(kElements, 1));
+  CHECK(bystander.read().empty());
+  close(lent);
 }
 
 TEST("block stream: a cancelled batch aborts") {
@@ -229,7 +246,7 @@ TEST("block stream: blocks and rows that cannot be are refused") {
   CHECK_EQ(submit({1, 0, 0, 0, 0, 0, 0, 0, 10, 11, 0}), range);              // wants more than it asks for
   CHECK_EQ(submit({0, 1, 0, 0, 0, 0, kSlot - 5.0, 0, 6}), range);            // a copy from past the slot
   CHECK_EQ(submit({0, 1, 0, 0, 0, 0, 0, kSlot - kOut - 5.0, 6}), range);     // a copy to past the slot
-  CHECK_EQ(code_of([&] { stream.digests(7); }), range);
+  CHECK_EQ(code_of([&] { stream.finish_output(7); }), range);
   CHECK_EQ(code_of([&] { stream.add_output({1, 2}, {false, false}, {}); }), argument);
   CHECK_EQ(code_of([] {
              BlockStreamOptions wrong = options({});

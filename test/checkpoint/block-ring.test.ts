@@ -79,7 +79,7 @@ describe.each(['direct', 'cached'] as const)('a file read %s', (mode) => {
       (batch) => ring.submit(batch),
     );
     const expected = Buffer.concat([header, content.subarray(shift + header.length)]);
-    const hashes = ring.digests(output);
+    const hashes = ring.finishOutput(output);
     for (const [k, writer] of writers.entries()) {
       const finished = await writer.finish(hashes[k]!);
       expect(readFileSync(writer.path).equals(expected)).toBe(true);
@@ -100,7 +100,7 @@ describe.each(['direct', 'cached'] as const)('a file read %s', (mode) => {
     const output = ring.addOutput([writer], empty);
     const { done } = await ring.submit([copyBlock(join(root, 'sparse'), position, 0, mark.length, output)]);
     await done;
-    await writer.finish(ring.digests(output)[0]!);
+    await writer.finish(ring.finishOutput(output)[0]!);
     expect(readFileSync(join(root, 'out')).equals(mark)).toBe(true);
   });
 

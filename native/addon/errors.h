@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <new>
+#include <system_error>
 
 #include "core/status.h"
 
@@ -26,10 +27,15 @@ template <class Body>
 auto guard(Napi::Env env, Body body) -> decltype(body()) {
   try {
     return body();
+  } catch (const FileError& error) {
+    throw make_error(env, error);
   } catch (const Error& error) {
     throw make_error(env, error);
   } catch (const std::bad_alloc&) {
     throw make_error(env, Error("ERR_OUT_OF_MEMORY", "out of memory"));
+  } catch (const std::system_error& error) {
+    // No more threads.
+    throw make_error(env, Error("ERR_INTERNAL", error.what()));
   }
 }
 

@@ -134,6 +134,7 @@ std::vector<uint64_t> BlockStream::finish_output(uint32_t output) {
   std::vector<uint64_t> all;
   for (const Xxh3& state : outputs_[output].hashes) all.push_back(state.digest());
   outputs_[output].files.clear();
+  outputs_[output].header = {};
   return all;
 }
 

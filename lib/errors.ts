@@ -27,6 +27,14 @@ export type ErrorCode =
   | 'ERR_OUTPUT_IS_INPUT'
   /** The memory budget does not hold the smallest ring of buffers. */
   | 'ERR_MEMORY'
+  /** A sweep file is not YAML, or a key of it is unknown, missing or of the wrong kind. */
+  | 'ERR_SWEEP_FILE'
+  /** Alpha was to be chosen on a set that is kept for reporting. */
+  | 'ERR_REPORT_SET'
+  /** A sweep was to be resumed with other options than it was begun with. */
+  | 'ERR_SWEEP_CHANGED'
+  /** No alpha satisfies the constraint of the selection rule. */
+  | 'ERR_NO_ALPHA'
   // 75: try again later
   /** Another process writes the same output. */
   | 'ERR_OUTPUT_BUSY'
@@ -59,6 +67,12 @@ export type ErrorCode =
   | 'ERR_CONFIG'
   /** `wisemerge.json` is missing or damaged. */
   | 'ERR_MANIFEST'
+  /** A file of features, labels or groups is damaged, or not of a kind that is read. */
+  | 'ERR_DATA'
+  /** The files of an evaluation set disagree with one another or with the model: rows, classes, dimensions. */
+  | 'ERR_DATA_MISMATCH'
+  /** A sweep's journal or result is damaged. */
+  | 'ERR_SWEEP_RESULT'
   | 'ERR_NO_SUCH_TENSOR'
   | 'ERR_TENSOR_TOO_LARGE'
   /** The output's header would be larger than readers accept. */
@@ -164,10 +178,17 @@ const exitCodes: Record<ErrorCode, number> = {
   ERR_OUTPUT_NOT_OURS: 2,
   ERR_OUTPUT_IS_INPUT: 2,
   ERR_MEMORY: 2,
+  ERR_SWEEP_FILE: 2,
+  ERR_REPORT_SET: 2,
+  ERR_SWEEP_CHANGED: 2,
+  ERR_NO_ALPHA: 2,
   ERR_NOT_A_CHECKPOINT: 3,
   ERR_INDEX: 3,
   ERR_CONFIG: 3,
   ERR_MANIFEST: 3,
+  ERR_DATA: 3,
+  ERR_DATA_MISMATCH: 3,
+  ERR_SWEEP_RESULT: 3,
   ERR_NO_SUCH_TENSOR: 3,
   ERR_TENSOR_TOO_LARGE: 3,
   ERR_HEADER_TOO_LARGE: 3,

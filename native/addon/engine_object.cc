@@ -73,7 +73,10 @@ Napi::Function EngineObject::define(Napi::Env env) {
   return DefineClass(
       env, "Engine",
       {InstanceMethod("lerp", &EngineObject::lerp), InstanceMethod("compare", &EngineObject::compare),
-       InstanceMethod("pin", &EngineObject::pin), InstanceMethod("close", &EngineObject::close)});
+       InstanceMethod("matmul", &EngineObject::matmul), InstanceMethod("headPath", &EngineObject::head_path),
+       InstanceMethod("headMetrics", &EngineObject::head_metrics),
+       InstanceMethod("headMoments", &EngineObject::head_moments), InstanceMethod("pin", &EngineObject::pin),
+       InstanceMethod("close", &EngineObject::close)});
 }
 
 EngineObject::EngineObject(const Napi::CallbackInfo& info)

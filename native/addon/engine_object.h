@@ -10,7 +10,7 @@
 
 namespace wisemerge {
 
-// lerp(), compare() and pin() return { promise, cancel() }. The row formats are those of core/segments.h.
+// All but close() return { promise, cancel() }. The row formats are those of core/segments.h.
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -27,7 +27,12 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
  private:
   Napi::Value lerp(const Napi::CallbackInfo& info);     // (buffer, rows, alphas) -> Float64Array [row][alpha]
   Napi::Value compare(const Napi::CallbackInfo& info);  // (buffer, rows) -> Float64Array [span][10]
-  Napi::Value pin(const Napi::CallbackInfo& info);      // (buffer) -> undefined
+  // (buffer, numbers), metrics also (alphas), as core/head_rows.h has them -> undefined. In head_methods.cc.
+  Napi::Value matmul(const Napi::CallbackInfo& info);
+  Napi::Value head_path(const Napi::CallbackInfo& info);
+  Napi::Value head_metrics(const Napi::CallbackInfo& info);
+  Napi::Value head_moments(const Napi::CallbackInfo& info);
+  Napi::Value pin(const Napi::CallbackInfo& info);  // (buffer) -> undefined
   Napi::Value close(const Napi::CallbackInfo& info);
   void drop();
 

@@ -54,6 +54,32 @@ void Engine::compare(const std::vector<WmCompare>& items, WmCancelFlag cancelled
   check_backend(backend_->compare(context(), items.data(), count, cancelled, &error), error, "compare");
 }
 
+template <class Function, class Call>
+void Engine::run(Function function, const Call& call, WmCancelFlag cancelled, const char* operation) {
+  if (!function) {
+    throw Error("ERR_DEVICE_UNAVAILABLE",
+                std::string("the ") + backend_->name + " backend has no " + operation + "; use the CPU");
+  }
+  WmError error{};
+  check_backend(function(context(), &call, cancelled, &error), error, operation);
+}
+
+void Engine::matmul(const WmMatmul& call, WmCancelFlag cancelled) {
+  run(backend_->matmul, call, cancelled, "matrix product");
+}
+
+void Engine::head_path(const WmPath& call, WmCancelFlag cancelled) {
+  run(backend_->head_path, call, cancelled, "exact path");
+}
+
+void Engine::head_metrics(const WmHeadMetrics& call, WmCancelFlag cancelled) {
+  run(backend_->head_metrics, call, cancelled, "evaluation of heads");
+}
+
+void Engine::head_moments(const WmHeadMoments& call, WmCancelFlag cancelled) {
+  run(backend_->head_moments, call, cancelled, "likelihood of heads");
+}
+
 void Engine::pin(const std::shared_ptr<HostBuffer>& buffer) {
   WmContext* const open = context();
   if (!backend_->pin || pinned_.count(buffer.get())) return;

@@ -31,6 +31,10 @@ class Engine {
   // ERR_INTERNAL_ARGUMENT, ERR_ENGINE_CLOSED.
   void lerp(const std::vector<WmLerp>& items, WmCancelFlag cancelled);
   void compare(const std::vector<WmCompare>& items, WmCancelFlag cancelled);
+  void matmul(const WmMatmul& call, WmCancelFlag cancelled);
+  void head_path(const WmPath& call, WmCancelFlag cancelled);
+  void head_metrics(const WmHeadMetrics& call, WmCancelFlag cancelled);
+  void head_moments(const WmHeadMoments& call, WmCancelFlag cancelled);
 
   // Keeps the buffer until unpin() or close(). Nothing happens where the backend has no use for pinning.
   void pin(const std::shared_ptr<HostBuffer>& buffer);
@@ -44,6 +48,9 @@ class Engine {
 
  private:
   WmContext* context();
+  // Throws where the backend does not have the function.
+  template <class Function, class Call>
+  void run(Function function, const Call& call, WmCancelFlag cancelled, const char* operation);
 
   const WmBackend* const backend_;
   const EngineOptions options_;

@@ -5,30 +5,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdarg>
 #include <cstdio>
-#include <cstring>
-#include <exception>
-#include <memory>
-#include <new>
 #include <vector>
 
-#include "core/thread_pool.h"
-#include "cpu/kernels.h"
+#include "cpu/calls.h"
+#include "cpu/head.h"
+#include "cpu/matmul.h"
 #include "wisemerge/compare.h"
 #include "wisemerge/dtype.h"
 
 #if !defined(WISEMERGE_VERSION)
 #define WISEMERGE_VERSION "development"
 #endif
-
-struct WmContext {
-  WmContext(int threads, const wisemerge::cpu::Kernels* level) : pool(threads), kernels(level) {}
-
-  wisemerge::ThreadPool pool;
-  const wisemerge::cpu::Kernels* kernels;
-  std::vector<size_t> first_tiles;  // of each item of a call, then their total; kept to save allocations
-};
 
 namespace wisemerge::cpu {
 namespace {
@@ -44,31 +32,6 @@ constexpr size_t kStreamBytes = 1u << 20;
 // Tiles begin at multiples of this many elements after the first, a whole number of cache lines for any
 // dtype.
 constexpr size_t kTileStep = 64;
-
-__attribute__((format(printf, 3, 4))) WmCode fail(WmError* error, WmCode code, const char* format, ...) {
-  if (error) {
-    error->native_code = 0;
-    va_list arguments;
-    va_start(arguments, format);
-    std::vsnprintf(error->message, sizeof(error->message), format, arguments);
-    va_end(arguments);
-  }
-  return code;
-}
-
-// Runs `body` and turns what it may throw into a code: no exception may cross the C ABI.
-template <class Body>
-WmCode guarded(WmError* error, Body body) {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return fail(error, WM_OUT_OF_MEMORY, "out of memory");
-  } catch (const std::exception& exception) {
-    return fail(error, WM_DEVICE_ERROR, "%s", exception.what());
-  }
-}
-
-bool raised(WmCancelFlag flag) { return flag && __atomic_load_n(flag, __ATOMIC_RELAXED) != 0; }
 
 bool float_dtype(int32_t dtype) {
   return dtype >= 0 && static_cast<uint32_t>(dtype) < kDTypeCount && is_float(static_cast<DType>(dtype));
@@ -267,6 +230,22 @@ WmCode compare(WmContext* context, const WmCompare* items, uint32_t count, WmCan
   return guarded(error, [&] { return run_compare(*context, items, count, cancelled, error); });
 }
 
+WmCode matmul(WmContext* context, const WmMatmul* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_matmul(*context, *call, cancelled, error); });
+}
+
+WmCode head_path(WmContext* context, const WmPath* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_path(*context, *call, cancelled, error); });
+}
+
+WmCode head_metrics(WmContext* context, const WmHeadMetrics* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_metrics(*context, *call, cancelled, error); });
+}
+
+WmCode head_moments(WmContext* context, const WmHeadMoments* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_moments(*context, *call, cancelled, error); });
+}
+
 constexpr WmBackend kBackend = {
     .abi = WM_BACKEND_ABI,
     .name = "cpu",
@@ -279,6 +258,10 @@ constexpr WmBackend kBackend = {
     .unpin = nullptr,
     .lerp = lerp,
     .compare = compare,
+    .matmul = matmul,
+    .head_path = head_path,
+    .head_metrics = head_metrics,
+    .head_moments = head_moments,
 };
 
 }  // namespace

@@ -15,6 +15,13 @@ namespace wisemerge::cpu {
 
 inline constexpr uint32_t kMaxAlphas = 64;
 
+// One sample at one alpha.
+struct SampleMetrics {
+  int32_t predicted;
+  uint32_t rank;  // classes above the label
+  double nll, brier, confidence;
+};
+
 struct Kernels {
   const char* isa;  // "baseline", "avx2", "avx512"
 
@@ -30,7 +37,33 @@ struct Kernels {
   void (*xxh3_accumulate)(uint64_t* lanes, const uint8_t* in, const uint8_t* secret, size_t stripes);
   // Adds blocks of 16 stripes and scrambles after each; `secret` has 192 bytes.
   void (*xxh3_blocks)(uint64_t* lanes, const uint8_t* in, const uint8_t* secret, size_t blocks);
+
+  // Parts of a matrix product (matmul.inl), and the tile they work on.
+  size_t tile_rows, tile_columns;
+  void (*matmul_pack)(const WmMatrix& x, const WmMatrix* y, float alpha, size_t row, size_t rows,
+                      size_t column, size_t depth, size_t width, float* out);
+  void (*matmul_tile)(const float* a, const float* w, size_t depth, const float* start, float* c,
+                      size_t stride, size_t rows, size_t columns);
+
+  // One sample of WmPath, WmHeadMetrics and WmHeadMoments (head_path.inl, head_metrics.inl). `scratch` has
+  // head_scratch(classes) floats.
+  void (*head_path)(const float* z0, const float* z1, size_t classes, int32_t label, double from, double to,
+                    double* lo, double* hi, uint8_t* open);
+  void (*head_metrics)(const float* z0, const float* z1, size_t classes, int32_t label, const float* alphas,
+                       const uint8_t* correct, size_t count, float* scratch, SampleMetrics* out);
+  void (*head_moments)(const float* z0, const float* z1, size_t classes, int32_t label, float b, float g,
+                       float* scratch, double* sums);
 };
+
+// The table of one level, whose kernels are in namespace `level`.
+#define WM_KERNELS(isa, level)                                                                              \
+  {                                                                                                         \
+    isa, level::lerp, level::compare, level::xxh3_accumulate, level::xxh3_blocks, level::kTileRows,         \
+        level::kTileColumns, level::matmul_pack, level::matmul_tile, level::head_path, level::head_metrics, \
+        level::head_moments                                                                                 \
+  }
+
+inline size_t head_scratch(size_t classes) { return 3 * ((classes + 15) / 16 * 16); }
 
 // Null when the build's architecture has no such level. Asking is safe on any CPU; calling a kernel is not.
 const Kernels* baseline_kernels();

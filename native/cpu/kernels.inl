@@ -13,4 +13,8 @@
 #include "cpu/lerp.inl"
 #include "cpu/compare.inl"
 #include "cpu/hash.inl"
+#include "cpu/matmul.inl"
+#include "cpu/softmax.inl"
+#include "cpu/head_path.inl"
+#include "cpu/head_metrics.inl"
 // clang-format on

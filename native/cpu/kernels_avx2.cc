@@ -31,8 +31,7 @@ namespace wisemerge::cpu::avx2 {
 #endif
 
 const wisemerge::cpu::Kernels* wisemerge::cpu::avx2_kernels() {
-  static constexpr Kernels kernels = {"avx2", avx2::lerp, avx2::compare, avx2::xxh3_accumulate,
-                                      avx2::xxh3_blocks};
+  static constexpr Kernels kernels = WM_KERNELS("avx2", avx2);
   return &kernels;
 }
 

@@ -40,8 +40,7 @@ namespace wisemerge::cpu::avx512 {
 #endif
 
 const wisemerge::cpu::Kernels* wisemerge::cpu::avx512_kernels() {
-  static constexpr Kernels kernels = {"avx512", avx512::lerp, avx512::compare, avx512::xxh3_accumulate,
-                                      avx512::xxh3_blocks};
+  static constexpr Kernels kernels = WM_KERNELS("avx512", avx512);
   return &kernels;
 }
 

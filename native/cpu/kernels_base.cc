@@ -19,8 +19,7 @@ namespace baseline {
 }  // namespace baseline
 
 const Kernels* baseline_kernels() {
-  static constexpr Kernels kernels = {"baseline", baseline::lerp, baseline::compare,
-                                      baseline::xxh3_accumulate, baseline::xxh3_blocks};
+  static constexpr Kernels kernels = WM_KERNELS("baseline", baseline);
   return &kernels;
 }
 

@@ -8,7 +8,13 @@ using Vf = __m256;
 using Vd = __m256d;
 using Line = __m256i;
 
+inline constexpr size_t kTileRows = 6, kTileVectors = 2;
+
 #include "cpu/float_codes.inl"
+
+WM_FORCE_INLINE uint32_t lane_mask(Vi mask) {
+  return static_cast<uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask)));
+}
 
 WM_FORCE_INLINE Line load_line(const void* from) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(from));

@@ -8,7 +8,11 @@ using Vf = __m512;
 using Vd = __m512d;
 using Line = __m512i;
 
+inline constexpr size_t kTileRows = 12, kTileVectors = 2;
+
 #include "cpu/float_codes.inl"
+
+WM_FORCE_INLINE uint32_t lane_mask(Vi mask) { return _mm512_movepi32_mask(reinterpret_cast<__m512i>(mask)); }
 
 WM_FORCE_INLINE Line load_line(const void* from) { return _mm512_loadu_si512(from); }
 WM_FORCE_INLINE void store_line(void* to, Line line) { _mm512_storeu_si512(to, line); }

@@ -2,6 +2,9 @@
 // description of what every level provides:
 //
 //   kLanes              f32 lanes of a vector
+//   kTileRows, kTileVectors
+//                       accumulators of a matrix product, as vectors: with one row of vectors more and one
+//                       element spread over a vector they fill the registers
 //   Vf, Vd, Vu          vectors of f32, f64 and u32 of one size; Line: that many bytes of anything
 //   load_line           unaligned; store_line: unaligned; stream_line: aligned, past the caches
 //   fma                 a*b + c, rounded once
@@ -11,6 +14,7 @@
 //   hash_line           XXH3 on pairs of u64 lanes: sums + data with each pair swapped + low * high half of
 //                       data ^ secret
 //   scramble_line       (sums ^ sums >> 47 ^ secret) * 0x9E3779B1 in u64 lanes
+//   lane_mask           bit i is set where lane i of a comparison is true
 //   any_non_finite16    whether a 16-bit code has all bits of `exponent` set; any_non_finite: f32, f64
 //   unpack16, pack16    16-bit codes, in order, to and from the low halves of u32 lanes
 //   widen_f16, narrow_f16, to_doubles: in order; conversions as convert.h has them
@@ -29,7 +33,20 @@ typedef float HalfVf __attribute__((vector_size(8)));
 typedef uint16_t HalfLine __attribute__((vector_size(8)));
 typedef uint8_t QuarterLine __attribute__((vector_size(4)));
 
+inline constexpr size_t kTileRows = 4, kTileVectors = 2;
+
 #include "cpu/float_codes.inl"
+
+#if defined(__SSE2__)
+WM_FORCE_INLINE uint32_t lane_mask(Vi mask) {
+  return static_cast<uint32_t>(_mm_movemask_ps(reinterpret_cast<__m128>(mask)));
+}
+#else
+WM_FORCE_INLINE uint32_t lane_mask(Vi mask) {
+  const Vu bits = reinterpret_cast<Vu>(mask) & Vu{1, 2, 4, 8};
+  return bits[0] | bits[1] | bits[2] | bits[3];
+}
+#endif
 
 template <class Vector>
 WM_FORCE_INLINE Vector load_vector(const void* from) {

@@ -123,7 +123,8 @@ std::string version_text() {
 extern "C" __attribute__((visibility("default"))) const WmBackend* wisemerge_backend(void) {
   using namespace wisemerge::cuda;
   static const std::string version = version_text();
-  static const WmBackend backend = {WM_BACKEND_ABI, "cuda", version.c_str(), device_count, device_info, open,
-                                    close,          pin,    unpin,           lerp,         compare};
+  static const WmBackend backend = {
+      WM_BACKEND_ABI, "cuda", version.c_str(), device_count, device_info, open,    close,  pin,
+      unpin,          lerp,   compare,         nullptr,      nullptr,     nullptr, nullptr};
   return &backend;
 }

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define WM_BACKEND_ABI 1u
+#define WM_BACKEND_ABI 2u
 #define WM_BACKEND_SYMBOL "wisemerge_backend"
 
 typedef enum WmCode {
@@ -78,6 +78,69 @@ typedef struct WmCompare {
   void* sums;
 } WmCompare;
 
+/* A matrix of F32, F16 or BF16 in host memory: element (i, j) lies at data + i * row_stride +
+ * j * column_stride, counted in elements. One of the strides is 1. */
+typedef struct WmMatrix {
+  int32_t dtype;
+  const void* data;
+  uint64_t row_stride, column_stride;
+} WmMatrix;
+
+/* out[i][j] = bias[j] + sum over l < k of a[i][l] * w[j][l], with w = lerp(w0, w1, alpha) and bias likewise
+ * in f32, made while packing. a is m x k, w0 and w1 are n x k, out is m x n in f32 with rows out_stride
+ * apart. Each element is one chain of f32 fused multiply-adds in ascending l on the CPU, whatever the
+ * threads. w1 and bias1 may be null when alpha is 0, the biases always. */
+typedef struct WmMatmul {
+  uint64_t m, n, k;
+  WmMatrix a, w0, w1;
+  double alpha;
+  const float *bias0, *bias1;
+  float* out;
+  uint64_t out_stride;
+} WmMatmul;
+
+/* The logits of both ends of a path for one batch of samples: z(alpha) = z0 + alpha * (z1 - z0). Row i of
+ * either begins `stride` floats after row i - 1. labels[i] is in [0, classes). */
+typedef struct WmLogits {
+  uint64_t rows, classes, stride;
+  const float *z0, *z1;
+  const int32_t* labels;
+} WmLogits;
+
+/* Where on [from, to] each sample's label is the argmax (the lowest class among equals): on the interval
+ * lo[i] to hi[i], without lo[i] if bit 0 of open[i] is set, without hi[i] if bit 1 is. Empty: lo > hi. */
+typedef struct WmPath {
+  WmLogits logits;
+  double from, to;
+  double *lo, *hi;
+  uint8_t* open;
+} WmPath;
+
+/* Sums of metrics over the samples at each of `alpha_count` alphas; head.h names the columns of `sums`, of
+ * kMetricColumns doubles per alpha. lo, hi and open are what WmPath gave for an interval with
+ * 0, 1 and all alphas: they decide what is correct at top-1. predicted[k * classes + c] (may be null) counts
+ * how often class c was predicted at alphas[k]; predictions[k * rows + i] (may be null) is sample i's class.
+ * Both are overwritten. */
+typedef struct WmHeadMetrics {
+  WmLogits logits;
+  const double *lo, *hi;
+  const uint8_t* open;
+  const double* alphas;
+  uint32_t alpha_count;
+  double* sums;
+  uint32_t* predicted;
+  int32_t* predictions;
+} WmHeadMetrics;
+
+/* The negative log-likelihood of softmax(b * z0 + g * (z1 - z0)), summed over the samples with weights[i]
+ * (null: 1), and its derivatives: sums = { f, df/db, df/dg, d2f/db2, d2f/dbdg, d2f/dg2 }. */
+typedef struct WmHeadMoments {
+  WmLogits logits;
+  const double* weights;
+  double b, g;
+  double* sums;
+} WmHeadMoments;
+
 typedef struct WmContext WmContext;
 
 typedef struct WmBackend {
@@ -101,6 +164,14 @@ typedef struct WmBackend {
                  WmError* error);
   WmCode (*compare)(WmContext* context, const WmCompare* items, uint32_t count, WmCancelFlag cancelled,
                     WmError* error);
+
+  /* Evaluation of linear heads. NULL where a backend does not have it. */
+  WmCode (*matmul)(WmContext* context, const WmMatmul* call, WmCancelFlag cancelled, WmError* error);
+  WmCode (*head_path)(WmContext* context, const WmPath* call, WmCancelFlag cancelled, WmError* error);
+  WmCode (*head_metrics)(WmContext* context, const WmHeadMetrics* call, WmCancelFlag cancelled,
+                         WmError* error);
+  WmCode (*head_moments)(WmContext* context, const WmHeadMoments* call, WmCancelFlag cancelled,
+                         WmError* error);
 } WmBackend;
 
 typedef const WmBackend* (*WmBackendEntry)(void);

@@ -1,0 +1,168 @@
+#include "cpu/head.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <vector>
+
+#include "wisemerge/head.h"
+
+namespace wisemerge::cpu {
+namespace {
+
+constexpr size_t kMoments = 6;
+// Logits that one thread goes through before it looks for more work.
+constexpr size_t kGrainLogits = 256u << 10;
+
+WmCode check_logits(const WmLogits& logits, const char* call, WmError* error) {
+  if (logits.rows == 0) return WM_OK;
+  if (logits.classes == 0 || logits.classes > INT32_MAX || logits.stride < logits.classes) {
+    return fail(error, WM_INVALID_ARGUMENT, "%s: %llu classes in rows of %llu", call,
+                static_cast<unsigned long long>(logits.classes),
+                static_cast<unsigned long long>(logits.stride));
+  }
+  if (!logits.z0 || !logits.z1 || !logits.labels) {
+    return fail(error, WM_INVALID_ARGUMENT, "%s: logits or labels are null", call);
+  }
+  for (uint64_t i = 0; i < logits.rows; i++) {
+    if (logits.labels[i] < 0 || static_cast<uint64_t>(logits.labels[i]) >= logits.classes) {
+      return fail(error, WM_INVALID_ARGUMENT, "%s: label %d of sample %llu is outside 0..%llu", call,
+                  static_cast<int>(logits.labels[i]), static_cast<unsigned long long>(i),
+                  static_cast<unsigned long long>(logits.classes - 1));
+    }
+  }
+  return WM_OK;
+}
+
+// Runs body(block, first, last) for every block of kSampleBlock samples.
+WmCode for_each_block(WmContext& context, const WmLogits& logits, WmCancelFlag cancelled,
+                      const std::function<void(size_t, size_t, size_t, float*)>& body) {
+  const size_t blocks = (logits.rows + kSampleBlock - 1) / kSampleBlock;
+  if (blocks == 0) return WM_OK;
+  context.scratch.prepare(static_cast<size_t>(context.pool.size()), head_scratch(logits.classes));
+  const size_t grain = std::max<size_t>(1, kGrainLogits / (kSampleBlock * logits.classes));
+  context.pool.parallel_for(blocks, grain, [&](size_t begin, size_t end) {
+    const ThreadScratch::Loan loan(context.scratch);
+    for (size_t block = begin; block < end && !raised(cancelled); block++) {
+      const size_t first = block * kSampleBlock;
+      body(block, first, std::min<size_t>(first + kSampleBlock, logits.rows), loan.data());
+    }
+  });
+  return raised(cancelled) ? WM_CANCELLED : WM_OK;
+}
+
+bool inside(const WmHeadMetrics& call, size_t i, double alpha) {
+  const bool above = alpha > call.lo[i] || (alpha == call.lo[i] && !(call.open[i] & 1));
+  const bool below = alpha < call.hi[i] || (alpha == call.hi[i] && !(call.open[i] & 2));
+  return above && below;
+}
+
+size_t bin_of(double confidence) {
+  const double at = std::ceil(confidence * kCalibrationBins) - 1;
+  return at < 0 ? 0 : std::min(static_cast<size_t>(at), kCalibrationBins - 1);
+}
+
+// Sums block results in ascending order.
+void add_blocks(const std::vector<double>& blocks, size_t width, double* sums) {
+  std::fill_n(sums, width, 0.0);
+  for (size_t at = 0; at < blocks.size(); at += width) {
+    for (size_t j = 0; j < width; j++) sums[j] += blocks[at + j];
+  }
+}
+
+}  // namespace
+
+WmCode run_path(WmContext& context, const WmPath& call, WmCancelFlag cancelled, WmError* error) {
+  const WmCode code = check_logits(call.logits, "head_path", error);
+  if (code != WM_OK) return code;
+  if (!std::isfinite(call.from) || !std::isfinite(call.to) || call.from > call.to) {
+    return fail(error, WM_INVALID_ARGUMENT, "head_path: from %g to %g is no interval", call.from, call.to);
+  }
+  const WmLogits& logits = call.logits;
+  return for_each_block(context, logits, cancelled, [&](size_t, size_t first, size_t last, float*) {
+    for (size_t i = first; i < last; i++) {
+      context.kernels->head_path(logits.z0 + i * logits.stride, logits.z1 + i * logits.stride, logits.classes,
+                                 logits.labels[i], call.from, call.to, call.lo + i, call.hi + i,
+                                 call.open + i);
+    }
+  });
+}
+
+WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag cancelled, WmError* error) {
+  WmCode code = check_logits(call.logits, "head_metrics", error);
+  if (code != WM_OK) return code;
+  if (call.alpha_count > 0 && (!call.alphas || !call.sums)) {
+    return fail(error, WM_INVALID_ARGUMENT, "head_metrics: alphas or sums are null");
+  }
+  const WmLogits& logits = call.logits;
+  const size_t count = call.alpha_count;
+  // The ends come last: every prediction is compared with theirs.
+  std::vector<double> alphas(call.alphas, call.alphas + count);
+  alphas.insert(alphas.end(), {0.0, 1.0});
+  const std::vector<float> rounded(alphas.begin(), alphas.end());
+  if (call.predicted) std::fill_n(call.predicted, count * logits.classes, 0u);
+
+  const size_t width = count * kMetricColumns, total = alphas.size();
+  std::vector<double> blocks((logits.rows + kSampleBlock - 1) / kSampleBlock * width);
+  // Per block rather than per thread, for the same reason as the scratch: no allocation while threads
+  // compute.
+  std::vector<SampleMetrics> samples(blocks.size() / std::max<size_t>(width, 1) * total);
+  std::vector<uint8_t> correct(samples.size());
+  code = for_each_block(
+      context, logits, cancelled, [&](size_t block, size_t first, size_t last, float* scratch) {
+        double* const sums = blocks.data() + block * width;
+        SampleMetrics* const sample = samples.data() + block * total;
+        uint8_t* const right = correct.data() + block * total;
+        for (size_t i = first; i < last; i++) {
+          for (size_t k = 0; k < total; k++) right[k] = inside(call, i, alphas[k]);
+          context.kernels->head_metrics(logits.z0 + i * logits.stride, logits.z1 + i * logits.stride,
+                                        logits.classes, logits.labels[i], rounded.data(), right, total,
+                                        scratch, sample);
+          for (size_t k = 0; k < count; k++) {
+            const SampleMetrics& m = sample[k];
+            double* const to = sums + k * kMetricColumns;
+            const size_t bin = bin_of(m.confidence);
+            to[kTop1] += right[k];
+            to[kTop5] += m.rank < 5;
+            to[kNll] += m.nll;
+            to[kNllSquares] += m.nll * m.nll;
+            to[kBrier] += m.brier;
+            to[kDisagreeZeroshot] += m.predicted != sample[count].predicted;
+            to[kDisagreeFinetuned] += m.predicted != sample[count + 1].predicted;
+            to[kBinCount + bin] += 1;
+            to[kBinCorrect + bin] += right[k];
+            to[kBinConfidence + bin] += m.confidence;
+            if (call.predicted) {
+              __atomic_fetch_add(call.predicted + k * logits.classes + static_cast<size_t>(m.predicted), 1u,
+                                 __ATOMIC_RELAXED);
+            }
+            if (call.predictions) call.predictions[k * logits.rows + i] = m.predicted;
+          }
+        }
+      });
+  if (code == WM_OK && width > 0) add_blocks(blocks, width, call.sums);
+  return code;
+}
+
+WmCode run_moments(WmContext& context, const WmHeadMoments& call, WmCancelFlag cancelled, WmError* error) {
+  WmCode code = check_logits(call.logits, "head_moments", error);
+  if (code != WM_OK) return code;
+  const WmLogits& logits = call.logits;
+  std::vector<double> blocks((logits.rows + kSampleBlock - 1) / kSampleBlock * kMoments);
+  code = for_each_block(
+      context, logits, cancelled, [&](size_t block, size_t first, size_t last, float* scratch) {
+        double* const sums = blocks.data() + block * kMoments;
+        for (size_t i = first; i < last; i++) {
+          double sample[kMoments];
+          context.kernels->head_moments(logits.z0 + i * logits.stride, logits.z1 + i * logits.stride,
+                                        logits.classes, logits.labels[i], static_cast<float>(call.b),
+                                        static_cast<float>(call.g), scratch, sample);
+          const double weight = call.weights ? call.weights[i] : 1;
+          for (size_t j = 0; j < kMoments; j++) sums[j] += weight * sample[j];
+        }
+      });
+  if (code == WM_OK) add_blocks(blocks, kMoments, call.sums);
+  return code;
+}
+
+}  // namespace wisemerge::cpu

@@ -1,0 +1,13 @@
+// Evaluation of linear heads on the CPU: samples cut into blocks for threads, and their sums put together in
+// one order.
+#pragma once
+
+#include "cpu/calls.h"
+
+namespace wisemerge::cpu {
+
+WmCode run_path(WmContext& context, const WmPath& call, WmCancelFlag cancelled, WmError* error);
+WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag cancelled, WmError* error);
+WmCode run_moments(WmContext& context, const WmHeadMoments& call, WmCancelFlag cancelled, WmError* error);
+
+}  // namespace wisemerge::cpu

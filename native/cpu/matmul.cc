@@ -1,0 +1,142 @@
+#include "cpu/matmul.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "wisemerge/dtype.h"
+
+namespace wisemerge::cpu {
+namespace {
+
+// A block of w, kDepth deep, stays in the L2 cache or the part of the L3 that is near; a block of a of
+// kRows rows in the L2 cache. Measured flat around these values (kernel_bench).
+constexpr size_t kDepth = 512;
+constexpr size_t kPackedBytes = 2u << 20;
+constexpr size_t kRows = 96;
+// A product of fewer multiply-adds is over before a thread wakes.
+constexpr size_t kInlineProducts = 256u << 10;
+
+size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+
+WmCode check_matrix(const WmMatrix& matrix, const char* name, uint64_t rows, uint64_t columns,
+                    WmError* error) {
+  const int32_t dtype = matrix.dtype;
+  if (dtype != static_cast<int32_t>(DType::kF32) && dtype != static_cast<int32_t>(DType::kF16) &&
+      dtype != static_cast<int32_t>(DType::kBF16)) {
+    return fail(error, WM_INVALID_ARGUMENT, "matmul: dtype %d of %s is none of F32, F16, BF16",
+                static_cast<int>(dtype), name);
+  }
+  if (!matrix.data && rows * columns > 0) return fail(error, WM_INVALID_ARGUMENT, "matmul: %s is null", name);
+  if (matrix.row_stride != 1 && matrix.column_stride != 1) {
+    return fail(error, WM_INVALID_ARGUMENT, "matmul: %s has strides %llu and %llu; one must be 1", name,
+                static_cast<unsigned long long>(matrix.row_stride),
+                static_cast<unsigned long long>(matrix.column_stride));
+  }
+  if (reinterpret_cast<uintptr_t>(matrix.data) % item_size(static_cast<DType>(dtype)) != 0) {
+    return fail(error, WM_INVALID_ARGUMENT, "matmul: %s is not aligned to its elements", name);
+  }
+  return WM_OK;
+}
+
+WmCode check(const WmMatmul& call, WmError* error) {
+  if (!std::isfinite(call.alpha)) return fail(error, WM_INVALID_ARGUMENT, "matmul: alpha is %g", call.alpha);
+  const uint64_t limit = uint64_t{1} << 40;
+  if (call.m > limit || call.n > limit || call.k > limit || call.out_stride < call.n) {
+    return fail(error, WM_INVALID_ARGUMENT, "matmul: sizes out of range");
+  }
+  WmCode code = check_matrix(call.a, "a", call.m, call.k, error);
+  if (code == WM_OK) code = check_matrix(call.w0, "w0", call.n, call.k, error);
+  if (code == WM_OK && call.alpha != 0) {
+    code = check_matrix(call.w1, "w1", call.n, call.k, error);
+    if (code == WM_OK && call.w1.column_stride != call.w0.column_stride &&
+        (call.w1.column_stride == 1 || call.w0.column_stride == 1)) {
+      return fail(error, WM_INVALID_ARGUMENT, "matmul: w0 and w1 are laid out differently");
+    }
+    if (code == WM_OK && call.bias0 && !call.bias1) {
+      return fail(error, WM_INVALID_ARGUMENT, "matmul: bias1 is null");
+    }
+  }
+  if (code == WM_OK && !call.out && call.m * call.n > 0) {
+    return fail(error, WM_INVALID_ARGUMENT, "matmul: out is null");
+  }
+  return code;
+}
+
+float bias_at(const WmMatmul& call, size_t j) {
+  if (!call.bias0) return 0;
+  const float x = call.bias0[j], alpha = static_cast<float>(call.alpha);
+  if (alpha == 0) return x;
+  const float y = call.bias1[j];
+  return alpha == 1 || x == y ? y : std::fma(alpha, y - x, x);
+}
+
+}  // namespace
+
+WmCode run_matmul(WmContext& context, const WmMatmul& call, WmCancelFlag cancelled, WmError* error) {
+  const WmCode code = check(call, error);
+  if (code != WM_OK) return code;
+  if (call.m == 0 || call.n == 0) return WM_OK;
+
+  const Kernels& kernels = *context.kernels;
+  const size_t tile_rows = kernels.tile_rows, tile_columns = kernels.tile_columns;
+  const size_t whole_depth = std::max<size_t>(call.k, 1),
+               depth = ceil_div(whole_depth, ceil_div(whole_depth, kDepth));
+  const size_t all_panels = ceil_div(call.n, tile_columns);
+  const size_t panels =
+      std::clamp<size_t>(kPackedBytes / sizeof(float) / (depth * tile_columns), 1, all_panels);
+  const size_t rows = ceil_div(kRows, tile_rows) * tile_rows;
+  const size_t row_blocks = ceil_div(call.m, rows);
+  // Where rows are too few to share out, columns are: their blocks of a are packed more than once.
+  const size_t wanted = 4 * static_cast<size_t>(context.pool.size());
+  const size_t column_groups = std::clamp<size_t>(ceil_div(wanted, row_blocks), 1, panels);
+  const bool inline_call = call.m * call.n * std::max<uint64_t>(call.k, 1) < kInlineProducts;
+
+  float* const start = context.packed.reserve((panels * depth + all_panels) * tile_columns);
+  float* const packed = start + all_panels * tile_columns;
+  for (size_t j = 0; j < all_panels * tile_columns; j++) start[j] = j < call.n ? bias_at(call, j) : 0;
+  context.scratch.prepare(static_cast<size_t>(context.pool.size()), rows * depth);
+
+  const auto share = [&](size_t units, const std::function<void(size_t, size_t)>& body) {
+    context.pool.parallel_for(units, inline_call ? units : 1, body);
+  };
+  for (size_t first_panel = 0; first_panel < all_panels; first_panel += panels) {
+    const size_t block_panels = std::min(panels, all_panels - first_panel);
+    for (size_t l = 0; l < whole_depth; l += depth) {
+      const size_t block_depth = std::min<size_t>(depth, call.k - l);
+      share(block_panels, [&](size_t begin, size_t end) {
+        for (size_t p = begin; p < end && !raised(cancelled); p++) {
+          const size_t j = (first_panel + p) * tile_columns;
+          kernels.matmul_pack(call.w0, &call.w1, static_cast<float>(call.alpha), j,
+                              std::min<size_t>(tile_columns, call.n - j), l, block_depth, tile_columns,
+                              packed + p * tile_columns * block_depth);
+        }
+      });
+      const size_t group = ceil_div(block_panels, column_groups), groups = ceil_div(block_panels, group);
+      share(row_blocks * groups, [&](size_t begin, size_t end) {
+        const ThreadScratch::Loan loan(context.scratch);
+        for (size_t unit = begin; unit < end && !raised(cancelled); unit++) {
+          const size_t i0 = unit / groups * rows, block_rows = std::min<size_t>(rows, call.m - i0);
+          for (size_t i = 0; i < block_rows; i += tile_rows) {
+            kernels.matmul_pack(call.a, nullptr, 0, i0 + i, std::min(tile_rows, block_rows - i), l,
+                                block_depth, tile_rows, loan.data() + i * block_depth);
+          }
+          const size_t last = std::min(block_panels, (unit % groups + 1) * group);
+          for (size_t p = unit % groups * group; p < last; p++) {
+            const size_t j = (first_panel + p) * tile_columns;
+            for (size_t i = 0; i < block_rows; i += tile_rows) {
+              kernels.matmul_tile(
+                  loan.data() + i * block_depth, packed + p * tile_columns * block_depth, block_depth,
+                  l == 0 ? start + j : nullptr, call.out + (i0 + i) * call.out_stride + j, call.out_stride,
+                  std::min(tile_rows, block_rows - i), std::min<size_t>(tile_columns, call.n - j));
+            }
+          }
+        }
+      });
+      if (raised(cancelled)) return WM_CANCELLED;
+    }
+  }
+  return WM_OK;
+}
+
+}  // namespace wisemerge::cpu

@@ -1,0 +1,71 @@
+// Temporary memory of the CPU backend's calls. Nothing in here allocates while threads compute: they must not
+// throw.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <vector>
+
+namespace wisemerge::cpu {
+
+// A growing array on cache lines; its contents do not survive growth.
+class Floats {
+ public:
+  float* reserve(size_t count) {
+    if (count > size_) {
+      data_.reset();
+      size_ = 0;
+      data_.reset(static_cast<float*>(::operator new(count * sizeof(float), kAlignment)));
+      size_ = count;
+    }
+    return data_.get();
+  }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Free {
+    void operator()(float* data) const { ::operator delete(data, kAlignment); }
+  };
+  std::unique_ptr<float, Free> data_;
+  size_t size_ = 0;
+};
+
+// As many arrays as threads, lent to whoever computes.
+class ThreadScratch {
+ public:
+  void prepare(size_t threads, size_t floats) {
+    if (arrays_.size() < threads) arrays_.resize(threads);
+    idle_.clear();
+    idle_.reserve(arrays_.size());
+    for (Floats& array : arrays_) idle_.push_back(array.reserve(floats));
+  }
+
+  class Loan {
+   public:
+    explicit Loan(ThreadScratch& scratch) : scratch_(scratch) {
+      std::lock_guard<std::mutex> lock(scratch_.mutex_);
+      data_ = scratch_.idle_.back();
+      scratch_.idle_.pop_back();
+    }
+    ~Loan() {
+      std::lock_guard<std::mutex> lock(scratch_.mutex_);
+      scratch_.idle_.push_back(data_);
+    }
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+    float* data() const { return data_; }
+
+   private:
+    ThreadScratch& scratch_;
+    float* data_;
+  };
+
+ private:
+  std::mutex mutex_;
+  std::vector<Floats> arrays_;
+  std::vector<float*> idle_;
+};
+
+}  // namespace wisemerge::cpu

@@ -1,0 +1,282 @@
+// Exact intervals, metrics and moments of linear heads against brute force in f64.
+#include "wisemerge/head.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "lerp_fixture.h"
+
+namespace wisemerge::test {
+namespace {
+
+constexpr const char* kIsas[] = {"baseline", "avx2", "avx512"};
+
+struct Logits {
+  // With `grid`, logits are small whole numbers, so that ties abound.
+  Logits(size_t rows, size_t classes, bool grid, uint64_t seed, double scale = 3)
+      : rows(rows),
+        classes(classes),
+        stride(classes + 3),
+        z0(rows * stride),
+        z1(rows * stride),
+        labels(rows) {
+    std::mt19937_64 random(seed);
+    std::normal_distribution<double> normal(0, scale);
+    for (float* z : {z0.data(), z1.data()}) {
+      for (size_t i = 0; i < rows * stride; i++) {
+        z[i] = static_cast<float>(grid ? static_cast<double>(random() % 5) : normal(random));
+      }
+    }
+    for (size_t i = 0; i < rows; i++) {
+      labels[i] = static_cast<int32_t>(random() % classes);
+      if (!grid)
+        z0[i * stride + static_cast<size_t>(labels[i])] += 4,
+            z1[i * stride + static_cast<size_t>(labels[i])] += 5;
+    }
+  }
+  WmLogits view() const { return {rows, classes, stride, z0.data(), z1.data(), labels.data()}; }
+  double at(size_t i, size_t c, double alpha) const {
+    const double x = z0[i * stride + c], y = z1[i * stride + c];
+    return x + alpha * (y - x);
+  }
+  // The lowest class among the highest.
+  int32_t argmax(size_t i, double alpha) const {
+    size_t best = 0;
+    for (size_t c = 1; c < classes; c++) {
+      if (at(i, c, alpha) > at(i, best, alpha)) best = c;
+    }
+    return static_cast<int32_t>(best);
+  }
+  size_t rows, classes, stride;
+  std::vector<float> z0, z1;
+  std::vector<int32_t> labels;
+};
+
+struct Path {
+  Path(const char* isa, int threads, const Logits& logits, double from = 0, double to = 1)
+      : lo(logits.rows), hi(logits.rows), open(logits.rows) {
+    const WmOpenOptions options = {0, threads, isa};
+    WmError error{};
+    if (backend->open(&options, &context, &error) != WM_OK) throw std::runtime_error(error.message);
+    const WmPath call{logits.view(), from, to, lo.data(), hi.data(), open.data()};
+    CHECK_EQ(backend->head_path(context, &call, nullptr, &error), WM_OK);
+  }
+  ~Path() { backend->close(context); }
+  bool correct(size_t i, double alpha) const {
+    return (alpha > lo[i] || (alpha == lo[i] && !(open[i] & 1))) &&
+           (alpha < hi[i] || (alpha == hi[i] && !(open[i] & 2)));
+  }
+  const WmBackend* backend = wisemerge_cpu_backend();
+  WmContext* context = nullptr;
+  std::vector<double> lo, hi;
+  std::vector<uint8_t> open;
+};
+
+std::vector<double> many_alphas(size_t count) {
+  std::vector<double> all = {0, 1, 0.5, 0.25, 1.0 / 3, 2.0 / 3, 0.75};
+  std::mt19937_64 random(7);
+  while (all.size() < count) all.push_back(std::uniform_real_distribution<double>(0, 1)(random));
+  return all;
+}
+
+}  // namespace
+
+TEST("head: path is brute force at thousands of alphas") {
+  for (const size_t classes : {2, 10, 77}) {
+    const Logits logits(40, classes, false, classes);
+    const auto alphas = many_alphas(2000);
+    for (const char* isa : kIsas) {
+      const Path path(isa, 2, logits);
+      size_t right = 0;
+      for (size_t i = 0; i < logits.rows; i++) {
+        for (const double alpha : alphas) {
+          CHECK_EQ(path.correct(i, alpha), logits.argmax(i, alpha) == logits.labels[i]);
+          right += path.correct(i, alpha);
+        }
+      }
+      CHECK(right > 0 && right < logits.rows * alphas.size());
+    }
+  }
+}
+
+TEST("head: path breaks ties as argmax does") {
+  // Whole-number logits: crossings at 0, 1/4, 1/3, 1/2 …, parallel and equal classes, all of them exact or
+  // nearly so in f64. Alphas that f64 holds exactly leave no doubt about the sign of a margin.
+  const Logits logits(3000, 21, true, 3);
+  std::vector<double> alphas;
+  for (int i = 0; i <= 64; i++) alphas.push_back(i / 64.0);
+  for (const char* isa : kIsas) {
+    const Path path(isa, 3, logits);
+    size_t points = 0, empty = 0;
+    for (size_t i = 0; i < logits.rows; i++) {
+      for (const double alpha : alphas) {
+        CHECK_EQ(path.correct(i, alpha), logits.argmax(i, alpha) == logits.labels[i]);
+      }
+      points += path.lo[i] == path.hi[i];
+      empty += path.lo[i] > path.hi[i];
+    }
+    CHECK(points > 0);
+    CHECK(empty > 0);
+  }
+}
+
+TEST("head: path outside 0 to 1") {
+  const Logits logits(60, 30, false, 8);
+  const Path path("avx512", 1, logits, -2, 3);
+  std::mt19937_64 random(1);
+  for (int n = 0; n < 1000; n++) {
+    const double alpha = std::uniform_real_distribution<double>(-2, 3)(random);
+    for (size_t i = 0; i < logits.rows; i++) {
+      CHECK_EQ(path.correct(i, alpha), logits.argmax(i, alpha) == logits.labels[i]);
+    }
+  }
+}
+
+TEST("head: path of one class and of nan") {
+  const Logits one(5, 1, false, 1);
+  const Path all("avx512", 1, one);
+  for (size_t i = 0; i < one.rows; i++) CHECK(all.correct(i, 0) && all.correct(i, 0.3) && all.correct(i, 1));
+  Logits broken(3, 40, false, 1);
+  for (size_t i = 0; i < broken.rows; i++) {
+    broken.z1[i * broken.stride + (static_cast<size_t>(broken.labels[i]) + 1) % 40] =
+        std::numeric_limits<float>::quiet_NaN();
+  }
+  const Path none("avx512", 1, broken);
+  for (size_t i = 0; i < broken.rows; i++) CHECK(!none.correct(i, 0.5));
+}
+
+TEST("head: metrics equal their definitions") {
+  const std::vector<double> alphas = {0, 0.25, 0.37, 0.5, 1};
+  for (const double scale : {1.0, 3.0, 1e4}) {
+    const Logits logits(150, 37, false, 11, scale);
+    for (const char* isa : kIsas) {
+      const Path path(isa, 2, logits);
+      std::vector<double> sums(alphas.size() * kMetricColumns);
+      std::vector<uint32_t> predicted(alphas.size() * logits.classes);
+      std::vector<int32_t> predictions(alphas.size() * logits.rows);
+      const WmHeadMetrics call{logits.view(),    path.lo.data(),   path.hi.data(),
+                               path.open.data(), alphas.data(),    static_cast<uint32_t>(alphas.size()),
+                               sums.data(),      predicted.data(), predictions.data()};
+      WmError error{};
+      CHECK_EQ(path.backend->head_metrics(path.context, &call, nullptr, &error), WM_OK);
+      for (size_t k = 0; k < alphas.size(); k++) {
+        double top1 = 0, top5 = 0, nll = 0, nll2 = 0, brier = 0, from0 = 0, from1 = 0;
+        std::vector<double> count(kCalibrationBins), hits(kCalibrationBins), confidence(kCalibrationBins);
+        std::vector<uint32_t> classes(logits.classes);
+        for (size_t i = 0; i < logits.rows; i++) {
+          const auto label = static_cast<size_t>(logits.labels[i]);
+          double top = -INFINITY, sum = 0, squares = 0;
+          size_t above = 0;
+          for (size_t c = 0; c < logits.classes; c++) top = std::max(top, logits.at(i, c, alphas[k]));
+          for (size_t c = 0; c < logits.classes; c++) {
+            sum += std::exp(logits.at(i, c, alphas[k]) - top);
+            const double z = logits.at(i, c, alphas[k]), own = logits.at(i, label, alphas[k]);
+            above += c != label && (z > own || (z == own && c < label));
+          }
+          for (size_t c = 0; c < logits.classes; c++) {
+            const double p = std::exp(logits.at(i, c, alphas[k]) - top) / sum;
+            squares += (p - (c == label)) * (p - (c == label));
+          }
+          const double own_nll = top + std::log(sum) - logits.at(i, label, alphas[k]);
+          const int32_t best = logits.argmax(i, alphas[k]);
+          const double p = 1 / sum;
+          const auto bin = static_cast<size_t>(std::max(0.0, std::ceil(p * kCalibrationBins) - 1));
+          const bool hit = best == logits.labels[i];
+          top1 += hit, top5 += above < 5, nll += own_nll, nll2 += own_nll * own_nll, brier += squares;
+          from0 += best != logits.argmax(i, 0), from1 += best != logits.argmax(i, 1);
+          count[bin]++, hits[bin] += hit, confidence[bin] += p;
+          classes[static_cast<size_t>(best)]++;
+          CHECK_EQ(predictions[k * logits.rows + i], best);
+        }
+        const double* const got = sums.data() + k * kMetricColumns;
+        const auto near = [](double a, double b) { return std::fabs(a - b) <= 2e-6 * (1 + std::fabs(b)); };
+        CHECK_EQ(got[kTop1], top1);
+        CHECK_EQ(got[kTop5], top5);
+        CHECK(near(got[kNll], nll));
+        CHECK(near(got[kNllSquares], nll2));
+        CHECK(near(got[kBrier], brier));
+        CHECK_EQ(got[kDisagreeZeroshot], from0);
+        CHECK_EQ(got[kDisagreeFinetuned], from1);
+        for (size_t b = 0; b < kCalibrationBins; b++) {
+          CHECK_EQ(got[kBinCount + b], count[b]);
+          CHECK_EQ(got[kBinCorrect + b], hits[b]);
+          CHECK(near(got[kBinConfidence + b], confidence[b]));
+        }
+        for (size_t c = 0; c < logits.classes; c++) CHECK_EQ(predicted[k * logits.classes + c], classes[c]);
+      }
+    }
+  }
+}
+
+TEST("head: sums depend on neither level nor threads") {
+  const Logits logits(500, 133, false, 5);
+  const double alpha = 0.4;
+  std::vector<double> first, first_moments;
+  for (const char* isa : kIsas) {
+    for (const int threads : {1, 2, 5}) {
+      const Path path(isa, threads, logits);
+      std::vector<double> sums(kMetricColumns), moments(6);
+      const WmHeadMetrics call{logits.view(), path.lo.data(), path.hi.data(), path.open.data(), &alpha, 1,
+                               sums.data(),   nullptr,        nullptr};
+      const WmHeadMoments second{logits.view(), nullptr, 1.1, 0.4, moments.data()};
+      WmError error{};
+      CHECK_EQ(path.backend->head_metrics(path.context, &call, nullptr, &error), WM_OK);
+      CHECK_EQ(path.backend->head_moments(path.context, &second, nullptr, &error), WM_OK);
+      if (first.empty()) first = sums, first_moments = moments;
+      CHECK(std::memcmp(first.data(), sums.data(), sums.size() * sizeof(double)) == 0);
+      CHECK(std::memcmp(first_moments.data(), moments.data(), moments.size() * sizeof(double)) == 0);
+    }
+  }
+}
+
+TEST("head: moments are the derivatives of the likelihood") {
+  const Logits logits(64, 29, false, 21);
+  const Path path("avx512", 1, logits);
+  std::vector<double> weights(logits.rows);
+  for (size_t i = 0; i < logits.rows; i++) weights[i] = 0.5 + static_cast<double>(i % 3);
+  const auto nll = [&](double b, double g) {
+    double sum = 0;
+    for (size_t i = 0; i < logits.rows; i++) {
+      const auto u = [&](size_t c) {
+        const double z0 = logits.at(i, c, 0), z1 = logits.at(i, c, 1);
+        return b * z0 + g * (z1 - z0);
+      };
+      double top = -INFINITY, all = 0;
+      for (size_t c = 0; c < logits.classes; c++) top = std::max(top, u(c));
+      for (size_t c = 0; c < logits.classes; c++) all += std::exp(u(c) - top);
+      sum += weights[i] * (top + std::log(all) - u(static_cast<size_t>(logits.labels[i])));
+    }
+    return sum;
+  };
+  const double b = 0.75, g = 0.5, h = 1e-4;
+  std::vector<double> got(6);
+  const WmHeadMoments call{logits.view(), weights.data(), b, g, got.data()};
+  WmError error{};
+  CHECK_EQ(path.backend->head_moments(path.context, &call, nullptr, &error), WM_OK);
+  const double expected[] = {
+      nll(b, g),
+      (nll(b + h, g) - nll(b - h, g)) / (2 * h),
+      (nll(b, g + h) - nll(b, g - h)) / (2 * h),
+      (nll(b + h, g) - 2 * nll(b, g) + nll(b - h, g)) / (h * h),
+      (nll(b + h, g + h) - nll(b + h, g - h) - nll(b - h, g + h) + nll(b - h, g - h)) / (4 * h * h),
+      (nll(b, g + h) - 2 * nll(b, g) + nll(b, g - h)) / (h * h),
+  };
+  for (int j = 0; j < 6; j++) {
+    CHECK(std::fabs(got[static_cast<size_t>(j)] - expected[j]) <= 1e-4 * (1 + std::fabs(expected[j])));
+  }
+}
+
+TEST("head: calls refuse labels outside the classes") {
+  Logits logits(4, 6, false, 2);
+  const Path path("avx512", 1, logits);
+  logits.labels[2] = 6;
+  std::vector<double> sums(6);
+  const WmHeadMoments call{logits.view(), nullptr, 1, 0, sums.data()};
+  WmError error{};
+  CHECK_EQ(path.backend->head_moments(path.context, &call, nullptr, &error), WM_INVALID_ARGUMENT);
+  CHECK(std::strstr(error.message, "label 6 of sample 2") != nullptr);
+}
+
+}  // namespace wisemerge::test

@@ -229,6 +229,34 @@ export class Engine {
     return run(() => this.#native.compare(nativeBuffer(arena), segments), signal);
   }
 
+  /** A matrix product. This and the head calls take the numbers of native/core/head_rows.h. */
+  matmul(arena: HostBuffer, numbers: readonly number[], signal?: AbortSignal): Promise<void> {
+    return run(() => this.#native.matmul(nativeBuffer(arena), Float64Array.from(numbers)), signal);
+  }
+
+  /** The interval of alpha on which each sample is classified correctly. */
+  headPath(arena: HostBuffer, numbers: readonly number[], signal?: AbortSignal): Promise<void> {
+    return run(() => this.#native.headPath(nativeBuffer(arena), Float64Array.from(numbers)), signal);
+  }
+
+  /** Adds the metrics of a batch of samples at every alpha to sums in the arena. */
+  headMetrics(
+    arena: HostBuffer,
+    numbers: readonly number[],
+    alphas: Float64Array,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return run(
+      () => this.#native.headMetrics(nativeBuffer(arena), Float64Array.from(numbers), alphas),
+      signal,
+    );
+  }
+
+  /** Adds the likelihood of a batch of samples and its derivatives to sums in the arena. */
+  headMoments(arena: HostBuffer, numbers: readonly number[], signal?: AbortSignal): Promise<void> {
+    return run(() => this.#native.headMoments(nativeBuffer(arena), Float64Array.from(numbers)), signal);
+  }
+
   /** Page-locks the buffer for this device's transfers, until it is released or the engine closes. */
   pin(buffer: HostBuffer): Promise<void> {
     return run(() => this.#native.pin(nativeBuffer(buffer)));

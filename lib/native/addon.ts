@@ -17,6 +17,10 @@ export interface NativeBuffer {
 export interface NativeEngine {
   lerp(arena: NativeBuffer, segments: Float64Array, alphas: Float64Array): NativeJob<Float64Array>;
   compare(arena: NativeBuffer, segments: Float64Array): NativeJob<Float64Array>;
+  matmul(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
+  headPath(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
+  headMetrics(arena: NativeBuffer, numbers: Float64Array, alphas: Float64Array): NativeJob<void>;
+  headMoments(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
   pin(buffer: NativeBuffer): NativeJob<void>;
   close(): void;
 }

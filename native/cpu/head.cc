@@ -62,9 +62,8 @@ size_t bin_of(double confidence) {
   return at < 0 ? 0 : std::min(static_cast<size_t>(at), kCalibrationBins - 1);
 }
 
-// Sums block results in ascending order.
+// In ascending order of blocks.
 void add_blocks(const std::vector<double>& blocks, size_t width, double* sums) {
-  std::fill_n(sums, width, 0.0);
   for (size_t at = 0; at < blocks.size(); at += width) {
     for (size_t j = 0; j < width; j++) sums[j] += blocks[at + j];
   }
@@ -100,7 +99,6 @@ WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag c
   std::vector<double> alphas(call.alphas, call.alphas + count);
   alphas.insert(alphas.end(), {0.0, 1.0});
   const std::vector<float> rounded(alphas.begin(), alphas.end());
-  if (call.predicted) std::fill_n(call.predicted, count * logits.classes, 0u);
 
   const size_t width = count * kMetricColumns, total = alphas.size();
   std::vector<double> blocks((logits.rows + kSampleBlock - 1) / kSampleBlock * width);

@@ -231,6 +231,33 @@ TEST("head: sums depend on neither level nor threads") {
   }
 }
 
+TEST("head: batches add up to the sums of the whole") {
+  const Logits logits(300, 40, false, 6);
+  const Path path("avx512", 2, logits);
+  const std::vector<double> alphas = {0.1, 0.6};
+  const auto sums_of = [&](const std::vector<size_t>& cuts) {
+    std::vector<double> all(alphas.size() * kMetricColumns + 6);
+    std::vector<uint32_t> predicted(alphas.size() * logits.classes);
+    for (size_t n = 0; n + 1 < cuts.size(); n++) {
+      WmLogits part = logits.view();
+      const size_t first = cuts[n];
+      part.rows = cuts[n + 1] - first;
+      part.z0 += first * part.stride;
+      part.z1 += first * part.stride;
+      part.labels += first;
+      const WmHeadMetrics metrics{part, path.lo.data() + first, path.hi.data() + first, path.open.data() + first,
+                                  alphas.data(), 2, all.data() + 6, predicted.data(), nullptr};
+      const WmHeadMoments moments{part, nullptr, 1, 0.3, all.data()};
+      WmError error{};
+      CHECK_EQ(path.backend->head_metrics(path.context, &metrics, nullptr, &error), WM_OK);
+      CHECK_EQ(path.backend->head_moments(path.context, &moments, nullptr, &error), WM_OK);
+    }
+    all.insert(all.end(), predicted.begin(), predicted.end());
+    return all;
+  };
+  CHECK(sums_of({0, 300}) == sums_of({0, 64, 64 * 3, 300}));
+}
+
 TEST("head: moments are the derivatives of the likelihood") {
   const Logits logits(64, 29, false, 21);
   const Path path("avx512", 1, logits);

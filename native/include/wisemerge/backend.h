@@ -116,11 +116,11 @@ typedef struct WmPath {
   uint8_t* open;
 } WmPath;
 
-/* Sums of metrics over the samples at each of `alpha_count` alphas; head.h names the columns of `sums`, of
- * kMetricColumns doubles per alpha. lo, hi and open are what WmPath gave for an interval with
- * 0, 1 and all alphas: they decide what is correct at top-1. predicted[k * classes + c] (may be null) counts
- * how often class c was predicted at alphas[k]; predictions[k * rows + i] (may be null) is sample i's class.
- * Both are overwritten. */
+/* Adds the metrics of the samples at each of `alpha_count` alphas to `sums`; head.h names its columns,
+ * kMetricColumns doubles per alpha. lo, hi and open are what WmPath gave for an interval with 0, 1 and all
+ * alphas: they decide what is correct at top-1. predicted[k * classes + c] (may be null) is raised by how often
+ * class c was predicted at alphas[k]; predictions[k * rows + i] (may be null) becomes sample i's class.
+ * Batches of a multiple of kSampleBlock samples, in order, give the same sums as one batch. */
 typedef struct WmHeadMetrics {
   WmLogits logits;
   const double *lo, *hi;

@@ -1,0 +1,111 @@
+import type { CorrectIntervals } from './correct-intervals.js';
+import { type FeatureSet, type HeadSession, maxAlphas } from './head-session.js';
+import { type Groups, type Metrics, metricColumns, metricsOf } from './metrics.js';
+
+export interface HeadEvaluation {
+  /** Where each sample is classified correctly: the exact curve of accuracy. */
+  readonly intervals: CorrectIntervals;
+  /** Of each alpha that was asked for. */
+  readonly metrics: readonly Metrics[];
+}
+
+export interface EvaluateHeadOptions {
+  /** Lowest and highest alpha of the curve; 0 and 1 are always inside. Default: [0, 1]. */
+  readonly domain?: readonly [number, number];
+  readonly signal?: AbortSignal;
+  /** Called after each batch with the samples done so far. */
+  readonly onSamples?: (done: number) => void;
+}
+
+/**
+ * One pass over a set: the exact accuracy at every alpha of the domain, and all metrics at some. Logits are
+ * affine in alpha, so both come from the logits of the two ends (reference: docs/numerics.md, "Heads").
+ */
+export async function evaluateHead(
+  session: HeadSession,
+  set: FeatureSet & { readonly groups?: Groups },
+  alphas: readonly number[],
+  options: EvaluateHeadOptions = {},
+): Promise<HeadEvaluation> {
+  const { classes } = session.head;
+  const { arena, engine } = session;
+  const domain: [number, number] = [
+    Math.min(0, options.domain?.[0] ?? 0, ...alphas),
+    Math.max(1, options.domain?.[1] ?? 1, ...alphas),
+  ];
+  const lo = new Float64Array(set.samples);
+  const hi = new Float64Array(set.samples);
+  const open = new Uint8Array(set.samples);
+  // Sums go on from batch to batch in native code, so that they do not depend on where batches end.
+  const sums = new Float64Array(alphas.length * metricColumns);
+  const predicted = new Uint32Array(alphas.length * classes);
+  await session.forEach(
+    set,
+    async (batch) => {
+      const at = [batch.lo, batch.hi, batch.open];
+      await engine.headPath(arena.buffer, [...batch.numbers, ...domain, ...at], options.signal);
+      lo.set(arena.doubles(batch.lo, batch.rows), batch.first);
+      hi.set(arena.doubles(batch.hi, batch.rows), batch.first);
+      open.set(arena.bytes(batch.open, batch.rows), batch.first);
+      for (let k = 0; k < alphas.length; k += maxAlphas) {
+        const some = Float64Array.from(alphas.slice(k, k + maxAlphas));
+        const sumView = arena.doubles(session.sums, some.length * metricColumns);
+        const countView = arena.counts(session.predicted, some.length * classes);
+        sumView.set(sums.subarray(k * metricColumns, (k + some.length) * metricColumns));
+        countView.set(predicted.subarray(k * classes, (k + some.length) * classes));
+        const numbers = [...batch.numbers, ...at, session.sums, session.predicted, -1];
+        await engine.headMetrics(arena.buffer, numbers, some, options.signal);
+        sums.set(sumView, k * metricColumns);
+        predicted.set(countView, k * classes);
+      }
+      options.onSamples?.(batch.first + batch.rows);
+    },
+    options.signal,
+  );
+  const intervals: CorrectIntervals = { domain, lo, hi, open };
+  const metrics = alphas.map((alpha, k) =>
+    metricsOf(
+      alpha,
+      sums.subarray(k * metricColumns, (k + 1) * metricColumns),
+      predicted.subarray(k * classes, (k + 1) * classes),
+      intervals,
+      set.labels,
+      set.groups,
+    ),
+  );
+  return { intervals, metrics };
+}
+
+/** The class predicted for each sample at one alpha. `intervals` are those of the same set. */
+export async function predictHead(
+  session: HeadSession,
+  set: FeatureSet,
+  alpha: number,
+  intervals: CorrectIntervals,
+  signal?: AbortSignal,
+): Promise<Int32Array> {
+  const { arena, engine } = session;
+  const predictions = new Int32Array(set.samples);
+  await session.forEach(
+    set,
+    async (batch) => {
+      const range = [batch.first, batch.first + batch.rows] as const;
+      arena.doubles(batch.lo, batch.rows).set(intervals.lo.subarray(...range));
+      arena.doubles(batch.hi, batch.rows).set(intervals.hi.subarray(...range));
+      arena.bytes(batch.open, batch.rows).set(intervals.open.subarray(...range));
+      const at = [batch.lo, batch.hi, batch.open];
+      const numbers = [...batch.numbers, ...at, session.sums, -1, session.predictions];
+      await engine.headMetrics(arena.buffer, numbers, Float64Array.of(alpha), signal);
+      predictions.set(arena.ints(session.predictions, batch.rows), batch.first);
+    },
+    signal,
+  );
+  return predictions;
+}
+
+/** Counts [label][predicted], row-major. */
+export function confusion(labels: Int32Array, predictions: Int32Array, classes: number): Uint32Array {
+  const counts = new Uint32Array(classes * classes);
+  for (let i = 0; i < labels.length; i++) counts[labels[i]! * classes + predictions[i]!]! += 1;
+  return counts;
+}

@@ -1,0 +1,132 @@
+import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import { formatShape, type TensorInfo } from '../checkpoint/tensor.js';
+import { WisemergeError } from '../errors.js';
+import { toFloats } from './to-floats.js';
+
+/** The dtypes that heads and features are computed from. */
+export type HeadDType = 'F32' | 'F16' | 'BF16';
+
+/** A linear classifier at both ends of the path: logits = features W^T + b. */
+export interface HeadPair {
+  /** Rows of W. */
+  readonly classes: number;
+  /** Columns of W: the length of a feature vector. */
+  readonly dimension: number;
+  /** Of both weights, as stored. */
+  readonly dtype: HeadDType;
+  /** [classes, dimension], row-major, of the zero-shot and of the fine-tuned model. */
+  readonly zeroshot: Uint8Array;
+  readonly finetuned: Uint8Array;
+  /** [classes] each; absent when neither model has a bias. */
+  readonly biases?: { readonly zeroshot: Float32Array; readonly finetuned: Float32Array };
+  /** Name of the weight. */
+  readonly name: string;
+}
+
+export interface HeadOptions {
+  /** Name of the weight tensor. Default: the only one that looks like a classifier. */
+  readonly head?: string;
+  readonly signal?: AbortSignal;
+}
+
+const usualNames = ['weight', 'head.weight', 'classifier.weight', 'fc.weight', 'classification_head.weight'];
+
+/**
+ * Reads the linear heads of two checkpoints (files or directories).
+ *
+ * Throws ERR_NO_SUCH_TENSOR, ERR_SHAPE_MISMATCH, ERR_DTYPE_MISMATCH and what opening a checkpoint throws.
+ */
+export async function openHeads(
+  zeroshot: string,
+  finetuned: string,
+  options: HeadOptions = {},
+): Promise<HeadPair> {
+  await using a = await openCheckpoint(zeroshot, options);
+  await using b = await openCheckpoint(finetuned, options);
+  const weight0 = findWeight(a, zeroshot, options.head);
+  const weight1 = findWeight(b, finetuned, weight0.name);
+  const [classes, dimension] = weight0.shape as [number, number];
+  if (weight1.shape[0] !== classes || weight1.shape[1] !== dimension) {
+    throw new WisemergeError(
+      'ERR_SHAPE_MISMATCH',
+      `${weight0.name} is ${formatShape(weight0.shape)} in ${zeroshot} and ${formatShape(weight1.shape)} in ${finetuned}`,
+      {
+        tensor: weight0.name,
+        file: weight1.file,
+        hint: 'Both heads must have the same classes and features.',
+      },
+    );
+  }
+  const [bytes0, bytes1] = [await a.readTensor(weight0.name), await b.readTensor(weight1.name)];
+  const stored = weight0.dtype === weight1.dtype && isHeadDType(weight0.dtype);
+  const biases = await readBiases(a, b, weight0.name, classes);
+  return {
+    classes,
+    dimension,
+    name: weight0.name,
+    dtype: stored ? (weight0.dtype as HeadDType) : 'F32',
+    zeroshot: stored ? bytes0 : asBytes(toFloats(bytes0, weight0.dtype, weight0.name)),
+    finetuned: stored ? bytes1 : asBytes(toFloats(bytes1, weight1.dtype, weight1.name)),
+    ...(biases && { biases }),
+  };
+}
+
+function isHeadDType(dtype: string): dtype is HeadDType {
+  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
+}
+
+function asBytes(array: Float32Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}
+
+function findWeight(checkpoint: Checkpoint, path: string, wanted: string | undefined): TensorInfo {
+  const matrices = [...checkpoint.tensors.values()].filter(({ shape }) => shape.length === 2);
+  if (wanted !== undefined) {
+    const found = matrices.find(({ name }) => name === wanted);
+    if (found) return found;
+    throw new WisemergeError('ERR_NO_SUCH_TENSOR', `${path} has no matrix ${wanted}`, {
+      tensor: wanted,
+      file: path,
+      hint: `Its matrices: ${list(matrices)}.`,
+    });
+  }
+  const usual = matrices.filter(({ name }) => usualNames.some((n) => name === n || name.endsWith(`.${n}`)));
+  const candidates = matrices.length === 1 ? matrices : usual;
+  if (candidates.length === 1) return candidates[0]!;
+  throw new WisemergeError(
+    'ERR_NO_SUCH_TENSOR',
+    candidates.length === 0
+      ? `${path} has no matrix with the name of a classifier`
+      : `${path} has ${candidates.length} matrices with the name of a classifier`,
+    { file: path, hint: `Name one with --head. The matrices: ${list(matrices)}.` },
+  );
+}
+
+function list(tensors: readonly TensorInfo[]): string {
+  const names = tensors.slice(0, 8).map(({ name }) => name);
+  return names.join(', ') + (tensors.length > names.length ? `, … (${tensors.length})` : '') || 'none';
+}
+
+async function readBiases(a: Checkpoint, b: Checkpoint, weight: string, classes: number) {
+  const name = weight.replace(/weight$/, 'bias');
+  if (name === weight) return undefined;
+  const read = async (checkpoint: Checkpoint) => {
+    const info = checkpoint.tensors.get(name);
+    if (!info) return undefined;
+    if (info.shape.length !== 1 || info.shape[0] !== classes) {
+      throw new WisemergeError(
+        'ERR_SHAPE_MISMATCH',
+        `${name} is ${formatShape(info.shape)}; ${weight} has ${classes} classes`,
+        { tensor: name, file: info.file },
+      );
+    }
+    return toFloats(await checkpoint.readTensor(name), info.dtype, name);
+  };
+  const [zeroshot, finetuned] = [await read(a), await read(b)];
+  if (!zeroshot && !finetuned) return undefined;
+  // A zero-shot head is built without a bias; fine-tuning may have added one. Absent is 0.
+  return {
+    zeroshot: zeroshot ?? new Float32Array(classes),
+    finetuned: finetuned ?? new Float32Array(classes),
+  };
+}

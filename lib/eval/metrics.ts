@@ -1,0 +1,129 @@
+import type { CorrectIntervals } from './correct-intervals.js';
+import { isCorrectAt } from './correct-intervals.js';
+
+/** Columns of the sums that native code gives per alpha (native/include/wisemerge/head.h). */
+export const metricColumns = 52;
+const bins = 15;
+const column = { top5: 1, nll: 2, nllSquares: 3, brier: 4, zeroshot: 5, finetuned: 6, bins: 7 } as const;
+
+export interface GroupAccuracy {
+  readonly name: string;
+  readonly samples: number;
+  /** Top-1, 0 to 1. */
+  readonly top1: number;
+}
+
+/** What one candidate scores on one set. Shares are 0 to 1, logarithms natural. */
+export interface Metrics {
+  readonly samples: number;
+  /** Share of samples whose label is the argmax; the lowest class wins a tie. */
+  readonly top1: number;
+  /** Share of samples with fewer than 5 classes above the label. */
+  readonly top5: number;
+  /** Mean over the classes that occur of the share of their samples classified correctly (balanced accuracy). */
+  readonly meanPerClass: number;
+  /** Mean over the classes that occur or are predicted of the F1 score. */
+  readonly macroF1: number;
+  /** Mean negative log-likelihood, in nats. */
+  readonly nll: number;
+  /** Its standard error over samples; 0 for a single sample. */
+  readonly nllStandardError: number;
+  /** Expected calibration error in 15 bins of equal width (Guo et al., 2017). */
+  readonly ece: number;
+  /** Mean squared distance of the probabilities to the one-hot label, 0 to 2. */
+  readonly brier: number;
+  /** Share of samples predicted otherwise than by the ends. */
+  readonly disagreement: { readonly zeroshot: number; readonly finetuned: number };
+  /** Where the set has groups. */
+  readonly groups?: readonly GroupAccuracy[];
+  /** The lowest accuracy of a group. */
+  readonly worstGroup?: GroupAccuracy;
+}
+
+export interface Groups {
+  readonly names: readonly string[];
+  /** Index into `names` per sample. */
+  readonly ids: Int32Array;
+}
+
+/**
+ * Metrics from what a pass over a set has summed.
+ *
+ * @param sums `metricColumns` numbers of this alpha
+ * @param predicted how often each class was predicted
+ */
+export function metricsOf(
+  alpha: number,
+  sums: Float64Array,
+  predicted: Uint32Array,
+  intervals: CorrectIntervals,
+  labels: Int32Array,
+  groups?: Groups,
+): Metrics {
+  const samples = labels.length;
+  const classes = predicted.length;
+  const support = new Uint32Array(classes);
+  const hits = new Uint32Array(classes);
+  const groupSamples = new Uint32Array(groups?.names.length ?? 0);
+  const groupHits = new Uint32Array(groupSamples.length);
+  let correct = 0;
+  for (let i = 0; i < samples; i++) {
+    const right = Number(isCorrectAt(intervals, i, alpha));
+    const label = labels[i]!;
+    correct += right;
+    support[label]! += 1;
+    hits[label]! += right;
+    if (groups) {
+      groupSamples[groups.ids[i]!]! += 1;
+      groupHits[groups.ids[i]!]! += right;
+    }
+  }
+  let recalls = 0;
+  let occurring = 0;
+  let f1 = 0;
+  let known = 0;
+  for (let c = 0; c < classes; c++) {
+    if (support[c]! > 0) {
+      recalls += hits[c]! / support[c]!;
+      occurring++;
+    }
+    if (support[c]! + predicted[c]! > 0) {
+      f1 += (2 * hits[c]!) / (support[c]! + predicted[c]!);
+      known++;
+    }
+  }
+  const nll = sums[column.nll]! / samples;
+  const variance = Math.max(0, sums[column.nllSquares]! / samples - nll * nll);
+  return {
+    samples,
+    top1: correct / samples,
+    top5: sums[column.top5]! / samples,
+    meanPerClass: recalls / occurring,
+    macroF1: f1 / known,
+    nll,
+    nllStandardError: samples > 1 ? Math.sqrt(variance / (samples - 1)) : 0,
+    ece: calibrationError(sums) / samples,
+    brier: sums[column.brier]! / samples,
+    disagreement: {
+      zeroshot: sums[column.zeroshot]! / samples,
+      finetuned: sums[column.finetuned]! / samples,
+    },
+    ...(groups && groupMetrics(groups.names, groupSamples, groupHits)),
+  };
+}
+
+function calibrationError(sums: Float64Array): number {
+  let total = 0;
+  for (let bin = 0; bin < bins; bin++) {
+    total += Math.abs(sums[column.bins + bins + bin]! - sums[column.bins + 2 * bins + bin]!);
+  }
+  return total;
+}
+
+function groupMetrics(names: readonly string[], samples: Uint32Array, hits: Uint32Array) {
+  const groups = names
+    .map((name, g) => ({ name, samples: samples[g]!, top1: hits[g]! / samples[g]! }))
+    .filter((group) => group.samples > 0);
+  const worstGroup = groups.reduce((worst, group) => (group.top1 < worst.top1 ? group : worst));
+  return { groups, worstGroup };
+}

@@ -1,0 +1,38 @@
+import { WisemergeError } from '../errors.js';
+import type { DTypeName } from '../native.js';
+
+/** Little-endian elements of any float dtype as f32, rounded to nearest even. Throws ERR_DTYPE_MISMATCH. */
+export function toFloats(bytes: Uint8Array, dtype: DTypeName, name: string): Float32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  switch (dtype) {
+    case 'F32':
+      return Float32Array.from({ length: bytes.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
+    case 'F64':
+      return Float32Array.from({ length: bytes.byteLength / 8 }, (_, i) => view.getFloat64(8 * i, true));
+    case 'BF16': {
+      const bits = Uint32Array.from(
+        { length: bytes.byteLength / 2 },
+        (_, i) => view.getUint16(2 * i, true) << 16,
+      );
+      return new Float32Array(bits.buffer);
+    }
+    case 'F16':
+      return Float32Array.from({ length: bytes.byteLength / 2 }, (_, i) => half(view.getUint16(2 * i, true)));
+    default:
+      throw new WisemergeError(
+        'ERR_DTYPE_MISMATCH',
+        `${name} has dtype ${dtype}; wanted is F32, F16, BF16 or F64`,
+        {
+          tensor: name,
+        },
+      );
+  }
+}
+
+function half(code: number): number {
+  const sign = code & 0x8000 ? -1 : 1;
+  const exponent = (code >> 10) & 31;
+  const mantissa = code & 1023;
+  if (exponent === 31) return mantissa ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (exponent === 0 ? mantissa * 2 ** -24 : (mantissa + 1024) * 2 ** (exponent - 25));
+}

@@ -1,0 +1,53 @@
+import { WisemergeError } from '../errors.js';
+import { evidenceOf } from './criteria.js';
+import { curvesOf, type Outcomes } from './curves.js';
+import type { Rule } from './rule.js';
+import { decide } from './rules.js';
+
+/** One shift, with alpha chosen on the other sets. */
+export interface HeldOutShift {
+  readonly set: string;
+  readonly alpha: number;
+  readonly accuracy: number;
+  /** The best alpha on this shift itself: not a procedure, but the limit of all procedures. */
+  readonly oracle: { readonly alpha: number; readonly accuracy: number };
+  /** The oracle's accuracy less the one reached. */
+  readonly regret: number;
+}
+
+/**
+ * For each shift of role `select`, chooses alpha on all other select sets and scores it there: how the rule does
+ * on a shift it has not seen. A weighted `max-mean` goes without the weight of that shift. Throws as `select`,
+ * and ERR_USAGE where there are fewer than two shifts.
+ */
+export function leaveOneShiftOut(outcomes: Outcomes, rule: Rule): HeldOutShift[] {
+  const { alphas, sets } = curvesOf(outcomes);
+  const shifts = sets.filter(({ role, kind }) => role === 'select' && kind === 'shift');
+  if (shifts.length < 2)
+    throw new WisemergeError(
+      'ERR_USAGE',
+      `leaving one shift out needs two shifts; there are ${shifts.length}`,
+      {
+        hint: 'Add sets of role "select" and kind "shift".',
+      },
+    );
+  return shifts.map((held) => {
+    const others = sets.filter((set) => set !== held);
+    const { index } = decide(without(rule, held.name), alphas, others.map(evidenceOf));
+    const oracle = held.accuracy.reduce((best, value, k) => (value > held.accuracy[best]! ? k : best), 0);
+    return {
+      set: held.name,
+      alpha: alphas[index]!,
+      accuracy: held.accuracy[index]!,
+      oracle: { alpha: alphas[oracle]!, accuracy: held.accuracy[oracle]! },
+      regret: held.accuracy[oracle]! - held.accuracy[index]!,
+    };
+  });
+}
+
+/** The rule without the weight of one set. */
+function without(rule: Rule, name: string): Rule {
+  if (rule.kind === 'one-se') return { ...rule, of: without(rule.of, name) as typeof rule.of };
+  if (rule.kind !== 'max-mean' || !rule.weights) return rule;
+  return { ...rule, weights: rule.weights.filter(({ set }) => set !== name) };
+}

@@ -29,8 +29,16 @@ export function parseCount(text: string): number {
   return value;
 }
 
-/** A lone value is one model; a list or range, even of one value, is a set of models. */
-export function parseAlphaFlag(text: string): number | number[] {
+export function parseSeed(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0 || value >= 2 ** 32 || text.trim() === '')
+    throw new InvalidArgumentError('Write a whole number from 0 to 4294967295.');
+  return value;
+}
+
+/** A lone value is one model; a list or range, even of one value, is a set of models; `best` is a sweep's choice. */
+export function parseAlphaFlag(text: string): number | number[] | 'best' {
+  if (text === 'best') return text;
   const alphas = parseAlphas(text);
   return /[,:]/.test(text) ? alphas : alphas[0]!;
 }

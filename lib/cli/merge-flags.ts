@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { WisemergeError } from '../errors.js';
 import type { MergeOptions } from '../merge/options.js';
 import { parseAlphaFlag, parseBytes, parseCount } from './arguments.js';
 
@@ -6,7 +7,8 @@ import { parseAlphaFlag, parseBytes, parseCount } from './arguments.js';
 export interface MergeFlags {
   readonly zeroshot: string;
   readonly finetuned: string;
-  readonly alpha: number | number[];
+  readonly alpha: number | number[] | 'best';
+  readonly sweep?: string;
   readonly out: string;
   readonly dtype?: NonNullable<MergeOptions['dtype']>;
   readonly device: string;
@@ -23,7 +25,12 @@ export function addMergeFlags(command: Command): Command {
   return command
     .requiredOption('--zeroshot <path>', 'zero-shot (base) model: a directory, index or .safetensors file')
     .requiredOption('--finetuned <path>', 'model fine-tuned from it')
-    .requiredOption('--alpha <values>', 'one value, a list 0.1,0.3 or a range 0:1:0.05', parseAlphaFlag)
+    .requiredOption(
+      '--alpha <values>',
+      'one value, a list 0.1,0.3, a range 0:1:0.05, or best with --sweep',
+      parseAlphaFlag,
+    )
+    .option('--sweep <directory>', 'finished sweep that chose alpha (--alpha best)')
     .requiredOption('--out <directory>', 'output; several alphas go to <directory>/alpha_0.1000, …')
     .addOption(
       new Option(
@@ -45,6 +52,16 @@ export function addMergeFlags(command: Command): Command {
     .option('--quiet', 'no progress or remarks');
 }
 
-export function toMergeOptions({ json: _json, quiet: _quiet, ...options }: MergeFlags): MergeOptions {
-  return options;
+/** Throws ERR_USAGE where `best` and `--sweep` do not come together, and what reading a sweep throws. */
+export async function toMergeOptions(flags: MergeFlags): Promise<MergeOptions> {
+  const { json: _json, quiet: _quiet, sweep, alpha, ...options } = flags;
+  if (alpha !== 'best' && sweep === undefined) return { ...options, alpha };
+  if (alpha !== 'best' || sweep === undefined) {
+    throw new WisemergeError('ERR_USAGE', '--alpha best and --sweep DIRECTORY belong together', {
+      hint: 'Give both, or a number as --alpha.',
+    });
+  }
+  const { readResult } = await import('../sweep/result.js');
+  const { analysis } = await readResult(sweep);
+  return { ...options, alpha: analysis.selection.alpha };
 }

@@ -1,10 +1,12 @@
 import { Command } from 'commander';
 import { version } from '../version.js';
-import { parseBytes, parseCount } from './arguments.js';
+import { parseBytes, parseCount, parseSeed } from './arguments.js';
 import type { DemoFlags } from './commands/demo.js';
 import type { DiffFlags } from './commands/diff.js';
 import type { DoctorFlags } from './commands/doctor.js';
+import type { PickFlags } from './commands/pick.js';
 import { addMergeFlags, type MergeFlags } from './merge-flags.js';
+import { parseAlphasFlag, parseSetFlag, type SweepFlags } from './sweep-flags.js';
 import type { OutputFlags } from './terminal.js';
 
 /**
@@ -39,6 +41,32 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--memory <size>', 'I/O buffers (default: 80MiB)', parseBytes)
     .action(async (first: string, second: string, flags: DiffFlags) =>
       (await import('./commands/diff.js')).runDiff(first, second, flags, signal),
+    );
+  withOutputFlags(program.command('sweep [file]'))
+    .description("evaluate a classifier's head at every alpha and choose the best")
+    .option('--zeroshot <path>', 'zero-shot model')
+    .option('--finetuned <path>', 'model fine-tuned from it')
+    .option('--head <tensor>', 'weight of the head (default: the only one that looks like a classifier)')
+    .option('--set <set>', 'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS]; repeat it for more sets', parseSetFlag)
+    .option('--alphas <values>', 'list or range to evaluate (default: 0:1:0.05)', parseAlphasFlag)
+    .option('--rule <rule>', 'how to choose: max-mean, max-id, max-worst, max-shift:id-within=0.01, knee, …')
+    .option('--folds <n>', 'folds of the cross-validation (default: 5)', parseCount)
+    .option('--repeats <n>', 'partitions of the cross-validation (default: 1)', parseCount)
+    .option('--replicates <n>', 'bootstrap replicates (default: 1000)', parseCount)
+    .option('--seed <n>', 'of folds and resamples (default: 0)', parseSeed)
+    .option('--threads <n>', 'CPU threads (default: all)', parseCount)
+    .option('--memory <size>', 'for features and logits (default: 1GiB)', parseBytes)
+    .requiredOption('--out <directory>', 'where the results go')
+    .option('--resume', 'go on where an earlier run stopped')
+    .option('--force', 'replace an earlier sweep')
+    .action(async (file: string | undefined, flags: SweepFlags) =>
+      (await import('./commands/sweep.js')).runSweep(file, flags, signal),
+    );
+  withOutputFlags(program.command('pick <directory>'))
+    .description('choose alpha anew from a finished sweep, without evaluating')
+    .option('--rule <rule>', "how to choose (default: the sweep's rule)")
+    .action(async (directory: string, flags: PickFlags) =>
+      (await import('./commands/pick.js')).runPick(directory, flags),
     );
   withOutputFlags(program.command('verify <directory>'))
     .description('check an output of wisemerge against its manifest')

@@ -1,6 +1,7 @@
 import type { CorrectIntervals } from './correct-intervals.js';
+import type { Groups } from './data/groups.js';
 import { type FeatureSet, type HeadSession, maxAlphas } from './head-session.js';
-import { type Groups, type Metrics, metricColumns, metricsOf } from './metrics.js';
+import { type Metrics, metricColumns, metricsOf } from './metrics.js';
 
 export interface HeadEvaluation {
   /** Where each sample is classified correctly: the exact curve of accuracy. */

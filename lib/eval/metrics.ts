@@ -1,5 +1,5 @@
-import type { CorrectIntervals } from './correct-intervals.js';
-import { isCorrectAt } from './correct-intervals.js';
+import { type CorrectIntervals, isCorrectAt } from './correct-intervals.js';
+import type { Groups } from './data/groups.js';
 
 /** Columns of the sums that native code gives per alpha (native/include/wisemerge/head.h). */
 export const metricColumns = 52;
@@ -38,12 +38,6 @@ export interface Metrics {
   readonly groups?: readonly GroupAccuracy[];
   /** The lowest accuracy of a group. */
   readonly worstGroup?: GroupAccuracy;
-}
-
-export interface Groups {
-  readonly names: readonly string[];
-  /** Index into `names` per sample. */
-  readonly ids: Int32Array;
 }
 
 /**

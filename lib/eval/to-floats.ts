@@ -1,5 +1,6 @@
 import { WisemergeError } from '../errors.js';
 import type { DTypeName } from '../native.js';
+import { f16ToNumber } from './data/half.js';
 
 /** Little-endian elements of any float dtype as f32, rounded to nearest even. Throws ERR_DTYPE_MISMATCH. */
 export function toFloats(bytes: Uint8Array, dtype: DTypeName, name: string): Float32Array {
@@ -17,7 +18,7 @@ export function toFloats(bytes: Uint8Array, dtype: DTypeName, name: string): Flo
       return new Float32Array(bits.buffer);
     }
     case 'F16':
-      return Float32Array.from({ length: bytes.byteLength / 2 }, (_, i) => half(view.getUint16(2 * i, true)));
+      return Float32Array.from({ length: bytes.byteLength / 2 }, (_, i) => f16ToNumber(view.getUint16(2 * i, true)));
     default:
       throw new WisemergeError(
         'ERR_DTYPE_MISMATCH',
@@ -27,12 +28,4 @@ export function toFloats(bytes: Uint8Array, dtype: DTypeName, name: string): Flo
         },
       );
   }
-}
-
-function half(code: number): number {
-  const sign = code & 0x8000 ? -1 : 1;
-  const exponent = (code >> 10) & 31;
-  const mantissa = code & 1023;
-  if (exponent === 31) return mantissa ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (exponent === 0 ? mantissa * 2 ** -24 : (mantissa + 1024) * 2 ** (exponent - 25));
 }

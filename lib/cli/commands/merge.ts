@@ -12,7 +12,7 @@ export async function runMerge(flags: MergeFlags, signal: AbortSignal): Promise<
   let result: MergeResult;
   try {
     result = await merge({
-      ...toMergeOptions(flags),
+      ...(await toMergeOptions(flags)),
       signal,
       onProgress: progress.listener,
       onPlan: ({ zeroshot, alphas, bytesRead, bytesWritten, skipped }) => {

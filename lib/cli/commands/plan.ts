@@ -8,7 +8,7 @@ import { printResult } from '../terminal.js';
 const listed = 12;
 
 export async function runPlan(flags: MergeFlags, signal: AbortSignal): Promise<void> {
-  const plan = await planMerge({ ...toMergeOptions(flags), signal });
+  const plan = await planMerge({ ...(await toMergeOptions(flags)), signal });
   printResult(flags, plan, () => describe(plan));
   // The plan is on stdout in full; the error makes the exit code and names the first problems for people.
   if (plan.problems.length > 0 && !flags.json) throw incompatible(plan.problems);

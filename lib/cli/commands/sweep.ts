@@ -1,0 +1,34 @@
+import { plain, type SweepResult } from '../../sweep/result.js';
+import { sweep } from '../../sweep/sweep.js';
+import { ProgressLine } from '../progress-line.js';
+import { type SweepFlags, toSweepConfig } from '../sweep-flags.js';
+import { describeAnalysis, describeCurves } from '../sweep-text.js';
+import { note, printResult, warn } from '../terminal.js';
+
+export async function runSweep(
+  file: string | undefined,
+  flags: SweepFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  const config = await toSweepConfig(file, flags);
+  const progress = new ProgressLine(flags);
+  let result: SweepResult;
+  try {
+    result = await sweep({
+      ...config,
+      out: flags.out,
+      ...(flags.resume && { resume: true }),
+      ...(flags.force && { force: true }),
+      signal,
+      onProgress: ({ set, samplesDone, samplesTotal }) =>
+        progress.show(`${set}: ${samplesDone} of ${samplesTotal} samples`),
+    });
+  } finally {
+    progress.end();
+  }
+  const { analysis } = result;
+  const data = JSON.parse(JSON.stringify(result, plain));
+  printResult(flags, data, () => `${describeCurves(result)}\n\n${describeAnalysis(analysis, result)}`);
+  for (const warning of analysis.verdict.warnings) warn(flags, warning);
+  note(flags, `${result.seconds.toFixed(1)} s; results in ${flags.out}`);
+}

@@ -1,0 +1,66 @@
+import { InvalidArgumentError } from 'commander';
+import { WisemergeError } from '../errors.js';
+import { parseAlphas } from '../merge/alpha.js';
+import type { SweepConfig } from '../sweep/sweep-options.js';
+
+/** The flags of `sweep`; they replace what the sweep file says. */
+export interface SweepFlags {
+  readonly zeroshot?: string;
+  readonly finetuned?: string;
+  readonly head?: string;
+  readonly set?: readonly SweepConfig['sets'][number][];
+  readonly alphas?: string;
+  readonly rule?: string;
+  readonly folds?: number;
+  readonly repeats?: number;
+  readonly replicates?: number;
+  readonly seed?: number;
+  readonly threads?: number;
+  readonly memory?: number;
+  readonly out: string;
+  readonly resume?: boolean;
+  readonly force?: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+type SetConfig = SweepConfig['sets'][number];
+
+/** `name:role:kind=features,labels[,groups]`, as `val:select:id=val.npy,labels.npy`; collects repeated flags. */
+export function parseSetFlag(text: string, earlier: readonly SetConfig[] = []): readonly SetConfig[] {
+  const equals = text.indexOf('=');
+  const [name, role, kind, ...more] = text.slice(0, Math.max(equals, 0)).split(':');
+  const [features, labels, groups, ...files] = text.slice(equals + 1).split(',');
+  const roles = role === 'select' || role === 'report';
+  const kinds = kind === 'id' || kind === 'shift';
+  if (!name || !roles || !kinds || more.length > 0 || !features || !labels || files.length > 0) {
+    throw new InvalidArgumentError(
+      'Write NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS] with ROLE select or report and KIND id or shift,' +
+        ' such as val:select:id=val.npy,labels.npy.',
+    );
+  }
+  return [...earlier, { name, role, kind, features, labels, ...(groups && { groups }) }];
+}
+
+/** Text that `resolveSweep` will read, checked while the flag is still known. */
+export function parseAlphasFlag(text: string): string {
+  parseAlphas(text);
+  return text;
+}
+
+/** The file, if one is given, with the flags on top. Throws ERR_USAGE where neither names the models and sets. */
+export async function toSweepConfig(file: string | undefined, flags: SweepFlags): Promise<SweepConfig> {
+  const { json: _json, quiet: _quiet, out: _out, resume: _resume, force: _force, set, ...given } = flags;
+  // Loaded when needed: the parsers of sweep files would slow the start of every other command.
+  const { readSweepFile } = await import('../sweep/sweep-options.js');
+  const base = file === undefined ? {} : await readSweepFile(file);
+  const config = { ...base, ...given, ...(set && { sets: [...set] }) };
+  const missing = (['zeroshot', 'finetuned', 'sets'] as const).filter((key) => !(key in config));
+  if (missing.length > 0) {
+    const names = missing.map((key) => (key === 'sets' ? '--set' : `--${key}`));
+    throw new WisemergeError('ERR_USAGE', `a sweep needs ${names.join(', ')}`, {
+      hint: 'Give them as flags, or a sweep file that has them.',
+    });
+  }
+  return config as SweepConfig;
+}

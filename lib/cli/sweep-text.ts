@@ -1,0 +1,70 @@
+import type { Analysis, ExactOptimum } from '../sweep/analysis.js';
+import type { SweepResult } from '../sweep/result.js';
+import type { AlphaInterval } from '../sweep/step-function.js';
+import { formatTable } from './format.js';
+
+const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+const points = (share: number): string => `${share >= 0 ? '+' : ''}${(100 * share).toFixed(2)}`;
+const short = (alpha: number): string => String(Number(alpha.toFixed(4)));
+
+/** Top-1 accuracy of every set at every alpha, with the likelihood optima. */
+export function describeCurves({ alphas, sets, likelihood, analysis }: SweepResult): string {
+  const rows = alphas.map((alpha, k) => [
+    `${alpha === analysis.selection.alpha ? '* ' : ''}${short(alpha)}`,
+    ...sets.map(({ metrics }) => percent(metrics[k]!.top1)),
+  ]);
+  const heads = sets.map(({ name, role, kind }) => `${name} (${kind}, ${role})`);
+  const { alpha, calibrated } = likelihood;
+  return [
+    formatTable(['alpha', ...heads], rows),
+    `smallest negative log-likelihood: ${alpha.nll.toFixed(4)} at alpha ${short(alpha.alpha)}; ` +
+      `${calibrated.nll.toFixed(4)} at alpha ${short(calibrated.alpha)} with temperature ${calibrated.temperature.toFixed(3)}`,
+  ].join('\n');
+}
+
+/** The choice, and how firm it is. Curves, where they are at hand, give the figures of the sets. */
+export function describeAnalysis(analysis: Analysis, curves?: SweepResult): string {
+  const { selection, exact, crossValidation: cv, leaveOneShiftOut, chord, verdict } = analysis;
+  const lines = [`chosen alpha: ${short(selection.alpha)}  (rule ${analysis.rule})`, selection.explanation];
+  const { lower, upper } = verdict.selection.alpha;
+  lines.push(`95 % of resamples choose alpha in [${short(lower)}, ${short(upper)}].`);
+  if (exact) lines.push(describeExact(exact));
+  lines.push(
+    `cross-validation (${cv.repeats > 1 ? `${cv.repeats} × ` : ''}${cv.folds} folds): held-out mean accuracy ${percent(cv.chosen.mean)}; ` +
+      `alpha ${short(cv.fixed.alpha ?? 0.5)} gives ${percent(cv.fixed.mean)}, zero-shot ${percent(cv.zeroshot.mean)}, fine-tuned ${percent(cv.finetuned.mean)}.`,
+  );
+  for (const { set, alpha, accuracy, regret } of leaveOneShiftOut ?? []) {
+    lines.push(
+      `without ${set}: alpha ${short(alpha)} is chosen and scores ${percent(accuracy)} there, ${points(-regret)} points from its own best.`,
+    );
+  }
+  lines.push(
+    `the models are ${chord.linearlyConnected ? '' : 'not '}linearly connected: the curve lies ${points(chord.minimum.value)} points from its chord at worst (alpha ${short(chord.minimum.alpha)}).`,
+  );
+  if (curves) {
+    const k = selection.index;
+    const last = curves.alphas.indexOf(1);
+    const first = curves.alphas.indexOf(0);
+    for (const { name, kind, metrics } of curves.sets) {
+      const at = metrics[k]!.top1;
+      lines.push(
+        `${name} (${kind}): ${percent(at)}, ${points(at - metrics[first]!.top1)} against zero-shot, ${points(at - metrics[last]!.top1)} against fine-tuned.`,
+      );
+    }
+  }
+  return lines.join('\n');
+}
+
+function describeExact({ value, intervals, plateau }: ExactOptimum): string {
+  return `over all alphas: ${percent(value)} on ${list(intervals)}; within 0.1 points of it on ${list(plateau)}.`;
+}
+
+function list(intervals: readonly AlphaInterval[]): string {
+  const shown = intervals.slice(0, 3).map(({ from, to, fromIncluded, toIncluded }) => {
+    if (from === to) return short(from);
+    return `${fromIncluded ? '[' : '('}${short(from)}, ${short(to)}${toIncluded ? ']' : ')'}`;
+  });
+  return (
+    shown.join(', ') + (intervals.length > shown.length ? ` and ${intervals.length - shown.length} more` : '')
+  );
+}

@@ -1,0 +1,110 @@
+import { type FileHandle, open, readFile, truncate } from 'node:fs/promises';
+import { ioError, WisemergeError } from '../errors.js';
+
+/**
+ * What a sweep has done, one JSON object per line, each on disk before the next step begins. The first line
+ * holds the configuration. A last line that a kill has cut off is dropped.
+ */
+export class Journal<Entry> {
+  readonly path: string;
+  /** Of earlier runs, in order. */
+  readonly entries: readonly Entry[];
+  readonly #handle: FileHandle;
+
+  private constructor(path: string, entries: readonly Entry[], handle: FileHandle) {
+    this.path = path;
+    this.entries = entries;
+    this.#handle = handle;
+  }
+
+  /** Begins a journal. Throws ERR_IO. */
+  static async create<Entry>(path: string, config: unknown): Promise<Journal<Entry>> {
+    const journal = new Journal<Entry>(path, [], await openFile(path, 'wx'));
+    await journal.#append({ config });
+    return journal;
+  }
+
+  /**
+   * Goes on with a journal. Throws ERR_SWEEP_CHANGED where it was begun with another configuration, naming the
+   * keys that differ, ERR_SWEEP_RESULT where it is damaged, ERR_IO.
+   */
+  static async resume<Entry>(path: string, config: unknown): Promise<Journal<Entry>> {
+    const text = await readFile(path, 'utf8').catch((error) => {
+      throw ioError(error, 'read', path);
+    });
+    const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+    const lines = whole.split('\n').slice(0, -1);
+    const objects = lines.map((line, i) => {
+      try {
+        return JSON.parse(line) as Entry;
+      } catch {
+        throw new WisemergeError('ERR_SWEEP_RESULT', `${path} line ${i + 1} is not JSON`, {
+          file: path,
+          hint: 'The journal is damaged: sweep again with --force.',
+        });
+      }
+    });
+    const first = objects[0] as { config?: unknown } | undefined;
+    if (first?.config === undefined) {
+      throw new WisemergeError('ERR_SWEEP_RESULT', `${path} does not begin with a configuration`, {
+        file: path,
+        hint: 'The sweep was stopped before it began: sweep again with --force.',
+      });
+    }
+    const changed = differences(first.config, JSON.parse(JSON.stringify(config)));
+    if (changed.length > 0) {
+      throw new WisemergeError(
+        'ERR_SWEEP_CHANGED',
+        `the sweep in ${path} was begun with other options: ${changed.join(', ')}`,
+        { file: path, hint: 'Use the same options to resume, another --out, or --force to begin anew.' },
+      );
+    }
+    await truncate(path, Buffer.byteLength(whole)).catch((error) => {
+      throw ioError(error, 'write', path);
+    });
+    return new Journal<Entry>(path, objects.slice(1), await openFile(path, 'a'));
+  }
+
+  /** Adds an entry; it is on disk when the promise resolves. */
+  add(entry: Entry): Promise<void> {
+    return this.#append(entry);
+  }
+
+  async #append(object: unknown): Promise<void> {
+    try {
+      await this.#handle.appendFile(`${JSON.stringify(object)}\n`);
+      await this.#handle.datasync();
+    } catch (error) {
+      throw ioError(error, 'write', this.path);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+}
+
+async function openFile(path: string, flags: string): Promise<FileHandle> {
+  return await open(path, flags).catch((error) => {
+    throw ioError(error, 'open', path);
+  });
+}
+
+/** Paths of the values in which two JSON values differ. */
+function differences(a: unknown, b: unknown, path = ''): string[] {
+  if (isObject(a) && isObject(b)) {
+    const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
+    return keys.flatMap((key) => differences(a[key], b[key], path ? `${path}.${key}` : key));
+  }
+  if (JSON.stringify(a) === JSON.stringify(b)) return [];
+  return [`${path || 'everything'} (${brief(a)}, now ${brief(b)})`];
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function brief(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'absent';
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}

@@ -1,0 +1,125 @@
+import { open, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ioError, WisemergeError } from '../errors.js';
+import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
+import type { LikelihoodOptimum } from '../eval/likelihood.js';
+import type { Metrics } from '../eval/metrics.js';
+import type { Analysis } from './analysis.js';
+import type { ResolvedSweep } from './sweep-options.js';
+
+export const resultName = 'sweep.json';
+export const recordsName = 'results.jsonl';
+
+export interface SweptSet {
+  readonly name: string;
+  readonly role: SetRole;
+  readonly kind: SetKind;
+  readonly samples: number;
+  /** Of features, labels and groups. */
+  readonly fingerprint: string;
+  /** File with the outcome of every sample, relative to the sweep's directory. */
+  readonly outcome: string;
+  /** At each alpha of the sweep. */
+  readonly metrics: readonly Metrics[];
+}
+
+/** `sweep.json`. The same inputs and options give the same bytes, but for `seconds`. */
+export interface SweepResult {
+  readonly format: 'wisemerge-sweep';
+  readonly version: 1;
+  /** Version of wisemerge. */
+  readonly wisemerge: string;
+  readonly config: ResolvedSweep;
+  readonly head: {
+    readonly name: string;
+    readonly classes: number;
+    readonly dimension: number;
+    readonly dtype: string;
+    /** XXH3-64 of both weights and biases, 16 hex digits. */
+    readonly hash: string;
+  };
+  readonly alphas: readonly number[];
+  readonly sets: readonly SweptSet[];
+  /** Smallest negative log-likelihood over the select sets, at any alpha in [0, 1]: alone and calibrated. */
+  readonly likelihood: { readonly alpha: LikelihoodOptimum; readonly calibrated: LikelihoodOptimum };
+  readonly analysis: Analysis;
+  /** Wall time of all runs that made it. */
+  readonly seconds: number;
+}
+
+/** Writes `sweep.json` and `results.jsonl`, each complete or not at all. Throws ERR_IO, ERR_NO_SPACE. */
+export async function writeResult(directory: string, result: SweepResult): Promise<void> {
+  await replaceFile(join(directory, recordsName), recordsOf(result));
+  await replaceFile(join(directory, resultName), `${JSON.stringify(result, plain, 2)}\n`);
+}
+
+/** Throws ERR_SWEEP_RESULT, ERR_IO. */
+export async function readResult(directory: string): Promise<SweepResult> {
+  const path = join(directory, resultName);
+  const text = await readFile(path, 'utf8').catch((error) => {
+    if (error.code !== 'ENOENT') throw ioError(error, 'read', path);
+    throw new WisemergeError(
+      'ERR_SWEEP_RESULT',
+      `${directory} holds no finished sweep: there is no ${resultName}`,
+      {
+        file: path,
+        hint: 'Finish it with wisemerge sweep --resume.',
+      },
+    );
+  });
+  let result: SweepResult;
+  try {
+    result = JSON.parse(text);
+  } catch {
+    throw new WisemergeError('ERR_SWEEP_RESULT', `${path} is not JSON`, { file: path });
+  }
+  if (result?.format !== 'wisemerge-sweep' || result.version !== 1) {
+    throw new WisemergeError('ERR_SWEEP_RESULT', `${path} is not a sweep that this version reads`, {
+      file: path,
+    });
+  }
+  return result;
+}
+
+/** One line per alpha with `set:metric` keys, the record form of the WiSE-FT repository (`--results-db`). */
+function recordsOf({ alphas, sets, config }: SweepResult): string {
+  const lines = alphas.map((alpha, k) => {
+    const scores = sets.flatMap(({ name, metrics }) => {
+      const {
+        groups: _groups,
+        worstGroup,
+        disagreement: _disagreement,
+        samples: _samples,
+        ...rest
+      } = metrics[k]!;
+      const named = Object.entries(rest).map(([metric, value]) => [`${name}:${metric}`, value] as const);
+      return worstGroup ? [...named, [`${name}:worstGroup`, worstGroup.top1] as const] : named;
+    });
+    return { alpha, zeroshot: config.zeroshot, finetuned: config.finetuned, ...Object.fromEntries(scores) };
+  });
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+}
+
+/** Typed arrays as arrays. */
+export function plain(_key: string, value: unknown): unknown {
+  return ArrayBuffer.isView(value) && !(value instanceof DataView)
+    ? Array.from(value as unknown as ArrayLike<number>)
+    : value;
+}
+
+async function replaceFile(path: string, text: string): Promise<void> {
+  const temporary = `${path}.tmp`;
+  try {
+    await rm(temporary, { force: true });
+    const handle = await open(temporary, 'wx');
+    try {
+      await handle.writeFile(text);
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    throw ioError(error, 'write', path);
+  }
+}

@@ -1,0 +1,198 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { writeSafetensors } from '../../lib/checkpoint/write-safetensors.js';
+import { isCorrectAt } from '../../lib/eval/correct-intervals.js';
+import { readOutcome } from '../../lib/sweep/outcome-file.js';
+import { pick } from '../../lib/sweep/pick.js';
+import { plain, readResult } from '../../lib/sweep/result.js';
+import { type SweepOptions, sweep } from '../../lib/sweep/sweep.js';
+import { type HeadCase, headCase } from '../support/heads.js';
+import { tempDir } from '../support/temp.js';
+
+const bytes = (array: Float32Array | Int32Array) =>
+  new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+
+async function writeSet(path: string, { set }: HeadCase): Promise<void> {
+  await writeSafetensors(path, [
+    { name: 'features', dtype: 'F32', shape: [set.samples, set.dimension], data: bytes(set.features) },
+    { name: 'labels', dtype: 'I32', shape: [set.samples], data: bytes(set.labels) },
+  ]);
+}
+
+/** A pair of heads and three sets on disk: `id` and `far` to choose on, `kept` to report. */
+async function project(): Promise<{
+  directory: string;
+  options: Omit<SweepOptions, 'out'>;
+  model: HeadCase;
+}> {
+  const directory = await tempDir();
+  const model = headCase(400, 6, 10, { seed: 40 });
+  const shape = [6, 10];
+  const ends = { zeroshot: model.head.zeroshot, finetuned: model.head.finetuned };
+  for (const [name, data] of Object.entries(ends)) {
+    await writeSafetensors(join(directory, `${name}.safetensors`), [
+      { name: 'head.weight', dtype: 'F32', shape, data },
+    ]);
+  }
+  const others = {
+    id: model,
+    far: headCase(300, 6, 10, { seed: 41 }),
+    kept: headCase(200, 6, 10, { seed: 42 }),
+  };
+  for (const [name, one] of Object.entries(others))
+    await writeSet(join(directory, `${name}.safetensors`), one);
+  const files = (name: string) => ({
+    features: join(directory, `${name}.safetensors:features`),
+    labels: join(directory, `${name}.safetensors:labels`),
+  });
+  return {
+    directory,
+    model,
+    options: {
+      zeroshot: join(directory, 'zeroshot.safetensors'),
+      finetuned: join(directory, 'finetuned.safetensors'),
+      sets: [
+        { name: 'id', role: 'select', kind: 'id', ...files('id') },
+        { name: 'far', role: 'select', kind: 'shift', ...files('far') },
+        { name: 'kept', role: 'report', kind: 'shift', ...files('kept') },
+      ],
+      alphas: '0:1:0.1',
+      replicates: 50,
+    },
+  };
+}
+
+const withoutTimings = (text: string) => text.replace(/"seconds": [^,\n]+/, '"seconds": 0');
+const code = async (promise: Promise<unknown>) =>
+  await promise.then(
+    () => 'none',
+    (error) => error.code,
+  );
+
+describe('a sweep', () => {
+  test('its result holds the curves, the choice and what the samples said', async () => {
+    const { directory, options } = await project();
+    const out = join(directory, 'sweep');
+    const result = await sweep({ ...options, out });
+    expect(JSON.parse(await readFile(join(out, 'sweep.json'), 'utf8'))).toEqual(
+      JSON.parse(JSON.stringify(result, plain)),
+    );
+    expect(result.alphas).toHaveLength(11);
+    for (const set of result.sets) {
+      const { intervals, labels } = await readOutcome(join(out, set.outcome));
+      for (const [k, alpha] of result.alphas.entries()) {
+        const hits = labels.filter((_, i) => isCorrectAt(intervals, i, alpha)).length;
+        expect(set.metrics[k]!.top1).toBe(hits / set.samples);
+      }
+    }
+    const mean = result.alphas.map(
+      (_, k) => (result.sets[0]!.metrics[k]!.top1 + result.sets[1]!.metrics[k]!.top1) / 2,
+    );
+    const { selection, exact, crossValidation } = result.analysis;
+    expect(selection.objective).toBeCloseTo(Math.max(...mean), 12);
+    expect(mean[selection.index]).toBeCloseTo(Math.max(...mean), 12);
+    expect(exact!.value).toBeGreaterThanOrEqual(selection.objective);
+    expect(crossValidation.sets).toEqual(['id', 'far']);
+  });
+
+  test('results.jsonl has a record per alpha', async () => {
+    const { directory, options } = await project();
+    const out = join(directory, 'sweep');
+    const { sets } = await sweep({ ...options, out });
+    const lines = (await readFile(join(out, 'results.jsonl'), 'utf8'))
+      .trimEnd()
+      .split('\n')
+      .map((l) => JSON.parse(l));
+    expect(lines.map(({ alpha }) => alpha)).toEqual([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]);
+    expect(lines[3]['kept:top1']).toBe(sets[2]!.metrics[3]!.top1);
+    expect(lines[3]['id:nll']).toBe(sets[0]!.metrics[3]!.nll);
+  });
+
+  test('stopped after any set and resumed, it gives the same sweep.json', async () => {
+    const { directory, options } = await project();
+    const whole = join(directory, 'whole');
+    await sweep({ ...options, out: whole });
+    const expected = withoutTimings(await readFile(join(whole, 'sweep.json'), 'utf8'));
+    for (const stopAt of ['id', 'far', 'kept']) {
+      const out = join(directory, `stopped-at-${stopAt}`);
+      const stop = new AbortController();
+      const stopped = sweep({
+        ...options,
+        out,
+        signal: stop.signal,
+        onProgress: ({ set }) => {
+          if (set === stopAt) stop.abort(new Error('killed'));
+        },
+      });
+      await expect(stopped).rejects.toThrow('killed');
+      await sweep({ ...options, out, resume: true });
+      expect(withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'))).toBe(expected);
+    }
+  });
+
+  test('a line that a kill cut off is done again', async () => {
+    const { directory, options } = await project();
+    const out = join(directory, 'sweep');
+    await sweep({ ...options, out });
+    const path = join(out, 'journal.jsonl');
+    const expected = withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'));
+    const text = await readFile(path, 'utf8');
+    await writeFile(path, text.slice(0, -40));
+    await sweep({ ...options, out, resume: true });
+    expect(withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'))).toBe(expected);
+  });
+
+  test('resuming with other options, models or data is refused, naming what changed', async () => {
+    const { directory, options } = await project();
+    const out = join(directory, 'sweep');
+    await sweep({ ...options, out });
+    const again = sweep({ ...options, out, resume: true, alphas: '0:1:0.2' });
+    await expect(again).rejects.toMatchObject({
+      code: 'ERR_SWEEP_CHANGED',
+      message: expect.stringContaining('alphas'),
+    });
+    const swapped = { ...options, zeroshot: options.finetuned, finetuned: options.zeroshot };
+    expect(await code(sweep({ ...swapped, out, resume: true }))).toBe('ERR_SWEEP_CHANGED');
+  });
+
+  test('an earlier sweep is not overwritten unless asked', async () => {
+    const { directory, options } = await project();
+    const out = join(directory, 'sweep');
+    await sweep({ ...options, out });
+    expect(await code(sweep({ ...options, out }))).toBe('ERR_OUTPUT_EXISTS');
+    const forced = await sweep({ ...options, out, force: true, alphas: '0:1:0.5' });
+    expect((await readResult(out)).alphas).toEqual(forced.alphas);
+  });
+
+  test('what cannot be chosen or evaluated fails before any work and leaves nothing', async () => {
+    const { directory, options } = await project();
+    const out = join(directory, 'sweep');
+    const reports = options.sets.map((set) => ({ ...set, role: 'report' as const }));
+    const attempt = (change: object) => code(sweep({ ...options, out, ...change }));
+    expect(await attempt({ sets: reports })).toMatch(/^ERR_(USAGE|REPORT_SET)$/);
+    expect(await attempt({ rule: 'max-mean:kept=1' })).toBe('ERR_REPORT_SET');
+    expect(await attempt({ rule: 'max-id', sets: options.sets.slice(1) })).toBe('ERR_USAGE');
+    expect(await attempt({ rule: 'best' })).toBe('ERR_USAGE');
+    expect(await attempt({ alphas: 'x' })).toMatch(/^ERR_/);
+    expect(await attempt({ sets: [options.sets[0], options.sets[0]] })).toBe('ERR_SWEEP_FILE');
+    expect(await attempt({ folds: 1 })).toBe('ERR_SWEEP_FILE');
+    expect(await attempt({ zeroshot: join(directory, 'id.safetensors') })).toMatch(/^ERR_/);
+    const wrong = { ...options.sets[0]!, labels: options.sets[1]!.labels };
+    expect(await attempt({ sets: [wrong] })).toBe('ERR_DATA_MISMATCH');
+    expect(await code(readFile(join(out, 'journal.jsonl')))).toBe('ENOENT');
+  });
+});
+
+test('pick chooses anew from the outcomes on disk', async () => {
+  const { directory, options } = await project();
+  const out = join(directory, 'sweep');
+  const result = await sweep({ ...options, out });
+  expect(JSON.stringify(await pick(out), plain)).toBe(JSON.stringify(result.analysis, plain));
+  const shift = await pick(out, { rule: 'max-shift' });
+  const far = result.sets[1]!.metrics.map(({ top1 }) => top1);
+  expect(far[shift.selection.index]).toBe(Math.max(...far));
+  expect((await pick(out, { rule: 'fixed:0.5' })).selection.alpha).toBe(0.5);
+  expect(await code(pick(out, { rule: 'max-mean:kept=1' }))).toBe('ERR_REPORT_SET');
+  expect(await code(pick(directory))).toBe('ERR_SWEEP_RESULT');
+});

@@ -1,67 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { writeSafetensors } from '../../lib/checkpoint/write-safetensors.js';
 import { isCorrectAt } from '../../lib/eval/correct-intervals.js';
 import { readOutcome } from '../../lib/sweep/outcome-file.js';
 import { pick } from '../../lib/sweep/pick.js';
 import { plain, readResult } from '../../lib/sweep/result.js';
-import { type SweepOptions, sweep } from '../../lib/sweep/sweep.js';
-import { type HeadCase, headCase } from '../support/heads.js';
-import { tempDir } from '../support/temp.js';
-
-const bytes = (array: Float32Array | Int32Array) =>
-  new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-
-async function writeSet(path: string, { set }: HeadCase): Promise<void> {
-  await writeSafetensors(path, [
-    { name: 'features', dtype: 'F32', shape: [set.samples, set.dimension], data: bytes(set.features) },
-    { name: 'labels', dtype: 'I32', shape: [set.samples], data: bytes(set.labels) },
-  ]);
-}
-
-/** A pair of heads and three sets on disk: `id` and `far` to choose on, `kept` to report. */
-async function project(): Promise<{
-  directory: string;
-  options: Omit<SweepOptions, 'out'>;
-  model: HeadCase;
-}> {
-  const directory = await tempDir();
-  const model = headCase(400, 6, 10, { seed: 40 });
-  const shape = [6, 10];
-  const ends = { zeroshot: model.head.zeroshot, finetuned: model.head.finetuned };
-  for (const [name, data] of Object.entries(ends)) {
-    await writeSafetensors(join(directory, `${name}.safetensors`), [
-      { name: 'head.weight', dtype: 'F32', shape, data },
-    ]);
-  }
-  const others = {
-    id: model,
-    far: headCase(300, 6, 10, { seed: 41 }),
-    kept: headCase(200, 6, 10, { seed: 42 }),
-  };
-  for (const [name, one] of Object.entries(others))
-    await writeSet(join(directory, `${name}.safetensors`), one);
-  const files = (name: string) => ({
-    features: join(directory, `${name}.safetensors:features`),
-    labels: join(directory, `${name}.safetensors:labels`),
-  });
-  return {
-    directory,
-    model,
-    options: {
-      zeroshot: join(directory, 'zeroshot.safetensors'),
-      finetuned: join(directory, 'finetuned.safetensors'),
-      sets: [
-        { name: 'id', role: 'select', kind: 'id', ...files('id') },
-        { name: 'far', role: 'select', kind: 'shift', ...files('far') },
-        { name: 'kept', role: 'report', kind: 'shift', ...files('kept') },
-      ],
-      alphas: '0:1:0.1',
-      replicates: 50,
-    },
-  };
-}
+import { sweep } from '../../lib/sweep/sweep.js';
+import { sweepProject } from '../support/sweep-project.js';
 
 const withoutTimings = (text: string) => text.replace(/"seconds": [^,\n]+/, '"seconds": 0');
 const code = async (promise: Promise<unknown>) =>
@@ -72,7 +17,7 @@ const code = async (promise: Promise<unknown>) =>
 
 describe('a sweep', () => {
   test('its result holds the curves, the choice and what the samples said', async () => {
-    const { directory, options } = await project();
+    const { directory, options } = await sweepProject();
     const out = join(directory, 'sweep');
     const result = await sweep({ ...options, out });
     expect(JSON.parse(await readFile(join(out, 'sweep.json'), 'utf8'))).toEqual(
@@ -97,7 +42,7 @@ describe('a sweep', () => {
   });
 
   test('results.jsonl has a record per alpha', async () => {
-    const { directory, options } = await project();
+    const { directory, options } = await sweepProject();
     const out = join(directory, 'sweep');
     const { sets } = await sweep({ ...options, out });
     const lines = (await readFile(join(out, 'results.jsonl'), 'utf8'))
@@ -110,7 +55,7 @@ describe('a sweep', () => {
   });
 
   test('stopped after any set and resumed, it gives the same sweep.json', async () => {
-    const { directory, options } = await project();
+    const { directory, options } = await sweepProject();
     const whole = join(directory, 'whole');
     await sweep({ ...options, out: whole });
     const expected = withoutTimings(await readFile(join(whole, 'sweep.json'), 'utf8'));
@@ -132,7 +77,7 @@ describe('a sweep', () => {
   });
 
   test('a line that a kill cut off is done again', async () => {
-    const { directory, options } = await project();
+    const { directory, options } = await sweepProject();
     const out = join(directory, 'sweep');
     await sweep({ ...options, out });
     const path = join(out, 'journal.jsonl');
@@ -144,7 +89,7 @@ describe('a sweep', () => {
   });
 
   test('resuming with other options, models or data is refused, naming what changed', async () => {
-    const { directory, options } = await project();
+    const { directory, options } = await sweepProject();
     const out = join(directory, 'sweep');
     await sweep({ ...options, out });
     const again = sweep({ ...options, out, resume: true, alphas: '0:1:0.2' });
@@ -157,7 +102,7 @@ describe('a sweep', () => {
   });
 
   test('an earlier sweep is not overwritten unless asked', async () => {
-    const { directory, options } = await project();
+    const { directory, options } = await sweepProject();
     const out = join(directory, 'sweep');
     await sweep({ ...options, out });
     expect(await code(sweep({ ...options, out }))).toBe('ERR_OUTPUT_EXISTS');
@@ -166,7 +111,7 @@ describe('a sweep', () => {
   });
 
   test('what cannot be chosen or evaluated fails before any work and leaves nothing', async () => {
-    const { directory, options } = await project();
+    const { directory, options } = await sweepProject();
     const out = join(directory, 'sweep');
     const reports = options.sets.map((set) => ({ ...set, role: 'report' as const }));
     const attempt = (change: object) => code(sweep({ ...options, out, ...change }));
@@ -185,7 +130,7 @@ describe('a sweep', () => {
 });
 
 test('pick chooses anew from the outcomes on disk', async () => {
-  const { directory, options } = await project();
+  const { directory, options } = await sweepProject();
   const out = join(directory, 'sweep');
   const result = await sweep({ ...options, out });
   expect(JSON.stringify(await pick(out), plain)).toBe(JSON.stringify(result.analysis, plain));

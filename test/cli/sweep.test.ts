@@ -1,0 +1,147 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { openCheckpoint } from '../../lib/checkpoint/checkpoint.js';
+import { runCli, startCli } from '../support/cli.js';
+import { sweepProject } from '../support/sweep-project.js';
+
+/** The project's sweep file, with paths relative to it. */
+async function sweepFile(change: (text: string) => string = (text) => text) {
+  const { directory, options } = await sweepProject();
+  const from = (path: string) => relative(directory, path);
+  const sets = options.sets.map(({ name, role, kind, features, labels }) =>
+    [
+      `  - name: ${name}`,
+      `role: ${role}`,
+      `kind: ${kind}`,
+      `features: ${from(features)}`,
+      `labels: ${from(labels)}`,
+    ].join('\n    '),
+  );
+  const text = [
+    `zeroshot: ${from(options.zeroshot)}`,
+    `finetuned: ${from(options.finetuned)}`,
+    'alphas: 0:1:0.1',
+    'replicates: 50',
+    'sets:',
+    ...sets,
+  ].join('\n');
+  const path = join(directory, 'sweep.yml');
+  await writeFile(path, change(text));
+  return { directory, options, path, out: join(directory, 'out') };
+}
+
+const withoutTimings = (text: string) => text.replace(/"seconds": [^,\n]+/, '"seconds": 0');
+
+describe('wisemerge sweep', () => {
+  test('reads a sweep file, prints the curves and the choice; pick and merge go on from it', async () => {
+    const { directory, options, path, out } = await sweepFile();
+    const swept = await runCli(['sweep', path, '--out', out]);
+    expect(swept.stderr).toContain(`results in ${out}`);
+    expect(swept.code).toBe(0);
+    expect(swept.stdout).toMatch(/alpha +id \(id, select\) +far \(shift, select\) +kept \(shift, report\)/);
+    const chosen = /chosen alpha: (\S+)/.exec(swept.stdout)![1]!;
+
+    const picked = await runCli(['pick', out, '--rule', 'max-shift', '--json']);
+    expect(picked.code).toBe(0);
+    expect(JSON.parse(picked.stdout).rule).toBe('max-shift');
+
+    const ends = ['--zeroshot', options.zeroshot, '--finetuned', options.finetuned];
+    const merged = join(directory, 'merged');
+    const merge = await runCli(['merge', ...ends, '--alpha', 'best', '--sweep', out, '--out', merged]);
+    expect(merge.code).toBe(0);
+    expect(JSON.parse(await readFile(join(merged, 'wisemerge.json'), 'utf8')).alpha).toBe(Number(chosen));
+    await using checkpoint = await openCheckpoint(merged);
+    expect([...checkpoint.tensors.keys()]).toEqual(['head.weight']);
+  });
+
+  test('takes everything from flags', async () => {
+    const { options, out } = await sweepFile();
+    const sets = options.sets.flatMap(({ name, role, kind, features, labels }) => [
+      '--set',
+      `${name}:${role}:${kind}=${features},${labels}`,
+    ]);
+    const ends = ['--zeroshot', options.zeroshot, '--finetuned', options.finetuned];
+    const { code, stdout } = await runCli([
+      'sweep',
+      ...ends,
+      ...sets,
+      '--alphas',
+      '0:1:0.5',
+      '--rule',
+      'max-worst',
+      '--replicates',
+      '20',
+      '--out',
+      out,
+      '--json',
+    ]);
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout);
+    expect(result.alphas).toEqual([0, 0.5, 1]);
+    expect(result.analysis.rule).toBe('max-worst');
+    expect(result.sets.map(({ name }: { name: string }) => name)).toEqual(['id', 'far', 'kept']);
+  });
+
+  test('names line and column of what a sweep file has wrong', async () => {
+    const { path, out } = await sweepFile((text) =>
+      text.replace('role: report', 'role: test').replace('alphas', 'alpha'),
+    );
+    const { code, stderr } = await runCli(['sweep', path, '--out', out]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('sets.2.role');
+    expect(stderr).toMatch(/line 17, column 11/);
+    expect(stderr).toContain('alpha');
+  });
+
+  test('killed at any moment and resumed, it ends with the same sweep.json', {
+    timeout: 120_000,
+  }, async () => {
+    const { directory, path } = await sweepFile();
+    const whole = join(directory, 'whole');
+    expect((await runCli(['sweep', path, '--out', whole, '--quiet'])).code).toBe(0);
+    const expected = withoutTimings(await readFile(join(whole, 'sweep.json'), 'utf8'));
+    for (const delay of [150, 250, 350, 450, 550]) {
+      const out = join(directory, `killed-${delay}`);
+      const { child, done } = startCli(['sweep', path, '--out', out, '--quiet']);
+      setTimeout(() => child.kill('SIGKILL'), delay);
+      await done;
+      const resumed = await runCli(['sweep', path, '--out', out, '--quiet', '--resume']);
+      // Killed before the first line of the journal was whole: there is nothing to resume, and it says so.
+      if (resumed.code !== 0) {
+        expect(resumed.stderr).toContain('--force');
+        expect((await runCli(['sweep', path, '--out', out, '--quiet', '--force'])).code).toBe(0);
+      }
+      expect(withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'))).toBe(expected);
+    }
+  });
+
+  test('usage errors', async () => {
+    const { directory, options, path, out } = await sweepFile();
+    const failing: [string[], string][] = [
+      [['sweep', '--out', out], '--zeroshot'],
+      [['sweep', path, '--out', out, '--set', 'id=val.npy'], 'NAME:ROLE:KIND'],
+      [['sweep', path, '--out', out, '--rule', 'maximum'], 'maximum'],
+      [['pick', directory], '--resume'],
+      [
+        [
+          'merge',
+          '--zeroshot',
+          options.zeroshot,
+          '--finetuned',
+          options.finetuned,
+          '--alpha',
+          'best',
+          '--out',
+          out,
+        ],
+        '--sweep',
+      ],
+    ];
+    for (const [args, text] of failing) {
+      const { code, stderr } = await runCli(args);
+      expect(stderr).toContain(text);
+      expect([2, 3]).toContain(code);
+    }
+  });
+});

@@ -17,14 +17,16 @@ import { mergeOnce, usualAlphas } from './lib/merging.mjs';
 import { alphas } from './suites/alphas.mjs';
 import { cold } from './suites/cold.mjs';
 import { header } from './suites/header.mjs';
+import { heads } from './suites/heads.mjs';
 import { kernels } from './suites/kernels.mjs';
 import { loop } from './suites/loop.mjs';
 import { memory } from './suites/memory.mjs';
+import { products } from './suites/products.mjs';
 import { warm } from './suites/warm.mjs';
 
-const suites = { kernels, header, cold, warm, alphas, memory, loop };
+const suites = { kernels, products, heads, header, cold, warm, alphas, memory, loop };
 const groups = { all: Object.keys(suites), merge: ['cold', 'warm', 'alphas'] };
-const withoutMerge = new Set(['kernels', 'header']);
+const withoutMerge = new Set(['kernels', 'products', 'heads', 'header']);
 
 const log = (text) => process.stderr.write(`${text}\n`);
 const options = parseOptions();

@@ -77,6 +77,19 @@ export async function evaluateHead(
   return { intervals, metrics };
 }
 
+/**
+ * Metrics of one model, by a matrix product with its own interpolated weights: what the path's metrics at that
+ * alpha are up to the rounding of the weights. The session was made with that `alpha`.
+ */
+export async function evaluateModel(
+  session: HeadSession,
+  set: FeatureSet & { readonly groups?: Groups },
+  options: EvaluateHeadOptions = {},
+): Promise<Metrics> {
+  const { metrics } = await evaluateHead(session, set, [0], options);
+  return metrics[0]!;
+}
+
 /** The class predicted for each sample at one alpha. `intervals` are those of the same set. */
 export async function predictHead(
   session: HeadSession,

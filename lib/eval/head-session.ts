@@ -35,6 +35,11 @@ export interface LogitBatch {
 export interface HeadSessionOptions {
   /** Bytes for the arena; logits that fit are computed once. Default: 1 GiB. */
   readonly memory?: number;
+  /**
+   * Evaluate the model at this alpha alone: its weights are interpolated inside the matrix product, and stand
+   * in the place of both ends. Default: both ends of the path.
+   */
+  readonly alpha?: number;
 }
 
 // Logits of one batch, both ends: enough rows for the matrix product to run at full speed.
@@ -60,6 +65,7 @@ export class HeadSession implements Disposable {
   readonly predicted: number;
   readonly predictions: number;
 
+  readonly #alpha: number | undefined;
   readonly #rows: number;
   readonly #stride: number;
   readonly #zeroshot: number;
@@ -75,6 +81,7 @@ export class HeadSession implements Disposable {
     checkSets(head, sets);
     this.engine = engine;
     this.head = head;
+    this.#alpha = options.alpha;
     this.#stride = Math.ceil(head.classes / 16) * 16;
     const perRow = 2 * 4 * this.#stride;
     this.#rows = Math.max(minRows, Math.min(maxRows, Math.floor(batchBytes / perRow / minRows) * minRows));
@@ -171,12 +178,17 @@ export class HeadSession implements Disposable {
     const open = labels + 4 * this.#rows;
     if (features !== undefined) {
       this.arena.ints(labels, rows).set(set.labels.subarray(first, first + rows));
-      await this.#multiply(set, features, rows, this.#zeroshot, this.#bias0, z0, signal);
-      await this.#multiply(set, features, rows, this.#finetuned, this.#bias1, z1, signal);
+      if (this.#alpha !== undefined) {
+        await this.#multiply(set, features, rows, this.#alpha, z0, signal);
+      } else {
+        await this.#multiply(set, features, rows, 0, z0, signal);
+        await this.#multiply(set, features, rows, 1, z1, signal);
+      }
       this.#regions[region]!.holds = key;
       this.#regionOf.set(key, region);
     }
-    const numbers = [rows, this.head.classes, this.#stride, z0, z1, labels];
+    const end = this.#alpha === undefined ? z1 : z0;
+    const numbers = [rows, this.head.classes, this.#stride, z0, end, labels];
     return { set, first, rows, numbers, lo, hi, open, weights };
   }
 
@@ -194,15 +206,15 @@ export class HeadSession implements Disposable {
     set: FeatureSet,
     features: number,
     rows: number,
-    weight: number,
-    bias: number,
+    alpha: number,
     out: number,
     signal?: AbortSignal,
   ): Promise<void> {
     const { classes, dimension, dtype } = this.head;
     const a = [indexOf(set.featureDtype), features, dimension, 1];
-    const w = [indexOf(dtype), weight, -1, dimension, 1];
-    const numbers = [rows, classes, dimension, ...a, ...w, 0, bias, -1, out, this.#stride];
+    const w = [indexOf(dtype), this.#zeroshot, this.#finetuned, dimension, 1];
+    const bias = [this.#bias0, this.#bias1];
+    const numbers = [rows, classes, dimension, ...a, ...w, alpha, ...bias, out, this.#stride];
     return this.engine.matmul(this.arena.buffer, numbers, signal);
   }
 

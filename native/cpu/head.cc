@@ -95,9 +95,16 @@ WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag c
   }
   const WmLogits& logits = call.logits;
   const size_t count = call.alpha_count;
-  // The ends come last: every prediction is compared with theirs.
+  // Every prediction is compared with those of the ends, which come last where they are not asked for. One
+  // model in the place of both predicts the same everywhere.
   std::vector<double> alphas(call.alphas, call.alphas + count);
-  alphas.insert(alphas.end(), {0.0, 1.0});
+  const auto place_of = [&](double end) {
+    const size_t at = static_cast<size_t>(std::find(alphas.begin(), alphas.end(), end) - alphas.begin());
+    if (at == alphas.size()) alphas.push_back(end);
+    return at;
+  };
+  const bool one_model = logits.z0 == logits.z1;
+  const size_t zeroshot = one_model ? 0 : place_of(0), finetuned = one_model ? 0 : place_of(1);
   const std::vector<float> rounded(alphas.begin(), alphas.end());
 
   const size_t width = count * kMetricColumns, total = alphas.size();
@@ -125,8 +132,8 @@ WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag c
             to[kNll] += m.nll;
             to[kNllSquares] += m.nll * m.nll;
             to[kBrier] += m.brier;
-            to[kDisagreeZeroshot] += m.predicted != sample[count].predicted;
-            to[kDisagreeFinetuned] += m.predicted != sample[count + 1].predicted;
+            to[kDisagreeZeroshot] += m.predicted != sample[zeroshot].predicted;
+            to[kDisagreeFinetuned] += m.predicted != sample[finetuned].predicted;
             to[kBinCount + bin] += 1;
             to[kBinCorrect + bin] += right[k];
             to[kBinConfidence + bin] += m.confidence;

@@ -35,7 +35,7 @@ void head_metrics(const float* z0, const float* z1, size_t classes, int32_t labe
   for (size_t k = 0; k < count; k++) {
     const float own = fma_one(alphas[k], z1[label] - z0[label], z0[label]);
     Group max;
-    Vi above_own = {}, equal_own = {};
+    uint32_t rank = 0, equal = 0;
     for (size_t g = 0; g < kGroupVectors; g++) max.v[g] = broadcast<Vf>(-__builtin_inff());
     for (size_t c = 0; c < padded; c += kGroup) {
       for (size_t g = 0; g < kGroupVectors; g++) {
@@ -43,16 +43,12 @@ void head_metrics(const float* z0, const float* z1, size_t classes, int32_t labe
         const Vf v = fma(broadcast<Vf>(alphas[k]), load_floats(delta + at), load_floats(base + at));
         store_floats(z + at, v);
         max.v[g] = larger(v, max.v[g]);
-        above_own -= reinterpret_cast<Vi>(v > broadcast<Vf>(own));
-        equal_own -= reinterpret_cast<Vi>(v == broadcast<Vf>(own));
+        rank += static_cast<uint32_t>(
+            __builtin_popcount(lane_mask(reinterpret_cast<Vi>(v > broadcast<Vf>(own)))));
+        equal |= lane_mask(reinterpret_cast<Vi>(v == broadcast<Vf>(own)));
       }
     }
-    uint32_t rank = 0, equal = 0;
-    for (size_t i = 0; i < kLanes; i++) {
-      rank += static_cast<uint32_t>(above_own[i]);
-      equal += static_cast<uint32_t>(equal_own[i]);
-    }
-    for (int32_t c = 0; equal > 0 && c < label; c++) rank += z[c] == own;
+    for (int32_t c = 0; equal != 0 && c < label; c++) rank += z[c] == own;
 
     const float other = maximum(max), top = own > other ? own : other;
     Group sum = {}, squares = {};

@@ -21,11 +21,7 @@ WM_FORCE_INLINE float total(const Group& group) {
 
 WM_FORCE_INLINE float fma_one(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
-WM_FORCE_INLINE Vf choose(Vi mask, Vf yes, Vf no) {
-  return reinterpret_cast<Vf>(
-      select(reinterpret_cast<Vu>(mask), reinterpret_cast<Vu>(yes), reinterpret_cast<Vu>(no)));
-}
-WM_FORCE_INLINE Vf larger(Vf a, Vf b) { return choose(reinterpret_cast<Vi>(a > b), a, b); }
+WM_FORCE_INLINE Vf larger(Vf a, Vf b) { return a > b ? a : b; }
 
 WM_FORCE_INLINE float maximum(const Group& group) {
   float lanes[kGroup];
@@ -39,8 +35,7 @@ WM_FORCE_INLINE float maximum(const Group& group) {
 // with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7, whose error is below 2^-26 there.
 WM_FORCE_INLINE Vf exp_nonpositive(Vf x) {
   const Vf magic = broadcast<Vf>(0x1.8p23f);  // adding it rounds to a whole number
-  const Vi lost = reinterpret_cast<Vi>(x < broadcast<Vf>(-87.0f));
-  const Vf inside = choose(lost, broadcast<Vf>(0.0f), x);
+  const Vf inside = larger(x, broadcast<Vf>(-87.0f));
   const Vf shifted = fma(inside, broadcast<Vf>(0x1.715476p+0f), magic);
   const Vf n = shifted - magic;
   Vf r = fma(n, broadcast<Vf>(-0x1.62e4p-1f), inside);  // ln 2 in two parts: n times the first is exact
@@ -54,7 +49,8 @@ WM_FORCE_INLINE Vf exp_nonpositive(Vf x) {
   p = fma(p, r, broadcast<Vf>(1.0f));
   p = fma(p, r, broadcast<Vf>(1.0f));
   const Vi exponent = (reinterpret_cast<Vi>(shifted) - reinterpret_cast<Vi>(magic)) << 23;
-  return choose(lost, broadcast<Vf>(0.0f), reinterpret_cast<Vf>(reinterpret_cast<Vi>(p) + exponent));
+  const Vf result = reinterpret_cast<Vf>(reinterpret_cast<Vi>(p) + exponent);
+  return x < broadcast<Vf>(-87.0f) ? broadcast<Vf>(0.0f) : result;
 }
 
 WM_FORCE_INLINE float exp_nonpositive(float x) {

@@ -245,8 +245,15 @@ TEST("head: batches add up to the sums of the whole") {
       part.z0 += first * part.stride;
       part.z1 += first * part.stride;
       part.labels += first;
-      const WmHeadMetrics metrics{part, path.lo.data() + first, path.hi.data() + first, path.open.data() + first,
-                                  alphas.data(), 2, all.data() + 6, predicted.data(), nullptr};
+      const WmHeadMetrics metrics{part,
+                                  path.lo.data() + first,
+                                  path.hi.data() + first,
+                                  path.open.data() + first,
+                                  alphas.data(),
+                                  2,
+                                  all.data() + 6,
+                                  predicted.data(),
+                                  nullptr};
       const WmHeadMoments moments{part, nullptr, 1, 0.3, all.data()};
       WmError error{};
       CHECK_EQ(path.backend->head_metrics(path.context, &metrics, nullptr, &error), WM_OK);
@@ -256,6 +263,29 @@ TEST("head: batches add up to the sums of the whole") {
     return all;
   };
   CHECK(sums_of({0, 300}) == sums_of({0, 64, 64 * 3, 300}));
+}
+
+TEST("head: one model in the place of both ends disagrees with neither") {
+  const Logits logits(100, 17, false, 13);
+  WmLogits view = logits.view();
+  view.z1 = view.z0;
+  Path path("avx512", 2, logits);
+  WmError error{};
+  const WmPath again{view, 0, 1, path.lo.data(), path.hi.data(), path.open.data()};
+  CHECK_EQ(path.backend->head_path(path.context, &again, nullptr, &error), WM_OK);
+  const std::vector<double> alphas = {0, 0.7};
+  std::vector<double> sums(2 * kMetricColumns);
+  const WmHeadMetrics call{view, path.lo.data(), path.hi.data(), path.open.data(), alphas.data(),
+                           2,    sums.data(),    nullptr,        nullptr};
+  CHECK_EQ(path.backend->head_metrics(path.context, &call, nullptr, &error), WM_OK);
+  double right = 0;
+  for (size_t i = 0; i < logits.rows; i++) right += logits.argmax(i, 0) == logits.labels[i];
+  for (size_t k = 0; k < 2; k++) {
+    CHECK_EQ(sums[k * kMetricColumns + kTop1], right);
+    CHECK_EQ(sums[k * kMetricColumns + kDisagreeZeroshot], 0.0);
+    CHECK_EQ(sums[k * kMetricColumns + kDisagreeFinetuned], 0.0);
+    CHECK_EQ(sums[k * kMetricColumns + kNll], sums[kNll]);
+  }
 }
 
 TEST("head: moments are the derivatives of the likelihood") {

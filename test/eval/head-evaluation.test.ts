@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { isCorrectAt } from '../../lib/eval/correct-intervals.js';
-import { confusion, evaluateHead, predictHead } from '../../lib/eval/head-evaluation.js';
+import { confusion, evaluateHead, evaluateModel, predictHead } from '../../lib/eval/head-evaluation.js';
 import { HeadSession } from '../../lib/eval/head-session.js';
 import { Engine } from '../../lib/native.js';
 import { type HeadCase, headCase, logitsAt, noise } from '../support/heads.js';
@@ -113,19 +113,16 @@ test('a linear head: the weight ensemble is the output ensemble to 1e-5', async 
   const testCase = headCase(256, 10, 64, { seed: 21 });
   using session = new HeadSession(engine, testCase.head, [testCase.set]);
   const alphas = [0.2, 0.5, 0.8];
-  // The session evaluates (1 - alpha) z0 + alpha z1, which is the output ensemble; `merged` multiplies by the
+  // The session evaluates (1 - alpha) z0 + alpha z1, which is the output ensemble; `single` multiplies by the
   // interpolated weights.
   const { metrics } = await evaluateHead(session, testCase.set, alphas);
   for (const [k, alpha] of alphas.entries()) {
-    const merged = testCase.weights[0].map((w, i) => Math.fround(w + alpha * (testCase.weights[1][i]! - w)));
-    const bytes = new Uint8Array(merged.buffer);
-    using single = new HeadSession(engine, { ...testCase.head, zeroshot: bytes, finetuned: bytes }, [
-      testCase.set,
-    ]);
-    const weightEnsemble = (await evaluateHead(single, testCase.set, [0])).metrics[0]!;
+    using single = new HeadSession(engine, testCase.head, [testCase.set], { alpha });
+    const weightEnsemble = await evaluateModel(single, testCase.set);
     expect(Math.abs(weightEnsemble.nll - metrics[k]!.nll)).toBeLessThan(1e-5);
     expect(Math.abs(weightEnsemble.brier - metrics[k]!.brier)).toBeLessThan(1e-5);
     expect(weightEnsemble.top1).toBe(metrics[k]!.top1);
+    expect(weightEnsemble.disagreement).toEqual({ zeroshot: 0, finetuned: 0 });
   }
 });
 

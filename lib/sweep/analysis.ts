@@ -116,7 +116,7 @@ export function analyse(
     chord: chordTest(
       grid,
       outcomes.sets.map(({ correct }) => correct),
-      { replicates, seed, clusters: outcomes.sets.map(({ groups }) => groups) },
+      { seed, resamples },
     ),
     sets: sets.map((set, s) => analyseSet(set.name, s, outcomes, paths[s]!, resamples, selection.index)),
   };

@@ -1,4 +1,5 @@
 import { WisemergeError } from '../errors.js';
+import { multinomial } from './binomial.js';
 import { type BitMatrix, distinctColumns, weightedCounts } from './bits.js';
 import { evidenceOf, type SetEvidence } from './criteria.js';
 import { type Curves, curvesOf, type Outcomes } from './curves.js';
@@ -38,8 +39,8 @@ export function resample(
       throw new WisemergeError('ERR_DATA_MISMATCH', `sets with results at ${alphas} and ${set.rows} alphas`);
     if (set.columns === 0) throw new WisemergeError('ERR_DATA', 'a set without samples cannot be resampled');
     const distinct = distinctColumns(set);
-    const draw = drawer(distinct.of, new Random(seed, s), clusters[s]);
     const counts = new Uint32Array(distinct.matrix.columns);
+    const draw = drawer(distinct.of, counts.length, new Random(seed, s), clusters[s]);
     for (let r = 0; r < replicates; r++) {
       const row = values.subarray((r * sets.length + s) * alphas, (r * sets.length + s + 1) * alphas);
       counts.fill(0);
@@ -54,15 +55,19 @@ export function resample(
 /** Draws a resample into counts of distinct columns; returns its size. */
 function drawer(
   of: Uint32Array,
+  columns: number,
   random: Random,
   groups: ArrayLike<number> | undefined,
 ): (counts: Uint32Array) => number {
   const samples = of.length;
-  if (!groups)
+  if (!groups) {
+    const sizes = new Uint32Array(columns);
+    for (let i = 0; i < samples; i++) sizes[of[i]!]!++;
     return (counts) => {
-      for (let i = 0; i < samples; i++) counts[of[random.below(samples)]!]!++;
+      multinomial(random, samples, sizes, counts);
       return samples;
     };
+  }
   if (groups.length !== samples)
     throw new WisemergeError('ERR_DATA_MISMATCH', `${groups.length} groups for ${samples} samples`);
   const members = new Map<number, number[]>();

@@ -1,6 +1,6 @@
 import { WisemergeError } from '../errors.js';
 import type { BitMatrix } from './bits.js';
-import { basicInterval, mapReplicates, percentileInterval, resample } from './bootstrap.js';
+import { basicInterval, mapReplicates, percentileInterval, type Resamples, resample } from './bootstrap.js';
 import { accuracies } from './curves.js';
 import type { Interval } from './intervals.js';
 
@@ -14,6 +14,8 @@ export interface ChordOptions {
   readonly tolerance?: number;
   /** Group per sample, for each set whose groups are drawn as a whole. */
   readonly clusters?: readonly (ArrayLike<number> | undefined)[];
+  /** Of these sets at these alphas, instead of new ones. */
+  readonly resamples?: Resamples;
 }
 
 /** An extremum over alphas with its bootstrap interval. */
@@ -79,7 +81,7 @@ export function chordTest(
   const range = alphas.slice(zero, one + 1);
   const curve = mean(sets.map(accuracies));
   const gap = chordGap(range, curve);
-  const curves = mapReplicates(resample(sets, replicates, seed, clusters), mean);
+  const curves = mapReplicates(options.resamples ?? resample(sets, replicates, seed, clusters), mean);
 
   const lowest = extreme(gap, (a, b) => a < b);
   const lowestOf = (values: Float64Array): number => values.reduce((a, b) => Math.min(a, b));

@@ -10,54 +10,56 @@ const text = z.string().min(1);
 const count = z.int().min(1);
 
 const set = z.strictObject({
-  /** Of the set in every result. */
-  name: text.regex(/^[^\s/\\]+$/, 'a name has no spaces or slashes'),
-  /** `select`: alpha is chosen on it. `report`: it only tells how well that went. */
-  role: z.enum(['select', 'report']),
-  /** `id`: the distribution that was fine-tuned on. `shift`: another one. */
-  kind: z.enum(['id', 'shift']),
-  /** [N, D] in .npy, .npz or .safetensors, as `file` or `file:member`. */
-  features: text,
-  /** [N] class indices or names, also in .csv, .jsonl, .parquet. */
-  labels: text,
-  /** [N] group of each sample. */
-  groups: text.optional(),
+  name: text.regex(/^[^\s/\\]+$/, 'a name has no spaces or slashes').describe('Of the set in every result.'),
+  role: z
+    .enum(['select', 'report'])
+    .describe('`select`: alpha is chosen on it. `report`: it only tells how well that went.'),
+  kind: z
+    .enum(['id', 'shift'])
+    .describe('`id`: the distribution that was fine-tuned on. `shift`: another one.'),
+  features: text.describe('[N, D] in .npy, .npz or .safetensors, as `file` or `file:member`.'),
+  labels: text.describe('[N] class indices or names, also in .csv, .jsonl, .parquet.'),
+  groups: text.optional().describe('[N] group of each sample.'),
 });
 
 /** A sweep over the head of a classifier, as in a sweep file. Paths in a file are relative to it. */
 export const sweepSchema = z.strictObject({
-  /** Checkpoints, as for `merge`. */
-  zeroshot: text,
+  zeroshot: text.describe('Checkpoints, as for `merge`.'),
   finetuned: text,
-  /** Name of the head's weight; default: the only one that looks like a classifier. */
-  head: text.optional(),
+  head: text
+    .optional()
+    .describe("Name of the head's weight; default: the only one that looks like a classifier."),
   sets: z.array(set).min(1),
-  /** Names of the classes in the head's order, for labels given as text. */
-  classNames: z.array(z.string()).optional(),
-  /** Where metrics are evaluated: a list, or text such as `0:1:0.05`. 0 and 1 are added. */
-  alphas: z.union([text, z.array(z.number()).min(1)]).default('0:1:0.05'),
-  /** How alpha is chosen. */
-  rule: text.default('max-mean'),
-  /** Of the cross-validation. */
-  folds: z.int().min(2).max(255).default(5),
+  classNames: z
+    .array(z.string())
+    .optional()
+    .describe("Names of the classes in the head's order, for labels given as text."),
+  alphas: z
+    .union([text, z.array(z.number()).min(1)])
+    .default('0:1:0.05')
+    .describe('Where metrics are evaluated: a list, or text such as `0:1:0.05`. 0 and 1 are added.'),
+  rule: text.default('max-mean').describe('How alpha is chosen.'),
+  folds: z.int().min(2).max(255).default(5).describe('Of the cross-validation.'),
   repeats: count.max(1000).default(1),
-  /** Bootstrap replicates. */
-  replicates: count.default(1000),
+  replicates: count.default(1000).describe('Bootstrap replicates.'),
   seed: z
     .int()
     .min(0)
     .max(2 ** 32 - 1)
     .default(0),
-  /** CPU threads; default: all. */
-  threads: count.optional(),
-  /** Bytes for logits and features. */
-  memory: count.optional(),
+  threads: count.optional().describe('CPU threads; default: all.'),
+  memory: count.optional().describe('Bytes for logits and features.'),
 });
 
 /** What a sweep file, or a caller of `sweep`, says. */
 export type SweepConfig = z.input<typeof sweepSchema>;
 /** The same with defaults filled in; alphas ascend and include 0 and 1. */
 export type ResolvedSweep = Omit<z.output<typeof sweepSchema>, 'alphas'> & { readonly alphas: number[] };
+
+/** The JSON Schema of sweep files, draft 2020-12. */
+export function sweepJsonSchema(): object {
+  return { title: 'wisemerge sweep file', ...z.toJSONSchema(sweepSchema, { io: 'input' }) };
+}
 
 /** Checks a configuration. Throws ERR_SWEEP_FILE with every problem. */
 export function resolveSweep(config: SweepConfig): ResolvedSweep {

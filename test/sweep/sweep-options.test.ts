@@ -1,0 +1,76 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import {
+  readSweepFile,
+  resolveSweep,
+  type SweepConfig,
+  sweepJsonSchema,
+} from '../../lib/sweep/sweep-options.js';
+import { tempDir } from '../support/temp.js';
+
+const config: SweepConfig = {
+  zeroshot: 'a.safetensors',
+  finetuned: 'b.safetensors',
+  sets: [{ name: 'val', role: 'select', kind: 'id', features: 'x.npy', labels: 'y.npy' }],
+};
+
+async function read(text: string): Promise<SweepConfig> {
+  const path = join(await tempDir(), 'sweep.yml');
+  await writeFile(path, text);
+  return await readSweepFile(path);
+}
+
+describe('resolving', () => {
+  test('fills in defaults; alphas ascend and have both ends', () => {
+    expect(resolveSweep(config)).toMatchObject({
+      rule: 'max-mean',
+      folds: 5,
+      repeats: 1,
+      replicates: 1000,
+      seed: 0,
+    });
+    expect(resolveSweep(config).alphas).toHaveLength(21);
+    expect(resolveSweep({ ...config, alphas: [0.7, 0.2, 0.7] }).alphas).toEqual([0, 0.2, 0.7, 1]);
+    expect(resolveSweep({ ...config, alphas: '-0.5,1.5' }).alphas).toEqual([-0.5, 0, 1, 1.5]);
+  });
+
+  test.each<[string, object]>([
+    ['sets', { sets: [] }],
+    ['folds', { folds: 1 }],
+    ['seed', { seed: -1 }],
+    ['sets.0.kind', { sets: [{ ...config.sets[0], kind: 'ood' }] }],
+    ['sets.0.name', { sets: [{ ...config.sets[0], name: 'a/b' }] }],
+    ['alpha', { alpha: '0:1:0.1' }],
+  ])('%s is named when it is wrong', (key, change) => {
+    expect(() => resolveSweep({ ...config, ...change } as SweepConfig)).toThrow(
+      expect.objectContaining({ code: 'ERR_SWEEP_FILE', message: expect.stringContaining(key) }),
+    );
+  });
+});
+
+describe('a sweep file', () => {
+  test('has paths relative to itself; JSON is YAML', async () => {
+    const path = join(await tempDir(), 'sweep.json');
+    await writeFile(path, JSON.stringify({ ...config, zeroshot: '/models/a' }));
+    const found = await readSweepFile(path);
+    expect(found.zeroshot).toBe('/models/a');
+    expect(found.finetuned).toBe(join(path, '..', 'b.safetensors'));
+    expect(found.sets[0]!.features).toBe(join(path, '..', 'x.npy'));
+  });
+
+  test('that is not YAML is an error with a line', async () => {
+    await expect(read('zeroshot: [a\nsets: }')).rejects.toMatchObject({
+      code: 'ERR_SWEEP_FILE',
+      message: expect.stringMatching(/line \d+/),
+    });
+    await expect(read('just text')).rejects.toMatchObject({ code: 'ERR_SWEEP_FILE' });
+    await expect(read('')).rejects.toMatchObject({ code: 'ERR_SWEEP_FILE' });
+    await expect(readSweepFile('/nowhere/sweep.yml')).rejects.toMatchObject({ code: 'ERR_IO' });
+  });
+});
+
+test('the schema that is shipped is the one that checks', async () => {
+  const shipped = await readFile(new URL('../../schema/sweep.schema.json', import.meta.url), 'utf8');
+  expect(JSON.parse(shipped), 'run: npm run schema').toEqual(JSON.parse(JSON.stringify(sweepJsonSchema())));
+});

@@ -13,6 +13,7 @@ export type { MergeOptions } from './merge/options.js';
 export { type MergePlan, type PlannedInput, planMerge } from './merge/plan.js';
 export type { Problem } from './merge/problems.js';
 export { type DeviceReport, type DTypeName, devices } from './native.js';
+export { writeReport } from './report/report.js';
 export type { Analysis } from './sweep/analysis.js';
 export { type PickOptions, pick } from './sweep/pick.js';
 export type { SweepResult } from './sweep/result.js';

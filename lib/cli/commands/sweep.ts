@@ -1,3 +1,4 @@
+import { reportName, writeReport } from '../../report/report.js';
 import { plain, type SweepResult } from '../../sweep/result.js';
 import { sweep } from '../../sweep/sweep.js';
 import { ProgressLine } from '../progress-line.js';
@@ -26,9 +27,10 @@ export async function runSweep(
   } finally {
     progress.end();
   }
+  await writeReport(flags.out);
   const { analysis } = result;
   const data = JSON.parse(JSON.stringify(result, plain));
   printResult(flags, data, () => `${describeCurves(result)}\n\n${describeAnalysis(analysis, result)}`);
   for (const warning of analysis.verdict.warnings) warn(flags, warning);
-  note(flags, `${result.seconds.toFixed(1)} s; results in ${flags.out}`);
+  note(flags, `${result.seconds.toFixed(1)} s; results in ${flags.out}, ${reportName} to look at`);
 }

@@ -1,0 +1,81 @@
+import type { StepFunction } from '../sweep/step-function.js';
+import { colour, drawing, escapeText, makeAxis, type Point, pathThrough, spanX, spanY, text } from './svg.js';
+
+export interface PlottedSet {
+  readonly name: string;
+  /** Top-1 at each alpha, 0 to 1. */
+  readonly accuracy: readonly number[];
+  /** Simultaneous band at each alpha. */
+  readonly lower: ArrayLike<number>;
+  readonly upper: ArrayLike<number>;
+  /** At every alpha. */
+  readonly exact: StepFunction;
+}
+
+const percent = (value: number) => `${Number((100 * value).toFixed(2))}`;
+
+/**
+ * Accuracy against alpha: the exact curve of every set, its band at the evaluated alphas, and lines at the chosen
+ * alpha and both ends.
+ */
+export function plotCurves(alphas: readonly number[], sets: readonly PlottedSet[], chosen: number): string {
+  const values = sets.flatMap(({ lower, upper }) => [...Array.from(lower), ...Array.from(upper)]);
+  const x = makeAxis({
+    label: 'alpha',
+    format: (value) => String(Number(value.toFixed(4))),
+    range: [alphas[0]!, alphas.at(-1)!],
+    span: spanX,
+    exact: true,
+  });
+  const y = makeAxis({
+    label: 'top-1 accuracy, %',
+    format: percent,
+    range: [Math.min(...values), Math.max(...values)],
+    span: spanY,
+  });
+  const layers = sets.flatMap(({ name, accuracy, lower, upper, exact }, s) => {
+    const band: Point[] = [
+      ...alphas.map((alpha, k): Point => [x.at(alpha), y.at(upper[k]!)]),
+      ...alphas.map((alpha, k): Point => [x.at(alpha), y.at(lower[k]!)]).reverse(),
+    ];
+    const dots = alphas.map((alpha, k) => {
+      const tip = `${name}: ${percent(accuracy[k]!)} % at alpha ${Number(alpha.toFixed(4))}`;
+      const place = `cx="${x.at(alpha).toFixed(1)}" cy="${y.at(accuracy[k]!).toFixed(1)}"`;
+      return `<circle ${place} r="2.5" fill="${colour(s)}"><title>${escapeText(tip)}</title></circle>`;
+    });
+    const steps = thin(exact, x.from, x.to, Math.round(spanX[1] - spanX[0]));
+    const curve = pathThrough(steps.map(([alpha, value]) => [x.at(alpha), y.at(value)]));
+    return [
+      `<path d="${pathThrough(band)}Z" fill="${colour(s)}" opacity="0.15"/>`,
+      `<path d="${curve}" fill="none" stroke="${colour(s)}" stroke-width="1.2"/>`,
+      ...dots,
+    ];
+  });
+  const at = x.at(chosen).toFixed(1);
+  const marker =
+    `<path d="M${at} ${spanY[0]}V${spanY[1]}" stroke="var(--accent, #b00020)" stroke-dasharray="4 3"/>` +
+    `<g fill="var(--accent, #b00020)">${text(Math.min(x.at(chosen) + 4, spanX[1] - 60), spanY[1] + 10, 'start', `alpha ${Number(chosen.toFixed(4))}`)}</g>`;
+  return drawing('Accuracy against alpha', x, y, [...layers, marker]);
+}
+
+/** Lowest and highest value in each of `columns` parts of [from, to]: what a step function looks like. */
+export function thin(path: StepFunction, from: number, to: number, columns: number): Point[] {
+  const points: Point[] = [];
+  let i = 0;
+  for (let column = 0; column < columns; column++) {
+    const begin = from + ((to - from) * column) / columns;
+    const end = from + ((to - from) * (column + 1)) / columns;
+    while (i + 1 < path.alphas.length - 1 && path.alphas[i + 1]! <= begin) i++;
+    let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (let j = i; j < path.alphas.length - 1 && path.alphas[j]! < end; j++) {
+      const value = path.after[j]!;
+      low = Math.min(low, value);
+      high = Math.max(high, value);
+    }
+    if (low > high) continue;
+    points.push([begin, low]);
+    if (high > low) points.push([begin, high]);
+  }
+  points.push([to, path.after.at(-1)!]);
+  return points;
+}

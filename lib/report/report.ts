@@ -1,0 +1,111 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ioError } from '../errors.js';
+import type { AnalysedSet } from '../sweep/analysis.js';
+import { accuracyPath } from '../sweep/exact-path.js';
+import { readResult, type SweepResult } from '../sweep/result.js';
+import { readOutcomes } from '../sweep/sweep.js';
+import { plotCurves } from './curves-plot.js';
+import { type FrontierPoint, plotFrontier } from './frontier-plot.js';
+import { sections } from './sections.js';
+import { colour, escapeText } from './svg.js';
+
+export const reportName = 'report.html';
+const plotsName = 'plots';
+
+export interface Report {
+  readonly html: string;
+  /** By file name; the drawings of the page. */
+  readonly plots: ReadonlyMap<string, string>;
+}
+
+/** A page that opens anywhere: one file, no script, nothing to fetch. */
+export function renderReport(result: SweepResult, outcomes: readonly AnalysedSet[]): Report {
+  const { alphas, sets, analysis } = result;
+  const chosen = analysis.selection.alpha;
+  const curves = plotCurves(
+    alphas,
+    sets.map(({ name, metrics }, s) => ({
+      name,
+      accuracy: metrics.map(({ top1 }) => top1),
+      lower: analysis.sets[s]!.band.lower,
+      upper: analysis.sets[s]!.band.upper,
+      exact: accuracyPath(outcomes[s]!.intervals),
+    })),
+    chosen,
+  );
+  const plots = new Map([['accuracy.svg', curves]]);
+  const path = frontier(result);
+  if (path) plots.set('frontier.svg', plotFrontier(path, chosen));
+  const legend = sets
+    .map(
+      ({ name, kind, role }, s) =>
+        `<li><i style="background:${colour(s)}"></i>${escapeText(name)} <small>${kind}, ${role}</small></li>`,
+    )
+    .join('');
+  const figures = [...plots.values()].map((svg) => `<figure>${svg}</figure>`).join('');
+  const html = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+<title>wisemerge sweep: alpha ${Number(chosen.toFixed(4))}</title>
+<style>${style}</style>
+</head>
+<body>
+<h1>alpha ${Number(chosen.toFixed(4))}</h1>
+<ul class="legend">${legend}</ul>
+<div class="plots">${figures}</div>
+${sections(result).join('\n')}
+</body>
+</html>
+`;
+  return { html, plots };
+}
+
+/**
+ * Writes `report.html` and `plots/` from a finished sweep. Throws ERR_SWEEP_RESULT, ERR_IO, ERR_NO_SPACE.
+ */
+export async function writeReport(directory: string): Promise<void> {
+  const result = await readResult(directory);
+  const { html, plots } = renderReport(result, await readOutcomes(directory, result.sets));
+  const write = async (name: string, content: string) => {
+    const path = join(directory, name);
+    await writeFile(path, content).catch((error) => {
+      throw ioError(error, 'write', path);
+    });
+  };
+  await mkdir(join(directory, plotsName), { recursive: true });
+  for (const [name, svg] of plots) await write(join(plotsName, name), svg);
+  await write(reportName, html);
+}
+
+/** Undefined without an ID set and a shift. */
+function frontier({ alphas, sets }: SweepResult): FrontierPoint[] | undefined {
+  const of = (kind: 'id' | 'shift') => sets.filter((set) => set.kind === kind);
+  const [id, shift] = [of('id'), of('shift')];
+  if (id.length === 0 || shift.length === 0) return undefined;
+  const mean = (some: typeof sets, k: number) =>
+    some.reduce((sum, { metrics }) => sum + metrics[k]!.top1, 0) / some.length;
+  return alphas.map((alpha, k) => ({ alpha, id: mean(id, k), shift: mean(shift, k) }));
+}
+
+const style = `
+:root { color-scheme: light dark; --text: #1c1c1e; --back: #fff; --grid: #ddd; --accent: #b00020; --muted: #667; }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e8e8ea; --back: #16181c; --grid: #3a3d44; --accent: #ff8a80; --muted: #9aa; }
+}
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 1320px; margin: 0 auto; padding: 0 16px 48px; }
+h1 { margin: 24px 0 4px; } h2 { margin: 32px 0 8px; font-size: 20px; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 16px; }
+figure { margin: 0; } svg { width: 100%; height: auto; }
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 20px; padding: 0; }
+.legend i { display: inline-block; width: 12px; height: 12px; border-radius: 6px; margin-right: 6px; }
+small, .muted { color: var(--muted); }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: 4px 12px 4px 0; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--grid); }
+th:first-child, td:first-child { text-align: left; } tr.chosen { color: var(--accent); font-weight: 600; }
+.why { border-left: 4px solid var(--accent); padding: 4px 16px; } .warning { color: var(--accent); }
+pre { overflow-x: auto; }`;

@@ -1,0 +1,167 @@
+import type { SweepResult } from '../sweep/result.js';
+import type { AlphaInterval } from '../sweep/step-function.js';
+import { escapeText } from './svg.js';
+
+const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
+const points = (share: number) => `${share >= 0 ? '+' : '−'}${Math.abs(100 * share).toFixed(2)}`;
+const short = (alpha: number) => String(Number(alpha.toFixed(4)));
+
+/** The page below its plots, one element per section. */
+export function sections(result: SweepResult): string[] {
+  return [why(result), ends(result), table(result), validation(result), provenance(result)];
+}
+
+function section(title: string, ...content: string[]): string {
+  return `<section><h2>${escapeText(title)}</h2>\n${content.join('\n')}</section>`;
+}
+
+function grid(head: readonly string[], rows: readonly (readonly string[])[], marked = -1): string {
+  const cells = (row: readonly string[], tag: string) =>
+    row.map((cell) => `<${tag}>${escapeText(cell)}</${tag}>`).join('');
+  const body = rows.map((row, i) => `<tr${i === marked ? ' class="chosen"' : ''}>${cells(row, 'td')}</tr>`);
+  return `<div class="scroll"><table><thead><tr>${cells(head, 'th')}</tr></thead><tbody>${body.join('')}</tbody></table></div>`;
+}
+
+function why({ analysis, likelihood }: SweepResult): string {
+  const { selection, exact, verdict } = analysis;
+  const { lower, upper } = verdict.selection.alpha;
+  const { alpha, calibrated } = likelihood;
+  const lines = [
+    selection.explanation,
+    `95 % of resamples choose alpha in [${short(lower)}, ${short(upper)}]; choosing and scoring on the same samples flatters the accuracy by about ${points(verdict.selection.optimism)} points.`,
+    ...(exact
+      ? [
+          `Over all alphas: ${percent(exact.value)} on ${spans(exact.intervals)}; within 0.1 points of it on ${spans(exact.plateau)}.`,
+        ]
+      : []),
+    `Negative log-likelihood is smallest at alpha ${short(alpha.alpha)} (${alpha.nll.toFixed(4)}); together with a temperature of ${calibrated.temperature.toFixed(3)}, at ${short(calibrated.alpha)} (${calibrated.nll.toFixed(4)}).`,
+  ];
+  const paragraphs = lines.map((text) => `<p>${escapeText(text)}</p>`);
+  const warnings = verdict.warnings.map((text) => `<p class="warning">${escapeText(text)}</p>`);
+  return `<section class="why"><h2>Why this alpha</h2>\n<p class="muted">rule ${escapeText(analysis.rule)}</p>${[...paragraphs, ...warnings].join('\n')}</section>`;
+}
+
+function spans(intervals: readonly AlphaInterval[]): string {
+  const shown = intervals.slice(0, 3).map(({ from, to, fromIncluded, toIncluded }) => {
+    if (from === to) return short(from);
+    return `${fromIncluded ? '[' : '('}${short(from)}, ${short(to)}${toIncluded ? ']' : ')'}`;
+  });
+  return shown.join(', ') + (intervals.length > 3 ? ` and ${intervals.length - 3} more` : '');
+}
+
+/** The chosen model against both ends, set by set. */
+function ends({ alphas, sets, analysis }: SweepResult): string {
+  const [zero, one, at] = [alphas.indexOf(0), alphas.indexOf(1), analysis.selection.index];
+  const rows = sets.map(({ name, kind, role, samples, metrics }, s) => {
+    const { flips, mcnemar, best } = analysis.sets[s]!;
+    const chosen = metrics[at]!;
+    return [
+      `${name} (${kind}, ${role})`,
+      String(samples),
+      percent(chosen.top1),
+      points(chosen.top1 - metrics[zero]!.top1),
+      mcnemar.zeroshot.pValue.toPrecision(2),
+      points(chosen.top1 - metrics[one]!.top1),
+      mcnemar.finetuned.pValue.toPrecision(2),
+      `${percent(best.value)} at ${short(best.alpha)}`,
+      String(flips.bothWrongToRight),
+      String(flips.bothRightToWrong),
+      chosen.nll.toFixed(4),
+      chosen.ece.toFixed(4),
+    ];
+  });
+  const head = [
+    'set',
+    'samples',
+    'top-1',
+    'against zero-shot',
+    'p',
+    'against fine-tuned',
+    'p',
+    'its own best (oracle)',
+  ];
+  return section(
+    'Against both ends',
+    grid([...head, 'both wrong → right', 'both right → wrong', 'NLL', 'ECE'], rows),
+    '<p class="muted">Differences are in percentage points; p is McNemar’s, two-sided, by sample.</p>',
+  );
+}
+
+function table({ alphas, sets, analysis }: SweepResult): string {
+  const head = ['alpha', ...sets.flatMap(({ name }) => [`${name} top-1`, 'NLL', 'ECE'])];
+  const rows = alphas.map((alpha, k) => [
+    short(alpha),
+    ...sets.flatMap(({ metrics }) => {
+      const { top1, nll, ece } = metrics[k]!;
+      return [percent(top1), nll.toFixed(4), ece.toFixed(4)];
+    }),
+  ]);
+  return section('At each alpha', grid(head, rows, analysis.selection.index));
+}
+
+function validation({ analysis }: SweepResult): string {
+  const { crossValidation: cv, leaveOneShiftOut, chord } = analysis;
+  const score = (name: string, { alpha, mean, spread }: typeof cv.chosen) => [
+    name,
+    alpha === null ? 'by fold' : short(alpha),
+    percent(mean),
+    percent(spread),
+  ];
+  const rows = [
+    score('chosen on the other folds', cv.chosen),
+    score('fixed', cv.fixed),
+    score('zero-shot', cv.zeroshot),
+    score('fine-tuned', cv.finetuned),
+  ];
+  const shifts = (leaveOneShiftOut ?? []).map(({ set, alpha, accuracy, oracle, regret }) => [
+    set,
+    short(alpha),
+    percent(accuracy),
+    `${percent(oracle.accuracy)} at ${short(oracle.alpha)}`,
+    points(-regret),
+  ]);
+  const { minimum, linearlyConnected, interiorGain } = chord;
+  const gain = interiorGain
+    ? ` The best interior alpha (${short(interiorGain.alpha)}) beats the better end by ${points(interiorGain.value)} points, 95 % interval [${points(interiorGain.interval.lower)}, ${points(interiorGain.interval.upper)}].`
+    : '';
+  return section(
+    'Does it hold?',
+    `<p>${cv.repeats > 1 ? `${cv.repeats} × ` : ''}${cv.folds}-fold cross-validation, mean over ${escapeText(cv.sets.join(', '))}:</p>`,
+    grid(['alpha', 'value', 'held-out accuracy', 'spread of folds'], rows),
+    ...(shifts.length > 0
+      ? [
+          '<p>Leaving one shift out:</p>',
+          grid(['held out', 'alpha', 'accuracy', 'oracle', 'difference'], shifts),
+        ]
+      : []),
+    `<p>The models are ${linearlyConnected ? '' : 'not '}linearly connected: at worst (alpha ${short(minimum.alpha)}) the curve lies ${points(minimum.value)} points from its chord, 95 % interval [${points(minimum.interval.lower)}, ${points(minimum.interval.upper)}].${gain}</p>`,
+  );
+}
+
+function provenance({ wisemerge, config, head }: SweepResult): string {
+  const rows = [
+    ['wisemerge', wisemerge],
+    ['zero-shot', config.zeroshot],
+    ['fine-tuned', config.finetuned],
+    [
+      'head',
+      `${head.name}, ${head.classes} classes, ${head.dimension} features, ${head.dtype}, XXH3 ${head.hash}`,
+    ],
+    ['seed', String(config.seed)],
+  ];
+  const sets = config.sets.map(
+    ({ name, role, kind, features, labels, groups }) =>
+      `  --set ${quote(`${name}:${role}:${kind}=${[features, labels, ...(groups ? [groups] : [])].join(',')}`)} \\`,
+  );
+  const command = [
+    `wisemerge sweep --zeroshot ${quote(config.zeroshot)} --finetuned ${quote(config.finetuned)} \\`,
+    ...sets,
+    `  --alphas ${config.alphas.join(',')} --rule ${quote(config.rule)} --folds ${config.folds} --repeats ${config.repeats} \\`,
+    `  --replicates ${config.replicates} --seed ${config.seed} --out results`,
+  ].join('\n');
+  return section('Made from', grid(['', ''], rows), `<pre>${escapeText(command)}</pre>`);
+}
+
+function quote(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,130 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { thin } from '../../lib/report/curves-plot.js';
+import { renderReport, writeReport } from '../../lib/report/report.js';
+import { makeAxis } from '../../lib/report/svg.js';
+import { accuracyPath } from '../../lib/sweep/exact-path.js';
+import { readOutcomes, sweep } from '../../lib/sweep/sweep.js';
+import { sweepProject } from '../support/sweep-project.js';
+import { tempDir } from '../support/temp.js';
+
+async function swept() {
+  const { directory, options } = await sweepProject();
+  const out = join(directory, 'out');
+  const result = await sweep({ ...options, out });
+  return { out, result };
+}
+
+/** Cells of the rows of the table under a heading. */
+function rowsUnder(html: string, heading: string): string[][] {
+  const table = html.slice(html.indexOf(`<h2>${heading}</h2>`)).match(/<tbody>(.*?)<\/tbody>/s)![1]!;
+  return [...table.matchAll(/<tr[^>]*>(.*?)<\/tr>/gs)].map((row) =>
+    [...row[1]!.matchAll(/<td>(.*?)<\/td>/gs)].map((cell) => cell[1]!),
+  );
+}
+
+test('every figure of the tables is that of sweep.json', async () => {
+  const { out, result } = await swept();
+  await writeReport(out);
+  const html = await readFile(join(out, 'report.html'), 'utf8');
+  const json = JSON.parse(await readFile(join(out, 'sweep.json'), 'utf8'));
+  const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
+  const rows = rowsUnder(html, 'At each alpha');
+  expect(rows).toHaveLength(json.alphas.length);
+  for (const [k, alpha] of (json.alphas as number[]).entries()) {
+    const expected = json.sets.flatMap(({ metrics }: { metrics: Record<string, number>[] }) => [
+      percent(metrics[k]!.top1!),
+      metrics[k]!.nll!.toFixed(4),
+      metrics[k]!.ece!.toFixed(4),
+    ]);
+    expect(rows[k]).toEqual([String(Number(alpha.toFixed(4))), ...expected]);
+  }
+  expect(html.match(/<tr class="chosen"><td>(.*?)<\/td>/)![1]).toBe(String(json.analysis.selection.alpha));
+  const ends = rowsUnder(html, 'Against both ends');
+  for (const [s, row] of ends.entries()) {
+    const metrics = json.sets[s].metrics[json.analysis.selection.index];
+    expect(row[0]).toContain(json.sets[s].name);
+    expect(row[2]).toBe(percent(metrics.top1));
+    expect(row[8]).toBe(String(json.analysis.sets[s].flips.bothWrongToRight));
+  }
+  const held = rowsUnder(html, 'Does it hold?');
+  expect(held[0]![2]).toBe(percent(result.analysis.crossValidation.chosen.mean));
+});
+
+test('the page has no script and asks for nothing', async () => {
+  const { out, result } = await swept();
+  const { html, plots } = renderReport(result, await readOutcomes(out, result.sets));
+  expect(html).not.toMatch(/<script|javascript:|@import|url\(/i);
+  expect(html.replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:/);
+  expect([...plots.keys()]).toEqual(['accuracy.svg', 'frontier.svg']);
+  for (const svg of plots.values()) expect(svg).not.toMatch(/NaN|undefined|Infinity/);
+  expect(html).not.toMatch(/NaN|undefined|Infinity/);
+});
+
+test('names are text, not markup', async () => {
+  const { directory, options } = await sweepProject();
+  const out = join(directory, 'out');
+  const sets = options.sets.map((set) => ({ ...set, name: `<b>${set.name}&`.replace('/', '') }));
+  const result = await sweep({ ...options, sets, out });
+  const { html } = renderReport(result, await readOutcomes(out, result.sets));
+  expect(html).not.toContain('<b>');
+  expect(html).toContain('&#60;b&#62;id&#38;');
+});
+
+test('a thinned curve keeps the lowest and highest value of every part', () => {
+  const intervals = {
+    domain: [0, 1] as const,
+    lo: Float64Array.from({ length: 500 }, (_, i) => (i % 97) / 97),
+    hi: Float64Array.from({ length: 500 }, (_, i) => (i % 97) / 97 + 0.3),
+    open: new Uint8Array(500),
+  };
+  const path = accuracyPath(intervals);
+  const points = thin(path, 0, 1, 20);
+  expect(points.length).toBeLessThanOrEqual(41);
+  const values = points.map(([, value]) => value);
+  expect(Math.max(...values)).toBe(Math.max(...path.after));
+  expect(Math.min(...values)).toBe(Math.min(...path.after));
+});
+
+test('axes have round ticks inside their range', () => {
+  const axis = makeAxis({ label: '', format: String, range: [0.113, 0.874], span: [0, 100] });
+  expect(axis.from).toBeCloseTo(0, 12);
+  expect(axis.to).toBeCloseTo(1, 12);
+  expect(axis.ticks.map((tick) => Number(tick.toFixed(6)))).toEqual([0, 0.2, 0.4, 0.6, 0.8, 1]);
+  expect([axis.at(axis.from), axis.at(axis.to)]).toEqual([0, 100]);
+  expect(makeAxis({ label: '', format: String, range: [0.5, 0.5], span: [0, 1] }).at(0.5)).toSatisfy(
+    Number.isFinite,
+  );
+});
+
+const chromium = '/usr/bin/chromium';
+
+test.skipIf(!existsSync(chromium))('opens in Chromium without an error', async () => {
+  const { out } = await swept();
+  await writeReport(out);
+  const flags = [
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--no-first-run',
+    '--disable-background-networking',
+  ];
+  const quiet = ['--disable-component-update', '--disable-sync', '--enable-logging=stderr', '--v=0'];
+  const page = spawnSync(
+    chromium,
+    [
+      ...flags,
+      ...quiet,
+      `--user-data-dir=${await tempDir()}`,
+      '--dump-dom',
+      `file://${join(out, 'report.html')}`,
+    ],
+    { encoding: 'utf8', timeout: 50_000 },
+  );
+  expect(page.status).toBe(0);
+  expect(page.stdout).toContain('Why this alpha');
+  expect(page.stderr).not.toMatch(/CONSOLE|Refused to/);
+});

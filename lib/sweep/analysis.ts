@@ -48,7 +48,10 @@ export interface ExactOptimum {
   readonly value: number;
   /** Everywhere that it is reached. */
   readonly intervals: readonly AlphaInterval[];
-  /** Where accuracy is at most 0.1 percentage points lower: optimal windows are narrow, this is not. */
+  /**
+   * Where accuracy is at most 0.1 percentage points lower, whatever the rule's constraint says there: optimal
+   * windows are narrow, this is not.
+   */
   readonly plateau: readonly AlphaInterval[];
 }
 

@@ -245,8 +245,15 @@ TEST("head: batches add up to the sums of the whole") {
       part.z0 += first * part.stride;
       part.z1 += first * part.stride;
       part.labels += first;
-      const WmHeadMetrics metrics{part, path.lo.data() + first, path.hi.data() + first, path.open.data() + first,
-                                  alphas.data(), 2, all.data() + 6, predicted.data(), nullptr};
+      const WmHeadMetrics metrics{part,
+                                  path.lo.data() + first,
+                                  path.hi.data() + first,
+                                  path.open.data() + first,
+                                  alphas.data(),
+                                  2,
+                                  all.data() + 6,
+                                  predicted.data(),
+                                  nullptr};
       const WmHeadMoments moments{part, nullptr, 1, 0.3, all.data()};
       WmError error{};
       CHECK_EQ(path.backend->head_metrics(path.context, &metrics, nullptr, &error), WM_OK);

@@ -118,8 +118,8 @@ typedef struct WmPath {
 
 /* Adds the metrics of the samples at each of `alpha_count` alphas to `sums`; head.h names its columns,
  * kMetricColumns doubles per alpha. lo, hi and open are what WmPath gave for an interval with 0, 1 and all
- * alphas: they decide what is correct at top-1. predicted[k * classes + c] (may be null) is raised by how often
- * class c was predicted at alphas[k]; predictions[k * rows + i] (may be null) becomes sample i's class.
+ * alphas: they decide what is correct at top-1. predicted[k * classes + c] (may be null) is raised by how
+ * often class c was predicted at alphas[k]; predictions[k * rows + i] (may be null) becomes sample i's class.
  * Batches of a multiple of kSampleBlock samples, in order, give the same sums as one batch. */
 typedef struct WmHeadMetrics {
   WmLogits logits;

@@ -11,4 +11,12 @@ export type { MergeOptions } from './merge/options.js';
 export { type MergePlan, type PlannedInput, planMerge } from './merge/plan.js';
 export type { Problem } from './merge/problems.js';
 export { type DeviceReport, type DTypeName, devices } from './native.js';
+export type { EpochRecord, Measured } from './train/epoch-directory.js';
+export {
+  type FinetuneProgress,
+  type FinetuneResult,
+  type FinetuneRunOptions,
+  finetune,
+} from './train/finetune.js';
+export type { FinetuneOptions, Training, TrainingSet } from './train/options.js';
 export { version } from './version.js';

@@ -18,7 +18,9 @@ export function toFloats(bytes: Uint8Array, dtype: DTypeName, name: string): Flo
       return new Float32Array(bits.buffer);
     }
     case 'F16':
-      return Float32Array.from({ length: bytes.byteLength / 2 }, (_, i) => f16ToNumber(view.getUint16(2 * i, true)));
+      return Float32Array.from({ length: bytes.byteLength / 2 }, (_, i) =>
+        f16ToNumber(view.getUint16(2 * i, true)),
+      );
     default:
       throw new WisemergeError(
         'ERR_DTYPE_MISMATCH',

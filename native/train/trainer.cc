@@ -79,8 +79,8 @@ StepsResult Trainer::train(const StepsCall& call, WmCancelFlag cancelled) {
     const double scale = options_.clip > 0 ? std::min(1.0, options_.clip / (norm + 1e-6)) : 1.0;
     adamw_step(pool_, options_.adamw, call.rates[step], call.updates + step + 1, gradient_.data(), scale,
                arrays_);
-    result.sums.loss += sums.loss;
-    result.sums.correct += sums.correct;
+    result.losses.push_back(sums.loss);
+    result.correct += sums.correct;
     result.samples += rows;
     result.largest_norm = std::max(result.largest_norm, norm);
   }

@@ -47,8 +47,9 @@ struct StepsCall {
 struct StepsResult {
   static constexpr uint64_t kNone = UINT64_MAX;
 
-  LossSums sums;  // over the samples of the steps done, with label smoothing, before each update
-  uint64_t samples = 0;
+  // Of each step done, before its update: the loss with label smoothing, summed over the batch.
+  std::vector<double> losses;
+  uint64_t correct = 0, samples = 0;
   double largest_norm = 0;  // of the gradients, before clipping
   // The step, counted from `first`, whose loss or gradient was not finite; it was not applied, and those
   // behind it were not done.

@@ -35,6 +35,10 @@ export type ErrorCode =
   | 'ERR_SWEEP_CHANGED'
   /** No alpha satisfies the constraint of the selection rule. */
   | 'ERR_NO_ALPHA'
+  /** Training was to be resumed with other options or data than it was begun with. */
+  | 'ERR_TRAINING_CHANGED'
+  /** The loss or its gradient became NaN or infinite. */
+  | 'ERR_DIVERGED'
   // 75: try again later
   /** Another process writes the same output. */
   | 'ERR_OUTPUT_BUSY'
@@ -73,6 +77,8 @@ export type ErrorCode =
   | 'ERR_DATA_MISMATCH'
   /** A sweep's journal or result is damaged. */
   | 'ERR_SWEEP_RESULT'
+  /** The state that training would be resumed from is damaged. */
+  | 'ERR_TRAINING_STATE'
   | 'ERR_NO_SUCH_TENSOR'
   | 'ERR_TENSOR_TOO_LARGE'
   /** The output's header would be larger than readers accept. */
@@ -182,6 +188,8 @@ const exitCodes: Record<ErrorCode, number> = {
   ERR_REPORT_SET: 2,
   ERR_SWEEP_CHANGED: 2,
   ERR_NO_ALPHA: 2,
+  ERR_TRAINING_CHANGED: 2,
+  ERR_DIVERGED: 2,
   ERR_NOT_A_CHECKPOINT: 3,
   ERR_INDEX: 3,
   ERR_CONFIG: 3,
@@ -189,6 +197,7 @@ const exitCodes: Record<ErrorCode, number> = {
   ERR_DATA: 3,
   ERR_DATA_MISMATCH: 3,
   ERR_SWEEP_RESULT: 3,
+  ERR_TRAINING_STATE: 3,
   ERR_NO_SUCH_TENSOR: 3,
   ERR_TENSOR_TOO_LARGE: 3,
   ERR_HEADER_TOO_LARGE: 3,

@@ -19,4 +19,12 @@ export { type PickOptions, pick } from './sweep/pick.js';
 export type { SweepResult } from './sweep/result.js';
 export { type SweepOptions, type SweepProgress, sweep } from './sweep/sweep.js';
 export type { SweepConfig } from './sweep/sweep-options.js';
+export type { EpochRecord, Measured } from './train/epoch-directory.js';
+export {
+  type FinetuneProgress,
+  type FinetuneResult,
+  type FinetuneRunOptions,
+  finetune,
+} from './train/finetune.js';
+export type { FinetuneOptions, Training, TrainingSet } from './train/options.js';
 export { version } from './version.js';

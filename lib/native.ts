@@ -130,9 +130,9 @@ export function dtypeByName(name: string): DTypeInfo | undefined {
   return dtypesByName.get(name);
 }
 
-// Reach into a HostBuffer and an Engine; set by the classes, whose fields are private.
-let nativeBuffer: (buffer: HostBuffer) => NativeBuffer;
-let nativeEngine: (engine: Engine) => NativeEngine;
+// Reach into a HostBuffer and an Engine, for this file and lib/native/; set by the classes, whose fields are private.
+export let nativeBuffer: (buffer: HostBuffer) => NativeBuffer;
+export let nativeEngine: (engine: Engine) => NativeEngine;
 
 /**
  * Memory owned by the addon, the only memory that jobs work on: aligned to 2 MiB, zero at first, resident

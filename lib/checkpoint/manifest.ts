@@ -8,24 +8,28 @@ export interface ManifestInput {
 }
 
 /** `wisemerge.json`: how an output was made, and a checksum of each of its weight files. */
-export interface Manifest {
+export interface OutputManifest {
   /** Version of wisemerge. */
   readonly wisemerge: string;
   readonly node: string;
   readonly method: string;
   readonly formula: string;
-  readonly alpha: number;
   /** Output dtype asked for; null keeps the zero-shot model's. */
   readonly dtype: string | null;
   readonly device: string;
   /** The command that makes this output again. */
   readonly command: string;
   readonly zeroshot: ManifestInput;
-  readonly finetuned: ManifestInput;
   readonly parameters: number;
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly xxh3: string }[];
   /** Tensors with NaN or infinite elements, and how many. */
   readonly nonFinite: Readonly<Record<string, number>>;
+}
+
+/** Of a merge. */
+export interface Manifest extends OutputManifest {
+  readonly alpha: number;
+  readonly finetuned: ManifestInput;
 }
 
 /** An input's identity: sizes and header hashes tell one save from another without hashing the data. */

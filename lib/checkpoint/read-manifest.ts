@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
 import { isPlainFileName } from './index-file.js';
-import type { Manifest } from './manifest.js';
+import type { OutputManifest } from './manifest.js';
 import { manifestName } from './transaction.js';
 
 const inputSchema = z.object({
@@ -14,24 +14,22 @@ const inputSchema = z.object({
 // Verification opens these: nothing is followed out of the manifest's directory.
 const fileName = z.string().refine(isPlainFileName, 'not a plain file name');
 
-const manifestSchema: z.ZodType<Manifest> = z.object({
+const manifestSchema: z.ZodType<OutputManifest> = z.object({
   wisemerge: z.string(),
   node: z.string(),
   method: z.string(),
   formula: z.string(),
-  alpha: z.number(),
   dtype: z.string().nullable(),
   device: z.string(),
   command: z.string(),
   zeroshot: inputSchema,
-  finetuned: inputSchema,
   parameters: z.number(),
   files: z.array(z.object({ name: fileName, bytes: z.number(), xxh3: z.string() })),
   nonFinite: z.record(z.string(), z.number()),
 });
 
-/** Reads the manifest of an output directory. Throws ERR_MANIFEST or ERR_IO. */
-export async function readManifest(directory: string): Promise<Manifest> {
+/** Reads what the manifests of all outputs have. Throws ERR_MANIFEST or ERR_IO. */
+export async function readManifest(directory: string): Promise<OutputManifest> {
   const path = join(directory, manifestName);
   const text = await readFile(path, 'utf8').catch((error) => {
     throw ioError(error, 'read', path);

@@ -140,7 +140,9 @@ async function checkTarget(target: string, force: boolean): Promise<void> {
 
 function holdsOurOutput(target: string, entries: string[]): boolean {
   if (entries.includes(manifestName)) return true;
-  return entries.every((name) => existsSync(join(target, name, manifestName)));
+  // What a killed run left behind inside is ours too.
+  const outputs = entries.filter((name) => !/^\..*\.wisemerge-(tmp|old)$/.test(name));
+  return outputs.length > 0 && outputs.every((name) => existsSync(join(target, name, manifestName)));
 }
 
 /** Creates the temporary directory, clearing a dead run's; returns what was cleared. */

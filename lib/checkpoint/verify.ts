@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { ioError, WisemergeError } from '../errors.js';
 import { openCheckpoint } from './checkpoint.js';
-import type { Manifest } from './manifest.js';
+import type { OutputManifest } from './manifest.js';
 import { type ProgressListener, ProgressMeter } from './progress.js';
 import { readManifest } from './read-manifest.js';
 import { manifestName } from './transaction.js';
@@ -58,7 +58,7 @@ async function findOutputs(root: string): Promise<string[]> {
 
 async function verifyOutput(
   directory: string,
-  manifest: Manifest,
+  manifest: OutputManifest,
   progress: ProgressMeter,
   signal?: AbortSignal,
 ): Promise<VerifyResult> {
@@ -99,7 +99,7 @@ async function verifyOutput(
 }
 
 /** A lone file may have any name, so it is opened by name; a sharded model by its directory. */
-function modelPath(directory: string, { files }: Manifest): string {
+function modelPath(directory: string, { files }: OutputManifest): string {
   return files.length === 1 ? join(directory, files[0]!.name) : directory;
 }
 

@@ -36,6 +36,13 @@ export function parseSeed(text: string): number {
   return value;
 }
 
+export function parseAmount(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value < 0 || text.trim() === '')
+    throw new InvalidArgumentError('Write a number from 0.');
+  return value;
+}
+
 /** A lone value is one model; a list or range, even of one value, is a set of models; `best` is a sweep's choice. */
 export function parseAlphaFlag(text: string): number | number[] | 'best' {
   if (text === 'best') return text;

@@ -1,9 +1,10 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { version } from '../version.js';
-import { parseBytes, parseCount, parseSeed } from './arguments.js';
+import { parseAmount, parseBytes, parseCount, parseSeed } from './arguments.js';
 import type { DemoFlags } from './commands/demo.js';
 import type { DiffFlags } from './commands/diff.js';
 import type { DoctorFlags } from './commands/doctor.js';
+import type { FinetuneFlags } from './commands/finetune.js';
 import type { PickFlags } from './commands/pick.js';
 import { addMergeFlags, type MergeFlags } from './merge-flags.js';
 import { parseAlphasFlag, parseSetFlag, type SweepFlags } from './sweep-flags.js';
@@ -24,6 +25,36 @@ export function createProgram(signal: AbortSignal): Command {
         'incompatible input, 5 input/output, 6 device, 75 output busy, 130 interrupted, 1 unexpected.',
     );
 
+  withOutputFlags(program.command('finetune'))
+    .description('train a linear head, or an MLP, from a zero-shot model on cached features')
+    .requiredOption('--zeroshot <path>', 'model to start from')
+    .requiredOption('--features <file>', 'to train on, [N, D]: .npy, .npz:ARRAY or .safetensors:TENSOR')
+    .requiredOption('--labels <file>', '[N] class numbers: the same, .csv, .jsonl or .parquet')
+    .option('--held-out-features <file>', 'to watch after each epoch')
+    .option('--held-out-labels <file>', 'of the held-out features')
+    .requiredOption('--out <directory>', 'output; epoch N goes to <directory>/epoch_000N')
+    .option('--head <tensor>', 'weight of the linear head to train alone (default: all of an MLP)')
+    .addOption(
+      new Option('--activation <name>', 'between layers (default: of config.json, or gelu)').choices([
+        'gelu',
+        'relu',
+      ]),
+    )
+    .option('--epochs <n>', 'passes over the samples (default: 10)', parseCount)
+    .option('--batch-size <n>', 'samples per step (default: 128)', parseCount)
+    .option('--lr <rate>', 'largest learning rate (default: 1e-3)', parseAmount)
+    .option('--weight-decay <rate>', 'of AdamW (default: 0.1)', parseAmount)
+    .option('--label-smoothing <share>', 'from 0 to below 1 (default: 0)', parseAmount)
+    .option('--clip <norm>', 'largest norm of the gradient, 0 for none (default: 1)', parseAmount)
+    .option('--warmup <steps>', 'linear warm-up (default: 500, at most a tenth of all steps)', parseSeed)
+    .option('--seed <n>', 'of the order of samples (default: 0)', parseSeed)
+    .option('--balanced', 'draw every class equally often')
+    .option('--threads <n>', 'CPU threads (default: all)', parseCount)
+    .option('--resume', 'go on behind the last complete epoch')
+    .option('--force', 'replace an earlier output of wisemerge')
+    .action(async (flags: FinetuneFlags) =>
+      (await import('./commands/finetune.js')).runFinetune(flags, signal),
+    );
   addMergeFlags(program.command('merge'))
     .description('interpolate two models: theta0 + alpha * (theta1 - theta0)')
     .action(async (flags: MergeFlags) => (await import('./commands/merge.js')).runMerge(flags, signal));

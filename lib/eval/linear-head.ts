@@ -79,7 +79,8 @@ function asBytes(array: Float32Array): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
-function findWeight(checkpoint: Checkpoint, path: string, wanted: string | undefined): TensorInfo {
+/** The weight matrix of the only linear classifier, or the one named. Throws ERR_NO_SUCH_TENSOR. */
+export function findWeight(checkpoint: Checkpoint, path: string, wanted: string | undefined): TensorInfo {
   const matrices = [...checkpoint.tensors.values()].filter(({ shape }) => shape.length === 2);
   if (wanted !== undefined) {
     const found = matrices.find(({ name }) => name === wanted);

@@ -24,6 +24,7 @@ export function formatCommand(options: MergeOptions): string {
   return ['wisemerge merge', ...words].join(' ');
 }
 
-function quote(word: string): string {
+/** A word as a POSIX shell reads it back. */
+export function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) && !word.startsWith('-') ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -139,7 +139,7 @@ function layoutWarnings(layout: OutputLayout): string[] {
 }
 
 /** The output must not be, hold or lie inside an input: replacing it would destroy what is being read. */
-function checkOutputPath(out: string, inputs: readonly Checkpoint[]): void {
+export function checkOutputPath(out: string, inputs: readonly Checkpoint[]): void {
   const target = realPath(resolve(out));
   for (const { path, directory, files } of inputs) {
     const roots = [path, directory, ...files.map((file) => file.path)].filter((root) => root !== undefined);

@@ -32,6 +32,12 @@ export interface NativeStream {
   close(): void;
 }
 
+export interface NativeTrainer {
+  train(numbers: Float64Array, rates: Float64Array): NativeJob<Float64Array>;
+  evaluate(numbers: Float64Array): NativeJob<Float64Array>;
+  close(): void;
+}
+
 export interface Addon {
   readonly HostBuffer: new (bytes: number) => NativeBuffer;
   readonly Engine: new (device: string, ordinal: number, threads: number, isa: string) => NativeEngine;
@@ -42,6 +48,7 @@ export interface Addon {
     alphas: Float64Array,
     outs: Float64Array,
   ) => NativeStream;
+  readonly Trainer: new (engine: NativeEngine, arena: NativeBuffer, numbers: Float64Array) => NativeTrainer;
   parseHeader(buffer: NativeBuffer, jsonBytes: number, dataBytes: number): NativeJob<HeaderColumns>;
   devices(): DeviceReport[];
   device(kind: string, ordinal: number): DeviceReport;

@@ -14,6 +14,7 @@
 #include "addon/header_function.h"
 #include "addon/runtime.h"
 #include "addon/stream_object.h"
+#include "addon/trainer_object.h"
 #include "core/host_buffer.h"
 #include "wisemerge/backend.h"
 
@@ -40,6 +41,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("HostBuffer", BufferObject::define(env));
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("BlockStream", StreamObject::define(env));
+  exports.Set("Trainer", TrainerObject::define(env));
   exports.Set("parseHeader", Napi::Function::New<guarded<parse_header>>(env));
   exports.Set("devices", Napi::Function::New<guarded<list_devices>>(env));
   exports.Set("device", Napi::Function::New<guarded<describe_device>>(env));

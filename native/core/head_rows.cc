@@ -1,64 +1,14 @@
 #include "core/head_rows.h"
 
-#include <cmath>
 #include <string>
 
+#include "core/number_row.h"
 #include "core/status.h"
 #include "wisemerge/dtype.h"
 #include "wisemerge/head.h"
 
 namespace wisemerge {
 namespace {
-
-class Row {
- public:
-  Row(const double* numbers, size_t length, size_t wanted, uint8_t* arena, uint64_t bytes)
-      : next_(numbers), arena_(arena), bytes_(bytes) {
-    if (length != wanted) {
-      throw Error("ERR_INTERNAL_ARGUMENT",
-                  "expected " + std::to_string(wanted) + " numbers, not " + std::to_string(length));
-    }
-  }
-
-  double number() {
-    if (!std::isfinite(*next_)) throw Error("ERR_INTERNAL_ARGUMENT", "a number is not finite");
-    return *next_++;
-  }
-
-  uint64_t whole() {
-    constexpr double kLimit = 4503599627370496.0;  // 2^52
-    const double value = number();
-    if (!(value >= 0 && value <= kLimit) || value != std::floor(value)) {
-      throw Error("ERR_INTERNAL_ARGUMENT", std::to_string(value) + " is not a whole number");
-    }
-    return static_cast<uint64_t>(value);
-  }
-
-  // `count` elements of `size` bytes at the offset that comes next.
-  template <class T>
-  T* range(const char* what, uint64_t count, uint64_t size = sizeof(T)) {
-    const uint64_t offset = whole();
-    if (offset % size != 0 || offset > bytes_ || count > (bytes_ - offset) / size) {
-      throw Error("ERR_INTERNAL_RANGE",
-                  std::to_string(count) + " elements of " + what + " at byte " + std::to_string(offset) +
-                      " are misaligned or leave the arena of " + std::to_string(bytes_) + " bytes");
-    }
-    return reinterpret_cast<T*>(arena_ + offset);
-  }
-  template <class T>
-  T* optional(const char* what, uint64_t count, uint64_t size = sizeof(T)) {
-    if (*next_ == -1) {
-      next_++;
-      return nullptr;
-    }
-    return range<T>(what, count, size);
-  }
-
- private:
-  const double* next_;
-  uint8_t* const arena_;
-  const uint64_t bytes_;
-};
 
 // Elements from the first to the last of a strided matrix; throws where that is no number of elements.
 uint64_t extent(uint64_t rows, uint64_t row_stride, uint64_t columns, uint64_t column_stride) {
@@ -72,15 +22,7 @@ uint64_t extent(uint64_t rows, uint64_t row_stride, uint64_t columns, uint64_t c
   return all + 1;
 }
 
-uint64_t times(uint64_t a, uint64_t b) {
-  uint64_t product;
-  if (__builtin_mul_overflow(a, b, &product)) {
-    throw Error("ERR_INTERNAL_RANGE", "an array exceeds the address space");
-  }
-  return product;
-}
-
-int32_t matrix_dtype(Row& row) {
+int32_t matrix_dtype(NumberRow& row) {
   const uint64_t dtype = row.whole();
   if (dtype >= kDTypeCount || !is_float(static_cast<DType>(dtype))) {
     throw Error("ERR_INTERNAL_ARGUMENT", "dtype " + std::to_string(dtype) + " is not a float dtype");
@@ -88,7 +30,7 @@ int32_t matrix_dtype(Row& row) {
   return static_cast<int32_t>(dtype);
 }
 
-WmLogits parse_logits(Row& row) {
+WmLogits parse_logits(NumberRow& row) {
   WmLogits logits{};
   logits.rows = row.whole();
   logits.classes = row.whole();
@@ -105,14 +47,14 @@ constexpr size_t kLogitsNumbers = 6, kMoments = 6;
 }  // namespace
 
 WmMatmul parse_matmul(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes) {
-  Row row(numbers, length, 17, arena, bytes);
+  NumberRow row(numbers, length, 17, arena, bytes);
   WmMatmul call{};
   call.m = row.whole();
   call.n = row.whole();
   call.k = row.whole();
   call.a.dtype = matrix_dtype(row);
   // Strides come behind the offsets whose ranges need them.
-  const auto whole_at = [&](size_t at) { return Row(numbers + at, 1, 1, arena, bytes).whole(); };
+  const auto whole_at = [&](size_t at) { return NumberRow(numbers + at, 1, 1, arena, bytes).whole(); };
   call.a.row_stride = whole_at(5);
   call.a.column_stride = whole_at(6);
   call.a.data = row.range<uint8_t>("a", extent(call.m, call.a.row_stride, call.k, call.a.column_stride),
@@ -137,7 +79,7 @@ WmMatmul parse_matmul(const double* numbers, size_t length, uint8_t* arena, uint
 }
 
 WmPath parse_head_path(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes) {
-  Row row(numbers, length, kLogitsNumbers + 5, arena, bytes);
+  NumberRow row(numbers, length, kLogitsNumbers + 5, arena, bytes);
   WmPath call{};
   call.logits = parse_logits(row);
   call.from = row.number();
@@ -150,7 +92,7 @@ WmPath parse_head_path(const double* numbers, size_t length, uint8_t* arena, uin
 
 WmHeadMetrics parse_head_metrics(const double* numbers, size_t length, const std::vector<double>& alphas,
                                  uint8_t* arena, uint64_t bytes) {
-  Row row(numbers, length, kLogitsNumbers + 6, arena, bytes);
+  NumberRow row(numbers, length, kLogitsNumbers + 6, arena, bytes);
   WmHeadMetrics call{};
   call.logits = parse_logits(row);
   call.lo = row.range<double>("lo", call.logits.rows);
@@ -165,7 +107,7 @@ WmHeadMetrics parse_head_metrics(const double* numbers, size_t length, const std
 }
 
 WmHeadMoments parse_head_moments(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes) {
-  Row row(numbers, length, kLogitsNumbers + 4, arena, bytes);
+  NumberRow row(numbers, length, kLogitsNumbers + 4, arena, bytes);
   WmHeadMoments call{};
   call.logits = parse_logits(row);
   call.weights = row.optional<double>("weights", call.logits.rows);

@@ -1,0 +1,203 @@
+import { xxh3 } from '@node-rs/xxhash';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { itemSize, type TensorInfo } from '../checkpoint/tensor.js';
+import { WisemergeError } from '../errors.js';
+import { Arena, ArenaLayout } from '../eval/arena.js';
+import { type LayerRow, Trainer, type TrainingRows } from '../native/trainer.js';
+import { dtypeByName, type Engine } from '../native.js';
+import type { Network } from './network.js';
+import type { Training, TrainingSet } from './options.js';
+
+/** Bytes of features read at once. */
+const pieceBytes = 16 * 2 ** 20;
+const f32 = dtypeByName('F32')!.index;
+
+/** What a set is, for telling whether a run goes on with the same data. */
+export interface SetIdentity {
+  readonly samples: number;
+  readonly dimension: number;
+  readonly featureDtype: string;
+  /** XXH3-64 of features and labels, 16 hex digits. */
+  readonly xxh3: string;
+}
+
+/** A trained tensor and where its parameters begin in the arrays. */
+export interface TrainedTensor {
+  readonly tensor: TensorInfo;
+  readonly start: number;
+}
+
+/** The arrays of a run: f32 parameters and AdamW's moments, counted in elements. */
+export type StateArray = 'parameter' | 'exp_avg' | 'exp_avg_sq';
+
+/** Everything of a run that lies in native memory: parameters, moments, samples; and the trainer over it. */
+export class TrainingSession implements Disposable {
+  readonly trained: readonly TrainedTensor[];
+  /** Trained parameters. */
+  readonly count: number;
+  readonly trainer: Trainer;
+  readonly train: TrainingRows;
+  readonly heldOut: TrainingRows | undefined;
+  readonly #engine: Engine;
+  readonly #arena: Arena;
+  readonly #arrays: Readonly<Record<StateArray, number>>;
+  readonly #stored: number;
+
+  /** Memory is reserved, not filled. Throws ERR_OUT_OF_MEMORY, ERR_DATA_MISMATCH. */
+  constructor(
+    engine: Engine,
+    network: Network,
+    training: Training,
+    sets: { readonly train: TrainingSet; readonly heldOut?: TrainingSet | undefined },
+    threads: number,
+  ) {
+    checkSet('the training set', sets.train, network);
+    if (sets.heldOut) checkSet('the held-out set', sets.heldOut, network);
+    this.#engine = engine;
+    let count = 0;
+    this.trained = network.tensors.map((tensor) => {
+      const start = count;
+      count += tensor.count;
+      return { tensor, start };
+    });
+    this.count = count;
+    const layout = new ArenaLayout();
+    this.#arrays = {
+      parameter: layout.reserve(4 * count),
+      exp_avg: layout.reserve(4 * count),
+      exp_avg_sq: layout.reserve(4 * count),
+    };
+    this.#stored = layout.reserve(Math.max(...network.tensors.map(({ bytes }) => bytes)));
+    this.train = placeSet(layout, sets.train);
+    this.heldOut = sets.heldOut && placeSet(layout, sets.heldOut);
+    this.#arena = new Arena(layout);
+    this.trainer = new Trainer(engine, this.#arena.buffer, {
+      layers: this.#layers(network),
+      count,
+      parameters: this.#arrays.parameter,
+      firstMoment: this.#arrays.exp_avg,
+      secondMoment: this.#arrays.exp_avg_sq,
+      maxRows: Math.min(training.batchSize, sets.train.samples),
+      threads,
+      weightDecay: training.weightDecay,
+      labelSmoothing: training.labelSmoothing,
+      clip: training.clip,
+    });
+  }
+
+  #layers({ layers }: Network): LayerRow[] {
+    const starts = new Map(this.trained.map(({ tensor, start }) => [tensor.name, start]));
+    const place = (tensor: TensorInfo | undefined) => (tensor ? starts.get(tensor.name)! : -1);
+    return layers.map(({ kind, inputs, outputs, weight, bias, epsilon = 0 }) => {
+      return { kind, inputs, outputs, weight: place(weight), bias: place(bias), epsilon };
+    });
+  }
+
+  /** A tensor's elements in one of the arrays, as f32. */
+  elements(array: StateArray, { tensor, start }: TrainedTensor): Float32Array {
+    return this.#arena.floats(this.#arrays[array] + 4 * start, tensor.count);
+  }
+
+  /** Fills the parameters from the checkpoint. Throws ERR_DATA for a tensor with NaN or infinite elements. */
+  async loadParameters(checkpoint: Checkpoint, signal?: AbortSignal): Promise<void> {
+    for (const { tensor, start } of this.trained) {
+      signal?.throwIfAborted();
+      this.#arena.bytes(this.#stored, tensor.bytes).set(await checkpoint.readTensor(tensor.name));
+      const to = this.#arrays.parameter + 4 * start;
+      const stored = dtypeByName(tensor.dtype)!.index;
+      const bad = await this.#convert(stored, this.#stored, f32, to, tensor.count, signal);
+      if (bad === 0) continue;
+      throw new WisemergeError('ERR_DATA', `${tensor.name} has ${bad} elements that are NaN or infinite`, {
+        tensor: tensor.name,
+        file: tensor.file,
+        hint: 'Training would spread them: mend the checkpoint first.',
+      });
+    }
+  }
+
+  /**
+   * A trained tensor in its own dtype, rounded to nearest even, and its number of NaN and infinite elements. The
+   * bytes are those of a scratch region: valid until the next call.
+   */
+  async storedTensor({ tensor, start }: TrainedTensor): Promise<{ bytes: Uint8Array; nonFinite: number }> {
+    const from = this.#arrays.parameter + 4 * start;
+    const stored = dtypeByName(tensor.dtype)!.index;
+    const nonFinite = await this.#convert(f32, from, stored, this.#stored, tensor.count);
+    return { bytes: this.#arena.bytes(this.#stored, tensor.bytes), nonFinite };
+  }
+
+  /** Elements of one dtype as another; gives the number of those that are not finite. */
+  async #convert(
+    fromDType: number,
+    from: number,
+    toDType: number,
+    to: number,
+    count: number,
+    signal?: AbortSignal,
+  ): Promise<number> {
+    // Interpolation at alpha 0 is a conversion.
+    const segment = Float64Array.of(fromDType, fromDType, toDType, count, from, from, to);
+    const counts = await this.#engine.lerp(this.#arena.buffer, segment, Float64Array.of(0), signal);
+    return counts[0]!;
+  }
+
+  /** Reads a set to where `rows` says. */
+  async loadSet(set: TrainingSet, rows: TrainingRows, signal?: AbortSignal): Promise<SetIdentity> {
+    const { samples, dimension, featureDtype, labels } = set;
+    const hash = xxh3.Xxh3.withSeed();
+    const rowBytes = dimension * itemSize(featureDtype);
+    const rowsAtOnce = Math.max(1, Math.floor(pieceBytes / rowBytes));
+    for (let first = 0; first < samples; first += rowsAtOnce) {
+      signal?.throwIfAborted();
+      const count = Math.min(rowsAtOnce, samples - first);
+      const piece = this.#arena.bytes(rows.features + first * rowBytes, count * rowBytes);
+      await set.readFeatures(first, count, piece);
+      hash.update(piece);
+    }
+    this.#arena.ints(rows.labels, samples).set(labels);
+    hash.update(this.#arena.bytes(rows.labels, 4 * samples));
+    return { samples, dimension, featureDtype, xxh3: hash.digest().toString(16).padStart(16, '0') };
+  }
+
+  [Symbol.dispose](): void {
+    this.trainer.close();
+    this.#arena[Symbol.dispose]();
+  }
+}
+
+function placeSet(layout: ArenaLayout, { samples, dimension, featureDtype }: TrainingSet): TrainingRows {
+  return {
+    samples,
+    dimension,
+    dtype: dtypeByName(featureDtype)!.index,
+    features: layout.reserve(samples * dimension * itemSize(featureDtype)),
+    labels: layout.reserve(4 * samples),
+  };
+}
+
+function checkSet(what: string, set: TrainingSet, { inputs, classes, tensors }: Network): void {
+  const { samples, dimension, labels } = set;
+  const which = set.name === undefined ? what : `${what} (${set.name})`;
+  if (dimension !== inputs) {
+    throw new WisemergeError(
+      'ERR_DATA_MISMATCH',
+      `${which} has features of ${dimension} numbers; ${tensors[0]!.name} takes ${inputs}`,
+      { tensor: tensors[0]!.name, hint: 'Features must come from the encoder that the model was made for.' },
+    );
+  }
+  if (samples === 0 || labels.length !== samples) {
+    throw new WisemergeError(
+      'ERR_DATA_MISMATCH',
+      `${which} has ${samples} samples and ${labels.length} labels`,
+      { hint: 'Give one label for each of at least one row of features.' },
+    );
+  }
+  const wrong = labels.findIndex((label) => !(label >= 0 && label < classes));
+  if (wrong >= 0) {
+    throw new WisemergeError(
+      'ERR_DATA_MISMATCH',
+      `${which}: label ${labels[wrong]} of row ${wrong} is outside 0..${classes - 1}`,
+      { hint: "Labels are the classes' numbers in the head's order." },
+    );
+  }
+}

@@ -1,0 +1,57 @@
+// The functions of a network, as scalar code without branches that the compiler turns into SIMD code. They
+// use no library call, so that results do not depend on the C library.
+#pragma once
+
+#include <cstdint>
+
+#include "wisemerge/convert.h"
+
+namespace wisemerge::train {
+
+// e^x for x <= 0, within 2 units in the last place; below -87, where it leaves the normal range, e^-87. NaN
+// stays NaN. x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7.
+inline float exp_nonpositive(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  // Adding 1.5 * 2^23 rounds to a whole number, which then stands in the low bits of the sum.
+  const float shifted = x * 1.44269504f + 12582912.0f;
+  const float n = shifted - 12582912.0f;
+  // ln 2 in two parts; n times the first is exact.
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  float sum = 1.98412698e-4f;
+  sum = sum * r + 1.38888889e-3f;
+  sum = sum * r + 8.33333333e-3f;
+  sum = sum * r + 4.16666667e-2f;
+  sum = sum * r + 1.66666667e-1f;
+  sum = sum * r + 0.5f;
+  sum = sum * r + 1.0f;
+  sum = sum * r + 1.0f;
+  const uint32_t exponent = (bit_cast<uint32_t>(shifted) - 0x4b400000u + 127u) << 23;
+  return sum * bit_cast<float>(exponent);
+}
+
+// The standard normal distribution at x: `below` = (1 + erf(x / sqrt 2)) / 2, within 1e-7 by Abramowitz and
+// Stegun (1964), 7.1.26, and the density.
+struct Normal {
+  float below, density;
+};
+inline Normal standard_normal(float x) {
+  const float z = (x < 0.0f ? -x : x) * 0.707106781f;
+  const float e = exp_nonpositive(-(z * z));
+  const float t = 1.0f / (1.0f + 0.3275911f * z);
+  float sum = 1.061405429f;
+  sum = sum * t - 1.453152027f;
+  sum = sum * t + 1.421413741f;
+  sum = sum * t - 0.284496736f;
+  sum = sum * t + 0.254829592f;
+  const float tail = 0.5f * t * sum * e;
+  return {x < 0.0f ? tail : 1.0f - tail, 0.398942280f * e};
+}
+
+// GELU (Hendrycks and Gimpel, 2016) with the error function, and its derivative.
+inline float gelu(float x) { return x * standard_normal(x).below; }
+inline float gelu_slope(float x) {
+  const Normal normal = standard_normal(x);
+  return normal.below + x * normal.density;
+}
+
+}  // namespace wisemerge::train

@@ -1,0 +1,33 @@
+// The numbers by which JavaScript describes a trainer and its calls, as core/head_rows.h has them: everything
+// lies in one arena, at byte offsets; -1 stands for what is not there.
+//
+//   trainer  parameterCount parameters firstMoment secondMoment  maxRows threads
+//            beta1 beta2 epsilon weightDecay labelSmoothing clip
+//            then for each layer: kind inputs outputs weight bias epsilon, weight and bias counted in
+//            parameters
+//   data     samples dimension dtype features labels
+//   steps    data  seed epoch balanced batch first updates
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "train/trainer.h"
+
+namespace wisemerge::train {
+
+struct TrainerRow {
+  OptimizerArrays arrays;
+  uint64_t max_rows;
+  TrainerOptions options;
+  std::vector<Layer> layers;
+};
+
+// All throw Error: ERR_INTERNAL_RANGE, ERR_INTERNAL_ARGUMENT.
+TrainerRow parse_trainer(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes);
+TrainingData parse_data(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes);
+StepsCall parse_steps(const double* numbers, size_t length, std::vector<double> rates, uint8_t* arena,
+                      uint64_t bytes);
+
+}  // namespace wisemerge::train

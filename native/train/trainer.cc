@@ -1,0 +1,134 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "core/status.h"
+#include "train/passes.h"
+#include "wisemerge/convert.h"
+
+namespace wisemerge::train {
+namespace {
+
+template <DType D>
+void widen_row(const uint8_t* from, size_t count, float* to) {
+  const auto* const elements = reinterpret_cast<const typename Element<D>::Bits*>(from);
+  for (size_t j = 0; j < count; j++) to[j] = Element<D>::load32(elements[j]);
+}
+
+void widen_row(DType dtype, const uint8_t* from, size_t count, float* to) {
+  if (dtype == DType::kF32) return widen_row<DType::kF32>(from, count, to);
+  if (dtype == DType::kF16) return widen_row<DType::kF16>(from, count, to);
+  widen_row<DType::kBF16>(from, count, to);
+}
+
+void stop_if_cancelled(WmCancelFlag cancelled) {
+  if (cancelled && __atomic_load_n(cancelled, __ATOMIC_RELAXED) != 0) {
+    throw Error("ERR_ABORTED", "training was aborted");
+  }
+}
+
+}  // namespace
+
+Trainer::Trainer(std::shared_ptr<Engine> engine, std::vector<Layer> layers, const OptimizerArrays& arrays,
+                 uint64_t max_rows, const TrainerOptions& options)
+    : engine_(std::move(engine)),
+      options_(options),
+      arrays_(arrays),
+      network_(std::move(layers), arrays.count, max_rows),
+      pool_(options.threads),
+      gradient_(arrays.count),
+      labels_(max_rows) {}
+
+StepsResult Trainer::train(const StepsCall& call, WmCancelFlag cancelled) {
+  check(call.data);
+  if (call.batch == 0 || call.batch > network_.max_rows()) {
+    throw Error("ERR_INTERNAL_ARGUMENT", "a batch of " + std::to_string(call.batch) + " samples");
+  }
+  if (order_.size() != call.data.samples || ordered_ != call.sampling ||
+      ordered_labels_ != call.data.labels) {
+    order_ = epoch_order(call.data.labels, call.data.samples, call.sampling);
+    ordered_ = call.sampling;
+    ordered_labels_ = call.data.labels;
+  }
+  const uint64_t batches = (call.data.samples + call.batch - 1) / call.batch;
+  if (call.first > batches || call.rates.size() > batches - call.first) {
+    throw Error("ERR_INTERNAL_ARGUMENT", "steps beyond the end of the epoch");
+  }
+  StepsResult result;
+  for (uint64_t step = 0; step < call.rates.size(); step++) {
+    stop_if_cancelled(cancelled);
+    const uint64_t first = (call.first + step) * call.batch;
+    const uint64_t rows = std::min(call.batch, call.data.samples - first);
+    gather(call.data, order_.data() + first, 0, rows);
+    float* const logits = network_.forward(*engine_, pool_, arrays_.parameters, rows, cancelled);
+    const LossSums sums = cross_entropy(pool_, logits, labels_.data(), rows, network_.outputs(),
+                                        options_.label_smoothing, true, losses_);
+    if (std::isfinite(sums.loss)) {
+      network_.backward(*engine_, pool_, arrays_.parameters, rows, gradient_.data(), cancelled);
+    }
+    const double norm =
+        std::isfinite(sums.loss) ? global_norm(pool_, gradient_.data(), arrays_.count) : sums.loss;
+    if (!std::isfinite(norm)) {
+      result.diverged = step;
+      return result;
+    }
+    // As torch.nn.utils.clip_grad_norm_: the small number keeps a norm of 0 from dividing.
+    const double scale = options_.clip > 0 ? std::min(1.0, options_.clip / (norm + 1e-6)) : 1.0;
+    adamw_step(pool_, options_.adamw, call.rates[step], call.updates + step + 1, gradient_.data(), scale,
+               arrays_);
+    result.losses.push_back(sums.loss);
+    result.correct += sums.correct;
+    result.samples += rows;
+    result.largest_norm = std::max(result.largest_norm, norm);
+  }
+  return result;
+}
+
+LossSums Trainer::evaluate(const TrainingData& data, WmCancelFlag cancelled) {
+  check(data);
+  LossSums total;
+  for (uint64_t first = 0; first < data.samples; first += network_.max_rows()) {
+    stop_if_cancelled(cancelled);
+    const uint64_t rows = std::min(network_.max_rows(), data.samples - first);
+    gather(data, nullptr, first, rows);
+    float* const logits = network_.forward(*engine_, pool_, arrays_.parameters, rows, cancelled);
+    const LossSums sums =
+        cross_entropy(pool_, logits, labels_.data(), rows, network_.outputs(), 0, false, losses_);
+    total.loss += sums.loss;
+    total.correct += sums.correct;
+  }
+  return total;
+}
+
+void Trainer::check(const TrainingData& data) const {
+  if (data.dimension != network_.inputs()) {
+    throw Error("ERR_INTERNAL_ARGUMENT", "the network takes " + std::to_string(network_.inputs()) +
+                                             " features, not " + std::to_string(data.dimension));
+  }
+  if (data.dtype != DType::kF32 && data.dtype != DType::kF16 && data.dtype != DType::kBF16) {
+    throw Error("ERR_INTERNAL_ARGUMENT", "features are F32, F16 or BF16");
+  }
+}
+
+void Trainer::gather(const TrainingData& data, const uint32_t* order, uint64_t first, uint64_t rows) {
+  const uint64_t row_bytes = data.dimension * item_size(data.dtype);
+  for (uint64_t i = 0; i < rows; i++) {
+    const int32_t label = data.labels[order ? order[i] : first + i];
+    if (label < 0 || static_cast<uint64_t>(label) >= network_.outputs()) {
+      throw Error("ERR_INTERNAL_RANGE", "label " + std::to_string(label) + " is not a class");
+    }
+    labels_[i] = label;
+  }
+  pool_.parallel_for(rows, grain_of(data.dimension), [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; i++) {
+      const uint64_t sample = order ? order[i] : first + i;
+      widen_row(data.dtype, data.features + sample * row_bytes, data.dimension,
+                network_.input() + i * data.dimension);
+    }
+  });
+}
+
+}  // namespace wisemerge::train

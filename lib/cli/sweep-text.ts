@@ -1,6 +1,6 @@
 import type { Analysis, ExactOptimum } from '../sweep/analysis.js';
+import { formatIntervals } from '../sweep/figures.js';
 import type { SweepResult } from '../sweep/result.js';
-import type { AlphaInterval } from '../sweep/step-function.js';
 import { formatTable } from './format.js';
 
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
@@ -56,15 +56,5 @@ export function describeAnalysis(analysis: Analysis, curves?: SweepResult): stri
 }
 
 function describeExact({ value, intervals, plateau }: ExactOptimum): string {
-  return `over all alphas: ${percent(value)} on ${list(intervals)}; within 0.1 points of it on ${list(plateau)}.`;
-}
-
-function list(intervals: readonly AlphaInterval[]): string {
-  const shown = intervals.slice(0, 3).map(({ from, to, fromIncluded, toIncluded }) => {
-    if (from === to) return short(from);
-    return `${fromIncluded ? '[' : '('}${short(from)}, ${short(to)}${toIncluded ? ']' : ')'}`;
-  });
-  return (
-    shown.join(', ') + (intervals.length > shown.length ? ` and ${intervals.length - shown.length} more` : '')
-  );
+  return `over all alphas: ${percent(value)} on ${formatIntervals(intervals)}; within 0.1 points of it on ${formatIntervals(plateau)}.`;
 }

@@ -1,5 +1,6 @@
+import { quote } from '../merge/command.js';
+import { formatIntervals } from '../sweep/figures.js';
 import type { SweepResult } from '../sweep/result.js';
-import type { AlphaInterval } from '../sweep/step-function.js';
 import { escapeText } from './svg.js';
 
 const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
@@ -31,7 +32,7 @@ function why({ analysis, likelihood }: SweepResult): string {
     `95 % of resamples choose alpha in [${short(lower)}, ${short(upper)}]; choosing and scoring on the same samples flatters the accuracy by about ${points(verdict.selection.optimism)} points.`,
     ...(exact
       ? [
-          `Over all alphas: ${percent(exact.value)} on ${spans(exact.intervals)}; within 0.1 points of it on ${spans(exact.plateau)}.`,
+          `Over all alphas: ${percent(exact.value)} on ${formatIntervals(exact.intervals)}; within 0.1 points of it on ${formatIntervals(exact.plateau)}.`,
         ]
       : []),
     `Negative log-likelihood is smallest at alpha ${short(alpha.alpha)} (${alpha.nll.toFixed(4)}); together with a temperature of ${calibrated.temperature.toFixed(3)}, at ${short(calibrated.alpha)} (${calibrated.nll.toFixed(4)}).`,
@@ -39,14 +40,6 @@ function why({ analysis, likelihood }: SweepResult): string {
   const paragraphs = lines.map((text) => `<p>${escapeText(text)}</p>`);
   const warnings = verdict.warnings.map((text) => `<p class="warning">${escapeText(text)}</p>`);
   return `<section class="why"><h2>Why this alpha</h2>\n<p class="muted">rule ${escapeText(analysis.rule)}</p>${[...paragraphs, ...warnings].join('\n')}</section>`;
-}
-
-function spans(intervals: readonly AlphaInterval[]): string {
-  const shown = intervals.slice(0, 3).map(({ from, to, fromIncluded, toIncluded }) => {
-    if (from === to) return short(from);
-    return `${fromIncluded ? '[' : '('}${short(from)}, ${short(to)}${toIncluded ? ']' : ')'}`;
-  });
-  return shown.join(', ') + (intervals.length > 3 ? ` and ${intervals.length - 3} more` : '');
 }
 
 /** The chosen model against both ends, set by set. */
@@ -160,8 +153,4 @@ function provenance({ wisemerge, config, head }: SweepResult): string {
     `  --replicates ${config.replicates} --seed ${config.seed} --out results`,
   ].join('\n');
   return section('Made from', grid(['', ''], rows), `<pre>${escapeText(command)}</pre>`);
-}
-
-function quote(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

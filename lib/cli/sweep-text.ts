@@ -1,9 +1,8 @@
 import type { Analysis, ExactOptimum } from '../sweep/analysis.js';
-import { formatIntervals } from '../sweep/figures.js';
+import { formatIntervals, percent } from '../sweep/figures.js';
 import type { SweepResult } from '../sweep/result.js';
 import { formatTable } from './format.js';
 
-const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 const points = (share: number): string => `${share >= 0 ? '+' : ''}${(100 * share).toFixed(2)}`;
 const short = (alpha: number): string => String(Number(alpha.toFixed(4)));
 

@@ -1,9 +1,8 @@
 import { quote } from '../merge/command.js';
-import { formatIntervals } from '../sweep/figures.js';
+import { formatIntervals, percent } from '../sweep/figures.js';
 import type { SweepResult } from '../sweep/result.js';
 import { escapeText } from './svg.js';
 
-const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
 const points = (share: number) => `${share >= 0 ? '+' : '−'}${Math.abs(100 * share).toFixed(2)}`;
 const short = (alpha: number) => String(Number(alpha.toFixed(4)));
 

@@ -1,0 +1,41 @@
+import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
+import type { Groups } from '../eval/data/groups.js';
+import type { Metrics } from '../eval/metrics.js';
+
+/** A set of samples as the choice of alpha sees it. */
+export interface EvaluatedSet {
+  readonly name: string;
+  readonly role: SetRole;
+  readonly kind: SetKind;
+  readonly samples: number;
+  /** Changes when the samples do. */
+  readonly fingerprint: string;
+  /** Class of each sample, to stratify folds. */
+  readonly labels?: Int32Array;
+  /** Kept together when samples are drawn or split. */
+  readonly groups?: Groups;
+}
+
+/** What one model did on one set. */
+export interface SetEvaluation {
+  /** Share of samples that are right, or any score in [0, 1] that is better when it is higher. */
+  readonly score: number;
+  /**
+   * Which samples are right: bit i % 32 of word floor(i / 32) for sample i, further bits zero. Without it there
+   * are no intervals and no cross-validation, only the scores.
+   */
+  readonly correct?: Uint32Array;
+  readonly metrics?: Partial<Metrics>;
+}
+
+/** Anything that can tell how good the model at an alpha is. */
+export interface Evaluator {
+  readonly sets: readonly EvaluatedSet[];
+  /** What decides the results besides alpha, as JSON: a sweep does not resume with another one. */
+  readonly identity: unknown;
+  /** Alphas that it takes at once with profit. */
+  readonly batch: number;
+  /** Evaluates models on all sets: `result[k][s]` is alpha k on set s. */
+  evaluate(alphas: readonly number[], signal?: AbortSignal): Promise<readonly (readonly SetEvaluation[])[]>;
+  close(): Promise<void>;
+}

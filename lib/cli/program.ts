@@ -7,7 +7,7 @@ import type { DoctorFlags } from './commands/doctor.js';
 import type { FinetuneFlags } from './commands/finetune.js';
 import type { PickFlags } from './commands/pick.js';
 import { addMergeFlags, type MergeFlags } from './merge-flags.js';
-import { parseAlphasFlag, parseSetFlag, type SweepFlags } from './sweep-flags.js';
+import { parseAlphasFlag, parseCommandFlag, parseSetFlag, type SweepFlags } from './sweep-flags.js';
 import type { OutputFlags } from './terminal.js';
 
 /**
@@ -74,12 +74,29 @@ export function createProgram(signal: AbortSignal): Command {
       (await import('./commands/diff.js')).runDiff(first, second, flags, signal),
     );
   withOutputFlags(program.command('sweep [file]'))
-    .description("evaluate a classifier's head at every alpha and choose the best")
+    .description('evaluate the models between two, and choose alpha')
     .option('--zeroshot <path>', 'zero-shot model')
     .option('--finetuned <path>', 'model fine-tuned from it')
     .option('--head <tensor>', 'weight of the head (default: the only one that looks like a classifier)')
     .option('--set <set>', 'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS]; repeat it for more sets', parseSetFlag)
+    .option(
+      '--command <command>',
+      "evaluates a model instead, such as 'python eval.py {model}'; split at spaces",
+      parseCommandFlag,
+    )
+    .option('--keep', 'keep the models that were written for the command')
     .option('--alphas <values>', 'list or range to evaluate (default: 0:1:0.05)', parseAlphasFlag)
+    .addOption(
+      new Option('--search <kind>', 'go on around the best of these alphas (with a command)').choices([
+        'grid',
+        'refine',
+        'golden',
+      ]),
+    )
+    .option('--tolerance <distance>', 'of alpha, where the search ends (default: 0.01)', parseAmount)
+    .option('--min-gain <share>', 'end the search where the best leads by less (default: 0)', parseAmount)
+    .option('--budget <n>', 'most models to evaluate (default: any number)', parseCount)
+    .option('--concurrency <n>', 'models to evaluate at once (default: 1)', parseCount)
     .option('--rule <rule>', 'how to choose: max-mean, max-id, max-worst, max-shift:id-within=0.01, knee, …')
     .option('--folds <n>', 'folds of the cross-validation (default: 5)', parseCount)
     .option('--repeats <n>', 'partitions of the cross-validation (default: 1)', parseCount)

@@ -9,7 +9,14 @@ export interface SweepFlags {
   readonly finetuned?: string;
   readonly head?: string;
   readonly set?: readonly SweepConfig['sets'][number][];
+  readonly command?: string[];
+  readonly keep?: boolean;
   readonly alphas?: string;
+  readonly search?: SweepConfig['search'];
+  readonly tolerance?: number;
+  readonly minGain?: number;
+  readonly budget?: number;
+  readonly concurrency?: number;
   readonly rule?: string;
   readonly folds?: number;
   readonly repeats?: number;
@@ -26,20 +33,34 @@ export interface SweepFlags {
 
 type SetConfig = SweepConfig['sets'][number];
 
-/** `name:role:kind=features,labels[,groups]`, as `val:select:id=val.npy,labels.npy`; collects repeated flags. */
+/**
+ * `name:role:kind=features,labels[,groups]`, as `val:select:id=val.npy,labels.npy`, or `name:role:kind` alone where
+ * a command evaluates; collects repeated flags.
+ */
 export function parseSetFlag(text: string, earlier: readonly SetConfig[] = []): readonly SetConfig[] {
   const equals = text.indexOf('=');
-  const [name, role, kind, ...more] = text.slice(0, Math.max(equals, 0)).split(':');
-  const [features, labels, groups, ...files] = text.slice(equals + 1).split(',');
+  const [name, role, kind, ...more] = text.slice(0, equals < 0 ? text.length : equals).split(':');
+  const [features, labels, groups, ...files] = equals < 0 ? [] : text.slice(equals + 1).split(',');
   const roles = role === 'select' || role === 'report';
   const kinds = kind === 'id' || kind === 'shift';
-  if (!name || !roles || !kinds || more.length > 0 || !features || !labels || files.length > 0) {
+  if (!name || !roles || !kinds || more.length > 0 || (equals >= 0 && !labels) || files.length > 0) {
     throw new InvalidArgumentError(
       'Write NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS] with ROLE select or report and KIND id or shift,' +
-        ' such as val:select:id=val.npy,labels.npy.',
+        ' such as val:select:id=val.npy,labels.npy; for a --command NAME:ROLE:KIND will do.',
     );
   }
-  return [...earlier, { name, role, kind, features, labels, ...(groups && { groups }) }];
+  return [
+    ...earlier,
+    { name, role, kind, ...(features && { features }), ...(labels && { labels }), ...(groups && { groups }) },
+  ];
+}
+
+/** A command line, split at spaces. Throws where it is empty. */
+export function parseCommandFlag(text: string): string[] {
+  const parts = text.split(/\s+/).filter((part) => part !== '');
+  if (parts.length === 0)
+    throw new InvalidArgumentError("Write a command, such as 'python eval.py {model}'.");
+  return parts;
 }
 
 /** Text that `resolveSweep` will read, checked while the flag is still known. */

@@ -6,10 +6,9 @@ export interface PlottedSet {
   /** Top-1 at each alpha, 0 to 1. */
   readonly accuracy: readonly number[];
   /** Simultaneous band at each alpha. */
-  readonly lower: ArrayLike<number>;
-  readonly upper: ArrayLike<number>;
+  readonly band?: { readonly lower: ArrayLike<number>; readonly upper: ArrayLike<number> };
   /** At every alpha. */
-  readonly exact: StepFunction;
+  readonly exact?: StepFunction;
 }
 
 const percent = (value: number) => `${Number((100 * value).toFixed(2))}`;
@@ -19,7 +18,9 @@ const percent = (value: number) => `${Number((100 * value).toFixed(2))}`;
  * alpha and both ends.
  */
 export function plotCurves(alphas: readonly number[], sets: readonly PlottedSet[], chosen: number): string {
-  const values = sets.flatMap(({ lower, upper }) => [...Array.from(lower), ...Array.from(upper)]);
+  const values = sets.flatMap(({ accuracy, band }) =>
+    band ? [...Array.from(band.lower), ...Array.from(band.upper)] : accuracy,
+  );
   const x = makeAxis({
     label: 'alpha',
     format: (value) => String(Number(value.toFixed(4))),
@@ -33,20 +34,21 @@ export function plotCurves(alphas: readonly number[], sets: readonly PlottedSet[
     range: [Math.min(...values), Math.max(...values)],
     span: spanY,
   });
-  const layers = sets.flatMap(({ name, accuracy, lower, upper, exact }, s) => {
-    const band: Point[] = [
-      ...alphas.map((alpha, k): Point => [x.at(alpha), y.at(upper[k]!)]),
-      ...alphas.map((alpha, k): Point => [x.at(alpha), y.at(lower[k]!)]).reverse(),
-    ];
+  const layers = sets.flatMap(({ name, accuracy, band, exact }, s) => {
+    const edge = (values: ArrayLike<number>) =>
+      alphas.map((alpha, k): Point => [x.at(alpha), y.at(values[k]!)]);
+    const outline = band && [...edge(band.upper), ...edge(band.lower).reverse()];
     const dots = alphas.map((alpha, k) => {
       const tip = `${name}: ${percent(accuracy[k]!)} % at alpha ${Number(alpha.toFixed(4))}`;
       const place = `cx="${x.at(alpha).toFixed(1)}" cy="${y.at(accuracy[k]!).toFixed(1)}"`;
       return `<circle ${place} r="2.5" fill="${colour(s)}"><title>${escapeText(tip)}</title></circle>`;
     });
-    const steps = thin(exact, x.from, x.to, Math.round(spanX[1] - spanX[0]));
+    const steps = exact
+      ? thin(exact, x.from, x.to, Math.round(spanX[1] - spanX[0]))
+      : alphas.map((alpha, k): Point => [alpha, accuracy[k]!]);
     const curve = pathThrough(steps.map(([alpha, value]) => [x.at(alpha), y.at(value)]));
     return [
-      `<path d="${pathThrough(band)}Z" fill="${colour(s)}" opacity="0.15"/>`,
+      ...(outline ? [`<path d="${pathThrough(outline)}Z" fill="${colour(s)}" opacity="0.15"/>`] : []),
       `<path d="${curve}" fill="none" stroke="${colour(s)}" stroke-width="1.2"/>`,
       ...dots,
     ];

@@ -4,7 +4,7 @@ import { ioError } from '../errors.js';
 import type { AnalysedSet } from '../sweep/analysis.js';
 import { accuracyPath } from '../sweep/exact-path.js';
 import { readResult, type SweepResult } from '../sweep/result.js';
-import { readOutcomes } from '../sweep/sweep.js';
+import { readOutcomes } from '../sweep/sweep-directory.js';
 import { plotCurves } from './curves-plot.js';
 import { type FrontierPoint, plotFrontier } from './frontier-plot.js';
 import { sections } from './sections.js';
@@ -25,13 +25,17 @@ export function renderReport(result: SweepResult, outcomes: readonly AnalysedSet
   const chosen = analysis.selection.alpha;
   const curves = plotCurves(
     alphas,
-    sets.map(({ name, metrics }, s) => ({
-      name,
-      accuracy: metrics.map(({ top1 }) => top1),
-      lower: analysis.sets[s]!.band.lower,
-      upper: analysis.sets[s]!.band.upper,
-      exact: accuracyPath(outcomes[s]!.intervals),
-    })),
+    sets.map(({ name, metrics }, s) => {
+      const outcome = outcomes[s]!;
+      const band = analysis.sets[s]!.samples?.band;
+      const intervals = 'scores' in outcome ? undefined : outcome.intervals;
+      return {
+        name,
+        accuracy: metrics.map(({ top1 }) => top1),
+        ...(band && { band }),
+        ...(intervals && { exact: accuracyPath(intervals) }),
+      };
+    }),
     chosen,
   );
   const plots = new Map([['accuracy.svg', curves]]);

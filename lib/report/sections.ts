@@ -1,6 +1,6 @@
-import { quote } from '../merge/command.js';
 import { formatIntervals, percent } from '../sweep/figures.js';
 import type { SweepResult } from '../sweep/result.js';
+import { sweepCommand } from '../sweep/sweep-command.js';
 import { escapeText } from './svg.js';
 
 const points = (share: number) => `${share >= 0 ? '+' : '−'}${Math.abs(100 * share).toFixed(2)}`;
@@ -8,7 +8,7 @@ const short = (alpha: number) => String(Number(alpha.toFixed(4)));
 
 /** The page below its plots, one element per section. */
 export function sections(result: SweepResult): string[] {
-  return [why(result), ends(result), table(result), validation(result), provenance(result)];
+  return [why, ends, table, validation, provenance].flatMap((part) => part(result) ?? []);
 }
 
 function section(title: string, ...content: string[]): string {
@@ -23,43 +23,54 @@ function grid(head: readonly string[], rows: readonly (readonly string[])[], mar
 }
 
 function why({ analysis, likelihood }: SweepResult): string {
-  const { selection, exact, verdict } = analysis;
-  const { lower, upper } = verdict.selection.alpha;
-  const { alpha, calibrated } = likelihood;
+  const { selection, exact, firmness } = analysis;
+  const resampled = firmness?.verdict.selection;
   const lines = [
     selection.explanation,
-    `95 % of resamples choose alpha in [${short(lower)}, ${short(upper)}]; choosing and scoring on the same samples flatters the accuracy by about ${points(verdict.selection.optimism)} points.`,
+    ...(resampled
+      ? [
+          `95 % of resamples choose alpha in [${short(resampled.alpha.lower)}, ${short(resampled.alpha.upper)}]; choosing and scoring on the same samples flatters the accuracy by about ${points(resampled.optimism)} points.`,
+        ]
+      : []),
     ...(exact
       ? [
           `Over all alphas: ${percent(exact.value)} on ${formatIntervals(exact.intervals)}; within 0.1 points of it on ${formatIntervals(exact.plateau)}.`,
         ]
       : []),
-    `Negative log-likelihood is smallest at alpha ${short(alpha.alpha)} (${alpha.nll.toFixed(4)}); together with a temperature of ${calibrated.temperature.toFixed(3)}, at ${short(calibrated.alpha)} (${calibrated.nll.toFixed(4)}).`,
+    ...(likelihood ? [likelihoodText(likelihood)] : []),
   ];
   const paragraphs = lines.map((text) => `<p>${escapeText(text)}</p>`);
-  const warnings = verdict.warnings.map((text) => `<p class="warning">${escapeText(text)}</p>`);
+  const warnings = (firmness?.verdict.warnings ?? []).map(
+    (text) => `<p class="warning">${escapeText(text)}</p>`,
+  );
   return `<section class="why"><h2>Why this alpha</h2>\n<p class="muted">rule ${escapeText(analysis.rule)}</p>${[...paragraphs, ...warnings].join('\n')}</section>`;
 }
+
+function likelihoodText({ alpha, calibrated }: NonNullable<SweepResult['likelihood']>): string {
+  return `Negative log-likelihood is smallest at alpha ${short(alpha.alpha)} (${alpha.nll.toFixed(4)}); together with a temperature of ${calibrated.temperature.toFixed(3)}, at ${short(calibrated.alpha)} (${calibrated.nll.toFixed(4)}).`;
+}
+
+const decimal = (value: number | undefined) => value?.toFixed(4) ?? '';
 
 /** The chosen model against both ends, set by set. */
 function ends({ alphas, sets, analysis }: SweepResult): string {
   const [zero, one, at] = [alphas.indexOf(0), alphas.indexOf(1), analysis.selection.index];
   const rows = sets.map(({ name, kind, role, samples, metrics }, s) => {
-    const { flips, mcnemar, best } = analysis.sets[s]!;
+    const { samples: bySample, best } = analysis.sets[s]!;
     const chosen = metrics[at]!;
     return [
       `${name} (${kind}, ${role})`,
       String(samples),
       percent(chosen.top1),
       points(chosen.top1 - metrics[zero]!.top1),
-      mcnemar.zeroshot.pValue.toPrecision(2),
+      bySample?.mcnemar.zeroshot.pValue.toPrecision(2) ?? '',
       points(chosen.top1 - metrics[one]!.top1),
-      mcnemar.finetuned.pValue.toPrecision(2),
+      bySample?.mcnemar.finetuned.pValue.toPrecision(2) ?? '',
       `${percent(best.value)} at ${short(best.alpha)}`,
-      String(flips.bothWrongToRight),
-      String(flips.bothRightToWrong),
-      chosen.nll.toFixed(4),
-      chosen.ece.toFixed(4),
+      String(bySample?.flips.bothWrongToRight ?? ''),
+      String(bySample?.flips.bothRightToWrong ?? ''),
+      decimal(chosen.nll),
+      decimal(chosen.ece),
     ];
   });
   const head = [
@@ -85,14 +96,16 @@ function table({ alphas, sets, analysis }: SweepResult): string {
     short(alpha),
     ...sets.flatMap(({ metrics }) => {
       const { top1, nll, ece } = metrics[k]!;
-      return [percent(top1), nll.toFixed(4), ece.toFixed(4)];
+      return [percent(top1), decimal(nll), decimal(ece)];
     }),
   ]);
   return section('At each alpha', grid(head, rows, analysis.selection.index));
 }
 
-function validation({ analysis }: SweepResult): string {
-  const { crossValidation: cv, leaveOneShiftOut, chord } = analysis;
+function validation({ analysis }: SweepResult): string | undefined {
+  const { firmness, leaveOneShiftOut } = analysis;
+  if (!firmness) return undefined;
+  const { crossValidation: cv, chord } = firmness;
   const score = (name: string, { alpha, mean, spread }: typeof cv.chosen) => [
     name,
     alpha === null ? 'by fold' : short(alpha),
@@ -135,21 +148,15 @@ function provenance({ wisemerge, config, head }: SweepResult): string {
     ['wisemerge', wisemerge],
     ['zero-shot', config.zeroshot],
     ['fine-tuned', config.finetuned],
-    [
-      'head',
-      `${head.name}, ${head.classes} classes, ${head.dimension} features, ${head.dtype}, XXH3 ${head.hash}`,
-    ],
+    ...(head
+      ? [
+          [
+            'head',
+            `${head.name}, ${head.classes} classes, ${head.dimension} features, ${head.dtype}, XXH3 ${head.hash}`,
+          ],
+        ]
+      : []),
     ['seed', String(config.seed)],
   ];
-  const sets = config.sets.map(
-    ({ name, role, kind, features, labels, groups }) =>
-      `  --set ${quote(`${name}:${role}:${kind}=${[features, labels, ...(groups ? [groups] : [])].join(',')}`)} \\`,
-  );
-  const command = [
-    `wisemerge sweep --zeroshot ${quote(config.zeroshot)} --finetuned ${quote(config.finetuned)} \\`,
-    ...sets,
-    `  --alphas ${config.alphas.join(',')} --rule ${quote(config.rule)} --folds ${config.folds} --repeats ${config.repeats} \\`,
-    `  --replicates ${config.replicates} --seed ${config.seed} --out results`,
-  ].join('\n');
-  return section('Made from', grid(['', ''], rows), `<pre>${escapeText(command)}</pre>`);
+  return section('Made from', grid(['', ''], rows), `<pre>${escapeText(sweepCommand(config))}</pre>`);
 }

@@ -14,8 +14,8 @@ async function sweepFile(change: (text: string) => string = (text) => text) {
       `  - name: ${name}`,
       `role: ${role}`,
       `kind: ${kind}`,
-      `features: ${from(features)}`,
-      `labels: ${from(labels)}`,
+      `features: ${from(features!)}`,
+      `labels: ${from(labels!)}`,
     ].join('\n    '),
   );
   const text = [

@@ -7,7 +7,8 @@ import { thin } from '../../lib/report/curves-plot.js';
 import { renderReport, writeReport } from '../../lib/report/report.js';
 import { makeAxis } from '../../lib/report/svg.js';
 import { accuracyPath } from '../../lib/sweep/exact-path.js';
-import { readOutcomes, sweep } from '../../lib/sweep/sweep.js';
+import { sweep } from '../../lib/sweep/sweep.js';
+import { readOutcomes } from '../../lib/sweep/sweep-directory.js';
 import { sweepProject } from '../support/sweep-project.js';
 import { tempDir } from '../support/temp.js';
 
@@ -48,10 +49,10 @@ test('every figure of the tables is that of sweep.json', async () => {
     const metrics = json.sets[s].metrics[json.analysis.selection.index];
     expect(row[0]).toContain(json.sets[s].name);
     expect(row[2]).toBe(percent(metrics.top1));
-    expect(row[8]).toBe(String(json.analysis.sets[s].flips.bothWrongToRight));
+    expect(row[8]).toBe(String(json.analysis.sets[s].samples.flips.bothWrongToRight));
   }
   const held = rowsUnder(html, 'Does it hold?');
-  expect(held[0]![2]).toBe(percent(result.analysis.crossValidation.chosen.mean));
+  expect(held[0]![2]).toBe(percent(result.analysis.firmness!.crossValidation.chosen.mean));
 });
 
 test('the page has no script and asks for nothing', async () => {

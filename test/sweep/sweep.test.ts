@@ -2,11 +2,13 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isCorrectAt } from '../../lib/eval/correct-intervals.js';
-import { readOutcome } from '../../lib/sweep/outcome-file.js';
+import { readOutcome, type SetOutcome } from '../../lib/sweep/outcome-file.js';
 import { pick } from '../../lib/sweep/pick.js';
 import { plain, readResult } from '../../lib/sweep/result.js';
 import { sweep } from '../../lib/sweep/sweep.js';
 import { sweepProject } from '../support/sweep-project.js';
+
+type HeadOutcome = Extract<SetOutcome, { readonly correct?: never }>;
 
 const withoutTimings = (text: string) => text.replace(/"seconds": [^,\n]+/, '"seconds": 0');
 const code = async (promise: Promise<unknown>) =>
@@ -25,20 +27,20 @@ describe('a sweep', () => {
     );
     expect(result.alphas).toHaveLength(11);
     for (const set of result.sets) {
-      const { intervals, labels } = await readOutcome(join(out, set.outcome));
+      const { intervals, labels } = (await readOutcome(join(out, set.outcome!))) as Required<HeadOutcome>;
       for (const [k, alpha] of result.alphas.entries()) {
-        const hits = labels.filter((_, i) => isCorrectAt(intervals, i, alpha)).length;
+        const hits = labels.filter((_: number, i: number) => isCorrectAt(intervals, i, alpha)).length;
         expect(set.metrics[k]!.top1).toBe(hits / set.samples);
       }
     }
     const mean = result.alphas.map(
       (_, k) => (result.sets[0]!.metrics[k]!.top1 + result.sets[1]!.metrics[k]!.top1) / 2,
     );
-    const { selection, exact, crossValidation } = result.analysis;
+    const { selection, exact, firmness } = result.analysis;
     expect(selection.objective).toBeCloseTo(Math.max(...mean), 12);
     expect(mean[selection.index]).toBeCloseTo(Math.max(...mean), 12);
     expect(exact!.value).toBeGreaterThanOrEqual(selection.objective);
-    expect(crossValidation.sets).toEqual(['id', 'far']);
+    expect(firmness!.crossValidation.sets).toEqual(['id', 'far']);
   });
 
   test('results.jsonl has a record per alpha', async () => {
@@ -66,8 +68,8 @@ describe('a sweep', () => {
         ...options,
         out,
         signal: stop.signal,
-        onProgress: ({ set }) => {
-          if (set === stopAt) stop.abort(new Error('killed'));
+        onProgress: (at) => {
+          if ('set' in at && at.set === stopAt) stop.abort(new Error('killed'));
         },
       });
       await expect(stopped).rejects.toThrow('killed');

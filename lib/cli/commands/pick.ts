@@ -10,5 +10,5 @@ export interface PickFlags extends OutputFlags {
 export async function runPick(directory: string, flags: PickFlags): Promise<void> {
   const analysis = await pick(directory, { ...(flags.rule !== undefined && { rule: flags.rule }) });
   printResult(flags, JSON.parse(JSON.stringify(analysis, plain)), () => describeAnalysis(analysis));
-  for (const warning of analysis.verdict.warnings) warn(flags, warning);
+  for (const warning of analysis.firmness?.verdict.warnings ?? []) warn(flags, warning);
 }

@@ -21,8 +21,12 @@ export async function runSweep(
       ...(flags.resume && { resume: true }),
       ...(flags.force && { force: true }),
       signal,
-      onProgress: ({ set, samplesDone, samplesTotal }) =>
-        progress.show(`${set}: ${samplesDone} of ${samplesTotal} samples`),
+      onProgress: (at) =>
+        progress.show(
+          'set' in at
+            ? `${at.set}: ${at.samplesDone} of ${at.samplesTotal} samples`
+            : `alpha ${at.alpha}: ${at.alphasDone} of ${at.alphasTotal} models`,
+        ),
     });
   } finally {
     progress.end();
@@ -31,6 +35,6 @@ export async function runSweep(
   const { analysis } = result;
   const data = JSON.parse(JSON.stringify(result, plain));
   printResult(flags, data, () => `${describeCurves(result)}\n\n${describeAnalysis(analysis, result)}`);
-  for (const warning of analysis.verdict.warnings) warn(flags, warning);
+  for (const warning of analysis.firmness?.verdict.warnings ?? []) warn(flags, warning);
   note(flags, `${result.seconds.toFixed(1)} s; results in ${flags.out}, ${reportName} to look at`);
 }

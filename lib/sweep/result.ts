@@ -5,6 +5,7 @@ import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { LikelihoodOptimum } from '../eval/likelihood.js';
 import type { Metrics } from '../eval/metrics.js';
 import type { Analysis } from './analysis.js';
+import type { Divergence } from './divergence.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
 export const resultName = 'sweep.json';
@@ -42,6 +43,8 @@ export interface SweepResult {
   readonly sets: readonly SweptSet[];
   /** Smallest negative log-likelihood over the select sets, at any alpha in [0, 1]: alone and calibrated. */
   readonly likelihood: { readonly alpha: LikelihoodOptimum; readonly calibrated: LikelihoodOptimum };
+  /** How far the checkpoints are apart, by layer; absent with `divergence: false`. */
+  readonly divergence?: Divergence;
   readonly analysis: Analysis;
   /** Wall time of all runs that made it. */
   readonly seconds: number;

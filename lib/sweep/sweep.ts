@@ -1,15 +1,18 @@
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
+import type { ProgressListener } from '../checkpoint/progress.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { type EvaluationSet, openEvaluationSet } from '../eval/data/evaluation-set.js';
 import { evaluateHead } from '../eval/head-evaluation.js';
 import { HeadSession } from '../eval/head-session.js';
 import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
 import { type HeadPair, openHeads } from '../eval/linear-head.js';
+import { diff } from '../merge/diff.js';
 import { Engine } from '../native.js';
 import { version } from '../version.js';
 import { type AnalysedSet, analyse } from './analysis.js';
+import { type Divergence, groupByLayer } from './divergence.js';
 import { Journal } from './journal.js';
 import { readOutcome, writeOutcome } from './outcome-file.js';
 import { recordsName, resultName, type SweepResult, type SweptSet, writeResult } from './result.js';
@@ -35,6 +38,8 @@ export interface SweepOptions extends SweepConfig {
   readonly force?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: SweepProgress) => void;
+  /** Of the comparison of the two checkpoints. */
+  readonly onCompare?: ProgressListener;
 }
 
 /**
@@ -46,7 +51,7 @@ export interface SweepOptions extends SweepConfig {
  * ERR_OUTPUT_EXISTS, ERR_SWEEP_CHANGED, ERR_SWEEP_RESULT, ERR_IO, ERR_MEMORY, or with the abort reason.
  */
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
-  const { out, resume = false, force = false, signal, onProgress, ...given } = options;
+  const { out, resume = false, force = false, signal, onProgress, onCompare, ...given } = options;
   signal?.throwIfAborted();
   const began = performance.now();
   const config = resolveSweep(given);
@@ -60,7 +65,8 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
     const identity = { ...config, headHash: hashOf(heads), fingerprints: sets.map((set) => set.fingerprint) };
     const journal = await openJournal(resolve(out), identity, resume, force);
     try {
-      return await run(resolve(out), config, heads, sets, journal, began, signal, onProgress);
+      const listeners = { ...(onProgress && { onProgress }), ...(onCompare && { onCompare }) };
+      return await run(resolve(out), config, heads, sets, journal, began, signal, listeners);
     } finally {
       await journal.close();
     }
@@ -69,7 +75,8 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
   }
 }
 
-type JournalEntry = SweptSet & { readonly seconds: number };
+type SetEntry = SweptSet & { readonly seconds: number };
+type JournalEntry = SetEntry | { readonly divergence: Divergence; readonly seconds: number };
 
 async function run(
   out: string,
@@ -79,14 +86,14 @@ async function run(
   journal: Journal<JournalEntry>,
   began: number,
   signal: AbortSignal | undefined,
-  onProgress: SweepOptions['onProgress'],
+  { onProgress, onCompare }: Pick<SweepOptions, 'onProgress' | 'onCompare'>,
 ): Promise<SweepResult> {
   using engine = new Engine({ ...(config.threads !== undefined && { threads: config.threads }) });
   using session = new HeadSession(engine, heads, sets, {
     ...(config.memory !== undefined && { memory: config.memory }),
   });
   const samplesTotal = sets.reduce((sum, set) => sum + set.samples, 0);
-  const swept: JournalEntry[] = [...journal.entries];
+  const swept = journal.entries.filter((entry): entry is SetEntry => !('divergence' in entry));
   let before = 0;
   for (const [i, set] of sets.entries()) {
     if (i >= swept.length) {
@@ -106,6 +113,7 @@ async function run(
     before += set.samples;
   }
   signal?.throwIfAborted();
+  const divergence = config.divergence ? await compare(config, journal, signal, onCompare) : undefined;
   const select = sets.filter(({ role }) => role === 'select').map((set) => ({ set }));
   const seen = select.length > 0 ? select : sets.map((set) => ({ set }));
   const likelihood = {
@@ -127,12 +135,32 @@ async function run(
     alphas: config.alphas,
     sets: swept.map(({ seconds: _seconds, ...set }) => set),
     likelihood,
+    ...(divergence && { divergence }),
     analysis: analyse(config.alphas, await readOutcomes(out, swept), analysisOptions(config)),
     seconds:
       (performance.now() - began) / 1000 + journal.entries.reduce((sum, entry) => sum + entry.seconds, 0),
   };
   await writeResult(out, result);
   return result;
+}
+
+/** How far the two checkpoints are apart: read once, then in the journal. */
+async function compare(
+  { zeroshot, finetuned, threads }: ResolvedSweep,
+  journal: Journal<JournalEntry>,
+  signal: AbortSignal | undefined,
+  onCompare: ProgressListener | undefined,
+): Promise<Divergence> {
+  for (const entry of journal.entries) if ('divergence' in entry) return entry.divergence;
+  const start = performance.now();
+  const found = await diff(zeroshot, finetuned, {
+    ...(threads !== undefined && { threads }),
+    ...(signal && { signal }),
+    ...(onCompare && { onProgress: onCompare }),
+  });
+  const divergence = groupByLayer(found);
+  await journal.add({ divergence, seconds: (performance.now() - start) / 1000 });
+  return divergence;
 }
 
 export function analysisOptions({ rule, folds, repeats, replicates, seed }: ResolvedSweep) {

@@ -59,7 +59,7 @@ test('the page has no script and asks for nothing', async () => {
   const { html, plots } = renderReport(result, await readOutcomes(out, result.sets));
   expect(html).not.toMatch(/<script|javascript:|@import|url\(/i);
   expect(html.replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:/);
-  expect([...plots.keys()]).toEqual(['accuracy.svg', 'frontier.svg']);
+  expect([...plots.keys()]).toEqual(['accuracy.svg', 'frontier.svg', 'divergence.svg']);
   for (const svg of plots.values()) expect(svg).not.toMatch(/NaN|undefined|Infinity/);
   expect(html).not.toMatch(/NaN|undefined|Infinity/);
 });

@@ -1,6 +1,7 @@
 import { reportName, writeReport } from '../../report/report.js';
 import { plain, type SweepResult } from '../../sweep/result.js';
 import { sweep } from '../../sweep/sweep.js';
+import { formatPercent } from '../format.js';
 import { ProgressLine } from '../progress-line.js';
 import { type SweepFlags, toSweepConfig } from '../sweep-flags.js';
 import { describeAnalysis, describeCurves } from '../sweep-text.js';
@@ -23,6 +24,8 @@ export async function runSweep(
       signal,
       onProgress: ({ set, samplesDone, samplesTotal }) =>
         progress.show(`${set}: ${samplesDone} of ${samplesTotal} samples`),
+      onCompare: ({ bytesDone, bytesTotal }) =>
+        progress.show(`comparing the checkpoints: ${formatPercent(bytesDone / (bytesTotal || 1))}`),
     });
   } finally {
     progress.end();

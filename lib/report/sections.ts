@@ -1,7 +1,9 @@
 import { quote } from '../merge/command.js';
 import { formatIntervals, percent } from '../sweep/figures.js';
 import type { SweepResult } from '../sweep/result.js';
+import { confidenceSection, ensembleSection } from './confidence-section.js';
 import { divergenceSection } from './divergence-section.js';
+import { flipsSection } from './flips-section.js';
 import { grid, paragraph, points, section, short } from './parts.js';
 import { escapeText } from './svg.js';
 
@@ -11,6 +13,8 @@ export function sections(result: SweepResult, plots: ReadonlyMap<string, string>
   return [
     why(result),
     ends(result),
+    flipsSection(result),
+    ...(result.outputs ? [confidenceSection(result), ensembleSection(result)] : []),
     table(result),
     validation(result),
     ...(result.divergence && heatMap ? [divergenceSection(result.divergence, heatMap)] : []),

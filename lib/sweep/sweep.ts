@@ -8,6 +8,7 @@ import { evaluateHead } from '../eval/head-evaluation.js';
 import { HeadSession } from '../eval/head-session.js';
 import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
 import { type HeadPair, openHeads } from '../eval/linear-head.js';
+import { compareOutputs, type OutputComparison } from '../eval/output-comparison.js';
 import { diff } from '../merge/diff.js';
 import { Engine } from '../native.js';
 import { version } from '../version.js';
@@ -120,6 +121,9 @@ async function run(
     alpha: await bestLikelihood(session, seen, { ...(signal && { signal }) }),
     calibrated: await bestCalibrated(session, seen, { ...(signal && { signal }) }),
   };
+  const analysis = analyse(config.alphas, await readOutcomes(out, swept), analysisOptions(config));
+  const outputs: OutputComparison[] = [];
+  for (const set of sets) outputs.push(await compareOutputs(session, set, analysis.selection.alpha, signal));
   const result: SweepResult = {
     format: 'wisemerge-sweep',
     version: 1,
@@ -136,7 +140,8 @@ async function run(
     sets: swept.map(({ seconds: _seconds, ...set }) => set),
     likelihood,
     ...(divergence && { divergence }),
-    analysis: analyse(config.alphas, await readOutcomes(out, swept), analysisOptions(config)),
+    outputs,
+    analysis,
     seconds:
       (performance.now() - began) / 1000 + journal.entries.reduce((sum, entry) => sum + entry.seconds, 0),
   };

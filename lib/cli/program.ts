@@ -102,6 +102,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--repeats <n>', 'partitions of the cross-validation (default: 1)', parseCount)
     .option('--replicates <n>', 'bootstrap replicates (default: 1000)', parseCount)
     .option('--seed <n>', 'of folds and resamples (default: 0)', parseSeed)
+    .option('--no-divergence', 'do not compare the two checkpoints layer by layer')
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--memory <size>', 'for features and logits (default: 1GiB)', parseBytes)
     .requiredOption('--out <directory>', 'where the results go')

@@ -22,6 +22,8 @@ export interface SweepFlags {
   readonly repeats?: number;
   readonly replicates?: number;
   readonly seed?: number;
+  /** False with --no-divergence; commander sets it to true otherwise. */
+  readonly divergence?: boolean;
   readonly threads?: number;
   readonly memory?: number;
   readonly out: string;
@@ -71,11 +73,18 @@ export function parseAlphasFlag(text: string): string {
 
 /** The file, if one is given, with the flags on top. Throws ERR_USAGE where neither names the models and sets. */
 export async function toSweepConfig(file: string | undefined, flags: SweepFlags): Promise<SweepConfig> {
-  const { json: _json, quiet: _quiet, out: _out, resume: _resume, force: _force, set, ...given } = flags;
+  const { json: _json, quiet: _quiet, out: _out, resume: _resume, force: _force, ...more } = flags;
+  const { set, divergence, ...given } = more;
   // Loaded when needed: the parsers of sweep files would slow the start of every other command.
   const { readSweepFile } = await import('../sweep/sweep-options.js');
   const base = file === undefined ? {} : await readSweepFile(file);
-  const config = { ...base, ...given, ...(set && { sets: [...set] }) };
+  const config = {
+    ...base,
+    ...given,
+    ...(set && { sets: [...set] }),
+    // The flag's default must not undo what the file says.
+    ...(divergence === false && { divergence }),
+  };
   const missing = (['zeroshot', 'finetuned', 'sets'] as const).filter((key) => !(key in config));
   if (missing.length > 0) {
     const names = missing.map((key) => (key === 'sets' ? '--set' : `--${key}`));

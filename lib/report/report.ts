@@ -7,7 +7,9 @@ import { readResult, type SweepResult } from '../sweep/result.js';
 import { readOutcomes } from '../sweep/sweep-directory.js';
 import { plotCurves } from './curves-plot.js';
 import { type FrontierPoint, plotFrontier } from './frontier-plot.js';
+import { plotDivergence } from './heat-map.js';
 import { sections } from './sections.js';
+import { style } from './style.js';
 import { colour, escapeText } from './svg.js';
 
 export const reportName = 'report.html';
@@ -41,13 +43,14 @@ export function renderReport(result: SweepResult, outcomes: readonly AnalysedSet
   const plots = new Map([['accuracy.svg', curves]]);
   const path = frontier(result);
   if (path) plots.set('frontier.svg', plotFrontier(path, chosen));
+  const figures = [...plots.values()].map((svg) => `<figure>${svg}</figure>`).join('');
+  if (result.divergence) plots.set('divergence.svg', plotDivergence(result.divergence));
   const legend = sets
     .map(
       ({ name, kind, role }, s) =>
         `<li><i style="background:${colour(s)}"></i>${escapeText(name)} <small>${kind}, ${role}</small></li>`,
     )
     .join('');
-  const figures = [...plots.values()].map((svg) => `<figure>${svg}</figure>`).join('');
   const html = `<!doctype html>
 <html lang="en">
 <head>
@@ -62,7 +65,7 @@ export function renderReport(result: SweepResult, outcomes: readonly AnalysedSet
 <h1>alpha ${Number(chosen.toFixed(4))}</h1>
 <ul class="legend">${legend}</ul>
 <div class="plots">${figures}</div>
-${sections(result).join('\n')}
+${sections(result, plots).join('\n')}
 </body>
 </html>
 `;
@@ -95,21 +98,3 @@ function frontier({ alphas, sets }: SweepResult): FrontierPoint[] | undefined {
     some.reduce((sum, { metrics }) => sum + metrics[k]!.top1, 0) / some.length;
   return alphas.map((alpha, k) => ({ alpha, id: mean(id, k), shift: mean(shift, k) }));
 }
-
-const style = `
-:root { color-scheme: light dark; --text: #1c1c1e; --back: #fff; --grid: #ddd; --accent: #b00020; --muted: #667; }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e8e8ea; --back: #16181c; --grid: #3a3d44; --accent: #ff8a80; --muted: #9aa; }
-}
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 1320px; margin: 0 auto; padding: 0 16px 48px; }
-h1 { margin: 24px 0 4px; } h2 { margin: 32px 0 8px; font-size: 20px; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 16px; }
-figure { margin: 0; } svg { width: 100%; height: auto; }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 20px; padding: 0; }
-.legend i { display: inline-block; width: 12px; height: 12px; border-radius: 6px; margin-right: 6px; }
-small, .muted { color: var(--muted); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 12px 4px 0; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--grid); }
-th:first-child, td:first-child { text-align: left; } tr.chosen { color: var(--accent); font-weight: 600; }
-.why { border-left: 4px solid var(--accent); padding: 4px 16px; } .warning { color: var(--accent); }
-pre { overflow-x: auto; }`;

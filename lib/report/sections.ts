@@ -1,25 +1,25 @@
 import { formatIntervals, percent } from '../sweep/figures.js';
 import type { SweepResult } from '../sweep/result.js';
 import { sweepCommand } from '../sweep/sweep-command.js';
+import { confidenceSection, ensembleSection } from './confidence-section.js';
+import { divergenceSection } from './divergence-section.js';
+import { flipsSection } from './flips-section.js';
+import { grid, paragraph, points, section, short } from './parts.js';
 import { escapeText } from './svg.js';
 
-const points = (share: number) => `${share >= 0 ? '+' : '−'}${Math.abs(100 * share).toFixed(2)}`;
-const short = (alpha: number) => String(Number(alpha.toFixed(4)));
-
 /** The page below its plots, one element per section. */
-export function sections(result: SweepResult): string[] {
-  return [why, ends, table, validation, provenance].flatMap((part) => part(result) ?? []);
-}
-
-function section(title: string, ...content: string[]): string {
-  return `<section><h2>${escapeText(title)}</h2>\n${content.join('\n')}</section>`;
-}
-
-function grid(head: readonly string[], rows: readonly (readonly string[])[], marked = -1): string {
-  const cells = (row: readonly string[], tag: string) =>
-    row.map((cell) => `<${tag}>${escapeText(cell)}</${tag}>`).join('');
-  const body = rows.map((row, i) => `<tr${i === marked ? ' class="chosen"' : ''}>${cells(row, 'td')}</tr>`);
-  return `<div class="scroll"><table><thead><tr>${cells(head, 'th')}</tr></thead><tbody>${body.join('')}</tbody></table></div>`;
+export function sections(result: SweepResult, plots: ReadonlyMap<string, string>): string[] {
+  const heatMap = plots.get('divergence.svg');
+  return [
+    why(result),
+    ends(result),
+    flipsSection(result),
+    ...(result.outputs ? [confidenceSection(result), ensembleSection(result)] : []),
+    table(result),
+    validation(result),
+    ...(result.divergence && heatMap ? [divergenceSection(result.divergence, heatMap)] : []),
+    provenance(result),
+  ].filter((part) => part !== undefined);
 }
 
 function why({ analysis, likelihood }: SweepResult): string {
@@ -39,10 +39,8 @@ function why({ analysis, likelihood }: SweepResult): string {
       : []),
     ...(likelihood ? [likelihoodText(likelihood)] : []),
   ];
-  const paragraphs = lines.map((text) => `<p>${escapeText(text)}</p>`);
-  const warnings = (firmness?.verdict.warnings ?? []).map(
-    (text) => `<p class="warning">${escapeText(text)}</p>`,
-  );
+  const paragraphs = lines.map((text) => paragraph(text));
+  const warnings = (firmness?.verdict.warnings ?? []).map((text) => paragraph(text, 'warning'));
   return `<section class="why"><h2>Why this alpha</h2>\n<p class="muted">rule ${escapeText(analysis.rule)}</p>${[...paragraphs, ...warnings].join('\n')}</section>`;
 }
 

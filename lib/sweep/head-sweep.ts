@@ -1,12 +1,15 @@
 import { xxh3 } from '@node-rs/xxhash';
+import type { ProgressListener } from '../checkpoint/progress.js';
 import { type EvaluationSet, openEvaluationSet } from '../eval/data/evaluation-set.js';
 import { evaluateHead } from '../eval/head-evaluation.js';
 import { HeadSession } from '../eval/head-session.js';
 import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
 import { type HeadPair, openHeads } from '../eval/linear-head.js';
+import { compareOutputs, type OutputComparison } from '../eval/output-comparison.js';
 import { Engine } from '../native.js';
 import { version } from '../version.js';
 import { analyse } from './analysis.js';
+import { compareOnce, type DivergenceEntry, isDivergence } from './compare-once.js';
 import type { Journal } from './journal.js';
 import { type SweepResult, type SweptSet, writeResult } from './result.js';
 import { parseRule } from './rule.js';
@@ -27,6 +30,7 @@ export interface RunOptions<Progress> {
   readonly force?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
+  readonly onCompare?: ProgressListener;
 }
 
 /**
@@ -35,8 +39,9 @@ export interface RunOptions<Progress> {
  */
 export async function sweepHead(
   config: ResolvedSweep,
-  { out, resume = false, force = false, signal, onProgress }: RunOptions<HeadProgress>,
+  options: RunOptions<HeadProgress>,
 ): Promise<SweepResult> {
+  const { out, resume = false, force = false, signal } = options;
   const began = performance.now();
   const heads = await openHeads(config.zeroshot, config.finetuned, {
     ...(config.head !== undefined && { head: config.head }),
@@ -49,7 +54,7 @@ export async function sweepHead(
     const identity = { ...config, headHash: hash, fingerprints: sets.map((set) => set.fingerprint) };
     const journal = await openSweepDirectory<JournalEntry>(out, identity, { resume, force });
     try {
-      return await run(out, config, heads, hash, sets, journal, began, signal, onProgress);
+      return await run(config, heads, hash, sets, journal, began, options);
     } finally {
       await journal.close();
     }
@@ -58,25 +63,24 @@ export async function sweepHead(
   }
 }
 
-type JournalEntry = SweptSet & { readonly seconds: number };
+type SetEntry = SweptSet & { readonly seconds: number };
+type JournalEntry = SetEntry | DivergenceEntry;
 
 async function run(
-  out: string,
   config: ResolvedSweep,
   heads: HeadPair,
   hash: string,
   sets: readonly EvaluationSet[],
   journal: Journal<JournalEntry>,
   began: number,
-  signal: AbortSignal | undefined,
-  onProgress: ((progress: HeadProgress) => void) | undefined,
+  { out, signal, onProgress, onCompare }: RunOptions<HeadProgress>,
 ): Promise<SweepResult> {
   using engine = new Engine({ ...(config.threads !== undefined && { threads: config.threads }) });
   using session = new HeadSession(engine, heads, sets, {
     ...(config.memory !== undefined && { memory: config.memory }),
   });
   const samplesTotal = sets.reduce((sum, set) => sum + set.samples, 0);
-  const swept: JournalEntry[] = [...journal.entries];
+  const swept = journal.entries.filter((entry): entry is SetEntry => !isDivergence(entry));
   let before = 0;
   for (const [i, set] of sets.entries()) {
     if (i >= swept.length) {
@@ -95,12 +99,16 @@ async function run(
     before += set.samples;
   }
   signal?.throwIfAborted();
+  const divergence = await compareOnce(config, journal, signal, onCompare);
   const select = sets.filter(({ role }) => role === 'select').map((set) => ({ set }));
   const seen = select.length > 0 ? select : sets.map((set) => ({ set }));
   const likelihood = {
     alpha: await bestLikelihood(session, seen, { ...(signal && { signal }) }),
     calibrated: await bestCalibrated(session, seen, { ...(signal && { signal }) }),
   };
+  const analysis = analyse(config.alphas, await readOutcomes(out, swept), analysisOptions(config));
+  const outputs: OutputComparison[] = [];
+  for (const set of sets) outputs.push(await compareOutputs(session, set, analysis.selection.alpha, signal));
   const result: SweepResult = {
     format: 'wisemerge-sweep',
     version: 1,
@@ -116,7 +124,9 @@ async function run(
     alphas: config.alphas,
     sets: swept.map(({ seconds: _seconds, ...set }) => set),
     likelihood,
-    analysis: analyse(config.alphas, await readOutcomes(out, swept), analysisOptions(config)),
+    ...(divergence && { divergence }),
+    outputs,
+    analysis,
     seconds:
       (performance.now() - began) / 1000 + journal.entries.reduce((sum, entry) => sum + entry.seconds, 0),
   };

@@ -3,6 +3,7 @@ import type { EvaluatedSet, Evaluator, SetEvaluation } from '../eval/evaluator.j
 import { version } from '../version.js';
 import { analyse } from './analysis.js';
 import { BitMatrix, bitCount } from './bits.js';
+import { compareOnce, type DivergenceEntry, isDivergence } from './compare-once.js';
 import { evidenceOf } from './criteria.js';
 import { type CurveSet, checkCurves } from './curves.js';
 import type { RunOptions } from './head-sweep.js';
@@ -52,9 +53,10 @@ export async function sweepWith(
   checkSearch(search);
   checkRule(parseRule(config.rule), config.alphas, sets);
   const identity = { ...config, evaluator: evaluator.identity, fingerprints: sets.map((s) => s.fingerprint) };
-  const journal = await openSweepDirectory<Evaluated>(out, identity, { resume, force });
+  const journal = await openSweepDirectory<Evaluated | DivergenceEntry>(out, identity, { resume, force });
   try {
     const evaluated = await runSearch(evaluator, config, search, journal, options);
+    const divergence = await compareOnce(config, journal, options.signal, options.onCompare);
     const swept = await saveSets(out, sets, evaluated);
     const alphas = evaluated.map(({ alpha }) => alpha);
     const result: SweepResult = {
@@ -66,6 +68,7 @@ export async function sweepWith(
       alphas,
       sets: swept,
       likelihood: null,
+      ...(divergence && { divergence }),
       analysis: analyse(alphas, await readOutcomes(out, swept), analysisOptions(config)),
       seconds: evaluated.reduce((sum, { seconds }) => sum + seconds, 0),
     };
@@ -85,10 +88,11 @@ async function runSearch(
   evaluator: Evaluator,
   config: ResolvedSweep,
   search: Search,
-  journal: Journal<Evaluated>,
+  journal: Journal<Evaluated | DivergenceEntry>,
   options: RunOptions<ModelProgress>,
 ): Promise<Evaluated[]> {
-  const known = new Map(journal.entries.map((entry) => [entry.alpha, entry]));
+  const earlier = journal.entries.filter((entry): entry is Evaluated => !isDivergence(entry));
+  const known = new Map(earlier.map((entry) => [entry.alpha, entry]));
   const rule = parseRule(config.rule);
   // Rounds are gone through from the start, whatever is known already: the next alphas follow from whole rounds.
   let found: Evaluated[] = [];
@@ -116,7 +120,7 @@ async function evaluateAll(
   evaluator: Evaluator,
   alphas: readonly number[],
   concurrency: number,
-  journal: Journal<Evaluated>,
+  journal: Journal<Evaluated | DivergenceEntry>,
   known: Map<number, Evaluated>,
   { signal, onProgress }: RunOptions<ModelProgress>,
   before: number,

@@ -4,7 +4,9 @@ import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { LikelihoodOptimum } from '../eval/likelihood.js';
 import type { Metrics } from '../eval/metrics.js';
+import type { OutputComparison } from '../eval/output-comparison.js';
 import type { Analysis } from './analysis.js';
+import type { Divergence } from './divergence.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
 export const resultName = 'sweep.json';
@@ -49,6 +51,10 @@ export interface SweepResult {
    * Smallest negative log-likelihood over the select sets, at any alpha in [0, 1]: alone and calibrated. For heads.
    */
   readonly likelihood: { readonly alpha: LikelihoodOptimum; readonly calibrated: LikelihoodOptimum } | null;
+  /** At the chosen alpha, per set: confidence, overrides, ensembles of outputs. Only a head has logits to compare. */
+  readonly outputs?: readonly OutputComparison[];
+  /** How far the checkpoints are apart, by layer; absent with `divergence: false`. */
+  readonly divergence?: Divergence;
   readonly analysis: Analysis;
   /** Wall time of all runs that made it. */
   readonly seconds: number;

@@ -4,6 +4,7 @@ import type { ResolvedSweep } from './sweep-options.js';
 /** The command line that makes a sweep again; of one by a function, that without the evaluation. */
 export function sweepCommand(config: ResolvedSweep): string {
   const { zeroshot, finetuned, head, command, keep, alphas, rule, folds, repeats, replicates, seed } = config;
+  const more = config.divergence === false ? ' --no-divergence' : '';
   const sets = config.sets.map(({ name, role, kind, features, labels, groups }) => {
     const files = [features ?? '', labels ?? '', groups ?? ''].join(',').replace(/,+$/, '');
     return `--set ${quote(`${name}:${role}:${kind}${files && `=${files}`}`)}`;
@@ -20,7 +21,7 @@ export function sweepCommand(config: ResolvedSweep): string {
     ...sets,
     `--alphas ${alphas.join(',')} --rule ${quote(rule)} --folds ${folds} --repeats ${repeats}`,
     ...(search.length > 0 ? [search.join(' ')] : []),
-    `--replicates ${replicates} --seed ${seed} --out results`,
+    `--replicates ${replicates} --seed ${seed}${more} --out results`,
   ];
   return lines.join(' \\\n  ');
 }

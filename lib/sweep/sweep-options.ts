@@ -74,6 +74,10 @@ export const sweepSchema = z.strictObject({
     .min(0)
     .max(2 ** 32 - 1)
     .default(0),
+  divergence: z
+    .boolean()
+    .default(true)
+    .describe('Measure how far the two checkpoints are apart, layer by layer: reads both once.'),
   threads: count.optional().describe('CPU threads; default: all.'),
   memory: count.optional().describe('Bytes for logits and features.'),
 });

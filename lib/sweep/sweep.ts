@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import type { ProgressListener } from '../checkpoint/progress.js';
 import { CommandEvaluator } from '../eval/command-evaluator.js';
 import { type Evaluate, FunctionEvaluator } from '../eval/function-evaluator.js';
 import { type HeadProgress, sweepHead } from './head-sweep.js';
@@ -19,6 +20,8 @@ export interface SweepOptions extends SweepConfig, DirectoryOptions {
   readonly evaluate?: Evaluate;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: SweepProgress) => void;
+  /** Of the comparison of the two checkpoints. */
+  readonly onCompare?: ProgressListener;
 }
 
 /**
@@ -34,7 +37,7 @@ export interface SweepOptions extends SweepConfig, DirectoryOptions {
  * the abort reason.
  */
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
-  const { out, resume, force, evaluate, signal, onProgress, ...given } = options;
+  const { out, resume, force, evaluate, signal, onProgress, onCompare, ...given } = options;
   signal?.throwIfAborted();
   const run = {
     out: resolve(out),
@@ -42,6 +45,7 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
     ...(force && { force }),
     ...(signal && { signal }),
     ...(onProgress && { onProgress }),
+    ...(onCompare && { onCompare }),
   };
   const config = resolveSweep(given, { evaluated: evaluate !== undefined });
   if (!evaluate && !config.command) return await sweepHead(config, run);

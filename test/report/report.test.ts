@@ -51,6 +51,26 @@ test('every figure of the tables is that of sweep.json', async () => {
     expect(row[2]).toBe(percent(metrics.top1));
     expect(row[8]).toBe(String(json.analysis.sets[s].samples.flips.bothWrongToRight));
   }
+  const flips = rowsUnder(html, 'Flips');
+  const confidence = rowsUnder(html, 'Confidence');
+  const ensembles = rowsUnder(html, 'Weights or outputs averaged');
+  for (const [s, set] of json.sets.entries()) {
+    const table: number[] = json.analysis.sets[s].samples.flips.table;
+    expect(flips.slice(4 * s, 4 * s + 4).flatMap((row) => [Number(row[5]), Number(row[4])])).toEqual(table);
+    expect(table.reduce((sum, count) => sum + count)).toBe(set.samples);
+    const { zeroshot, merged, finetuned, probabilityEnsemble } = json.outputs[s];
+    for (const [i, model] of [zeroshot, merged, finetuned].entries()) {
+      const margin = (value: number | null) => value?.toFixed(3) ?? '–';
+      const row = confidence[3 * s + i]!;
+      expect(row.slice(2, 4)).toEqual([percent(model.confidence), percent(model.top1)]);
+      expect(row.slice(5)).toEqual([margin(model.marginRight), margin(model.marginWrong)]);
+    }
+    const [, weights, , probabilities, , otherwise, nll] = ensembles[s]!;
+    expect(weights).toBe(percent(set.metrics[json.analysis.selection.index].top1));
+    expect(probabilities).toBe(percent(probabilityEnsemble.top1));
+    expect(otherwise).toBe(percent(probabilityEnsemble.disagreement));
+    expect(nll).toBe(probabilityEnsemble.nll.toFixed(4));
+  }
   const held = rowsUnder(html, 'Does it hold?');
   expect(held[0]![2]).toBe(percent(result.analysis.firmness!.crossValidation.chosen.mean));
 });
@@ -60,7 +80,7 @@ test('the page has no script and asks for nothing', async () => {
   const { html, plots } = renderReport(result, await readOutcomes(out, result.sets));
   expect(html).not.toMatch(/<script|javascript:|@import|url\(/i);
   expect(html.replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:/);
-  expect([...plots.keys()]).toEqual(['accuracy.svg', 'frontier.svg']);
+  expect([...plots.keys()]).toEqual(['accuracy.svg', 'frontier.svg', 'divergence.svg']);
   for (const svg of plots.values()) expect(svg).not.toMatch(/NaN|undefined|Infinity/);
   expect(html).not.toMatch(/NaN|undefined|Infinity/);
 });

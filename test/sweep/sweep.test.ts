@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isCorrectAt } from '../../lib/eval/correct-intervals.js';
+import { diff } from '../../lib/merge/diff.js';
 import { readOutcome, type SetOutcome } from '../../lib/sweep/outcome-file.js';
 import { pick } from '../../lib/sweep/pick.js';
 import { plain, readResult } from '../../lib/sweep/result.js';
@@ -76,6 +77,30 @@ describe('a sweep', () => {
       await sweep({ ...options, out, resume: true });
       expect(withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'))).toBe(expected);
     }
+  });
+
+  test('the checkpoints are compared once, and not at all when that is not wanted', async () => {
+    const { directory, options } = await sweepProject();
+    const out = join(directory, 'sweep');
+    let compared = 0;
+    const onCompare = () => {
+      compared++;
+    };
+    const { divergence } = await sweep({ ...options, out, onCompare });
+    const { total } = await diff(options.zeroshot, options.finetuned);
+    expect(divergence).toMatchObject({ rows: [], cells: [], others: [{ name: 'head.weight' }] });
+    expect(divergence!.total).toEqual({
+      parameters: total.parameters,
+      relativeL2: total.relativeL2,
+      cosine: total.cosine,
+    });
+    expect(compared).toBeGreaterThan(0);
+    compared = 0;
+    const again = await sweep({ ...options, out, onCompare, resume: true });
+    expect(again.divergence).toEqual(divergence);
+    const without = await sweep({ ...options, out, onCompare, force: true, divergence: false });
+    expect(without.divergence).toBeUndefined();
+    expect(compared).toBe(0);
   });
 
   test('a line that a kill cut off is done again', async () => {

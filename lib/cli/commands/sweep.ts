@@ -1,6 +1,7 @@
 import { reportName, writeReport } from '../../report/report.js';
 import { plain, type SweepResult } from '../../sweep/result.js';
 import { sweep } from '../../sweep/sweep.js';
+import { formatPercent } from '../format.js';
 import { ProgressLine } from '../progress-line.js';
 import { type SweepFlags, toSweepConfig } from '../sweep-flags.js';
 import { describeAnalysis, describeCurves } from '../sweep-text.js';
@@ -27,6 +28,8 @@ export async function runSweep(
             ? `${at.set}: ${at.samplesDone} of ${at.samplesTotal} samples`
             : `alpha ${at.alpha}: ${at.alphasDone} of ${at.alphasTotal} models`,
         ),
+      onCompare: ({ bytesDone, bytesTotal }) =>
+        progress.show(`comparing the checkpoints: ${formatPercent(bytesDone / (bytesTotal || 1))}`),
     });
   } finally {
     progress.end();

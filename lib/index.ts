@@ -21,6 +21,7 @@ export { type PickOptions, pick } from './sweep/pick.js';
 export type { SweepResult } from './sweep/result.js';
 export { type SweepOptions, type SweepProgress, sweep } from './sweep/sweep.js';
 export type { SweepConfig } from './sweep/sweep-options.js';
+export { type WatchedCheckpoint, type WatchOptions, watchSweep } from './sweep/watch.js';
 export type { EpochRecord, Measured } from './train/epoch-directory.js';
 export {
   type FinetuneProgress,

@@ -105,6 +105,8 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--no-divergence', 'do not compare the two checkpoints layer by layer')
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--memory <size>', 'for features and logits (default: 1GiB)', parseBytes)
+    .option('--watch <directory>', 'a sweep for each checkpoint that appears there, in place of --finetuned')
+    .option('--until <n>', 'checkpoints after which watching ends (default: Ctrl-C)', parseCount)
     .requiredOption('--out <directory>', 'where the results go')
     .option('--resume', 'go on where an earlier run stopped')
     .option('--force', 'replace an earlier sweep')

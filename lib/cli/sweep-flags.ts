@@ -26,6 +26,8 @@ export interface SweepFlags {
   readonly divergence?: boolean;
   readonly threads?: number;
   readonly memory?: number;
+  readonly watch?: string;
+  readonly until?: number;
   readonly out: string;
   readonly resume?: boolean;
   readonly force?: boolean;
@@ -74,7 +76,7 @@ export function parseAlphasFlag(text: string): string {
 /** The file, if one is given, with the flags on top. Throws ERR_USAGE where neither names the models and sets. */
 export async function toSweepConfig(file: string | undefined, flags: SweepFlags): Promise<SweepConfig> {
   const { json: _json, quiet: _quiet, out: _out, resume: _resume, force: _force, ...more } = flags;
-  const { set, divergence, ...given } = more;
+  const { set, divergence, watch, until: _until, ...given } = more;
   // Loaded when needed: the parsers of sweep files would slow the start of every other command.
   const { readSweepFile } = await import('../sweep/sweep-options.js');
   const base = file === undefined ? {} : await readSweepFile(file);
@@ -85,7 +87,9 @@ export async function toSweepConfig(file: string | undefined, flags: SweepFlags)
     // The flag's default must not undo what the file says.
     ...(divergence === false && { divergence }),
   };
-  const missing = (['zeroshot', 'finetuned', 'sets'] as const).filter((key) => !(key in config));
+  const missing = (['zeroshot', 'finetuned', 'sets'] as const).filter(
+    (key) => !(key in config) && !(key === 'finetuned' && watch !== undefined),
+  );
   if (missing.length > 0) {
     const names = missing.map((key) => (key === 'sets' ? '--set' : `--${key}`));
     throw new WisemergeError('ERR_USAGE', `a sweep needs ${names.join(', ')}`, {

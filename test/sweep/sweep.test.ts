@@ -110,9 +110,11 @@ describe('a sweep', () => {
     const path = join(out, 'journal.jsonl');
     const expected = withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'));
     const text = await readFile(path, 'utf8');
-    await writeFile(path, text.slice(0, -40));
-    await sweep({ ...options, out, resume: true });
-    expect(withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'))).toBe(expected);
+    for (const cut of [text.slice(0, -40), text.slice(0, 100), '']) {
+      await writeFile(path, cut);
+      await sweep({ ...options, out, resume: true });
+      expect(withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'))).toBe(expected);
+    }
   });
 
   test('resuming with other options, models or data is refused, naming what changed', async () => {

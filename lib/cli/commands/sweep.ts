@@ -6,6 +6,7 @@ import { ProgressLine } from '../progress-line.js';
 import { type SweepFlags, toSweepConfig } from '../sweep-flags.js';
 import { describeAnalysis, describeCurves } from '../sweep-text.js';
 import { note, printResult, warn } from '../terminal.js';
+import { runWatch } from './watch.js';
 
 export async function runSweep(
   file: string | undefined,
@@ -13,6 +14,10 @@ export async function runSweep(
   signal: AbortSignal,
 ): Promise<void> {
   const config = await toSweepConfig(file, flags);
+  if (flags.watch !== undefined) {
+    const { watch, until, out } = flags;
+    return await runWatch({ ...config, watch, out, ...(until !== undefined && { until }) }, flags, signal);
+  }
   const progress = new ProgressLine(flags);
   let result: SweepResult;
   try {

@@ -81,6 +81,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--set <set>', 'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS]; repeat it for more sets', parseSetFlag)
     .option('--alphas <values>', 'list or range to evaluate (default: 0:1:0.05)', parseAlphasFlag)
     .option('--rule <rule>', 'how to choose: max-mean, max-id, max-worst, max-shift:id-within=0.01, knee, …')
+    .option('--references <file>', 'accuracies of models trained on ID data alone, .csv or .jsonl')
     .option('--folds <n>', 'folds of the cross-validation (default: 5)', parseCount)
     .option('--repeats <n>', 'partitions of the cross-validation (default: 1)', parseCount)
     .option('--replicates <n>', 'bootstrap replicates (default: 1000)', parseCount)

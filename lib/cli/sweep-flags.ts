@@ -11,6 +11,7 @@ export interface SweepFlags {
   readonly set?: readonly SweepConfig['sets'][number][];
   readonly alphas?: string;
   readonly rule?: string;
+  readonly references?: string;
   readonly folds?: number;
   readonly repeats?: number;
   readonly replicates?: number;

@@ -5,6 +5,7 @@ import { confidenceSection, ensembleSection } from './confidence-section.js';
 import { divergenceSection } from './divergence-section.js';
 import { flipsSection } from './flips-section.js';
 import { grid, paragraph, points, section, short } from './parts.js';
+import { robustnessSection } from './robustness-section.js';
 import { escapeText } from './svg.js';
 
 /** The page below its plots, one element per section. */
@@ -13,6 +14,7 @@ export function sections(result: SweepResult, plots: ReadonlyMap<string, string>
   return [
     why(result),
     ends(result),
+    ...(result.robustness ? [robustnessSection(result.robustness)] : []),
     flipsSection(result),
     ...(result.outputs ? [confidenceSection(result), ensembleSection(result)] : []),
     table(result),
@@ -130,6 +132,10 @@ function validation({ analysis }: SweepResult): string {
   );
 }
 
+function nameReferences(references: NonNullable<SweepResult['config']['references']>): string {
+  return typeof references === 'string' ? references : references.map(({ name }) => name).join(', ');
+}
+
 function provenance({ wisemerge, config, head }: SweepResult): string {
   const rows = [
     ['wisemerge', wisemerge],
@@ -140,14 +146,18 @@ function provenance({ wisemerge, config, head }: SweepResult): string {
       `${head.name}, ${head.classes} classes, ${head.dimension} features, ${head.dtype}, XXH3 ${head.hash}`,
     ],
     ['seed', String(config.seed)],
+    ...(config.references ? [['reference models', nameReferences(config.references)]] : []),
   ];
   const sets = config.sets.map(
     ({ name, role, kind, features, labels, groups }) =>
       `  --set ${quote(`${name}:${role}:${kind}=${[features, labels, ...(groups ? [groups] : [])].join(',')}`)} \\`,
   );
+  const references =
+    typeof config.references === 'string' ? `  --references ${quote(config.references)} \\` : undefined;
   const command = [
-    `wisemerge sweep --zeroshot ${quote(config.zeroshot)} --finetuned ${quote(config.finetuned)} \\`,
+    `wisemerge sweep --zeroshot ${quote(config.zeroshot)} --finetuned ${quote(config.finetuned)}${config.head === undefined ? '' : ` --head ${quote(config.head)}`} \\`,
     ...sets,
+    ...(references ? [references] : []),
     `  --alphas ${config.alphas.join(',')} --rule ${quote(config.rule)} --folds ${config.folds} --repeats ${config.repeats} \\`,
     `  --replicates ${config.replicates} --seed ${config.seed}${config.divergence === false ? ' --no-divergence' : ''} --out results`,
   ].join('\n');

@@ -46,7 +46,7 @@ function roundStep(rough: number): number {
 
 export const width = 480;
 export const height = 320;
-export const margin = { left: 52, right: 12, top: 12, bottom: 42 } as const;
+export const margin = { left: 52, right: 12, top: 24, bottom: 42 } as const;
 
 export const spanX: readonly [number, number] = [margin.left, width - margin.right];
 export const spanY: readonly [number, number] = [height - margin.bottom, margin.top];
@@ -87,6 +87,14 @@ function line(x1: number, y1: number, x2: number, y2: number): string {
     [x1, y1],
     [x2, y2],
   ])}"/>`;
+}
+
+/** A drawing as a file of its own: the colours of the light page, on white. */
+export function standalone(svg: string): string {
+  const [, width, height] = /viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(svg)!;
+  return svg
+    .replaceAll(/var\(--[\w-]+, ([^)]+)\)/g, '$1')
+    .replace('</title>', `</title><rect width="${width}" height="${height}" fill="#fff"/>`);
 }
 
 /** Colours that differ in lightness too, for sets in order (Okabe and Ito, 2008). */

@@ -16,6 +16,7 @@ import { type AnalysedSet, analyse } from './analysis.js';
 import { type Divergence, groupByLayer } from './divergence.js';
 import { Journal } from './journal.js';
 import { readOutcome, writeOutcome } from './outcome-file.js';
+import { type ReferenceModel, readReferences, robustnessOf } from './references.js';
 import { recordsName, resultName, type SweepResult, type SweptSet, writeResult } from './result.js';
 import { parseRule } from './rule.js';
 import { type ResolvedSweep, resolveSweep, type SweepConfig } from './sweep-options.js';
@@ -63,11 +64,17 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
   const sets = await openSets(config, heads);
   try {
     checkRule(config, sets);
-    const identity = { ...config, headHash: hashOf(heads), fingerprints: sets.map((set) => set.fingerprint) };
+    const references = config.references && (await readReferences(config.references, config.sets));
+    const fingerprints = sets.map((set) => set.fingerprint);
+    const identity = { ...config, headHash: hashOf(heads), fingerprints, ...(references && { references }) };
     const journal = await openJournal(resolve(out), identity, resume, force);
     try {
-      const listeners = { ...(onProgress && { onProgress }), ...(onCompare && { onCompare }) };
-      return await run(resolve(out), config, heads, sets, journal, began, signal, listeners);
+      const more = {
+        ...(onProgress && { onProgress }),
+        ...(onCompare && { onCompare }),
+        ...(references && { references }),
+      };
+      return await run(resolve(out), config, heads, sets, journal, began, signal, more);
     } finally {
       await journal.close();
     }
@@ -79,6 +86,10 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
 type SetEntry = SweptSet & { readonly seconds: number };
 type JournalEntry = SetEntry | { readonly divergence: Divergence; readonly seconds: number };
 
+interface RunOptions extends Pick<SweepOptions, 'onProgress' | 'onCompare'> {
+  readonly references?: readonly ReferenceModel[];
+}
+
 async function run(
   out: string,
   config: ResolvedSweep,
@@ -87,7 +98,7 @@ async function run(
   journal: Journal<JournalEntry>,
   began: number,
   signal: AbortSignal | undefined,
-  { onProgress, onCompare }: Pick<SweepOptions, 'onProgress' | 'onCompare'>,
+  { onProgress, onCompare, references }: RunOptions,
 ): Promise<SweepResult> {
   using engine = new Engine({ ...(config.threads !== undefined && { threads: config.threads }) });
   using session = new HeadSession(engine, heads, sets, {
@@ -141,12 +152,24 @@ async function run(
     likelihood,
     ...(divergence && { divergence }),
     outputs,
+    ...(references && { robustness: robustness(references, swept, config.alphas, analysis.selection.index) }),
     analysis,
     seconds:
       (performance.now() - began) / 1000 + journal.entries.reduce((sum, entry) => sum + entry.seconds, 0),
   };
   await writeResult(out, result);
   return result;
+}
+
+function robustness(
+  references: readonly ReferenceModel[],
+  sets: readonly SweptSet[],
+  alphas: readonly number[],
+  chosen: number,
+) {
+  const models = [alphas.indexOf(0), alphas.indexOf(1), chosen] as const;
+  const accuracy = sets.map(({ metrics }) => models.map((k) => metrics[k]!.top1) as [number, number, number]);
+  return robustnessOf(references, sets, accuracy);
 }
 
 /** How far the two checkpoints are apart: read once, then in the journal. */

@@ -8,6 +8,7 @@ import { readOutcomes } from '../sweep/sweep.js';
 import { plotCurves } from './curves-plot.js';
 import { type FrontierPoint, type PlottedReferences, plotFrontier } from './frontier-plot.js';
 import { plotDivergence } from './heat-map.js';
+import { type PngState, renderPngs } from './png.js';
 import { sections } from './sections.js';
 import { style } from './style.js';
 import { colour, escapeText, standalone } from './svg.js';
@@ -69,12 +70,13 @@ ${sections(result, plots).join('\n')}
 }
 
 /**
- * Writes `report.html` and `plots/` from a finished sweep. Throws ERR_SWEEP_RESULT, ERR_IO, ERR_NO_SPACE.
+ * Writes `report.html` and `plots/`, as SVG and PNG, from a finished sweep. Throws ERR_SWEEP_RESULT, ERR_IO,
+ * ERR_NO_SPACE.
  */
-export async function writeReport(directory: string): Promise<void> {
+export async function writeReport(directory: string): Promise<{ readonly png: PngState }> {
   const result = await readResult(directory);
   const { html, plots } = renderReport(result, await readOutcomes(directory, result.sets));
-  const write = async (name: string, content: string) => {
+  const write = async (name: string, content: string | Uint8Array) => {
     const path = join(directory, name);
     await writeFile(path, content).catch((error) => {
       throw ioError(error, 'write', path);
@@ -82,7 +84,10 @@ export async function writeReport(directory: string): Promise<void> {
   };
   await mkdir(join(directory, plotsName), { recursive: true });
   for (const [name, svg] of plots) await write(join(plotsName, name), svg);
+  const { images, state } = await renderPngs(plots);
+  for (const [name, image] of images) await write(join(plotsName, name), image);
   await write(reportName, html);
+  return { png: state };
 }
 
 /** Those of the mean shift, which the frontier is drawn over. */

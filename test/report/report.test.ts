@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { renderAsync } from '@resvg/resvg-js';
 import { expect, test } from 'vitest';
 import { thin } from '../../lib/report/curves-plot.js';
 import { plotFrontier } from '../../lib/report/frontier-plot.js';
@@ -112,6 +113,33 @@ test('drawings are files that look the same alone: no variables of the page, a b
     expect(svg).toMatch(/<\/title><rect width="\d+" height="\d+" fill="#fff"\/>/);
   }
 });
+
+test('every drawing is there as SVG and as PNG, twice its size and not empty', async () => {
+  const { out, result } = await swept();
+  const { plots } = renderReport(result, await readOutcomes(out, result.sets));
+  expect((await writeReport(out)).png).toMatch(/^(written|without-text)$/);
+  for (const [name, svg] of plots) {
+    expect(await readFile(join(out, 'plots', name), 'utf8')).toBe(svg);
+    const png = await readFile(join(out, 'plots', name.replace('.svg', '.png')));
+    expect(png.subarray(1, 4).toString()).toBe('PNG');
+    const size = svg
+      .match(/viewBox="0 0 (\d+) (\d+)"/)!
+      .slice(1)
+      .map((length) => 2 * Number(length));
+    expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual(size);
+    const { pixels } = await renderAsync(png2svg(png, size[0]!, size[1]!));
+    const colours = new Set<number>();
+    for (let i = 0; i < pixels.length; i += 4) colours.add(pixels.readUInt32BE(i) >>> 8);
+    expect(colours.has(0xffffff)).toBe(true);
+    expect(colours.size).toBeGreaterThan(20);
+  }
+});
+
+/** A drawing of an image, to have it decoded. */
+function png2svg(png: Buffer, width: number, height: number): string {
+  const href = `data:image/png;base64,${png.toString('base64')}`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"><image href="${href}" width="${width}" height="${height}"/></svg>`;
+}
 
 test('the frontier keeps every model and both lines inside its axes', () => {
   const points = [0, 0.5, 1].map((alpha) => ({ alpha, id: 0.6 + 0.2 * alpha, shift: 0.6 - 0.1 * alpha }));

@@ -100,7 +100,7 @@ export function plotFrontier(
   ]);
 }
 
-/** Rings and names of the ends and of the chosen alpha: names of points that lie close are put on top of one another. */
+/** Rings and names of the ends and of the chosen alpha: names of points that lie close are set one above the other. */
 function names(points: readonly FrontierPoint[], chosen: number, place: (pair: Pair) => Point): string[] {
   const taken: number[] = [];
   return points
@@ -113,9 +113,10 @@ function names(points: readonly FrontierPoint[], chosen: number, place: (pair: P
         .filter((part) => part !== '')
         .join(', ');
       const right = px > (spanX[0] + spanX[1]) / 2;
-      const below = py < spanY[1] + 20;
-      let at = below ? py + 18 : py - 7;
-      while (taken.some((other) => Math.abs(other - at) < 13)) at += below || at < spanY[1] + 26 ? 13 : -13;
+      const free = (height: number) => taken.every((other) => Math.abs(other - height) >= 13);
+      const heights = [-7, 18, -20, 31, -33, 44].map((offset) => py + offset);
+      const inside = heights.filter((height) => height > spanY[1] + 10 && height < spanY[0]);
+      const at = inside.find(free) ?? py - 7;
       taken.push(at);
       const ring = `<circle cx="${px.toFixed(1)}" cy="${py.toFixed(1)}" r="6" fill="none" stroke="var(--accent, #b00020)" stroke-width="1.5"/>`;
       return ring + text(px + (right ? -9 : 9), at, right ? 'end' : 'start', name);

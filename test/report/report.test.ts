@@ -141,6 +141,27 @@ function png2svg(png: Buffer, width: number, height: number): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"><image href="${href}" width="${width}" height="${height}"/></svg>`;
 }
 
+test('names on the frontier do not overlap, however close their points lie', () => {
+  for (const [near, where] of [
+    [0, 0.5],
+    [0.001, 0.98],
+    [0.001, 0.02],
+  ] as const) {
+    const points = [0, 0.5, 1].map((alpha) => ({
+      alpha,
+      id: where + near * alpha,
+      shift: where - near * alpha,
+    }));
+    const svg = plotFrontier(points, 0.5);
+    const heights = ['zero-shot', 'fine-tuned', 'chosen, α = 0.5'].map((name) =>
+      Number(svg.match(new RegExp(`y="([\\d.]+)" text-anchor="\\w+">${name}<`))![1]),
+    );
+    const [a, b, c] = heights.sort((first, second) => first - second);
+    expect(b! - a!).toBeGreaterThanOrEqual(13);
+    expect(c! - b!).toBeGreaterThanOrEqual(13);
+  }
+});
+
 test('the frontier keeps every model and both lines inside its axes', () => {
   const points = [0, 0.5, 1].map((alpha) => ({ alpha, id: 0.6 + 0.2 * alpha, shift: 0.6 - 0.1 * alpha }));
   const models = [0.5, 0.9].map((id) => ({ name: `m${id}`, id, shift: id - 0.1 }));

@@ -98,6 +98,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--budget <n>', 'most models to evaluate (default: any number)', parseCount)
     .option('--concurrency <n>', 'models to evaluate at once (default: 1)', parseCount)
     .option('--rule <rule>', 'how to choose: max-mean, max-id, max-worst, max-shift:id-within=0.01, knee, …')
+    .option('--references <file>', 'accuracies of models trained on ID data alone, .csv or .jsonl')
     .option('--folds <n>', 'folds of the cross-validation (default: 5)', parseCount)
     .option('--repeats <n>', 'partitions of the cross-validation (default: 1)', parseCount)
     .option('--replicates <n>', 'bootstrap replicates (default: 1000)', parseCount)

@@ -18,6 +18,7 @@ export interface SweepFlags {
   readonly budget?: number;
   readonly concurrency?: number;
   readonly rule?: string;
+  readonly references?: string;
   readonly folds?: number;
   readonly repeats?: number;
   readonly replicates?: number;

@@ -53,11 +53,23 @@ export function plotCurves(alphas: readonly number[], sets: readonly PlottedSet[
       ...dots,
     ];
   });
-  const at = x.at(chosen).toFixed(1);
-  const marker =
-    `<path d="M${at} ${spanY[0]}V${spanY[1]}" stroke="var(--accent, #b00020)" stroke-dasharray="4 3"/>` +
-    `<g fill="var(--accent, #b00020)">${text(Math.min(x.at(chosen) + 4, spanX[1] - 60), spanY[1] + 10, 'start', `alpha ${Number(chosen.toFixed(4))}`)}</g>`;
-  return drawing('Accuracy against alpha', x, y, [...layers, marker]);
+  const lines: [number, string, string][] = [
+    [0, 'zero-shot', 'var(--muted, #667)'],
+    [1, 'fine-tuned', 'var(--muted, #667)'],
+    [chosen, `chosen ${Number(chosen.toFixed(4))}`, 'var(--accent, #b00020)'],
+  ];
+  const markers = lines
+    .filter(([alpha], i) => i === 2 || alpha !== chosen)
+    .map(([alpha, name, stroke]) => {
+      const at = x.at(alpha);
+      const anchor = at > spanX[1] - 90 ? 'end' : 'start';
+      const label = text(at + (anchor === 'end' ? -4 : 4), spanY[1] - 4, anchor, name);
+      return (
+        `<path d="M${at.toFixed(1)} ${spanY[0]}V${spanY[1] - 14}" stroke="${stroke}" stroke-dasharray="4 3"/>` +
+        `<g fill="${stroke}">${label}</g>`
+      );
+    });
+  return drawing('Accuracy against alpha', x, y, [...layers, ...markers]);
 }
 
 /** Lowest and highest value in each of `columns` parts of [from, to]: what a step function looks like. */

@@ -1,4 +1,15 @@
-import { colour, drawing, escapeText, makeAxis, type Point, pathThrough, spanX, spanY, text } from './svg.js';
+import {
+  type Axis,
+  colour,
+  drawing,
+  escapeText,
+  makeAxis,
+  type Point,
+  pathThrough,
+  spanX,
+  spanY,
+  text,
+} from './svg.js';
 
 export interface FrontierPoint {
   readonly alpha: number;
@@ -7,16 +18,32 @@ export interface FrontierPoint {
   readonly shift: number;
 }
 
+/** Models trained on the reference distribution alone, and the line through them where there is one. */
+export interface PlottedReferences {
+  readonly models: readonly { readonly name: string; readonly id: number; readonly shift: number }[];
+  /** Of logit(shift) over logit(id). */
+  readonly line?: { readonly slope: number; readonly intercept: number };
+}
+
 /** Logit axes make the line of models trained on ID alone straight (Taori et al., 2020). */
 const logit = (p: number) => Math.log(p / (1 - p));
 const logistic = (x: number) => 1 / (1 + Math.exp(-x));
 const bounded = (p: number) => Math.min(Math.max(p, 0.001), 0.999);
 const percent = (p: number) => `${Number((100 * p).toFixed(1))}`;
 
-/** Shift against ID accuracy on logit axes: the path of alpha, its Pareto frontier, the ends and the choice. */
-export function plotFrontier(points: readonly FrontierPoint[], chosen: number): string {
-  const axis = (of: (point: FrontierPoint) => number, label: string, span: readonly [number, number]) => {
-    const values = points.map((point) => logit(bounded(of(point))));
+type Pair = Pick<FrontierPoint, 'id' | 'shift'>;
+
+/**
+ * Shift against ID accuracy on logit axes: the path of alpha, its Pareto frontier, the ends and the choice;
+ * reference models with their line where there are any, and the line of equal accuracies where it is in sight.
+ */
+export function plotFrontier(
+  points: readonly FrontierPoint[],
+  chosen: number,
+  references: PlottedReferences = { models: [] },
+): string {
+  const axis = (of: (point: Pair) => number, label: string, span: readonly [number, number]) => {
+    const values = [...points, ...references.models].map((point) => logit(bounded(of(point))));
     const pad = 0.05 * (Math.max(...values) - Math.min(...values) || 1);
     return makeAxis({
       label,
@@ -29,10 +56,7 @@ export function plotFrontier(points: readonly FrontierPoint[], chosen: number): 
   };
   const x = axis(({ id }) => id, 'ID accuracy, % (logit scale)', spanX);
   const y = axis(({ shift }) => shift, 'mean shift accuracy, % (logit scale)', spanY);
-  const place = ({ id, shift }: FrontierPoint): Point => [
-    x.at(logit(bounded(id))),
-    y.at(logit(bounded(shift))),
-  ];
+  const place = ({ id, shift }: Pair): Point => [x.at(logit(bounded(id))), y.at(logit(bounded(shift)))];
   const dots = points.map((point) => {
     const [cx, cy] = place(point);
     const best = !points.some((other) => dominates(other, point));
@@ -40,25 +64,78 @@ export function plotFrontier(points: readonly FrontierPoint[], chosen: number): 
     const fill = best ? colour(0) : 'var(--grid, #bbb)';
     return `<circle cx="${cx.toFixed(1)}" cy="${cy.toFixed(1)}" r="3.5" fill="${fill}"><title>${escapeText(tip)}</title></circle>`;
   });
-  const named = points
+  const others = references.models.map((model) => {
+    const [cx, cy] = place(model);
+    const tip = `${model.name}: ID ${percent(model.id)} %, shift ${percent(model.shift)} %`;
+    const r = 4;
+    const diamond = `M${(cx - r).toFixed(1)} ${cy.toFixed(1)}l${r} ${-r}l${r} ${r}l${-r} ${r}Z`;
+    return `<path d="${diamond}" fill="none" stroke="${colour(4)}" stroke-width="1.5"><title>${escapeText(tip)}</title></path>`;
+  });
+  const lines = [
+    straight(x, y, 1, 0, 'shift = ID', 'stroke="var(--muted, #667)" stroke-dasharray="2 4"'),
+    ...(references.line
+      ? [
+          straight(
+            x,
+            y,
+            references.line.slope,
+            references.line.intercept,
+            'baseline fit',
+            `stroke="${colour(4)}"`,
+          ),
+        ]
+      : []),
+  ];
+  const frontier = points
+    .filter((point) => !points.some((other) => dominates(other, point)))
+    .sort((a, b) => a.id - b.id)
+    .map(place);
+  return drawing('Shift accuracy against ID accuracy', x, y, [
+    ...lines,
+    ...others,
+    `<path d="${pathThrough(points.map(place))}" fill="none" stroke="var(--muted, #667)" opacity="0.5"/>`,
+    `<path d="${pathThrough(frontier)}" fill="none" stroke="${colour(0)}" stroke-width="1.5"/>`,
+    ...dots,
+    `<g fill="var(--text, #222)">${names(points, chosen, place).join('')}</g>`,
+  ]);
+}
+
+/** Rings and names of the ends and of the chosen alpha: names of points that lie close are set one above the other. */
+function names(points: readonly FrontierPoint[], chosen: number, place: (pair: Pair) => Point): string[] {
+  const taken: number[] = [];
+  return points
     .filter(({ alpha }) => alpha === 0 || alpha === 1 || alpha === chosen)
+    .sort((a, b) => Number(b.alpha === chosen) - Number(a.alpha === chosen))
     .map((point) => {
       const [px, py] = place(point);
-      const name =
-        point.alpha === chosen
-          ? `chosen ${Number(chosen.toFixed(4))}`
-          : point.alpha
-            ? 'fine-tuned'
-            : 'zero-shot';
+      const end = point.alpha === 0 ? 'zero-shot' : point.alpha === 1 ? 'fine-tuned' : '';
+      const name = [end, point.alpha === chosen ? `chosen, α = ${Number(chosen.toFixed(4))}` : '']
+        .filter((part) => part !== '')
+        .join(', ');
       const right = px > (spanX[0] + spanX[1]) / 2;
-      const ring = `<circle cx="${px.toFixed(1)}" cy="${py.toFixed(1)}" r="6" fill="none" stroke="var(--accent, #b00020)"/>`;
-      return ring + text(px + (right ? -9 : 9), py - 7, right ? 'end' : 'start', name);
+      const free = (height: number) => taken.every((other) => Math.abs(other - height) >= 13);
+      const heights = [-7, 18, -20, 31, -33, 44].map((offset) => py + offset);
+      const inside = heights.filter((height) => height > spanY[1] + 10 && height < spanY[0]);
+      const at = inside.find(free) ?? py - 7;
+      taken.push(at);
+      const ring = `<circle cx="${px.toFixed(1)}" cy="${py.toFixed(1)}" r="6" fill="none" stroke="var(--accent, #b00020)" stroke-width="1.5"/>`;
+      return ring + text(px + (right ? -9 : 9), at, right ? 'end' : 'start', name);
     });
-  return drawing('Shift accuracy against ID accuracy', x, y, [
-    `<path d="${pathThrough(points.map(place))}" fill="none" stroke="${colour(0)}" opacity="0.5"/>`,
-    ...dots,
-    `<g fill="var(--text, #222)">${named.join('')}</g>`,
+}
+
+/** The part of y = slope x + intercept that lies inside the axes; nothing where none does. */
+function straight(x: Axis, y: Axis, slope: number, intercept: number, name: string, style: string): string {
+  const at = (value: number) => slope * value + intercept;
+  const bounds = slope === 0 ? [x.from, x.to] : [y.from, y.to].map((value) => (value - intercept) / slope);
+  const from = Math.max(x.from, Math.min(...bounds));
+  const to = Math.min(x.to, Math.max(...bounds));
+  const inside = from < to && at(from) >= y.from - 1e-9 && at(from) <= y.to + 1e-9;
+  if (!inside) return '';
+  const path = pathThrough([
+    [x.at(from), y.at(at(from))],
+    [x.at(to), y.at(at(to))],
   ]);
+  return `<path d="${path}" fill="none" ${style}><title>${name}</title></path>`;
 }
 
 /** Round shares between two logits: at most eight. */

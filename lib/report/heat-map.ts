@@ -1,5 +1,5 @@
 import type { Divergence } from '../sweep/divergence.js';
-import { escapeText, text } from './svg.js';
+import { escapeText, fontFamily, text } from './svg.js';
 
 const cell = { width: 50, height: 20 } as const;
 /** Width of a character of the drawing's font, and a little more. */
@@ -64,7 +64,7 @@ export function plotDivergence({ rows, modules, cells, others }: Divergence): st
     ),
   ];
   return (
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" font-family="system-ui, sans-serif" font-size="12">` +
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" font-family="${fontFamily}" font-size="12">` +
     `<title>Distance of the two checkpoints by layer and module</title>` +
     `<g fill="var(--text, #222)">${legend(distances, shade)}${names.join('')}</g>` +
     `${inside.join('')}${outside.join('')}</svg>`

@@ -6,18 +6,19 @@ import { accuracyPath } from '../sweep/exact-path.js';
 import { readResult, type SweepResult } from '../sweep/result.js';
 import { readOutcomes } from '../sweep/sweep-directory.js';
 import { plotCurves } from './curves-plot.js';
-import { type FrontierPoint, plotFrontier } from './frontier-plot.js';
+import { type FrontierPoint, type PlottedReferences, plotFrontier } from './frontier-plot.js';
 import { plotDivergence } from './heat-map.js';
+import { type PngState, renderPngs } from './png.js';
 import { sections } from './sections.js';
 import { style } from './style.js';
-import { colour, escapeText } from './svg.js';
+import { colour, escapeText, standalone } from './svg.js';
 
 export const reportName = 'report.html';
 const plotsName = 'plots';
 
 export interface Report {
   readonly html: string;
-  /** By file name; the drawings of the page. */
+  /** By file name: the drawings of the page, as files of their own. */
   readonly plots: ReadonlyMap<string, string>;
 }
 
@@ -42,8 +43,8 @@ export function renderReport(result: SweepResult, outcomes: readonly AnalysedSet
   );
   const plots = new Map([['accuracy.svg', curves]]);
   const path = frontier(result);
-  if (path) plots.set('frontier.svg', plotFrontier(path, chosen));
-  const figures = [...plots.values()].map((svg) => `<figure>${svg}</figure>`).join('');
+  if (path) plots.set('frontier.svg', plotFrontier(path, chosen, referencesOf(result)));
+  const figures = [...plots].map(([name, svg]) => captioned(svg, captions(result)[name]!)).join('');
   if (result.divergence) plots.set('divergence.svg', plotDivergence(result.divergence));
   const legend = sets
     .map(
@@ -69,16 +70,17 @@ ${sections(result, plots).join('\n')}
 </body>
 </html>
 `;
-  return { html, plots };
+  return { html, plots: new Map([...plots].map(([name, svg]) => [name, standalone(svg)])) };
 }
 
 /**
- * Writes `report.html` and `plots/` from a finished sweep. Throws ERR_SWEEP_RESULT, ERR_IO, ERR_NO_SPACE.
+ * Writes `report.html` and `plots/`, as SVG and PNG, from a finished sweep. Throws ERR_SWEEP_RESULT, ERR_IO,
+ * ERR_NO_SPACE.
  */
-export async function writeReport(directory: string): Promise<void> {
+export async function writeReport(directory: string): Promise<{ readonly png: PngState }> {
   const result = await readResult(directory);
   const { html, plots } = renderReport(result, await readOutcomes(directory, result.sets));
-  const write = async (name: string, content: string) => {
+  const write = async (name: string, content: string | Uint8Array) => {
     const path = join(directory, name);
     await writeFile(path, content).catch((error) => {
       throw ioError(error, 'write', path);
@@ -86,7 +88,30 @@ export async function writeReport(directory: string): Promise<void> {
   };
   await mkdir(join(directory, plotsName), { recursive: true });
   for (const [name, svg] of plots) await write(join(plotsName, name), svg);
+  const { images, state } = await renderPngs(plots);
+  for (const [name, image] of images) await write(join(plotsName, name), image);
   await write(reportName, html);
+  return { png: state };
+}
+
+/** Those of the mean shift, which the frontier is drawn over. */
+function referencesOf({ robustness }: SweepResult): PlottedReferences | undefined {
+  const mean = robustness?.at(-1);
+  return mean && { models: mean.models, ...(mean.line.fitted && { line: mean.line }) };
+}
+
+function captions({ robustness }: SweepResult): Record<string, string> {
+  const references = robustness
+    ? ' Diamonds are reference models, the line through them is the baseline of effective robustness.'
+    : '';
+  return {
+    'accuracy.svg': 'Steps: accuracy at every alpha. Dots: the evaluated ones, in simultaneous 95 % bands.',
+    'frontier.svg': `The path of alpha; blue is its Pareto frontier. Dotted: equal accuracy on shift and ID.${references}`,
+  };
+}
+
+function captioned(svg: string, caption: string): string {
+  return `<figure>${svg}<figcaption>${escapeText(caption)}</figcaption></figure>`;
 }
 
 /** Undefined without an ID set and a shift. */

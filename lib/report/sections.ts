@@ -5,6 +5,7 @@ import { confidenceSection, ensembleSection } from './confidence-section.js';
 import { divergenceSection } from './divergence-section.js';
 import { flipsSection } from './flips-section.js';
 import { grid, paragraph, points, section, short } from './parts.js';
+import { robustnessSection } from './robustness-section.js';
 import { escapeText } from './svg.js';
 
 /** The page below its plots, one element per section. */
@@ -13,6 +14,7 @@ export function sections(result: SweepResult, plots: ReadonlyMap<string, string>
   return [
     why(result),
     ends(result),
+    ...(result.robustness ? [robustnessSection(result.robustness)] : []),
     flipsSection(result),
     ...(result.outputs ? [confidenceSection(result), ensembleSection(result)] : []),
     table(result),
@@ -141,6 +143,10 @@ function validation({ analysis }: SweepResult): string | undefined {
   );
 }
 
+function nameReferences(references: NonNullable<SweepResult['config']['references']>): string {
+  return typeof references === 'string' ? references : references.map(({ name }) => name).join(', ');
+}
+
 function provenance({ wisemerge, config, head }: SweepResult): string {
   const rows = [
     ['wisemerge', wisemerge],
@@ -155,6 +161,7 @@ function provenance({ wisemerge, config, head }: SweepResult): string {
         ]
       : []),
     ['seed', String(config.seed)],
+    ...(config.references ? [['reference models', nameReferences(config.references)]] : []),
   ];
   return section('Made from', grid(['', ''], rows), `<pre>${escapeText(sweepCommand(config))}</pre>`);
 }

@@ -7,7 +7,7 @@ export const style = `
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 1320px; margin: 0 auto; padding: 0 16px 48px; }
 h1 { margin: 24px 0 4px; } h2 { margin: 32px 0 8px; font-size: 20px; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 16px; }
-figure { margin: 0; } .plots svg { width: 100%; height: auto; } .wide svg { display: block; max-width: none; }
+figure { margin: 0; } figcaption { color: var(--muted); font-size: 14px; } .plots svg { width: 100%; height: auto; } .wide svg { display: block; max-width: none; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 20px; padding: 0; }
 .legend i { display: inline-block; width: 12px; height: 12px; border-radius: 6px; margin-right: 6px; }
 small, .muted { color: var(--muted); }

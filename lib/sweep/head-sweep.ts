@@ -11,6 +11,7 @@ import { version } from '../version.js';
 import { analyse } from './analysis.js';
 import { compareOnce, type DivergenceEntry, isDivergence } from './compare-once.js';
 import type { Journal } from './journal.js';
+import { type ReferenceModel, robustnessOfSweep } from './references.js';
 import { type SweepResult, type SweptSet, writeResult } from './result.js';
 import { parseRule } from './rule.js';
 import { checkRule } from './rules.js';
@@ -31,6 +32,7 @@ export interface RunOptions<Progress> {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
   readonly onCompare?: ProgressListener;
+  readonly references?: readonly ReferenceModel[];
 }
 
 /**
@@ -41,7 +43,7 @@ export async function sweepHead(
   config: ResolvedSweep,
   options: RunOptions<HeadProgress>,
 ): Promise<SweepResult> {
-  const { out, resume = false, force = false, signal } = options;
+  const { out, resume = false, force = false, signal, references } = options;
   const began = performance.now();
   const heads = await openHeads(config.zeroshot, config.finetuned, {
     ...(config.head !== undefined && { head: config.head }),
@@ -51,7 +53,8 @@ export async function sweepHead(
   try {
     checkRule(parseRule(config.rule), config.alphas, sets);
     const hash = hashOf(heads);
-    const identity = { ...config, headHash: hash, fingerprints: sets.map((set) => set.fingerprint) };
+    const fingerprints = sets.map((set) => set.fingerprint);
+    const identity = { ...config, headHash: hash, fingerprints, ...(references && { references }) };
     const journal = await openSweepDirectory<JournalEntry>(out, identity, { resume, force });
     try {
       return await run(config, heads, hash, sets, journal, began, options);
@@ -73,7 +76,7 @@ async function run(
   sets: readonly EvaluationSet[],
   journal: Journal<JournalEntry>,
   began: number,
-  { out, signal, onProgress, onCompare }: RunOptions<HeadProgress>,
+  { out, signal, onProgress, onCompare, references }: RunOptions<HeadProgress>,
 ): Promise<SweepResult> {
   using engine = new Engine({ ...(config.threads !== undefined && { threads: config.threads }) });
   using session = new HeadSession(engine, heads, sets, {
@@ -126,6 +129,9 @@ async function run(
     likelihood,
     ...(divergence && { divergence }),
     outputs,
+    ...(references && {
+      robustness: robustnessOfSweep(references, swept, config.alphas, analysis.selection.index),
+    }),
     analysis,
     seconds:
       (performance.now() - began) / 1000 + journal.entries.reduce((sum, entry) => sum + entry.seconds, 0),

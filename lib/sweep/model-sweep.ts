@@ -8,6 +8,7 @@ import { evidenceOf } from './criteria.js';
 import { type CurveSet, checkCurves } from './curves.js';
 import type { RunOptions } from './head-sweep.js';
 import type { Journal } from './journal.js';
+import { robustnessOfSweep } from './references.js';
 import { type SetMetrics, type SweepResult, type SweptSet, writeResult } from './result.js';
 import { parseRule } from './rule.js';
 import { checkRule, decide } from './rules.js';
@@ -47,18 +48,24 @@ export async function sweepWith(
   config: ResolvedSweep,
   options: RunOptions<ModelProgress>,
 ): Promise<SweepResult> {
-  const { out, resume = false, force = false } = options;
+  const { out, resume = false, force = false, references } = options;
   const { sets } = evaluator;
   const search = searchOf(config);
   checkSearch(search);
   checkRule(parseRule(config.rule), config.alphas, sets);
-  const identity = { ...config, evaluator: evaluator.identity, fingerprints: sets.map((s) => s.fingerprint) };
+  const identity = {
+    ...config,
+    evaluator: evaluator.identity,
+    fingerprints: sets.map(({ fingerprint }) => fingerprint),
+    ...(references && { references }),
+  };
   const journal = await openSweepDirectory<Evaluated | DivergenceEntry>(out, identity, { resume, force });
   try {
     const evaluated = await runSearch(evaluator, config, search, journal, options);
     const divergence = await compareOnce(config, journal, options.signal, options.onCompare);
     const swept = await saveSets(out, sets, evaluated);
     const alphas = evaluated.map(({ alpha }) => alpha);
+    const analysis = analyse(alphas, await readOutcomes(out, swept), analysisOptions(config));
     const result: SweepResult = {
       format: 'wisemerge-sweep',
       version: 1,
@@ -69,7 +76,10 @@ export async function sweepWith(
       sets: swept,
       likelihood: null,
       ...(divergence && { divergence }),
-      analysis: analyse(alphas, await readOutcomes(out, swept), analysisOptions(config)),
+      ...(references && {
+        robustness: robustnessOfSweep(references, swept, alphas, analysis.selection.index),
+      }),
+      analysis,
       seconds: evaluated.reduce((sum, { seconds }) => sum + seconds, 0),
     };
     await writeResult(out, result);

@@ -7,6 +7,7 @@ import type { Metrics } from '../eval/metrics.js';
 import type { OutputComparison } from '../eval/output-comparison.js';
 import type { Analysis } from './analysis.js';
 import type { Divergence } from './divergence.js';
+import type { ShiftRobustness } from './references.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
 export const resultName = 'sweep.json';
@@ -53,6 +54,8 @@ export interface SweepResult {
   readonly likelihood: { readonly alpha: LikelihoodOptimum; readonly calibrated: LikelihoodOptimum } | null;
   /** At the chosen alpha, per set: confidence, overrides, ensembles of outputs. Only a head has logits to compare. */
   readonly outputs?: readonly OutputComparison[];
+  /** By shift, where there are reference models. */
+  readonly robustness?: readonly ShiftRobustness[];
   /** How far the checkpoints are apart, by layer; absent with `divergence: false`. */
   readonly divergence?: Divergence;
   readonly analysis: Analysis;

@@ -19,6 +19,7 @@ export function sweepCommand(config: ResolvedSweep): string {
     ...(head === undefined ? [] : [`--head ${quote(head)}`]),
     ...(command ? [`--command ${quote(command.join(' '))}${keep ? ' --keep' : ''}`] : []),
     ...sets,
+    ...(typeof config.references === 'string' ? [`--references ${quote(config.references)}`] : []),
     `--alphas ${alphas.join(',')} --rule ${quote(rule)} --folds ${folds} --repeats ${repeats}`,
     ...(search.length > 0 ? [search.join(' ')] : []),
     `--replicates ${replicates} --seed ${seed}${more} --out results`,

@@ -25,6 +25,11 @@ const set = z.strictObject({
   groups: text.optional().describe('[N] group of each sample.'),
 });
 
+const reference = z.strictObject({
+  name: text,
+  scores: z.record(z.string(), z.number().min(0).max(1)).describe('Top-1 accuracy by set, from 0 to 1.'),
+});
+
 /** A sweep as in a sweep file. Paths in a file are relative to it. */
 export const sweepSchema = z.strictObject({
   zeroshot: text.describe('Checkpoints, as for `merge`.'),
@@ -74,6 +79,12 @@ export const sweepSchema = z.strictObject({
     .min(0)
     .max(2 ** 32 - 1)
     .default(0),
+  references: z
+    .union([text, z.array(reference).min(1)])
+    .optional()
+    .describe(
+      'Models trained on the ID distribution alone, for effective robustness: a .csv or .jsonl file with a column `name` and one per set, or a list.',
+    ),
   divergence: z
     .boolean()
     .default(true)
@@ -205,6 +216,7 @@ function relativeTo(directory: string, config: SweepConfig): SweepConfig {
     ...config,
     zeroshot: from(config.zeroshot),
     finetuned: from(config.finetuned),
+    ...(typeof config.references === 'string' && { references: from(config.references) }),
     sets: config.sets.map((item) => ({
       ...item,
       ...(item.features !== undefined && { features: from(item.features) }),

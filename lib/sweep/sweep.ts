@@ -4,6 +4,7 @@ import { CommandEvaluator } from '../eval/command-evaluator.js';
 import { type Evaluate, FunctionEvaluator } from '../eval/function-evaluator.js';
 import { type HeadProgress, sweepHead } from './head-sweep.js';
 import { type ModelProgress, sweepWith } from './model-sweep.js';
+import { readReferences } from './references.js';
 import type { SweepResult } from './result.js';
 import type { DirectoryOptions } from './sweep-directory.js';
 import { resolveSweep, type SweepConfig } from './sweep-options.js';
@@ -39,6 +40,8 @@ export interface SweepOptions extends SweepConfig, DirectoryOptions {
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
   const { out, resume, force, evaluate, signal, onProgress, onCompare, ...given } = options;
   signal?.throwIfAborted();
+  const config = resolveSweep(given, { evaluated: evaluate !== undefined });
+  const references = config.references && (await readReferences(config.references, config.sets));
   const run = {
     out: resolve(out),
     ...(resume && { resume }),
@@ -46,8 +49,8 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
     ...(signal && { signal }),
     ...(onProgress && { onProgress }),
     ...(onCompare && { onCompare }),
+    ...(references && { references }),
   };
-  const config = resolveSweep(given, { evaluated: evaluate !== undefined });
   if (!evaluate && !config.command) return await sweepHead(config, run);
   const evaluator = evaluate
     ? await FunctionEvaluator.open(config, evaluate, signal)

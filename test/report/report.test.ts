@@ -2,20 +2,29 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { renderAsync } from '@resvg/resvg-js';
 import { expect, test } from 'vitest';
 import { thin } from '../../lib/report/curves-plot.js';
+import { plotFrontier } from '../../lib/report/frontier-plot.js';
 import { renderReport, writeReport } from '../../lib/report/report.js';
 import { makeAxis } from '../../lib/report/svg.js';
 import { accuracyPath } from '../../lib/sweep/exact-path.js';
 import { sweep } from '../../lib/sweep/sweep.js';
 import { readOutcomes } from '../../lib/sweep/sweep-directory.js';
+import type { SweepConfig } from '../../lib/sweep/sweep-options.js';
 import { sweepProject } from '../support/sweep-project.js';
 import { tempDir } from '../support/temp.js';
 
-async function swept() {
+/** Four models near a line on `far`, and off any line on `kept`. */
+const references = [0.3, 0.45, 0.6, 0.75].map((id, i) => ({
+  name: `reference ${i}`,
+  scores: { id, far: id - 0.1 + 0.01 * (i % 2), kept: [0.5, 0.4, 0.55, 0.45][i]! },
+}));
+
+async function swept(more: Partial<SweepConfig> = {}) {
   const { directory, options } = await sweepProject();
   const out = join(directory, 'out');
-  const result = await sweep({ ...options, out });
+  const result = await sweep({ ...options, ...more, out });
   return { out, result };
 }
 
@@ -73,6 +82,102 @@ test('every figure of the tables is that of sweep.json', async () => {
   }
   const held = rowsUnder(html, 'Does it hold?');
   expect(held[0]![2]).toBe(percent(result.analysis.firmness!.crossValidation.chosen.mean));
+});
+
+test('with reference models the page has their table and the frontier their line', async () => {
+  const { out, result } = await swept({ references });
+  const { html, plots } = renderReport(result, await readOutcomes(out, result.sets));
+  const json = JSON.parse(await readFile(join(out, 'sweep.json'), 'utf8'));
+  const points = (share: number) => `${share < 0 ? '−' : '+'}${Math.abs(100 * share).toFixed(2)}`;
+  const rows = rowsUnder(html, 'Effective robustness');
+  expect(rows.map(([name]) => name)).toEqual(['far', 'kept', 'mean of the shifts']);
+  const { line, chosen, models } = json.robustness[0];
+  expect(rows[0]![1]).toBe('4');
+  expect(rows[0]![2]).toBe(line.rSquared.toFixed(3));
+  expect(rows[0]![7]!.replace(' *', '')).toBe(points(chosen.rho));
+  expect(rows[0]![7]!.includes('*')).toBe(chosen.extrapolated);
+  expect(rows[1]!.slice(5)).toEqual(['–', '–', '–']);
+  expect(html).toContain(`kept: no line, ${json.robustness[1].line.reason}`);
+  const frontier = plots.get('frontier.svg')!;
+  for (const { name } of models) expect(frontier).toContain(`<title>${name}: `);
+  expect(frontier.includes('<title>baseline fit</title>')).toBe(json.robustness[2].line.fitted);
+  const without = await swept();
+  const plain = renderReport(without.result, await readOutcomes(without.out, without.result.sets));
+  expect(plain.html).not.toContain('Effective robustness');
+});
+
+test('drawings are files that look the same alone: no variables of the page, a background', async () => {
+  const { out, result } = await swept();
+  const { plots } = renderReport(result, await readOutcomes(out, result.sets));
+  for (const svg of plots.values()) {
+    expect(svg).not.toContain('var(');
+    expect(svg).toMatch(/<\/title><rect width="\d+" height="\d+" fill="#fff"\/>/);
+  }
+});
+
+test('every drawing is there as SVG and as PNG, twice its size and not empty', async () => {
+  const { out, result } = await swept();
+  const { plots } = renderReport(result, await readOutcomes(out, result.sets));
+  expect((await writeReport(out)).png).toMatch(/^(written|without-text)$/);
+  for (const [name, svg] of plots) {
+    expect(await readFile(join(out, 'plots', name), 'utf8')).toBe(svg);
+    const png = await readFile(join(out, 'plots', name.replace('.svg', '.png')));
+    expect(png.subarray(1, 4).toString()).toBe('PNG');
+    const size = svg
+      .match(/viewBox="0 0 (\d+) (\d+)"/)!
+      .slice(1)
+      .map((length) => 2 * Number(length));
+    expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual(size);
+    const { pixels } = await renderAsync(png2svg(png, size[0]!, size[1]!));
+    const colours = new Set<number>();
+    for (let i = 0; i < pixels.length; i += 4) colours.add(pixels.readUInt32BE(i) >>> 8);
+    expect(colours.has(0xffffff)).toBe(true);
+    expect(colours.size).toBeGreaterThan(20);
+  }
+});
+
+/** A drawing of an image, to have it decoded. */
+function png2svg(png: Buffer, width: number, height: number): string {
+  const href = `data:image/png;base64,${png.toString('base64')}`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"><image href="${href}" width="${width}" height="${height}"/></svg>`;
+}
+
+test('names on the frontier do not overlap, however close their points lie', () => {
+  for (const [near, where] of [
+    [0, 0.5],
+    [0.001, 0.98],
+    [0.001, 0.02],
+  ] as const) {
+    const points = [0, 0.5, 1].map((alpha) => ({
+      alpha,
+      id: where + near * alpha,
+      shift: where - near * alpha,
+    }));
+    const svg = plotFrontier(points, 0.5);
+    const heights = ['zero-shot', 'fine-tuned', 'chosen, α = 0.5'].map((name) =>
+      Number(svg.match(new RegExp(`y="([\\d.]+)" text-anchor="\\w+">${name}<`))![1]),
+    );
+    const [a, b, c] = heights.sort((first, second) => first - second);
+    expect(b! - a!).toBeGreaterThanOrEqual(13);
+    expect(c! - b!).toBeGreaterThanOrEqual(13);
+  }
+});
+
+test('the frontier keeps every model and both lines inside its axes', () => {
+  const points = [0, 0.5, 1].map((alpha) => ({ alpha, id: 0.6 + 0.2 * alpha, shift: 0.6 - 0.1 * alpha }));
+  const models = [0.5, 0.9].map((id) => ({ name: `m${id}`, id, shift: id - 0.1 }));
+  const svg = plotFrontier(points, 0.5, { models, line: { slope: 1, intercept: -0.5 } });
+  for (const name of ['m0.5', 'm0.9', 'baseline fit', 'shift = ID', 'zero-shot', 'fine-tuned'])
+    expect(svg).toContain(name);
+  const xs = [...svg.matchAll(/[ML]([\d.]+) ([\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)]);
+  for (const [x, y] of xs) {
+    expect(x).toBeGreaterThanOrEqual(0);
+    expect(x).toBeLessThanOrEqual(480);
+    expect(y).toBeGreaterThanOrEqual(0);
+    expect(y).toBeLessThanOrEqual(320);
+  }
+  // A line outside the axes is left out.
+  expect(plotFrontier(points, 0.5, { models, line: { slope: 0, intercept: 9 } })).not.toContain('baseline');
 });
 
 test('the page has no script and asks for nothing', async () => {

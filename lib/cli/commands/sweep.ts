@@ -39,10 +39,13 @@ export async function runSweep(
   } finally {
     progress.end();
   }
-  await writeReport(flags.out);
+  const { png } = await writeReport(flags.out);
   const { analysis } = result;
   const data = JSON.parse(JSON.stringify(result, plain));
   printResult(flags, data, () => `${describeCurves(result)}\n\n${describeAnalysis(analysis, result)}`);
   for (const warning of analysis.firmness?.verdict.warnings ?? []) warn(flags, warning);
+  if (png === 'without-text') warn(flags, 'No font is installed: the PNGs of the plots have no text.');
+  if (png === 'unavailable')
+    warn(flags, 'Plots are written as SVG alone: the PNG renderer does not run here.');
   note(flags, `${result.seconds.toFixed(1)} s; results in ${flags.out}, ${reportName} to look at`);
 }

@@ -59,15 +59,16 @@ void head_metrics(const float* z0, const float* z1, size_t classes, int32_t labe
         squares.v[g] = fma(e, e, squares.v[g]);
       }
     }
-    const double own_e = exp_nonpositive(own - top), others = total(sum), all = own_e + others;
-    const double p = own_e / all;
-    SampleMetrics& metrics = out[k];
-    metrics.predicted = correct[k] ? label : first_of(z, other, padded);
-    metrics.rank = correct[k] ? 0 : rank;
-    metrics.nll = static_cast<double>(top) - own + __builtin_log(all);
-    // (1 - p)^2 + the others' squares: no cancellation where p is close to 1.
-    metrics.brier = (others / all) * (others / all) + static_cast<double>(total(squares)) / (all * all);
-    metrics.confidence = correct[k] ? p : exp_nonpositive(other - top) / all;
+    SampleSoftmax sample;
+    sample.own = own;
+    sample.other = other;
+    sample.own_exp = exp_nonpositive(own - top);
+    sample.others = total(sum);
+    sample.squares = total(squares);
+    sample.rank = rank;
+    sample.other_exp = correct[k] ? 0 : exp_nonpositive(other - top);
+    sample.first = correct[k] ? label : first_of(z, other, padded);
+    out[k] = sample_metrics(sample, label, correct[k]);
   }
 }
 
@@ -118,7 +119,7 @@ void head_moments(const float* z0, const float* z1, size_t classes, int32_t labe
       gg.v[i] = fma(p * y, y, gg.v[i]);
     }
   }
-  sums[0] = static_cast<double>(top) + __builtin_log(all);
+  sums[0] = static_cast<double>(top) + log_positive(all);
   sums[1] = mean_b;
   sums[2] = mean_g;
   sums[3] = total(bb) / all;

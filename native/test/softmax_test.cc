@@ -12,8 +12,9 @@ namespace wisemerge::test {
 TEST("softmax: the exponential within 2 units in the last place") {
   CHECK_EQ(exp_nonpositive(0.0f), 1.0f);
   CHECK_EQ(exp_nonpositive(-0.0f), 1.0f);
-  CHECK_EQ(exp_nonpositive(-87.5f), 0.0f);
-  CHECK_EQ(exp_nonpositive(-INFINITY), 0.0f);
+  CHECK_EQ(exp_nonpositive(-87.5f), exp_nonpositive(-87.0f));
+  CHECK_EQ(exp_nonpositive(-INFINITY), exp_nonpositive(-87.0f));
+  CHECK_EQ(1.0f + 1e6f * exp_nonpositive(-INFINITY), 1.0f);
   std::mt19937_64 random(1);
   for (int i = 0; i < 2000000; i++) {
     const float x = -static_cast<float>(std::uniform_real_distribution<double>(0, i % 2 ? 87 : 1)(random));

@@ -8,8 +8,9 @@
 
 namespace wisemerge {
 
-// e^x for x <= 0, within 2 units in the last place; 0 where the result would be subnormal. x = n ln 2 + r
-// with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7, whose error is below 2^-26 there.
+// e^x for x <= 0, within 2 units in the last place; e^-87, which no sum with 1 in it notices, for all x below
+// -87. x = n ln 2 + r with |r| <= ln 2 / 2, and e^r = 1 + r + r^2 q(r) with the q of degree 4 whose largest
+// relative error is smallest there: 2^-27.9 (Remez; coefficients rounded to f32). NaN gives e^-87.
 WM_HD float exp_nonpositive(float x) {
   constexpr float kMagic = 0x1.8p23f;  // adding it rounds to a whole number
   const float inside = x > -87.0f ? x : -87.0f;
@@ -17,16 +18,15 @@ WM_HD float exp_nonpositive(float x) {
   const float n = shifted - kMagic;
   float r = fmaf(n, -0x1.62e4p-1f, inside);  // ln 2 in two parts: n times the first is exact
   r = fmaf(n, -0x1.7f7d1cp-20f, r);
-  float p = 1.0f / 5040;
-  p = fmaf(p, r, 1.0f / 720);
-  p = fmaf(p, r, 1.0f / 120);
-  p = fmaf(p, r, 1.0f / 24);
-  p = fmaf(p, r, 1.0f / 6);
-  p = fmaf(p, r, 0.5f);
+  float p = 0x1.6a243p-10f;
+  p = fmaf(p, r, 0x1.1239e4p-7f);
+  p = fmaf(p, r, 0x1.5558f2p-5f);
+  p = fmaf(p, r, 0x1.555492p-3f);
+  p = fmaf(p, r, 0x1.fffffcp-2f);
   p = fmaf(p, r, 1.0f);
   p = fmaf(p, r, 1.0f);
   const uint32_t exponent = (bit_cast<uint32_t>(shifted) - bit_cast<uint32_t>(kMagic)) << 23;
-  return x < -87.0f ? 0.0f : bit_cast<float>(bit_cast<uint32_t>(p) + exponent);
+  return bit_cast<float>(bit_cast<uint32_t>(p) + exponent);
 }
 
 // ln x for finite normal x > 0, within 2 units in the last place. x = 2^k (1 + f) with 1 + f in

@@ -15,6 +15,7 @@ export interface SweepFlags {
   readonly repeats?: number;
   readonly replicates?: number;
   readonly seed?: number;
+  readonly device?: string;
   readonly threads?: number;
   readonly memory?: number;
   readonly out: string;

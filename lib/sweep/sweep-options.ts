@@ -47,6 +47,11 @@ export const sweepSchema = z.strictObject({
     .min(0)
     .max(2 ** 32 - 1)
     .default(0),
+  device: z
+    .string()
+    .regex(/^(auto|cpu|cuda(:\d+)?)$/, 'a device is auto, cpu, cuda or cuda:N')
+    .optional()
+    .describe('`auto` (the CPU), `cpu`, `cuda` or `cuda:N`; default: `auto`. Results are the same.'),
   threads: count.optional().describe('CPU threads; default: all.'),
   memory: count.optional().describe('Bytes for logits and features.'),
 });

@@ -7,7 +7,7 @@ import { evaluateHead } from '../eval/head-evaluation.js';
 import { HeadSession } from '../eval/head-session.js';
 import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
 import { type HeadPair, openHeads } from '../eval/linear-head.js';
-import { Engine } from '../native.js';
+import { Engine, engineOptions } from '../native.js';
 import { version } from '../version.js';
 import { type AnalysedSet, analyse } from './analysis.js';
 import { Journal } from './journal.js';
@@ -58,9 +58,12 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
   try {
     checkRule(config, sets);
     const identity = { ...config, headHash: hashOf(heads), fingerprints: sets.map((set) => set.fingerprint) };
+    // Before the output is touched: a device may be missing.
+    const { device = 'auto' } = config;
+    using engine = new Engine(engineOptions(device === 'auto' ? 'cpu' : device, config.threads));
     const journal = await openJournal(resolve(out), identity, resume, force);
     try {
-      return await run(resolve(out), config, heads, sets, journal, began, signal, onProgress);
+      return await run(engine, resolve(out), config, heads, sets, journal, began, signal, onProgress);
     } finally {
       await journal.close();
     }
@@ -72,6 +75,7 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
 type JournalEntry = SweptSet & { readonly seconds: number };
 
 async function run(
+  engine: Engine,
   out: string,
   config: ResolvedSweep,
   heads: HeadPair,
@@ -81,10 +85,10 @@ async function run(
   signal: AbortSignal | undefined,
   onProgress: SweepOptions['onProgress'],
 ): Promise<SweepResult> {
-  using engine = new Engine({ ...(config.threads !== undefined && { threads: config.threads }) });
   using session = new HeadSession(engine, heads, sets, {
     ...(config.memory !== undefined && { memory: config.memory }),
   });
+  await engine.pin(session.arena.buffer);
   const samplesTotal = sets.reduce((sum, set) => sum + set.samples, 0);
   const swept: JournalEntry[] = [...journal.entries];
   let before = 0;

@@ -25,6 +25,7 @@ export interface SweepFlags {
   readonly seed?: number;
   /** False with --no-divergence; commander sets it to true otherwise. */
   readonly divergence?: boolean;
+  readonly device?: string;
   readonly threads?: number;
   readonly memory?: number;
   readonly watch?: string;

@@ -6,7 +6,7 @@ import { HeadSession } from '../eval/head-session.js';
 import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
 import { type HeadPair, openHeads } from '../eval/linear-head.js';
 import { compareOutputs, type OutputComparison } from '../eval/output-comparison.js';
-import { Engine } from '../native.js';
+import { Engine, engineOptions } from '../native.js';
 import { version } from '../version.js';
 import { analyse } from './analysis.js';
 import { compareOnce, type DivergenceEntry, isDivergence } from './compare-once.js';
@@ -15,7 +15,13 @@ import { type ReferenceModel, robustnessOfSweep } from './references.js';
 import { type SweepResult, type SweptSet, writeResult } from './result.js';
 import { parseRule } from './rule.js';
 import { checkRule } from './rules.js';
-import { analysisOptions, openSweepDirectory, readOutcomes, saveOutcome } from './sweep-directory.js';
+import {
+  analysisOptions,
+  decisive,
+  openSweepDirectory,
+  readOutcomes,
+  saveOutcome,
+} from './sweep-directory.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
 export interface HeadProgress {
@@ -54,10 +60,13 @@ export async function sweepHead(
     checkRule(parseRule(config.rule), config.alphas, sets);
     const hash = hashOf(heads);
     const fingerprints = sets.map((set) => set.fingerprint);
-    const identity = { ...config, headHash: hash, fingerprints, ...(references && { references }) };
+    const identity = { ...decisive(config), headHash: hash, fingerprints, ...(references && { references }) };
+    // Before the output is touched: a device may be missing.
+    const { device = 'auto' } = config;
+    using engine = new Engine(engineOptions(device === 'auto' ? 'cpu' : device, config.threads));
     const journal = await openSweepDirectory<JournalEntry>(out, identity, { resume, force });
     try {
-      return await run(config, heads, hash, sets, journal, began, options);
+      return await run(engine, config, heads, hash, sets, journal, began, options);
     } finally {
       await journal.close();
     }
@@ -70,6 +79,7 @@ type SetEntry = SweptSet & { readonly seconds: number };
 type JournalEntry = SetEntry | DivergenceEntry;
 
 async function run(
+  engine: Engine,
   config: ResolvedSweep,
   heads: HeadPair,
   hash: string,
@@ -78,10 +88,10 @@ async function run(
   began: number,
   { out, signal, onProgress, onCompare, references }: RunOptions<HeadProgress>,
 ): Promise<SweepResult> {
-  using engine = new Engine({ ...(config.threads !== undefined && { threads: config.threads }) });
   using session = new HeadSession(engine, heads, sets, {
     ...(config.memory !== undefined && { memory: config.memory }),
   });
+  await engine.pin(session.arena.buffer);
   const samplesTotal = sets.reduce((sum, set) => sum + set.samples, 0);
   const swept = journal.entries.filter((entry): entry is SetEntry => !isDivergence(entry));
   let before = 0;

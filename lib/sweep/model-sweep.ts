@@ -13,7 +13,13 @@ import { type SetMetrics, type SweepResult, type SweptSet, writeResult } from '.
 import { parseRule } from './rule.js';
 import { checkRule, decide } from './rules.js';
 import { checkSearch, type Found, nextAlphas, type Search } from './search.js';
-import { analysisOptions, openSweepDirectory, readOutcomes, saveOutcome } from './sweep-directory.js';
+import {
+  analysisOptions,
+  decisive,
+  openSweepDirectory,
+  readOutcomes,
+  saveOutcome,
+} from './sweep-directory.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
 export interface ModelProgress {
@@ -54,7 +60,7 @@ export async function sweepWith(
   checkSearch(search);
   checkRule(parseRule(config.rule), config.alphas, sets);
   const identity = {
-    ...config,
+    ...decisive(config),
     evaluator: evaluator.identity,
     fingerprints: sets.map(({ fingerprint }) => fingerprint),
     ...(references && { references }),

@@ -62,6 +62,14 @@ export async function saveOutcome(
   return file;
 }
 
+/** The options that decide what comes out: a sweep may go on with more threads or on another device. */
+export function decisive(
+  config: ResolvedSweep,
+): Omit<ResolvedSweep, 'threads' | 'memory' | 'device' | 'concurrency'> {
+  const { threads: _threads, memory: _memory, device: _device, concurrency: _concurrency, ...rest } = config;
+  return rest;
+}
+
 /** What the sets of a sweep gave, from its files. */
 export async function readOutcomes(out: string, sets: readonly SweptSet[]): Promise<AnalysedSet[]> {
   return await Promise.all(

@@ -89,6 +89,11 @@ export const sweepSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe('Measure how far the two checkpoints are apart, layer by layer: reads both once.'),
+  device: z
+    .string()
+    .regex(/^(auto|cpu|cuda(:\d+)?)$/, 'a device is auto, cpu, cuda or cuda:N')
+    .optional()
+    .describe('`auto` (the CPU), `cpu`, `cuda` or `cuda:N`; default: `auto`. Results are the same.'),
   threads: count.optional().describe('CPU threads; default: all.'),
   memory: count.optional().describe('Bytes for logits and features.'),
 });

@@ -10,10 +10,10 @@ struct Lines {
   const void* first;
   uint64_t stride, bytes;  // bytes from one line to the next, and of each
 
-  // Lines without gaps travel as one range.
-  bool contiguous() const { return stride == bytes; }
+  // Lines with small gaps travel as one range with them; the others one by one.
+  bool together() const { return stride >= bytes && stride <= slot_bytes(bytes); }
   // Bytes from one line to the next in a slot, once placed.
-  uint64_t pitch() const { return contiguous() ? bytes : slot_bytes(bytes); }
+  uint64_t pitch() const { return together() ? stride : slot_bytes(bytes); }
   const void* at(uint64_t line) const { return static_cast<const char*>(first) + line * stride; }
 };
 
@@ -26,7 +26,7 @@ inline uint64_t lines_fitting(const Lines& lines, size_t bytes) {
 // Places `count` lines, which the caller has found to fit, and returns the first; the next ones follow at the
 // pitch.
 inline const void* place_lines(Slot& slot, const Lines& lines, uint64_t line, uint64_t count) {
-  if (lines.contiguous()) return slot.input(lines.at(line), count * lines.bytes);
+  if (lines.together()) return slot.input(lines.at(line), (count - 1) * lines.stride + lines.bytes);
   const void* const first = slot.input(lines.at(line), lines.bytes);
   for (uint64_t i = 1; i < count; i++) slot.input(lines.at(line + i), lines.bytes);
   return first;

@@ -75,11 +75,11 @@ std::vector<float> biases(const WmMatmul& call) {
 }
 
 // The rows of the next chunk: as many as input and output have room for.
-uint64_t rows_fitting(const Slot& slot, const WmMatmul& call, uint64_t left, const Lines& out) {
-  uint64_t rows = std::min({left, kMaxRows, lines_fitting(out, slot.output_room())});
+uint64_t rows_fitting(const Slot& slot, const WmMatmul& call, uint64_t left, uint64_t columns) {
+  const uint64_t rows = std::min({left, kMaxRows, slot.output_room() / (columns * sizeof(float))});
+  if (call.k == 0) return rows;
   if (call.a.column_stride == 1) {
-    const Part all = part_of(call.a, 0, left, call.k);
-    return call.k == 0 ? rows : std::min(rows, lines_fitting(all.lines, slot.input_room()));
+    return std::min(rows, lines_fitting(part_of(call.a, 0, left, call.k).lines, slot.input_room()));
   }
   // One line per step of the depth, none of which has more room than its share.
   const uint64_t share =
@@ -129,28 +129,21 @@ WmCode run_matmul(WmContext& context, const WmMatmul& call, WmCancelFlag cancell
     if (!resident(w0, weights.get(), product.w0)) return WM_CANCELLED;
     if (both && !resident(call.w1, weights.get() + w0_bytes, product.w1)) return WM_CANCELLED;
 
-    const Lines out = {call.out + j, call.out_stride * sizeof(float), columns * sizeof(float)};
     for (uint64_t i = 0; i < call.m;) {
       if (raised(cancelled)) return WM_CANCELLED;
       Slot& slot = context.next_slot();
       if (!bias.empty()) {
         product.bias = static_cast<const float*>(slot.input(bias.data() + j, columns * sizeof(float)));
       }
-      const uint64_t rows = rows_fitting(slot, call, call.m - i, out);
+      const uint64_t rows = rows_fitting(slot, call, call.m - i, columns);
       const Part part = part_of(call.a, i, rows, call.k);
       product.m = static_cast<uint32_t>(rows);
       product.a = operand(call.a, nullptr, part.lines.pitch(), part.by_rows);
       if (call.k > 0) product.a.data = place_lines(slot, part.lines, 0, part.count);
-      product.out_stride = out.pitch() / sizeof(float);
-      float* const host = call.out + i * call.out_stride + j;
-      if (out.contiguous()) {
-        product.out = static_cast<float*>(slot.output(host, rows * out.bytes));
-      } else {
-        for (uint64_t row = 0; row < rows; row++) {
-          void* const device = slot.output(host + row * call.out_stride, out.bytes);
-          if (row == 0) product.out = static_cast<float*>(device);
-        }
-      }
+      product.out_stride = columns;
+      product.out =
+          static_cast<float*>(slot.output(call.out + i * call.out_stride + j, columns * sizeof(float),
+                                          call.out_stride * sizeof(float), rows));
       slot.submit([&](cudaStream_t stream) { check(launch(product, stream), "launching a matrix product"); });
       i += rows;
     }

@@ -33,8 +33,8 @@ struct MatmulCase {
       bias1[j] = j % 3 ? static_cast<float>(random.next() % 1000) * 0.01f : bias0[j];
     }
   }
-  WmMatmul call(std::vector<float>& out, uint64_t stride) const {
-    return {m, n, k, a, w0, w1, alpha, bias0.data(), bias1.data(), out.data(), stride};
+  WmMatmul call(float* out, uint64_t stride) const {
+    return {m, n, k, a, w0, w1, alpha, bias0.data(), bias1.data(), out, stride};
   }
 
   uint64_t m, n, k;
@@ -55,13 +55,34 @@ std::string text(const MatmulCase& one) {
 void run_matmul(Tally& tally, Opened& cuda, Opened& cpu, const MatmulCase& one, uint64_t out_gap = 0) {
   const uint64_t stride = one.n + out_gap;
   std::vector<float> wanted(one.m * stride, 77.0f), got(one.m * stride, 77.0f);
-  const WmMatmul reference = one.call(wanted, stride), tried = one.call(got, stride);
+  const WmMatmul reference = one.call(wanted.data(), stride), tried = one.call(got.data(), stride);
   WmError error = {};
   tally.expect(cpu.backend->matmul(cpu.context, &reference, nullptr, &error) == WM_OK, error.message);
   const WmCode code = cuda.backend->matmul(cuda.context, &tried, nullptr, &error);
-  const bool same = std::memcmp(wanted.data(), got.data(), wanted.size() * sizeof(float)) == 0;
+  const bool same =
+      wanted.empty() || std::memcmp(wanted.data(), got.data(), wanted.size() * sizeof(float)) == 0;
   tally.expect(code == WM_OK && same,
                "matmul " + text(one) + ": " + (code == WM_OK ? "bits" : error.message));
+}
+
+// Page-locked operands travel without a stop: rows with gaps among them.
+void run_pinned_matmul(Tally& tally, Opened& cuda, Opened& cpu) {
+  const MatmulCase one(2000, 100, 64, DType::kF32, DType::kF32, false, false, 0.3);
+  for (const uint64_t stride : {100u, 108u}) {
+    std::vector<float, PageAllocator<float>> wanted(one.m * stride, 77.0f), got(one.m * stride, 77.0f);
+    const size_t bytes = got.size() * sizeof(float);
+    WmError error = {};
+    const auto* const a = static_cast<const void*>(one.a_memory.data());
+    tally.expect(cuda.backend->pin(cuda.context, got.data(), bytes, &error) == WM_OK, error.message);
+    tally.expect(cuda.backend->pin(cuda.context, const_cast<void*>(a), one.a_memory.size(), &error) == WM_OK,
+                 error.message);
+    const WmMatmul reference = one.call(wanted.data(), stride), tried = one.call(got.data(), stride);
+    tally.expect(cpu.backend->matmul(cpu.context, &reference, nullptr, &error) == WM_OK, error.message);
+    tally.expect(cuda.backend->matmul(cuda.context, &tried, nullptr, &error) == WM_OK, error.message);
+    tally.expect(std::memcmp(wanted.data(), got.data(), bytes) == 0, "matmul of pinned operands: bits");
+    cuda.backend->unpin(cuda.context, got.data());
+    cuda.backend->unpin(cuda.context, const_cast<void*>(a));
+  }
 }
 
 bool equal(const HeadResults& x, const HeadResults& y) {
@@ -110,11 +131,16 @@ void check_matrix_products(Tally& tally, Opened& cuda, Opened& cpu, bool reduced
     run_matmul(tally, cuda, cpu, {size, 300 - size, size, DType::kF32, DType::kF32, false, false, 0.5});
   }
   run_matmul(tally, cuda, cpu, {3, 5, 0, DType::kF32, DType::kF32, false, false, 0.5});
+  run_matmul(tally, cuda, cpu, {3, 5, 0, DType::kBF16, DType::kF16, true, true, 0.5});
   run_matmul(tally, cuda, cpu, {0, 5, 7, DType::kF32, DType::kF32, false, false, 0.5});
+  // Lines with gaps too wide to travel along, and results past a slot.
+  run_matmul(tally, cuda, cpu, {50, 40, 30, DType::kF32, DType::kBF16, false, true, 0.5, 1000}, 3000);
+  run_matmul(tally, cuda, cpu, {50, 40, 30, DType::kBF16, DType::kF32, true, false, 0.5, 1000});
   // More rows than one slot's output, and lines as deep as they may be.
   run_matmul(tally, cuda, cpu, {70000, 3, 9, DType::kBF16, DType::kBF16, false, false, 0.5}, 1);
   run_matmul(tally, cuda, cpu, {300, 2, 32768, DType::kF32, DType::kF32, false, true, 0.5});
   run_matmul(tally, cuda, cpu, {300, 2, 32768, DType::kBF16, DType::kF16, true, false, 0.5});
+  run_pinned_matmul(tally, cuda, cpu);
   if (!reduced) {
     run_matmul(tally, cuda, cpu, {20011, 1000, 768, DType::kF32, DType::kF32, false, false, 0.3});
     run_matmul(tally, cuda, cpu, {20011, 1000, 768, DType::kBF16, DType::kBF16, false, true, 0.3}, 24);
@@ -125,7 +151,7 @@ void check_matrix_products(Tally& tally, Opened& cuda, Opened& cpu, bool reduced
   std::vector<float> out(12);
   const MatmulCase good(3, 4, 5, DType::kF32, DType::kF32, false, false, 0.5);
   const auto spoilt = [&](const char* message, auto spoil) {
-    WmMatmul call = good.call(out, 4);
+    WmMatmul call = good.call(out.data(), 4);
     spoil(call);
     refuse(tally, cuda, cuda.backend->matmul, call, message);
   };
@@ -138,7 +164,7 @@ void check_matrix_products(Tally& tally, Opened& cuda, Opened& cpu, bool reduced
   spoilt("bias1 is null", [](WmMatmul& c) { c.bias1 = nullptr; });
   spoilt("depth", [](WmMatmul& c) { c.k = c.a.row_stride = c.w0.row_stride = c.w1.row_stride = 40000; });
   const int32_t raised = 1;
-  const WmMatmul call = good.call(out, 4);
+  const WmMatmul call = good.call(out.data(), 4);
   WmError error = {};
   tally.expect(cuda.backend->matmul(cuda.context, &call, &raised, &error) == WM_CANCELLED,
                "a raised flag cancels a matrix product");

@@ -2,6 +2,7 @@ import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint.js';
+import { devices } from '../../lib/index.js';
 import { runCli, startCli } from '../support/cli.js';
 import { sweepProject } from '../support/sweep-project.js';
 
@@ -53,6 +54,18 @@ describe('wisemerge sweep', () => {
     expect(JSON.parse(await readFile(join(merged, 'wisemerge.json'), 'utf8')).alpha).toBe(Number(chosen));
     await using checkpoint = await openCheckpoint(merged);
     expect([...checkpoint.tensors.keys()]).toEqual(['head.weight']);
+  });
+
+  test('leaves an earlier sweep alone where the device is missing', async ({ skip }) => {
+    if (devices().some(({ backend, available }) => backend === 'cuda' && available))
+      return skip('there is one');
+    const { path, out } = await sweepFile();
+    expect((await runCli(['sweep', path, '--out', out])).code).toBe(0);
+    const before = await readFile(join(out, 'sweep.json'), 'utf8');
+    const { code, stderr } = await runCli(['sweep', path, '--out', out, '--device', 'cuda', '--force']);
+    expect(code).toBe(6);
+    expect(stderr).toContain('ERR_DEVICE_UNAVAILABLE');
+    expect(await readFile(join(out, 'sweep.json'), 'utf8')).toBe(before);
   });
 
   test('takes everything from flags', async () => {

@@ -56,17 +56,17 @@ export function plotCurves(alphas: readonly number[], sets: readonly PlottedSet[
     [1, 'fine-tuned', 'var(--muted, #667)'],
     [chosen, `chosen ${Number(chosen.toFixed(4))}`, 'var(--accent, #b00020)'],
   ];
-  const markers = lines
-    .filter(([alpha], i) => i === 2 || alpha !== chosen)
-    .map(([alpha, name, stroke]) => {
-      const at = x.at(alpha);
-      const anchor = at > spanX[1] - 90 ? 'end' : 'start';
-      const label = text(at + (anchor === 'end' ? -4 : 4), spanY[1] - 4, anchor, name);
-      return (
-        `<path d="M${at.toFixed(1)} ${spanY[0]}V${spanY[1] - 14}" stroke="${stroke}" stroke-dasharray="4 3"/>` +
-        `<g fill="${stroke}">${label}</g>`
-      );
-    });
+  const markers = lines.map(([alpha, name, stroke], i) => {
+    const at = x.at(alpha);
+    const anchor = at > spanX[1] - 90 ? 'end' : 'start';
+    // The chosen alpha has a line of text of its own: it may lie close to an end.
+    const above = i === lines.length - 1 ? 19 : 4;
+    const label = text(at + (anchor === 'end' ? -4 : 4), spanY[1] - above, anchor, name);
+    return (
+      `<path d="M${at.toFixed(1)} ${spanY[0]}V${spanY[1] - above - 10}" stroke="${stroke}" stroke-dasharray="4 3"/>` +
+      `<g fill="${stroke}">${label}</g>`
+    );
+  });
   return drawing('Accuracy against alpha', x, y, [...layers, ...markers]);
 }
 

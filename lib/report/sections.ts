@@ -14,12 +14,12 @@ export function sections(result: SweepResult, plots: ReadonlyMap<string, string>
   return [
     why(result),
     ends(result),
+    validation(result),
     ...(result.robustness ? [robustnessSection(result.robustness)] : []),
     flipsSection(result),
     ...(result.outputs ? [confidenceSection(result), ensembleSection(result)] : []),
-    table(result),
-    validation(result),
     ...(result.divergence && heatMap ? [divergenceSection(result.divergence, heatMap)] : []),
+    table(result),
     provenance(result),
   ];
 }
@@ -90,7 +90,7 @@ function table({ alphas, sets, analysis }: SweepResult): string {
       return [percent(top1), nll.toFixed(4), ece.toFixed(4)];
     }),
   ]);
-  return section('At each alpha', grid(head, rows, analysis.selection.index));
+  return section('At each alpha', grid(head, rows, { marked: analysis.selection.index }));
 }
 
 function validation({ analysis }: SweepResult): string {
@@ -161,5 +161,5 @@ function provenance({ wisemerge, config, head }: SweepResult): string {
     `  --alphas ${config.alphas.join(',')} --rule ${quote(config.rule)} --folds ${config.folds} --repeats ${config.repeats} \\`,
     `  --replicates ${config.replicates} --seed ${config.seed}${config.divergence === false ? ' --no-divergence' : ''} --out results`,
   ].join('\n');
-  return section('Made from', grid(['', ''], rows), `<pre>${escapeText(command)}</pre>`);
+  return section('Made from', grid(['', ''], rows, { names: 2 }), `<pre>${escapeText(command)}</pre>`);
 }

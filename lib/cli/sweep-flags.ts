@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import { WisemergeError } from '../errors.js';
 import { parseAlphas } from '../merge/alpha.js';
+import type { RecordedSet } from '../sweep/pick-records.js';
 import type { SweepConfig } from '../sweep/sweep-options.js';
 
 /** The flags of `sweep`; they replace what the sweep file says. */
@@ -43,6 +44,18 @@ export function parseSetFlag(text: string, earlier: readonly SetConfig[] = []): 
     );
   }
   return [...earlier, { name, role, kind, features, labels, ...(groups && { groups }) }];
+}
+
+/** `name:role:kind`, as `ImageNet:select:id`; the name may have colons of its own. Collects repeated flags. */
+export function parseRecordedSet(text: string, earlier: readonly RecordedSet[] = []): readonly RecordedSet[] {
+  const found = /^(.+):(select|report):(id|shift)$/.exec(text);
+  if (!found) {
+    throw new InvalidArgumentError(
+      'Write NAME:ROLE:KIND with ROLE select or report and KIND id or shift, such as ImageNet:select:id.',
+    );
+  }
+  const [, name, role, kind] = found as unknown as [string, string, RecordedSet['role'], RecordedSet['kind']];
+  return [...earlier, { name, role, kind }];
 }
 
 /** Text that `resolveSweep` will read, checked while the flag is still known. */

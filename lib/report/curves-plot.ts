@@ -1,5 +1,16 @@
 import type { StepFunction } from '../sweep/step-function.js';
-import { colour, drawing, escapeText, makeAxis, type Point, pathThrough, spanX, spanY, text } from './svg.js';
+import {
+  colour,
+  drawing,
+  escapeText,
+  halo,
+  makeAxis,
+  type Point,
+  pathThrough,
+  spanX,
+  spanY,
+  text,
+} from './svg.js';
 
 export interface PlottedSet {
   readonly name: string;
@@ -62,12 +73,11 @@ export function plotCurves(alphas: readonly number[], sets: readonly PlottedSet[
     // The chosen alpha has a line of text of its own: it may lie close to an end.
     const above = i === lines.length - 1 ? 19 : 4;
     const label = text(at + (anchor === 'end' ? -4 : 4), spanY[1] - above, anchor, name);
-    return (
-      `<path d="M${at.toFixed(1)} ${spanY[0]}V${spanY[1] - above - 10}" stroke="${stroke}" stroke-dasharray="4 3"/>` +
-      `<g fill="${stroke}">${label}</g>`
-    );
+    const line = `<path d="M${at.toFixed(1)} ${spanY[0]}V${spanY[1] - above - 10}" stroke="${stroke}" stroke-dasharray="4 3"/>`;
+    return { line, label: `<g fill="${stroke}" ${halo}>${label}</g>` };
   });
-  return drawing('Accuracy against alpha', x, y, [...layers, ...markers]);
+  const marked = [...markers.map(({ line }) => line), ...markers.map(({ label }) => label)];
+  return drawing('Accuracy against alpha', x, y, [...layers, ...marked]);
 }
 
 /** Lowest and highest value in each of `columns` parts of [from, to]: what a step function looks like. */

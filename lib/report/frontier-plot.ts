@@ -4,6 +4,7 @@ import {
   colour,
   drawing,
   escapeText,
+  halo,
   makeAxis,
   type Point,
   pathThrough,
@@ -91,13 +92,15 @@ export function plotFrontier(
     .filter((point) => !points.some((other) => dominates(other, point)))
     .sort((a, b) => a.id - b.id)
     .map(place);
+  const named = names(points, chosen, references.models, place);
   return drawing('Shift accuracy against ID accuracy', x, y, [
     ...lines,
     ...others,
     `<path d="${pathThrough(points.map(place))}" fill="none" stroke="var(--muted, #667)" opacity="0.5"/>`,
     `<path d="${pathThrough(frontier)}" fill="none" stroke="${colour(0)}" stroke-width="1.5"/>`,
     ...dots,
-    `<g fill="var(--text, #222)">${names(points, chosen, references.models, place).join('')}</g>`,
+    ...named.map(({ ring }) => ring),
+    `<g fill="var(--text, #222)" ${halo}>${named.map(({ label }) => label).join('')}</g>`,
   ]);
 }
 
@@ -127,7 +130,7 @@ function names(
     const best = places.reduce((a, b) => (badness(b) < badness(a) ? b : a));
     taken.push(best);
     const ring = `<circle cx="${px.toFixed(1)}" cy="${py.toFixed(1)}" r="6" fill="none" stroke="var(--accent, #b00020)" stroke-width="1.5"/>`;
-    return ring + text(best.x, best.bottom - 3, best.side > 0 ? 'start' : 'end', name);
+    return { ring, label: text(best.x, best.bottom - 3, best.side > 0 ? 'start' : 'end', name) };
   });
 }
 
@@ -142,7 +145,7 @@ interface Box {
 function boxOf(x: number, y: number, side: 1 | -1, name: string) {
   const length = 6.8 * name.length;
   const left = side > 0 ? x : x - length;
-  return { x, side, left, right: left + length, top: y - 10, bottom: y + 3 };
+  return { x, side, left, right: left + length, top: y - 9, bottom: y + 3 };
 }
 
 function overlap(a: Box, b: Box): boolean {

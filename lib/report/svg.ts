@@ -82,6 +82,10 @@ export function text(x: number, y: number, anchor: 'start' | 'middle' | 'end', c
   return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${escapeText(content)}</text>`;
 }
 
+/** For text over lines: the background shows around it. */
+export const halo =
+  'stroke="var(--back, #fff)" stroke-width="3" stroke-linejoin="round" paint-order="stroke"';
+
 function line(x1: number, y1: number, x2: number, y2: number): string {
   return `<path d="${pathThrough([
     [x1, y1],

@@ -18,6 +18,7 @@ export { type DeviceReport, type DTypeName, devices } from './native.js';
 export { writeReport } from './report/report.js';
 export type { Analysis } from './sweep/analysis.js';
 export { type PickOptions, pick } from './sweep/pick.js';
+export { type PickRecordsOptions, pickRecords, type RecordsPick } from './sweep/pick-records.js';
 export type { SweepResult } from './sweep/result.js';
 export { type SweepOptions, type SweepProgress, sweep } from './sweep/sweep.js';
 export type { SweepConfig } from './sweep/sweep-options.js';

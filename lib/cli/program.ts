@@ -7,7 +7,13 @@ import type { DoctorFlags } from './commands/doctor.js';
 import type { FinetuneFlags } from './commands/finetune.js';
 import type { PickFlags } from './commands/pick.js';
 import { addMergeFlags, type MergeFlags } from './merge-flags.js';
-import { parseAlphasFlag, parseCommandFlag, parseSetFlag, type SweepFlags } from './sweep-flags.js';
+import {
+  parseAlphasFlag,
+  parseCommandFlag,
+  parseRecordedSet,
+  parseSetFlag,
+  type SweepFlags,
+} from './sweep-flags.js';
 import type { OutputFlags } from './terminal.js';
 
 /**
@@ -115,11 +121,12 @@ export function createProgram(signal: AbortSignal): Command {
     .action(async (file: string | undefined, flags: SweepFlags) =>
       (await import('./commands/sweep.js')).runSweep(file, flags, signal),
     );
-  withOutputFlags(program.command('pick <directory>'))
-    .description('choose alpha anew from a finished sweep, without evaluating')
-    .option('--rule <rule>', "how to choose (default: the sweep's rule)")
-    .action(async (directory: string, flags: PickFlags) =>
-      (await import('./commands/pick.js')).runPick(directory, flags),
+  withOutputFlags(program.command('pick <sweep>'))
+    .description('choose alpha anew from a finished sweep, or from a table of results, without evaluating')
+    .option('--rule <rule>', "how to choose (default: the sweep's rule, or max-mean)")
+    .option('--set <set>', 'NAME:ROLE:KIND of a table (.jsonl, .csv); repeat it for more', parseRecordedSet)
+    .action(async (path: string, flags: PickFlags) =>
+      (await import('./commands/pick.js')).runPick(path, flags),
     );
   withOutputFlags(program.command('verify <directory>'))
     .description('check an output of wisemerge against its manifest')

@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import { WisemergeError } from '../errors.js';
 import { parseAlphas } from '../merge/alpha.js';
+import type { RecordedSet } from '../sweep/pick-records.js';
 import type { SweepConfig } from '../sweep/sweep-options.js';
 
 /** The flags of `sweep`; they replace what the sweep file says. */
@@ -67,6 +68,18 @@ export function parseCommandFlag(text: string): string[] {
   if (parts.length === 0)
     throw new InvalidArgumentError("Write a command, such as 'python eval.py {model}'.");
   return parts;
+}
+
+/** `name:role:kind`, as `ImageNet:select:id`; the name may have colons of its own. Collects repeated flags. */
+export function parseRecordedSet(text: string, earlier: readonly RecordedSet[] = []): readonly RecordedSet[] {
+  const found = /^(.+):(select|report):(id|shift)$/.exec(text);
+  if (!found) {
+    throw new InvalidArgumentError(
+      'Write NAME:ROLE:KIND with ROLE select or report and KIND id or shift, such as ImageNet:select:id.',
+    );
+  }
+  const [, name, role, kind] = found as unknown as [string, string, RecordedSet['role'], RecordedSet['kind']];
+  return [...earlier, { name, role, kind }];
 }
 
 /** Text that `resolveSweep` will read, checked while the flag is still known. */

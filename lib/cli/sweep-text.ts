@@ -1,6 +1,7 @@
 import type { Analysis, ExactOptimum } from '../sweep/analysis.js';
 import type { CrossValidation } from '../sweep/cross-validation.js';
 import { formatIntervals, percent } from '../sweep/figures.js';
+import type { RecordsPick } from '../sweep/pick-records.js';
 import type { SweepResult } from '../sweep/result.js';
 import { formatTable } from './format.js';
 
@@ -56,6 +57,20 @@ export function describeAnalysis(analysis: Analysis, curves?: SweepResult): stri
     }
   }
   return lines.join('\n');
+}
+
+/** A choice from a table of results. */
+export function describeRecords({ alphas, sets, selection }: RecordsPick): string {
+  const rows = alphas.map((alpha, k) => [
+    `${alpha === selection.alpha ? '* ' : ''}${short(alpha)}`,
+    ...sets.map(({ accuracy }) => percent(accuracy[k]!)),
+  ]);
+  return [
+    formatTable(['alpha', ...sets.map(({ name, role, kind }) => `${name} (${kind}, ${role})`)], rows),
+    '',
+    `chosen alpha: ${short(selection.alpha)}  (rule ${selection.rule})`,
+    selection.explanation,
+  ].join('\n');
 }
 
 function describeExact({ value, intervals, plateau }: ExactOptimum): string {

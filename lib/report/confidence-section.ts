@@ -45,6 +45,7 @@ export function confidenceSection({ sets, outputs = [] }: SweepResult): string {
     grid(
       ['set', 'model', 'confidence', 'top-1', 'overconfidence', 'margin if right', 'margin if wrong'],
       confidence,
+      { names: 2 },
     ),
     paragraph(
       'Where the ends predict different classes: whom the chosen model follows, how often that is right, and the mean margins of both ends there (zero-shot / fine-tuned).',

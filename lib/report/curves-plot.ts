@@ -1,5 +1,16 @@
 import type { StepFunction } from '../sweep/step-function.js';
-import { colour, drawing, escapeText, makeAxis, type Point, pathThrough, spanX, spanY, text } from './svg.js';
+import {
+  colour,
+  drawing,
+  escapeText,
+  halo,
+  makeAxis,
+  type Point,
+  pathThrough,
+  spanX,
+  spanY,
+  text,
+} from './svg.js';
 
 export interface PlottedSet {
   readonly name: string;
@@ -58,18 +69,17 @@ export function plotCurves(alphas: readonly number[], sets: readonly PlottedSet[
     [1, 'fine-tuned', 'var(--muted, #667)'],
     [chosen, `chosen ${Number(chosen.toFixed(4))}`, 'var(--accent, #b00020)'],
   ];
-  const markers = lines
-    .filter(([alpha], i) => i === 2 || alpha !== chosen)
-    .map(([alpha, name, stroke]) => {
-      const at = x.at(alpha);
-      const anchor = at > spanX[1] - 90 ? 'end' : 'start';
-      const label = text(at + (anchor === 'end' ? -4 : 4), spanY[1] - 4, anchor, name);
-      return (
-        `<path d="M${at.toFixed(1)} ${spanY[0]}V${spanY[1] - 14}" stroke="${stroke}" stroke-dasharray="4 3"/>` +
-        `<g fill="${stroke}">${label}</g>`
-      );
-    });
-  return drawing('Accuracy against alpha', x, y, [...layers, ...markers]);
+  const markers = lines.map(([alpha, name, stroke], i) => {
+    const at = x.at(alpha);
+    const anchor = at > spanX[1] - 90 ? 'end' : 'start';
+    // The chosen alpha has a line of text of its own: it may lie close to an end.
+    const above = i === lines.length - 1 ? 19 : 4;
+    const label = text(at + (anchor === 'end' ? -4 : 4), spanY[1] - above, anchor, name);
+    const line = `<path d="M${at.toFixed(1)} ${spanY[0]}V${spanY[1] - above - 10}" stroke="${stroke}" stroke-dasharray="4 3"/>`;
+    return { line, label: `<g fill="${stroke}" ${halo}>${label}</g>` };
+  });
+  const marked = [...markers.map(({ line }) => line), ...markers.map(({ label }) => label)];
+  return drawing('Accuracy against alpha', x, y, [...layers, ...marked]);
 }
 
 /** Lowest and highest value in each of `columns` parts of [from, to]: what a step function looks like. */

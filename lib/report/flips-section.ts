@@ -43,7 +43,9 @@ export function flipsSection({ sets, analysis, alphas }: SweepResult): string | 
   return section(
     'Flips',
     paragraph('Samples by which ends get them right, and what the chosen model makes of them.'),
-    grid(['set', 'ends', 'samples', 'share', 'chosen right', 'chosen wrong', 'of them right'], rows),
+    grid(['set', 'ends', 'samples', 'share', 'chosen right', 'chosen wrong', 'of them right'], rows, {
+      names: 2,
+    }),
     paragraph(
       'How often two models predict different classes, and how often exactly one end is right (prediction diversity).',
     ),

@@ -1,8 +1,10 @@
+import { short } from './parts.js';
 import {
   type Axis,
   colour,
   drawing,
   escapeText,
+  halo,
   makeAxis,
   type Point,
   pathThrough,
@@ -61,7 +63,7 @@ export function plotFrontier(
     const [cx, cy] = place(point);
     const best = !points.some((other) => dominates(other, point));
     const tip = `alpha ${Number(point.alpha.toFixed(4))}: ID ${percent(point.id)} %, shift ${percent(point.shift)} %`;
-    const fill = best ? colour(0) : 'var(--grid, #bbb)';
+    const fill = best ? colour(0) : 'var(--faint, #b4b6bd)';
     return `<circle cx="${cx.toFixed(1)}" cy="${cy.toFixed(1)}" r="3.5" fill="${fill}"><title>${escapeText(tip)}</title></circle>`;
   });
   const others = references.models.map((model) => {
@@ -90,37 +92,64 @@ export function plotFrontier(
     .filter((point) => !points.some((other) => dominates(other, point)))
     .sort((a, b) => a.id - b.id)
     .map(place);
+  const named = names(points, chosen, references.models, place);
   return drawing('Shift accuracy against ID accuracy', x, y, [
     ...lines,
     ...others,
     `<path d="${pathThrough(points.map(place))}" fill="none" stroke="var(--muted, #667)" opacity="0.5"/>`,
     `<path d="${pathThrough(frontier)}" fill="none" stroke="${colour(0)}" stroke-width="1.5"/>`,
     ...dots,
-    `<g fill="var(--text, #222)">${names(points, chosen, place).join('')}</g>`,
+    ...named.map(({ ring }) => ring),
+    `<g fill="var(--text, #222)" ${halo}>${named.map(({ label }) => label).join('')}</g>`,
   ]);
 }
 
-/** Rings and names of the ends and of the chosen alpha: names of points that lie close are set one above the other. */
-function names(points: readonly FrontierPoint[], chosen: number, place: (pair: Pair) => Point): string[] {
-  const taken: number[] = [];
-  return points
-    .filter(({ alpha }) => alpha === 0 || alpha === 1 || alpha === chosen)
-    .sort((a, b) => Number(b.alpha === chosen) - Number(a.alpha === chosen))
-    .map((point) => {
-      const [px, py] = place(point);
-      const end = point.alpha === 0 ? 'zero-shot' : point.alpha === 1 ? 'fine-tuned' : '';
-      const name = [end, point.alpha === chosen ? `chosen, α = ${Number(chosen.toFixed(4))}` : '']
-        .filter((part) => part !== '')
-        .join(', ');
-      const right = px > (spanX[0] + spanX[1]) / 2;
-      const free = (height: number) => taken.every((other) => Math.abs(other - height) >= 13);
-      const heights = [-7, 18, -20, 31, -33, 44].map((offset) => py + offset);
-      const inside = heights.filter((height) => height > spanY[1] + 10 && height < spanY[0]);
-      const at = inside.find(free) ?? py - 7;
-      taken.push(at);
-      const ring = `<circle cx="${px.toFixed(1)}" cy="${py.toFixed(1)}" r="6" fill="none" stroke="var(--accent, #b00020)" stroke-width="1.5"/>`;
-      return ring + text(px + (right ? -9 : 9), at, right ? 'end' : 'start', name);
-    });
+/** Rings and names of the ends and of the chosen alpha, each name where it covers the least. */
+function names(
+  points: readonly FrontierPoint[],
+  chosen: number,
+  others: readonly Pair[],
+  place: (pair: Pair) => Point,
+) {
+  const dots = [...points, ...others].map(place);
+  const taken: Box[] = [];
+  const named = points.filter(({ alpha }) => alpha === 0 || alpha === 1 || alpha === chosen);
+  return named.map((point) => {
+    const [px, py] = place(point);
+    const end = point.alpha === 0 ? 'zero-shot' : point.alpha === 1 ? 'fine-tuned' : '';
+    const name = [end, point.alpha === chosen ? `chosen, α = ${short(chosen)}` : '']
+      .filter((part) => part !== '')
+      .join(', ');
+    const places = [-7, 18, -20, 31, -33, 44].flatMap((offset) =>
+      ([1, -1] as const).map((side) => boxOf(px + 9 * side, py + offset, side, name)),
+    );
+    const badness = (box: Box) =>
+      (box.left < spanX[0] || box.right > spanX[1] || box.top < 0 || box.bottom > spanY[0] ? 1e6 : 0) +
+      1e3 * taken.filter((other) => overlap(box, other)).length +
+      dots.filter(([x, y]) => overlap(box, { left: x - 4, right: x + 4, top: y - 4, bottom: y + 4 })).length;
+    const best = places.reduce((a, b) => (badness(b) < badness(a) ? b : a));
+    taken.push(best);
+    const ring = `<circle cx="${px.toFixed(1)}" cy="${py.toFixed(1)}" r="6" fill="none" stroke="var(--accent, #b00020)" stroke-width="1.5"/>`;
+    return { ring, label: text(best.x, best.bottom - 3, best.side > 0 ? 'start' : 'end', name) };
+  });
+}
+
+interface Box {
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+/** What a name covers that begins (side 1) or ends (side -1) at x, with its baseline at y. */
+function boxOf(x: number, y: number, side: 1 | -1, name: string) {
+  const length = 6.8 * name.length;
+  const left = side > 0 ? x : x - length;
+  return { x, side, left, right: left + length, top: y - 9, bottom: y + 3 };
+}
+
+function overlap(a: Box, b: Box): boolean {
+  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 }
 
 /** The part of y = slope x + intercept that lies inside the axes; nothing where none does. */

@@ -1,5 +1,5 @@
 import type { Divergence } from '../sweep/divergence.js';
-import { escapeText, fontFamily, text } from './svg.js';
+import { escapeText, text } from './svg.js';
 
 const cell = { width: 50, height: 20 } as const;
 /** Width of a character of the drawing's font, and a little more. */
@@ -33,9 +33,9 @@ export function plotDivergence({ rows, modules, cells, others }: Divergence): st
   const top = legendHeight + (modules.length > 0 ? slant + 14 : 0);
   const otherTop = top + rows.length * cell.height + (rows.length > 0 && others.length > 0 ? 12 : 0);
   const otherWidth = Math.max(0, ...others.map(({ name }) => name.length * characterWidth + cell.width + 10));
-  const width = Math.ceil(
-    left + Math.max(modules.length * cell.width + slant - cell.width / 2, otherWidth, 260) + 8,
-  );
+  // A name begins over the middle of its column.
+  const namesEnd = (modules.length - 0.5) * cell.width + slant;
+  const width = Math.ceil(left + Math.max(modules.length * cell.width, namesEnd, otherWidth, 260) + 8);
   const height = Math.ceil(otherTop + others.length * cell.height + 6);
   const square = (x: number, y: number, name: string, figures: Figures): string => {
     const { parameters, relativeL2, cosine } = figures;
@@ -64,7 +64,7 @@ export function plotDivergence({ rows, modules, cells, others }: Divergence): st
     ),
   ];
   return (
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" font-family="${fontFamily}" font-size="12">` +
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" font-family="system-ui, sans-serif" font-size="12">` +
     `<title>Distance of the two checkpoints by layer and module</title>` +
     `<g fill="var(--text, #222)">${legend(distances, shade)}${names.join('')}</g>` +
     `${inside.join('')}${outside.join('')}</svg>`

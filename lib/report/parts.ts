@@ -13,13 +13,24 @@ export function paragraph(text: string, className?: string): string {
   return `<p${className ? ` class="${className}"` : ''}>${escapeText(text)}</p>`;
 }
 
-/** A table that scrolls sideways where it is wider than the page; `marked` is the row of the chosen alpha. */
-export function grid(head: readonly string[], rows: readonly (readonly string[])[], marked = -1): string {
+export interface GridOptions {
+  /** The row of the chosen alpha. */
+  readonly marked?: number;
+  /** Columns of text, to the left of those of numbers. Default 1. */
+  readonly names?: 1 | 2;
+}
+
+/** A table that scrolls sideways where it is wider than the page. */
+export function grid(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  { marked = -1, names = 1 }: GridOptions = {},
+): string {
   const cells = (row: readonly string[], tag: string) =>
     row.map((cell) => `<${tag}>${escapeText(cell)}</${tag}>`).join('');
   const body = rows.map((row, i) => `<tr${i === marked ? ' class="chosen"' : ''}>${cells(row, 'td')}</tr>`);
   const header = head.some((cell) => cell !== '') ? `<thead><tr>${cells(head, 'th')}</tr></thead>` : '';
-  return `<div class="scroll" tabindex="0"><table>${header}<tbody>${body.join('')}</tbody></table></div>`;
+  return `<div class="scroll" tabindex="0"><table class="names${names}">${header}<tbody>${body.join('')}</tbody></table></div>`;
 }
 
 /** A drawing that keeps its size, and scrolls where it is wider than the page. */

@@ -13,7 +13,7 @@ export function robustnessSection(robustness: readonly ShiftRobustness[]): strin
     String(models.length),
     line.fitted ? line.rSquared.toFixed(3) : '–',
     line.fitted ? line.slope.toFixed(3) : '–',
-    line.fitted ? line.intercept.toFixed(3) : '–',
+    line.fitted ? line.intercept.toFixed(3).replace('-', '−') : '–',
     rho(zeroshot),
     rho(finetuned),
     rho(chosen),

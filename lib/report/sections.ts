@@ -14,12 +14,12 @@ export function sections(result: SweepResult, plots: ReadonlyMap<string, string>
   return [
     why(result),
     ends(result),
+    validation(result),
     ...(result.robustness ? [robustnessSection(result.robustness)] : []),
     flipsSection(result),
     ...(result.outputs ? [confidenceSection(result), ensembleSection(result)] : []),
-    table(result),
-    validation(result),
     ...(result.divergence && heatMap ? [divergenceSection(result.divergence, heatMap)] : []),
+    table(result),
     provenance(result),
   ].filter((part) => part !== undefined);
 }
@@ -99,7 +99,7 @@ function table({ alphas, sets, analysis }: SweepResult): string {
       return [percent(top1), decimal(nll), decimal(ece)];
     }),
   ]);
-  return section('At each alpha', grid(head, rows, analysis.selection.index));
+  return section('At each alpha', grid(head, rows, { marked: analysis.selection.index }));
 }
 
 function validation({ analysis }: SweepResult): string | undefined {
@@ -163,5 +163,9 @@ function provenance({ wisemerge, config, head }: SweepResult): string {
     ['seed', String(config.seed)],
     ...(config.references ? [['reference models', nameReferences(config.references)]] : []),
   ];
-  return section('Made from', grid(['', ''], rows), `<pre>${escapeText(sweepCommand(config))}</pre>`);
+  return section(
+    'Made from',
+    grid(['', ''], rows, { names: 2 }),
+    `<pre>${escapeText(sweepCommand(config))}</pre>`,
+  );
 }

@@ -44,13 +44,9 @@ function roundStep(rough: number): number {
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= rough - 1e-12)!;
 }
 
-/** Every system has one of these; renderers without a default for sans-serif take the first that they find. */
-export const fontFamily =
-  "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', 'DejaVu Sans', 'Noto Sans', sans-serif";
-
 export const width = 480;
 export const height = 320;
-export const margin = { left: 52, right: 12, top: 24, bottom: 42 } as const;
+export const margin = { left: 52, right: 12, top: 36, bottom: 42 } as const;
 
 export const spanX: readonly [number, number] = [margin.left, width - margin.right];
 export const spanY: readonly [number, number] = [height - margin.bottom, margin.top];
@@ -75,7 +71,7 @@ export function drawing(title: string, x: Axis, y: Axis, inside: readonly string
     `<text transform="translate(13 ${(spanY[0] + spanY[1]) / 2}) rotate(-90)" text-anchor="middle">${escapeText(y.label)}</text>`,
   ];
   return (
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" font-family="${fontFamily}" font-size="12">` +
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" font-family="system-ui, sans-serif" font-size="12">` +
     `<title>${escapeText(title)}</title>` +
     `<g stroke="var(--grid, #ddd)">${grid.join('')}</g>` +
     `<g fill="var(--text, #222)">${labels.join('')}</g>${inside.join('')}</svg>`
@@ -85,6 +81,10 @@ export function drawing(title: string, x: Axis, y: Axis, inside: readonly string
 export function text(x: number, y: number, anchor: 'start' | 'middle' | 'end', content: string): string {
   return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${escapeText(content)}</text>`;
 }
+
+/** For text over lines: the background shows around it. */
+export const halo =
+  'stroke="var(--back, #fff)" stroke-width="3" stroke-linejoin="round" paint-order="stroke"';
 
 function line(x1: number, y1: number, x2: number, y2: number): string {
   return `<path d="${pathThrough([

@@ -1,5 +1,3 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { renderAsync } from '@resvg/resvg-js';
@@ -12,8 +10,8 @@ import { accuracyPath } from '../../lib/sweep/exact-path.js';
 import { sweep } from '../../lib/sweep/sweep.js';
 import { readOutcomes } from '../../lib/sweep/sweep-directory.js';
 import type { SweepConfig } from '../../lib/sweep/sweep-options.js';
+import { Chromium } from '../support/chromium.js';
 import { sweepProject } from '../support/sweep-project.js';
-import { tempDir } from '../support/temp.js';
 
 /** Four models near a line on `far`, and off any line on `kept`. */
 const references = [0.3, 0.45, 0.6, 0.75].map((id, i) => ({
@@ -154,12 +152,20 @@ test('names on the frontier do not overlap, however close their points lie', () 
       shift: where - near * alpha,
     }));
     const svg = plotFrontier(points, 0.5);
-    const heights = ['zero-shot', 'fine-tuned', 'chosen, α = 0.5'].map((name) =>
-      Number(svg.match(new RegExp(`y="([\\d.]+)" text-anchor="\\w+">${name}<`))![1]),
-    );
-    const [a, b, c] = heights.sort((first, second) => first - second);
-    expect(b! - a!).toBeGreaterThanOrEqual(13);
-    expect(c! - b!).toBeGreaterThanOrEqual(13);
+    const boxes = ['zero-shot', 'fine-tuned', 'chosen, α = 0.5'].map((name) => {
+      const found = svg.match(new RegExp(`<text x="([\\d.]+)" y="([\\d.]+)" text-anchor="(\\w+)">${name}<`))!;
+      const [x, y, length] = [Number(found[1]), Number(found[2]), 6.5 * name.length];
+      const left = found[3] === 'end' ? x - length : x;
+      return { left, right: left + length, top: y - 9, bottom: y + 2 };
+    });
+    for (const [i, one] of boxes.entries()) {
+      expect(one.left).toBeGreaterThan(0);
+      expect(one.right).toBeLessThan(480);
+      for (const other of boxes.slice(i + 1)) {
+        const across = one.left < other.right && other.left < one.right;
+        expect(across && one.top < other.bottom && other.top < one.bottom).toBe(false);
+      }
+    }
   }
 });
 
@@ -226,31 +232,47 @@ test('axes have round ticks inside their range', () => {
   );
 });
 
-const chromium = '/usr/bin/chromium';
+test.skipIf(!Chromium.path)(
+  'opens in Chromium: no error, no request, nothing wider than the page',
+  async () => {
+    const { out } = await swept({ references });
+    await writeReport(out);
+    await using browser = await Chromium.start();
+    for (const [width, scheme] of [
+      [360, 'light'],
+      [360, 'dark'],
+      [1440, 'light'],
+      [1440, 'dark'],
+    ] as const) {
+      const page = await browser.open(join(out, 'report.html'), width, scheme);
+      expect(page.problems).toEqual([]);
+      expect(page.requests).toEqual([expect.stringMatching(/report\.html$/)]);
+      expect(await page.evaluate('document.title')).toMatch(/alpha/);
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+      const back = await page.evaluate('getComputedStyle(document.body).backgroundColor');
+      expect(back).toBe(scheme === 'light' ? 'rgb(255, 255, 255)' : 'rgb(22, 24, 28)');
+      // Every text of a drawing lies inside it, and no two of them cover each other.
+      expect(await page.evaluate(textsOutside)).toEqual([]);
+      expect(await page.evaluate(textsOverlapping)).toEqual([]);
+    }
+  },
+);
 
-test.skipIf(!existsSync(chromium))('opens in Chromium without an error', async () => {
-  const { out } = await swept();
-  await writeReport(out);
-  const flags = [
-    '--headless',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--no-first-run',
-    '--disable-background-networking',
-  ];
-  const quiet = ['--disable-component-update', '--disable-sync', '--enable-logging=stderr', '--v=0'];
-  const page = spawnSync(
-    chromium,
-    [
-      ...flags,
-      ...quiet,
-      `--user-data-dir=${await tempDir()}`,
-      '--dump-dom',
-      `file://${join(out, 'report.html')}`,
-    ],
-    { encoding: 'utf8', timeout: 50_000 },
-  );
-  expect(page.status).toBe(0);
-  expect(page.stdout).toContain('Why this alpha');
-  expect(page.stderr).not.toMatch(/CONSOLE|Refused to/);
-});
+const textsOutside = `[...document.querySelectorAll('svg')].flatMap((svg) => {
+  const frame = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll('text')].filter((text) => {
+    const box = text.getBoundingClientRect();
+    return box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
+  }).map((text) => text.textContent);
+})`;
+
+// Turned texts have boxes that cover one another's corners.
+const textsOverlapping = `[...document.querySelectorAll('svg')].flatMap((svg) => {
+  const texts = [...svg.querySelectorAll('text:not([transform])')].map((text) => {
+    const { left, right, top, bottom } = text.getBoundingClientRect();
+    return { text: text.textContent, left, right, top: top + (bottom - top) / 4, bottom: bottom - (bottom - top) / 4 };
+  });
+  return texts.flatMap((a, i) => texts.slice(i + 1)
+    .filter((b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
+    .map((b) => a.text + ' / ' + b.text));
+})`;

@@ -9,6 +9,7 @@ import { version } from '../version.js';
 import { type Accuracies, meanAccuracies, type PairOutcome } from './outcome.js';
 import { type Recipe, standardRecipe } from './recipe.js';
 import { type Control, controls, runSeed, type SeedOutcome } from './seed-run.js';
+import { distributionOf } from './sets.js';
 
 /** The demo's result in its directory, which also tells the directory for the demo's own. */
 export const demoName = 'demo.json';
@@ -174,7 +175,7 @@ function summarise(runs: readonly SeedOutcome[], seconds: number): DemoResult {
     idGain: estimate(runs.map(({ id }) => id.chosen - id.finetuned)),
     seeds: runs.length,
     sets: runs[0]!.sets.map(({ name, kind }, s) => ({
-      name,
+      name: distributionOf(name),
       kind,
       accuracy: mean(({ sets }) => sets[s]!.accuracy),
       gain: estimate(

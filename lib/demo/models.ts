@@ -6,8 +6,8 @@ import { Random } from '../sweep/random.js';
 import { finetune } from '../train/finetune.js';
 import { distributions } from './distributions.js';
 import { makeGlyphs } from './glyphs.js';
-import { drawPictures, type Pictures, trainingSet } from './pictures.js';
-import type { Recipe, TrainingRecipe } from './recipe.js';
+import { drawPictures, trainingSet } from './pictures.js';
+import type { Recipe } from './recipe.js';
 import { pixels } from './renderer.js';
 import { initialisation, pictureSets } from './streams.js';
 
@@ -46,8 +46,13 @@ export async function train(
   { recipe, seed, threads, signal, onStep }: TrainOptions,
 ): Promise<string> {
   const which = run === 'pre-training' ? recipe.pretraining : recipe.finetuning;
-  const pictures = drawTraining(run, which, recipe, seed);
-  signal?.throwIfAborted();
+  const glyphs = makeGlyphs(recipe.classes);
+  const { samples, labelNoise } = which;
+  const [distribution, set] =
+    run === 'pre-training'
+      ? [distributions.broad, pictureSets.pretraining]
+      : [distributions.id, pictureSets.finetuning];
+  const pictures = await drawPictures(glyphs, distribution, samples, { seed, set, labelNoise, signal });
   const { batchSize, weightDecay, clip } = recipe;
   const epochs = `${to}-epochs`;
   const { directory } = await finetune({
@@ -68,18 +73,6 @@ export async function train(
     throw ioError(error, 'move', directory);
   }
   return to;
-}
-
-function drawTraining(
-  run: 'pre-training' | 'fine-tuning',
-  { samples, labelNoise }: TrainingRecipe,
-  { classes }: Recipe,
-  seed: number,
-): Pictures {
-  const glyphs = makeGlyphs(classes);
-  return run === 'pre-training'
-    ? drawPictures(glyphs, distributions.broad, samples, { seed, set: pictureSets.pretraining, labelNoise })
-    : drawPictures(glyphs, distributions.id, samples, { seed, set: pictureSets.finetuning, labelNoise });
 }
 
 /**

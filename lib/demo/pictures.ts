@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { xxh3 } from '@node-rs/xxhash';
 import type { EvaluationSet, SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import { Random } from '../sweep/random.js';
@@ -14,22 +15,38 @@ export interface Pictures {
   readonly labels: Int32Array;
 }
 
+/** Drawn between two looks at the event loop, in some 20 ms. */
+const picturesAtOnce = 512;
+
 /** Pictures of one set lie this far apart among the streams of a seed. */
 const streamsPerSet = 2 ** 32;
 
+export interface DrawOptions {
+  readonly seed: number;
+  /** Number of the set among those of the seed. */
+  readonly set: number;
+  /** Default 0. */
+  readonly labelNoise?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Draws pictures of classes drawn evenly. Picture i depends on the seed, the set's number and i alone. A share of
- * `labelNoise` of the labels is replaced by any class.
+ * `labelNoise` of the labels is replaced by any class. Rejects with the signal's reason.
  */
-export function drawPictures(
+export async function drawPictures(
   glyphs: readonly Glyph[],
   distribution: Distribution,
   samples: number,
-  { seed, set, labelNoise = 0 }: { seed: number; set: number; labelNoise?: number },
-): Pictures {
+  { seed, set, labelNoise = 0, signal }: DrawOptions,
+): Promise<Pictures> {
   const features = new Float32Array(samples * pixels);
   const labels = new Int32Array(samples);
   for (let i = 0; i < samples; i++) {
+    if (i % picturesAtOnce === 0) {
+      await setImmediate();
+      signal?.throwIfAborted();
+    }
     const random = new Random(seed, set * streamsPerSet + i);
     const label = random.below(glyphs.length);
     drawPicture(glyphs[label]!, distribution, random, features.subarray(i * pixels, (i + 1) * pixels));

@@ -36,7 +36,7 @@ export const standardRecipe: Recipe = Object.freeze({
   batchSize: 128,
   weightDecay: 0.1,
   clip: 1,
-  pretraining: Object.freeze({ samples: 24_000, labelNoise: 0.5, copies: 1, epochs: 16, lr: 1e-3 }),
+  pretraining: Object.freeze({ samples: 48_000, labelNoise: 0.5, copies: 1, epochs: 8, lr: 1e-3 }),
   finetuning: Object.freeze({ samples: 160, labelNoise: 0, copies: 100, epochs: 4, lr: 3e-4 }),
   evaluated: 4000,
   alphas: Object.freeze(Array.from({ length: 21 }, (_, k) => k / 20)),

@@ -36,7 +36,7 @@ export function drawPicture(
     for (let column = 0; column < side; column++) {
       const x = centre(column);
       const inside = (thickness + softness - distanceToSegments(x, y)) / (2 * softness);
-      const stroke = inside < 0 ? 0 : inside > 1 ? 1 : inside;
+      const stroke = Math.min(1, Math.max(0, inside));
       const back = ground + (wave.amplitude > 0 ? waveAt(wave, x, y) : 0);
       into[row * side + column] = back + ink * stroke + noise * normal();
     }
@@ -79,7 +79,7 @@ function distanceToSegments(x: number, y: number): number {
   for (let at = 0; at < segments.length; at += segmentNumbers) {
     const [px, py] = [x - segments[at]!, y - segments[at + 1]!];
     const along = px * segments[at + 4]! + py * segments[at + 5]!;
-    const t = along < 0 ? 0 : along > 1 ? 1 : along;
+    const t = Math.min(1, Math.max(0, along));
     const [ex, ey] = [px - t * segments[at + 2]!, py - t * segments[at + 3]!];
     const square = ex * ex + ey * ey;
     if (square < least) least = square;

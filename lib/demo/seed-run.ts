@@ -31,7 +31,7 @@ export async function runSeed(
   onStep?.('drawing', 0);
   const pair = await makePair(root, options);
   onStep?.('drawing', 1);
-  const sets = makeEvaluationSets(recipe, seed, signal);
+  const sets = await makeEvaluationSets(recipe, seed, signal);
   const judge = (finetuned: string) => sweepPair({ ...pair, finetuned }, sets, options);
   const outcome = { seed, ...(await judge(pair.finetuned)) };
   if (!control) return outcome;

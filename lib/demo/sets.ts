@@ -5,26 +5,29 @@ import { drawPictures, evaluationSet, splitInHalf } from './pictures.js';
 import type { Recipe } from './recipe.js';
 import { pictureSets } from './streams.js';
 
-/** A set's name where it is kept for reporting. */
-export const reportName = (name: string): string => `${name}-report`;
+/** Ends the name of a half that is kept for reporting. */
+const reportSuffix = '-report';
+
+/** The name of the distribution that a half is of. */
+export const distributionOf = (name: string): string =>
+  name.endsWith(reportSuffix) ? name.slice(0, -reportSuffix.length) : name;
 
 /** ID and the shifts, each in two halves: `NAME` to choose alpha on, `NAME-report` that the choice never sees. */
-export function makeEvaluationSets(
+export async function makeEvaluationSets(
   { classes, evaluated }: Recipe,
   seed: number,
   signal?: AbortSignal,
-): EvaluationSet[] {
+): Promise<EvaluationSet[]> {
   const glyphs = makeGlyphs(classes);
   const all = Object.entries({ id: distributions.id, ...distributions.shifts });
-  return all.flatMap(([name, distribution], i) => {
-    signal?.throwIfAborted();
+  const sets: EvaluationSet[] = [];
+  for (const [i, [name, distribution]] of all.entries()) {
     const set = pictureSets.id + i;
-    const pictures = drawPictures(glyphs, distribution, evaluated, { seed, set });
+    const pictures = await drawPictures(glyphs, distribution, evaluated, { seed, set, signal });
     const [select, report] = splitInHalf(pictures, seed, set);
     const kind = name === 'id' ? 'id' : 'shift';
-    return [
-      evaluationSet(name, 'select', kind, select),
-      evaluationSet(reportName(name), 'report', kind, report),
-    ];
-  });
+    sets.push(evaluationSet(name, 'select', kind, select));
+    sets.push(evaluationSet(`${name}${reportSuffix}`, 'report', kind, report));
+  }
+  return sets;
 }

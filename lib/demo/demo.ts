@@ -115,11 +115,18 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
     for (let seed = 0; seed < seeds; seed++) {
       const onStep = (what: string, share: number) =>
         onProgress?.({ run: seed + 1, runs: seeds, what, share });
-      const root = seed === 0 && transaction ? transaction.directory : join(scratch, String(seed));
-      // The networks are too small to be shared out among threads with profit.
-      const run = { recipe, seed, control, threads: 1, onStep, ...(signal && { signal }) };
-      runs.push(await runSeed(root, run));
-      if (root !== transaction?.directory) await rm(root, { recursive: true });
+      const own = join(scratch, String(seed));
+      const root = seed === 0 && transaction ? transaction.directory : own;
+      runs.push(
+        await runSeed({
+          ...{ root, recipe, seed, control, onStep },
+          scratch: own,
+          // The networks are too small to be shared out among threads with profit.
+          threads: 1,
+          ...(signal && { signal }),
+        }),
+      );
+      await rm(own, { recursive: true });
     }
     const result = summarise(runs, (performance.now() - began) / 1000);
     signal?.throwIfAborted();

@@ -19,15 +19,22 @@ export interface SeedOutcome extends PairOutcome {
   readonly controls?: Readonly<Record<Control, PairOutcome>>;
 }
 
-/** The whole method once: draws, trains, evaluates, chooses. The pair stays in `root`. */
-export async function runSeed(
-  root: string,
-  options: TrainOptions & { readonly control: boolean },
-): Promise<SeedOutcome> {
-  const { recipe, seed, control, signal, onStep } = options;
-  await mkdir(root, { recursive: true }).catch((error) => {
-    throw ioError(error, 'create', root);
-  });
+export interface SeedRunOptions extends TrainOptions {
+  /** Where the pair stays. */
+  readonly root: string;
+  /** For models of no further use. */
+  readonly scratch: string;
+  readonly control: boolean;
+}
+
+/** The whole method once: draws, trains, evaluates, chooses. */
+export async function runSeed(options: SeedRunOptions): Promise<SeedOutcome> {
+  const { root, scratch, recipe, seed, control, signal, onStep } = options;
+  for (const directory of [root, scratch]) {
+    await mkdir(directory, { recursive: true }).catch((error) => {
+      throw ioError(error, 'create', directory);
+    });
+  }
   onStep?.('drawing', 0);
   const pair = await makePair(root, options);
   onStep?.('drawing', 1);
@@ -38,23 +45,23 @@ export async function runSeed(
   return {
     ...outcome,
     controls: {
-      permuted: await judge(await makePermuted(root, pair.finetuned, seed)),
-      independent: await judge(await makeIndependent(root, options)),
+      permuted: await judge(await makePermuted(scratch, pair.finetuned, seed)),
+      independent: await judge(await makeIndependent(scratch, options)),
     },
   };
 }
 
-async function makePermuted(root: string, finetuned: string, seed: number): Promise<string> {
-  const permuted = join(root, 'control-permuted');
+async function makePermuted(scratch: string, finetuned: string, seed: number): Promise<string> {
+  const permuted = join(scratch, 'permuted');
   await permuteHiddenUnits(finetuned, permuted, seed, initialisation.permutation);
   return permuted;
 }
 
 /** Trained on the narrow distribution from random weights that have nothing to do with the zero-shot model's. */
-async function makeIndependent(root: string, options: TrainOptions): Promise<string> {
-  const initial = join(root, 'control-initial');
+async function makeIndependent(scratch: string, options: TrainOptions): Promise<string> {
+  const initial = join(scratch, 'independent-initial');
   await writeInitialModel(initial, options.recipe, options.seed, initialisation.independent);
-  return await train(initial, join(root, 'control-independent'), 'fine-tuning', options);
+  return await train(initial, join(scratch, 'independent'), 'fine-tuning', options);
 }
 
 async function sweepPair(

@@ -121,7 +121,7 @@ export class NetworkEvaluator {
     }
   }
 
-  /** `result[k][s]` is alpha k on set s. Rejects with the signal's reason, or as `EvaluationSet.readFeatures`. */
+  /** `result[k][s]` is alpha k on set s. One call at a time. Rejects with the signal's reason, or as `EvaluationSet.readFeatures`. */
   async evaluate(
     alphas: readonly number[],
     signal?: AbortSignal,
@@ -138,20 +138,28 @@ export class NetworkEvaluator {
   ): Promise<NetworkEvaluation[]> {
     const known = this.#ends.get(set);
     const ends = known ?? [new Int32Array(set.samples), new Int32Array(set.samples)];
+    const tally = () => new Tally(set.samples, this.#classes);
+    const tallies = new Map(alphas.map((alpha) => [alpha, tally()]));
     // The ends come first, so that their predictions of a batch are there to be compared with.
-    const order = known ? [...new Set(alphas)] : [...new Set([0, 1, ...alphas])];
-    const tallies = new Map(order.map((alpha) => [alpha, new Tally(set.samples, this.#classes)]));
-    for (let first = 0; first < set.samples; first += maxRows) {
+    const first = known ? [] : ([0, 1] as const);
+    const rest = [...tallies.keys()].filter((alpha) => known || (alpha !== 0 && alpha !== 1));
+    for (let from = 0; from < set.samples; from += maxRows) {
       signal?.throwIfAborted();
-      const rows = Math.min(maxRows, set.samples - first);
+      const rows = Math.min(maxRows, set.samples - from);
       const bytes = rows * set.dimension * itemSize(set.featureDtype);
-      await set.readFeatures(first, rows, this.#arena.bytes(this.#at.features, bytes));
-      this.#arena.ints(this.#at.labels, rows).set(set.labels.subarray(first, first + rows));
-      for (const [alpha, tally] of tallies) {
-        await this.#pass(set, rows, alpha, tally, signal);
+      await set.readFeatures(from, rows, this.#arena.bytes(this.#at.features, bytes));
+      this.#arena.ints(this.#at.labels, rows).set(set.labels.subarray(from, from + rows));
+      for (const alpha of first) {
+        await this.#pass(set, rows, alpha, tallies.get(alpha) ?? tally(), signal);
+        ends[alpha].set(this.#arena.ints(this.#at.predictions, rows), from);
+      }
+      for (const alpha of first) {
+        tallies.get(alpha)?.add(from, ends[alpha].subarray(from, from + rows), set.labels, ends);
+      }
+      for (const alpha of rest) {
+        await this.#pass(set, rows, alpha, tallies.get(alpha)!, signal);
         const predictions = this.#arena.ints(this.#at.predictions, rows);
-        if (!known && (alpha === 0 || alpha === 1)) ends[alpha]!.set(predictions, first);
-        tally.add(first, predictions, set.labels, ends);
+        tallies.get(alpha)!.add(from, predictions, set.labels, ends);
       }
     }
     this.#ends.set(set, ends);

@@ -138,8 +138,11 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--disk <directory>', 'directory whose disk to measure', '.')
     .action(async (flags: DoctorFlags) => (await import('./commands/doctor.js')).runDoctor(flags));
   withOutputFlags(program.command('demo'))
-    .description('make two small models, merge them at several alphas and compare the results')
-    .option('--out <directory>', 'where to put them', 'wisemerge-demo')
+    .description('show the whole method on drawn pictures: train, fine-tune, sweep, choose, report')
+    .option('--out <directory>', "keep the first seed's models and the result there (default: keep nothing)")
+    .option('--seeds <n>', 'runs of the method, from 2 (default: 5)', parseCount)
+    .option('--control', 'show what breaks interpolation, too')
+    .option('--force', 'replace an earlier demo')
     .action(async (flags: DemoFlags) => (await import('./commands/demo.js')).runDemo(flags, signal));
   return program;
 }

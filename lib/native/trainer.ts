@@ -71,6 +71,13 @@ const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-8];
 const kinds: readonly LayerRow['kind'][] = ['linear', 'layernorm', 'gelu', 'relu'];
 const stepColumns = 4;
 
+/** Layers as native code reads them. */
+export function layerNumbers(layers: readonly LayerRow[]): number[] {
+  return layers.flatMap(({ kind, inputs, outputs, weight = -1, bias = -1, epsilon: small = 0 }) => [
+    ...[kinds.indexOf(kind), inputs, outputs, weight, bias, small],
+  ]);
+}
+
 /** A network under training, whose parameters and moments lie in `arena`. */
 export class Trainer implements Disposable {
   readonly #native: NativeTrainer;
@@ -81,9 +88,7 @@ export class Trainer implements Disposable {
     const numbers = [
       ...[count, parameters, firstMoment, secondMoment, maxRows, threads],
       ...[beta1, beta2, epsilon, weightDecay, labelSmoothing, clip],
-      ...layers.flatMap(({ kind, inputs, outputs, weight = -1, bias = -1, epsilon: small = 0 }) => [
-        ...[kinds.indexOf(kind), inputs, outputs, weight, bias, small],
-      ]),
+      ...layerNumbers(layers),
     ];
     this.#native = call(
       () => new addon.Trainer(nativeEngine(engine), nativeBuffer(arena), Float64Array.from(numbers)),

@@ -1,16 +1,16 @@
 import { xxh3 } from '@node-rs/xxhash';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
-import { itemSize, type TensorInfo } from '../checkpoint/tensor.js';
+import { itemSize } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { Arena, ArenaLayout } from '../eval/arena.js';
-import { type LayerRow, Trainer, type TrainingRows } from '../native/trainer.js';
+import { Trainer, type TrainingRows } from '../native/trainer.js';
 import { dtypeByName, type Engine } from '../native.js';
 import type { Network } from './network.js';
 import type { Training, TrainingSet } from './options.js';
+import { convertElements, planParameters, readParameters, type TrainedTensor } from './parameters.js';
 
 /** Bytes of features read at once. */
 const pieceBytes = 16 * 2 ** 20;
-const f32 = dtypeByName('F32')!.index;
 
 /** What a set is, for telling whether a run goes on with the same data. */
 export interface SetIdentity {
@@ -19,12 +19,6 @@ export interface SetIdentity {
   readonly featureDtype: string;
   /** XXH3-64 of features and labels, 16 hex digits. */
   readonly xxh3: string;
-}
-
-/** A trained tensor and where its parameters begin in the arrays. */
-export interface TrainedTensor {
-  readonly tensor: TensorInfo;
-  readonly start: number;
 }
 
 /** The arrays of a run: f32 parameters and AdamW's moments, counted in elements. */
@@ -54,12 +48,8 @@ export class TrainingSession implements Disposable {
     checkSet('the training set', sets.train, network);
     if (sets.heldOut) checkSet('the held-out set', sets.heldOut, network);
     this.#engine = engine;
-    let count = 0;
-    this.trained = network.tensors.map((tensor) => {
-      const start = count;
-      count += tensor.count;
-      return { tensor, start };
-    });
+    const { trained, count, layers } = planParameters(network);
+    this.trained = trained;
     this.count = count;
     const layout = new ArenaLayout();
     this.#arrays = {
@@ -72,7 +62,7 @@ export class TrainingSession implements Disposable {
     this.heldOut = sets.heldOut && placeSet(layout, sets.heldOut);
     this.#arena = new Arena(layout);
     this.trainer = new Trainer(engine, this.#arena.buffer, {
-      layers: this.#layers(network),
+      layers,
       count,
       parameters: this.#arrays.parameter,
       firstMoment: this.#arrays.exp_avg,
@@ -85,14 +75,6 @@ export class TrainingSession implements Disposable {
     });
   }
 
-  #layers({ layers }: Network): LayerRow[] {
-    const starts = new Map(this.trained.map(({ tensor, start }) => [tensor.name, start]));
-    const place = (tensor: TensorInfo | undefined) => (tensor ? starts.get(tensor.name)! : -1);
-    return layers.map(({ kind, inputs, outputs, weight, bias, epsilon = 0 }) => {
-      return { kind, inputs, outputs, weight: place(weight), bias: place(bias), epsilon };
-    });
-  }
-
   /** A tensor's elements in one of the arrays, as f32. */
   elements(array: StateArray, { tensor, start }: TrainedTensor): Float32Array {
     return this.#arena.floats(this.#arrays[array] + 4 * start, tensor.count);
@@ -100,19 +82,16 @@ export class TrainingSession implements Disposable {
 
   /** Fills the parameters from the checkpoint. Throws ERR_DATA for a tensor with NaN or infinite elements. */
   async loadParameters(checkpoint: Checkpoint, signal?: AbortSignal): Promise<void> {
-    for (const { tensor, start } of this.trained) {
-      signal?.throwIfAborted();
-      this.#arena.bytes(this.#stored, tensor.bytes).set(await checkpoint.readTensor(tensor.name));
-      const to = this.#arrays.parameter + 4 * start;
-      const stored = dtypeByName(tensor.dtype)!.index;
-      const bad = await this.#convert(stored, this.#stored, f32, to, tensor.count, signal);
-      if (bad === 0) continue;
-      throw new WisemergeError('ERR_DATA', `${tensor.name} has ${bad} elements that are NaN or infinite`, {
-        tensor: tensor.name,
-        file: tensor.file,
-        hint: 'Training would spread them: mend the checkpoint first.',
-      });
-    }
+    const { parameter } = this.#arrays;
+    await readParameters(
+      this.#engine,
+      this.#arena,
+      checkpoint,
+      this.trained,
+      parameter,
+      this.#stored,
+      signal,
+    );
   }
 
   /**
@@ -120,25 +99,10 @@ export class TrainingSession implements Disposable {
    * bytes are those of a scratch region: valid until the next call.
    */
   async storedTensor({ tensor, start }: TrainedTensor): Promise<{ bytes: Uint8Array; nonFinite: number }> {
-    const from = this.#arrays.parameter + 4 * start;
-    const stored = dtypeByName(tensor.dtype)!.index;
-    const nonFinite = await this.#convert(f32, from, stored, this.#stored, tensor.count);
+    const from = { dtype: 'F32', at: this.#arrays.parameter + 4 * start };
+    const to = { dtype: tensor.dtype, at: this.#stored };
+    const nonFinite = await convertElements(this.#engine, this.#arena, from, to, tensor.count);
     return { bytes: this.#arena.bytes(this.#stored, tensor.bytes), nonFinite };
-  }
-
-  /** Elements of one dtype as another; gives the number of those that are not finite. */
-  async #convert(
-    fromDType: number,
-    from: number,
-    toDType: number,
-    to: number,
-    count: number,
-    signal?: AbortSignal,
-  ): Promise<number> {
-    // Interpolation at alpha 0 is a conversion.
-    const segment = Float64Array.of(fromDType, fromDType, toDType, count, from, from, to);
-    const counts = await this.#engine.lerp(this.#arena.buffer, segment, Float64Array.of(0), signal);
-    return counts[0]!;
   }
 
   /** Reads a set to where `rows` says. */

@@ -10,6 +10,7 @@ namespace wisemerge::train {
 namespace {
 
 constexpr size_t kTrainerNumbers = 12, kLayerNumbers = 6, kDataNumbers = 5, kStepsNumbers = 6;
+constexpr size_t kNetworkNumbers = 3, kLogitsNumbers = 7;
 
 uint64_t optional_place(NumberRow& row) {
   const double place = row.number();
@@ -18,15 +19,44 @@ uint64_t optional_place(NumberRow& row) {
   return static_cast<uint64_t>(place);
 }
 
-TrainingData parse_data(NumberRow& row) {
-  TrainingData data{};
-  data.samples = row.whole();
-  data.dimension = row.whole();
+DType float_dtype(NumberRow& row) {
   const uint64_t dtype = row.whole();
   if (dtype >= kDTypeCount || !is_float(static_cast<DType>(dtype))) {
     throw Error("ERR_INTERNAL_ARGUMENT", "dtype " + std::to_string(dtype) + " is not a float dtype");
   }
-  data.dtype = static_cast<DType>(dtype);
+  return static_cast<DType>(dtype);
+}
+
+// How many layers are described behind `before` other numbers.
+size_t count_layers(const char* what, size_t length, size_t before) {
+  if (length < before || (length - before) % kLayerNumbers != 0) {
+    throw Error("ERR_INTERNAL_ARGUMENT", std::to_string(length) + " numbers are no " + what);
+  }
+  return (length - before) / kLayerNumbers;
+}
+
+std::vector<Layer> parse_layers(NumberRow& row, size_t count) {
+  std::vector<Layer> layers;
+  for (size_t i = 0; i < count; i++) {
+    const uint64_t kind = row.whole();
+    if (kind >= kLayerKinds) throw Error("ERR_INTERNAL_ARGUMENT", "an unknown kind of layer");
+    Layer layer{};
+    layer.kind = static_cast<LayerKind>(kind);
+    layer.inputs = row.whole();
+    layer.outputs = row.whole();
+    layer.weight = optional_place(row);
+    layer.bias = optional_place(row);
+    layer.epsilon = static_cast<float>(row.number());
+    layers.push_back(layer);
+  }
+  return layers;
+}
+
+TrainingData parse_data(NumberRow& row) {
+  TrainingData data{};
+  data.samples = row.whole();
+  data.dimension = row.whole();
+  data.dtype = float_dtype(row);
   data.features = row.range<uint8_t>("features", times(data.samples, data.dimension), item_size(data.dtype));
   data.labels = row.range<int32_t>("labels", data.samples);
   return data;
@@ -35,9 +65,7 @@ TrainingData parse_data(NumberRow& row) {
 }  // namespace
 
 TrainerRow parse_trainer(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes) {
-  if (length < kTrainerNumbers || (length - kTrainerNumbers) % kLayerNumbers != 0) {
-    throw Error("ERR_INTERNAL_ARGUMENT", std::to_string(length) + " numbers are no trainer");
-  }
+  const size_t layers = count_layers("trainer", length, kTrainerNumbers);
   NumberRow row(numbers, length, length, arena, bytes);
   TrainerRow trainer{};
   trainer.arrays.count = row.whole();
@@ -52,18 +80,7 @@ TrainerRow parse_trainer(const double* numbers, size_t length, uint8_t* arena, u
   trainer.options.adamw.weight_decay = row.number();
   trainer.options.label_smoothing = row.number();
   trainer.options.clip = row.number();
-  for (size_t at = kTrainerNumbers; at < length; at += kLayerNumbers) {
-    const uint64_t kind = row.whole();
-    if (kind >= kLayerKinds) throw Error("ERR_INTERNAL_ARGUMENT", "an unknown kind of layer");
-    Layer layer{};
-    layer.kind = static_cast<LayerKind>(kind);
-    layer.inputs = row.whole();
-    layer.outputs = row.whole();
-    layer.weight = optional_place(row);
-    layer.bias = optional_place(row);
-    layer.epsilon = static_cast<float>(row.number());
-    trainer.layers.push_back(layer);
-  }
+  trainer.layers = parse_layers(row, layers);
   return trainer;
 }
 
@@ -84,6 +101,31 @@ StepsCall parse_steps(const double* numbers, size_t length, std::vector<double> 
   call.first = row.whole();
   call.updates = row.whole();
   call.rates = std::move(rates);
+  return call;
+}
+
+NetworkRow parse_network(const double* numbers, size_t length) {
+  const size_t layers = count_layers("network", length, kNetworkNumbers);
+  NumberRow row(numbers, length, length, nullptr, 0);
+  NetworkRow network{};
+  network.parameters = row.whole();
+  network.max_rows = row.whole();
+  network.threads = static_cast<int>(row.whole() & INT32_MAX);
+  network.layers = parse_layers(row, layers);
+  return network;
+}
+
+InferenceCall parse_logits(const double* numbers, size_t length, const Inference& network, uint8_t* arena,
+                           uint64_t bytes) {
+  NumberRow row(numbers, length, kLogitsNumbers, arena, bytes);
+  InferenceCall call{};
+  call.samples = row.whole();
+  call.dimension = row.whole();
+  call.dtype = float_dtype(row);
+  call.features = row.range<uint8_t>("features", times(call.samples, call.dimension), item_size(call.dtype));
+  call.parameters = row.range<float>("parameters", network.parameters());
+  call.stride = row.whole();
+  call.out = row.range<float>("logits", times(call.samples, call.stride));
   return call;
 }
 

@@ -6,31 +6,10 @@
 #include <utility>
 
 #include "core/status.h"
+#include "train/feature_rows.h"
 #include "train/passes.h"
-#include "wisemerge/convert.h"
 
 namespace wisemerge::train {
-namespace {
-
-template <DType D>
-void widen_row(const uint8_t* from, size_t count, float* to) {
-  const auto* const elements = reinterpret_cast<const typename Element<D>::Bits*>(from);
-  for (size_t j = 0; j < count; j++) to[j] = Element<D>::load32(elements[j]);
-}
-
-void widen_row(DType dtype, const uint8_t* from, size_t count, float* to) {
-  if (dtype == DType::kF32) return widen_row<DType::kF32>(from, count, to);
-  if (dtype == DType::kF16) return widen_row<DType::kF16>(from, count, to);
-  widen_row<DType::kBF16>(from, count, to);
-}
-
-void stop_if_cancelled(WmCancelFlag cancelled) {
-  if (cancelled && __atomic_load_n(cancelled, __ATOMIC_RELAXED) != 0) {
-    throw Error("ERR_ABORTED", "training was aborted");
-  }
-}
-
-}  // namespace
 
 Trainer::Trainer(std::shared_ptr<Engine> engine, std::vector<Layer> layers, const OptimizerArrays& arrays,
                  uint64_t max_rows, const TrainerOptions& options)
@@ -104,17 +83,10 @@ LossSums Trainer::evaluate(const TrainingData& data, WmCancelFlag cancelled) {
 }
 
 void Trainer::check(const TrainingData& data) const {
-  if (data.dimension != network_.inputs()) {
-    throw Error("ERR_INTERNAL_ARGUMENT", "the network takes " + std::to_string(network_.inputs()) +
-                                             " features, not " + std::to_string(data.dimension));
-  }
-  if (data.dtype != DType::kF32 && data.dtype != DType::kF16 && data.dtype != DType::kBF16) {
-    throw Error("ERR_INTERNAL_ARGUMENT", "features are F32, F16 or BF16");
-  }
+  check_features(data.dimension, data.dtype, network_.inputs());
 }
 
 void Trainer::gather(const TrainingData& data, const uint32_t* order, uint64_t first, uint64_t rows) {
-  const uint64_t row_bytes = data.dimension * item_size(data.dtype);
   for (uint64_t i = 0; i < rows; i++) {
     const int32_t label = data.labels[order ? order[i] : first + i];
     if (label < 0 || static_cast<uint64_t>(label) >= network_.outputs()) {
@@ -125,8 +97,7 @@ void Trainer::gather(const TrainingData& data, const uint32_t* order, uint64_t f
   pool_.parallel_for(rows, grain_of(data.dimension), [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; i++) {
       const uint64_t sample = order ? order[i] : first + i;
-      widen_row(data.dtype, data.features + sample * row_bytes, data.dimension,
-                network_.input() + i * data.dimension);
+      widen_row(data.dtype, data.features, sample, data.dimension, network_.input() + i * data.dimension);
     }
   });
 }

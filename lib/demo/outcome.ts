@@ -1,0 +1,105 @@
+import type { SetKind } from '../eval/data/evaluation-set.js';
+import { BitMatrix } from '../sweep/bits.js';
+import { crossValidate } from '../sweep/cross-validation.js';
+import type { Outcomes } from '../sweep/curves.js';
+import { nearestAlpha } from '../sweep/curves.js';
+import type { EvaluatedSet, SetEvaluation } from '../sweep/evaluator.js';
+import type { Rule } from '../sweep/rule.js';
+
+/** Accuracies in [0, 1], on samples that had no part in the choice of alpha. */
+export interface Accuracies {
+  readonly zeroshot: number;
+  readonly finetuned: number;
+  readonly chosen: number;
+  /** At alpha 0.5. */
+  readonly middle: number;
+}
+
+export interface ReportedSet {
+  readonly name: string;
+  readonly kind: SetKind;
+  readonly accuracy: Accuracies;
+}
+
+/** What interpolation between two models came to. */
+export interface PairOutcome {
+  /** Chosen on the select sets alone. */
+  readonly alpha: number;
+  /** What each fold of the cross-validation chose. */
+  readonly foldAlphas: readonly number[];
+  /** Mean accuracy of the select sets, alpha chosen on the other folds. */
+  readonly crossValidated: number;
+  /** The report sets. */
+  readonly sets: readonly ReportedSet[];
+  readonly id: Accuracies;
+  /** Mean over the shifts. */
+  readonly shift: Accuracies;
+  /** Shift accuracy at the chosen alpha less that of the better end; the better end is known only afterwards. */
+  readonly gain: number;
+}
+
+/** The mean of ID accuracy and mean shift accuracy ("avg (ref, shifts)" of Wortsman et al., 2021). */
+export function demoRule(sets: readonly EvaluatedSet[]): Rule {
+  const chosen = sets.filter(({ role }) => role === 'select');
+  const shifts = chosen.filter(({ kind }) => kind === 'shift').length;
+  return {
+    kind: 'max-mean',
+    weights: chosen.map(({ name, kind }) => ({ set: name, weight: kind === 'id' ? shifts : 1 })),
+  };
+}
+
+/**
+ * Chooses alpha by cross-validation on the sets of role `select` and reports on the others. `evaluations[k][s]`
+ * is alpha k on set s, and has the bits of every sample; alphas ascend and include 0 and 1.
+ */
+export function judgePair(
+  alphas: readonly number[],
+  sets: readonly EvaluatedSet[],
+  evaluations: readonly (readonly SetEvaluation[])[],
+  seed: number,
+): PairOutcome {
+  const outcomes: Outcomes = {
+    alphas: Float64Array.from(alphas),
+    sets: sets.map(({ name, role, kind, samples, labels }, s) => {
+      const correct = new BitMatrix(alphas.length, samples);
+      for (const [k, evaluation] of evaluations.entries()) correct.row(k).set(evaluation[s]!.correct!);
+      return { name, role, kind, correct, ...(labels && { labels }) };
+    }),
+  };
+  const { refit, choices, chosen } = crossValidate(outcomes, demoRule(sets), { seed });
+  const [zero, one, half] = [0, 1, 0.5].map((alpha) => nearestAlpha(outcomes.alphas, alpha)) as [
+    number,
+    number,
+    number,
+  ];
+  const at = (s: number, k: number) => evaluations[k]![s]!.score;
+  const reported = sets.flatMap(({ name, role, kind }, s): ReportedSet[] => {
+    if (role !== 'report') return [];
+    const [zeroshot, finetuned] = [at(s, zero), at(s, one)];
+    return [
+      { name, kind, accuracy: { zeroshot, finetuned, chosen: at(s, refit.index), middle: at(s, half) } },
+    ];
+  });
+  const [id, shift] = (['id', 'shift'] as const).map((kind) =>
+    meanAccuracies(reported.filter((set) => set.kind === kind).map(({ accuracy }) => accuracy)),
+  ) as [Accuracies, Accuracies];
+  return {
+    alpha: refit.alpha,
+    foldAlphas: choices.map(({ alpha }) => alpha),
+    crossValidated: chosen.mean,
+    sets: reported,
+    id,
+    shift,
+    gain: shift.chosen - Math.max(shift.zeroshot, shift.finetuned),
+  };
+}
+
+export function meanAccuracies(all: readonly Accuracies[]): Accuracies {
+  const mean = (of: keyof Accuracies) => all.reduce((sum, one) => sum + one[of], 0) / all.length;
+  return {
+    zeroshot: mean('zeroshot'),
+    finetuned: mean('finetuned'),
+    chosen: mean('chosen'),
+    middle: mean('middle'),
+  };
+}

@@ -17,6 +17,7 @@ export function sweepCommand(config: ResolvedSweep): string {
   const lines = [
     `wisemerge sweep --zeroshot ${quote(zeroshot)} --finetuned ${quote(finetuned)}`,
     ...(head === undefined ? [] : [`--head ${quote(head)}`]),
+    ...(config.activation ? [`--activation ${config.activation}`] : []),
     ...(command ? [`--command ${quote(command.join(' '))}${keep ? ' --keep' : ''}`] : []),
     ...sets,
     ...(typeof config.references === 'string' ? [`--references ${quote(config.references)}`] : []),

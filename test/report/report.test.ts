@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { thin } from '../../lib/report/curves-plot.js';
 import { plotFrontier } from '../../lib/report/frontier-plot.js';
 import { renderReport, writeReport } from '../../lib/report/report.js';
-import { makeAxis } from '../../lib/report/svg.js';
+import { makeAxis, standalone } from '../../lib/report/svg.js';
 import { accuracyPath } from '../../lib/sweep/exact-path.js';
 import { readOutcomes, sweep } from '../../lib/sweep/sweep.js';
 import type { SweepConfig } from '../../lib/sweep/sweep-options.js';
@@ -106,6 +106,9 @@ test('with reference models the page has their table and the frontier their line
 test('drawings are files that look the same alone: no variables of the page, a background', async () => {
   const { out, result } = await swept();
   const { plots } = renderReport(result, await readOutcomes(out, result.sets));
+  // Which colour is which set is told beside the drawing on the page, and inside it in a file.
+  for (const { name } of result.sets)
+    expect(plots.get('accuracy.svg')).toMatch(new RegExp(`<text[^>]*>${name}<`));
   for (const svg of plots.values()) {
     expect(svg).not.toContain('var(');
     expect(svg).toMatch(/<\/title><rect width="\d+" height="\d+" fill="#fff"\/>/);
@@ -165,6 +168,19 @@ test('names on the frontier do not overlap, however close their points lie', () 
         expect(across && one.top < other.bottom && other.top < one.bottom).toBe(false);
       }
     }
+  }
+});
+
+test('a legend takes the rows that it needs, and no name leaves the drawing', () => {
+  const names = Array.from({ length: 7 }, (_, i) => `distribution-shift-${i}`);
+  const svg = standalone('<svg viewBox="0 0 480 320"><title>t</title></svg>', names);
+  const height = Number(svg.match(/viewBox="0 0 480 (\d+)"/)![1]);
+  const places = [...svg.matchAll(/<text x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]+)</g)];
+  expect(places.map((place) => place[3])).toEqual(names);
+  for (const [, x, y, name] of places) {
+    expect(Number(x) + 7 * name!.length).toBeLessThanOrEqual(480);
+    expect(Number(y)).toBeGreaterThan(320);
+    expect(Number(y)).toBeLessThan(height);
   }
 });
 

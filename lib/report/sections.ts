@@ -161,5 +161,11 @@ function provenance({ wisemerge, config, head }: SweepResult): string {
     `  --alphas ${config.alphas.join(',')} --rule ${quote(config.rule)} --folds ${config.folds} --repeats ${config.repeats} \\`,
     `  --replicates ${config.replicates} --seed ${config.seed}${config.divergence === false ? ' --no-divergence' : ''} --out results`,
   ].join('\n');
-  return section('Made from', grid(['', ''], rows, { names: 2 }), `<pre>${escapeText(command)}</pre>`);
+  const unsaid = [
+    ...(config.classNames ? ['classNames'] : []),
+    ...(Array.isArray(config.references) ? ['references'] : []),
+  ];
+  const rest =
+    unsaid.length > 0 ? `# not among flags, so in a sweep file: ${unsaid.join(' and ')} of sweep.json\n` : '';
+  return section('Made from', grid(['', ''], rows, { names: 2 }), `<pre>${escapeText(rest + command)}</pre>`);
 }

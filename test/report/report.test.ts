@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { renderAsync } from '@resvg/resvg-js';
 import { expect, test } from 'vitest';
@@ -10,7 +11,9 @@ import { accuracyPath } from '../../lib/sweep/exact-path.js';
 import { readOutcomes, sweep } from '../../lib/sweep/sweep.js';
 import type { SweepConfig } from '../../lib/sweep/sweep-options.js';
 import { Chromium } from '../support/chromium.js';
+import { runCli } from '../support/cli.js';
 import { sweepProject } from '../support/sweep-project.js';
+import { tempDir } from '../support/temp.js';
 
 /** Four models near a line on `far`, and off any line on `kept`. */
 const references = [0.3, 0.45, 0.6, 0.75].map((id, i) => ({
@@ -79,6 +82,50 @@ test('every figure of the tables is that of sweep.json', async () => {
   }
   const held = rowsUnder(html, 'Does it hold?');
   expect(held[0]![2]).toBe(percent(result.analysis.crossValidation.chosen.mean));
+});
+
+test('the heat map and its table have the distances of sweep.json', async () => {
+  const { out, result } = await swept();
+  const { html } = renderReport(result, await readOutcomes(out, result.sets));
+  const { divergence } = JSON.parse(await readFile(join(out, 'sweep.json'), 'utf8'));
+  const figures = ({ parameters, relativeL2, cosine }: Record<string, number>) => [
+    String(parameters),
+    relativeL2!.toPrecision(2),
+    cosine!.toFixed(6),
+  ];
+  expect(rowsUnder(html, 'Where the models differ')).toEqual([
+    ['all', ...figures(divergence.total)],
+    ['head.weight', ...figures(divergence.others[0])],
+  ]);
+  const { relativeL2, cosine } = divergence.others[0];
+  expect(html).toContain(`distance ${relativeL2.toPrecision(4)}, cosine ${cosine.toFixed(6)}`);
+});
+
+test('the command on the page makes the same sweep', async () => {
+  const table = join(await tempDir(), 'models.csv');
+  const rows = references.map(({ name, scores: { id, far, kept } }) => [name, id, far, kept].join(','));
+  await writeFile(table, ['name,id,far,kept', ...rows].join('\n'));
+  const { out, result } = await swept({
+    references: table,
+    rule: 'max-shift:id-within=0.05',
+    divergence: false,
+  });
+  const { html } = renderReport(result, await readOutcomes(out, result.sets));
+  const [, escaped] = html.match(/<pre>(.*?)<\/pre>/s)!;
+  const command = escaped!.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code)));
+  // As a shell takes it apart.
+  const shell = spawnSync('sh', ['-c', `wisemerge() { printf '%s\\n' "$@"; }\n${command}`], {
+    encoding: 'utf8',
+  });
+  const args = shell.stdout.trimEnd().split('\n');
+  const again = join(out, '..', 'again');
+  const ran = await runCli([...args.slice(0, -1), again]);
+  expect(ran.stderr).toContain(again);
+  const without = (text: string) => text.replace(/"seconds": [^,\n]+/, '');
+  const [first, second] = await Promise.all(
+    [out, again].map(async (place) => without(await readFile(join(place, 'sweep.json'), 'utf8'))),
+  );
+  expect(second).toBe(first);
 });
 
 test('with reference models the page has their table and the frontier their line', async () => {

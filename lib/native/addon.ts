@@ -21,6 +21,7 @@ export interface NativeEngine {
   headPath(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
   headMetrics(arena: NativeBuffer, numbers: Float64Array, alphas: Float64Array): NativeJob<void>;
   headMoments(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
+  headOutputs(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
   pin(buffer: NativeBuffer): NativeJob<void>;
   close(): void;
 }

@@ -246,6 +246,10 @@ WmCode head_moments(WmContext* context, const WmHeadMoments* call, WmCancelFlag 
   return guarded(error, [&] { return run_moments(*context, *call, cancelled, error); });
 }
 
+WmCode head_outputs(WmContext* context, const WmHeadOutputs* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_outputs(*context, *call, cancelled, error); });
+}
+
 constexpr WmBackend kBackend = {
     .abi = WM_BACKEND_ABI,
     .name = "cpu",
@@ -262,6 +266,7 @@ constexpr WmBackend kBackend = {
     .head_path = head_path,
     .head_metrics = head_metrics,
     .head_moments = head_moments,
+    .head_outputs = head_outputs,
 };
 
 }  // namespace

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define WM_BACKEND_ABI 2u
+#define WM_BACKEND_ABI 3u
 #define WM_BACKEND_SYMBOL "wisemerge_backend"
 
 typedef enum WmCode {
@@ -141,6 +141,14 @@ typedef struct WmHeadMoments {
   double* sums;
 } WmHeadMoments;
 
+/* What both ends and the model at `alpha` put out: kOutputColumns numbers per sample, which head.h names, at
+ * outputs + i * kOutputColumns. */
+typedef struct WmHeadOutputs {
+  WmLogits logits;
+  double alpha;
+  double* outputs;
+} WmHeadOutputs;
+
 typedef struct WmContext WmContext;
 
 typedef struct WmBackend {
@@ -171,6 +179,8 @@ typedef struct WmBackend {
   WmCode (*head_metrics)(WmContext* context, const WmHeadMetrics* call, WmCancelFlag cancelled,
                          WmError* error);
   WmCode (*head_moments)(WmContext* context, const WmHeadMoments* call, WmCancelFlag cancelled,
+                         WmError* error);
+  WmCode (*head_outputs)(WmContext* context, const WmHeadOutputs* call, WmCancelFlag cancelled,
                          WmError* error);
 } WmBackend;
 

@@ -88,8 +88,8 @@ typedef struct WmMatrix {
 
 /* out[i][j] = bias[j] + sum over l < k of a[i][l] * w[j][l], with w = lerp(w0, w1, alpha) and bias likewise
  * in f32, made while packing. a is m x k, w0 and w1 are n x k, out is m x n in f32 with rows out_stride
- * apart. Each element is one chain of f32 fused multiply-adds in ascending l on the CPU, whatever the
- * threads. w1 and bias1 may be null when alpha is 0, the biases always. */
+ * apart. Each element is one chain of f32 fused multiply-adds in ascending l, whatever the threads and the
+ * device. w1 and bias1 may be null when alpha is 0, the biases always. */
 typedef struct WmMatmul {
   uint64_t m, n, k;
   WmMatrix a, w0, w1;

@@ -75,6 +75,8 @@ export type ErrorCode =
   | 'ERR_DATA'
   /** The files of an evaluation set disagree with one another or with the model: rows, classes, dimensions. */
   | 'ERR_DATA_MISMATCH'
+  /** A command or function that evaluates models failed, or gave no score. */
+  | 'ERR_EVALUATION'
   /** A sweep's journal or result is damaged. */
   | 'ERR_SWEEP_RESULT'
   /** The state that training would be resumed from is damaged. */
@@ -196,6 +198,7 @@ const exitCodes: Record<ErrorCode, number> = {
   ERR_MANIFEST: 3,
   ERR_DATA: 3,
   ERR_DATA_MISMATCH: 3,
+  ERR_EVALUATION: 3,
   ERR_SWEEP_RESULT: 3,
   ERR_TRAINING_STATE: 3,
   ERR_NO_SUCH_TENSOR: 3,

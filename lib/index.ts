@@ -6,7 +6,9 @@ export type { TensorInfo } from './checkpoint/tensor.js';
 export { type VerifyResult, verify } from './checkpoint/verify.js';
 export { type ErrorCode, WisemergeError } from './errors.js';
 export type { SetSource } from './eval/data/evaluation-set.js';
+export type { Candidate, Evaluate, Score } from './eval/function-evaluator.js';
 export type { Metrics } from './eval/metrics.js';
+export type { CandidateTensor } from './eval/model-pair.js';
 export { type DiffOptions, type DiffResult, diff, type TensorDiff } from './merge/diff.js';
 export { type MergeOutput, type MergeResult, merge, type RunOptions } from './merge/merge.js';
 export type { MergeOptions } from './merge/options.js';
@@ -16,9 +18,11 @@ export { type DeviceReport, type DTypeName, devices } from './native.js';
 export { writeReport } from './report/report.js';
 export type { Analysis } from './sweep/analysis.js';
 export { type PickOptions, pick } from './sweep/pick.js';
+export { type PickRecordsOptions, pickRecords, type RecordsPick } from './sweep/pick-records.js';
 export type { SweepResult } from './sweep/result.js';
 export { type SweepOptions, type SweepProgress, sweep } from './sweep/sweep.js';
 export type { SweepConfig } from './sweep/sweep-options.js';
+export { type WatchedCheckpoint, type WatchOptions, watchSweep } from './sweep/watch.js';
 export type { EpochRecord, Measured } from './train/epoch-directory.js';
 export {
   type FinetuneProgress,

@@ -94,6 +94,16 @@ export interface EngineOptions {
   readonly isa?: 'baseline' | 'avx2' | 'avx512';
 }
 
+/** The options of an engine on `device`: cpu, cuda or cuda:N. */
+export function engineOptions(device: string, threads: number | undefined): EngineOptions {
+  const [backend, ordinal] = device.split(':');
+  return {
+    device: backend as 'cpu' | 'cuda',
+    ordinal: Number(ordinal ?? 0),
+    ...(threads !== undefined && { threads }),
+  };
+}
+
 /**
  * Rows of `6 + K` numbers for K alphas, one per tensor range:
  * `xDtype, yDtype, outDtype, count, xOffset, yOffset, outOffset[0], …, outOffset[K-1]`.

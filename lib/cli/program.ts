@@ -7,7 +7,13 @@ import type { DoctorFlags } from './commands/doctor.js';
 import type { FinetuneFlags } from './commands/finetune.js';
 import type { PickFlags } from './commands/pick.js';
 import { addMergeFlags, type MergeFlags } from './merge-flags.js';
-import { parseAlphasFlag, parseSetFlag, type SweepFlags } from './sweep-flags.js';
+import {
+  parseAlphasFlag,
+  parseCommandFlag,
+  parseRecordedSet,
+  parseSetFlag,
+  type SweepFlags,
+} from './sweep-flags.js';
 import type { OutputFlags } from './terminal.js';
 
 /**
@@ -74,30 +80,53 @@ export function createProgram(signal: AbortSignal): Command {
       (await import('./commands/diff.js')).runDiff(first, second, flags, signal),
     );
   withOutputFlags(program.command('sweep [file]'))
-    .description("evaluate a classifier's head at every alpha and choose the best")
+    .description('evaluate the models between two, and choose alpha')
     .option('--zeroshot <path>', 'zero-shot model')
     .option('--finetuned <path>', 'model fine-tuned from it')
     .option('--head <tensor>', 'weight of the head (default: the only one that looks like a classifier)')
     .option('--set <set>', 'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS]; repeat it for more sets', parseSetFlag)
+    .option(
+      '--command <command>',
+      "evaluates a model instead, such as 'python eval.py {model}'; split at spaces",
+      parseCommandFlag,
+    )
+    .option('--keep', 'keep the models that were written for the command')
     .option('--alphas <values>', 'list or range to evaluate (default: 0:1:0.05)', parseAlphasFlag)
+    .addOption(
+      new Option('--search <kind>', 'go on around the best of these alphas (with a command)').choices([
+        'grid',
+        'refine',
+        'golden',
+      ]),
+    )
+    .option('--tolerance <distance>', 'of alpha, where the search ends (default: 0.01)', parseAmount)
+    .option('--min-gain <share>', 'end the search where the best leads by less (default: 0)', parseAmount)
+    .option('--budget <n>', 'most models to evaluate (default: any number)', parseCount)
+    .option('--concurrency <n>', 'models to evaluate at once (default: 1)', parseCount)
     .option('--rule <rule>', 'how to choose: max-mean, max-id, max-worst, max-shift:id-within=0.01, knee, …')
+    .option('--references <file>', 'accuracies of models trained on ID data alone, .csv or .jsonl')
     .option('--folds <n>', 'folds of the cross-validation (default: 5)', parseCount)
     .option('--repeats <n>', 'partitions of the cross-validation (default: 1)', parseCount)
     .option('--replicates <n>', 'bootstrap replicates (default: 1000)', parseCount)
     .option('--seed <n>', 'of folds and resamples (default: 0)', parseSeed)
+    .option('--no-divergence', 'do not compare the two checkpoints layer by layer')
+    .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)')
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--memory <size>', 'for features and logits (default: 1GiB)', parseBytes)
+    .option('--watch <directory>', 'a sweep for each checkpoint that appears there, in place of --finetuned')
+    .option('--until <n>', 'checkpoints after which watching ends (default: Ctrl-C)', parseCount)
     .requiredOption('--out <directory>', 'where the results go')
     .option('--resume', 'go on where an earlier run stopped')
     .option('--force', 'replace an earlier sweep')
     .action(async (file: string | undefined, flags: SweepFlags) =>
       (await import('./commands/sweep.js')).runSweep(file, flags, signal),
     );
-  withOutputFlags(program.command('pick <directory>'))
-    .description('choose alpha anew from a finished sweep, without evaluating')
-    .option('--rule <rule>', "how to choose (default: the sweep's rule)")
-    .action(async (directory: string, flags: PickFlags) =>
-      (await import('./commands/pick.js')).runPick(directory, flags),
+  withOutputFlags(program.command('pick <sweep>'))
+    .description('choose alpha anew from a finished sweep, or from a table of results, without evaluating')
+    .option('--rule <rule>', "how to choose (default: the sweep's rule, or max-mean)")
+    .option('--set <set>', 'NAME:ROLE:KIND of a table (.jsonl, .csv); repeat it for more', parseRecordedSet)
+    .action(async (path: string, flags: PickFlags) =>
+      (await import('./commands/pick.js')).runPick(path, flags),
     );
   withOutputFlags(program.command('verify <directory>'))
     .description('check an output of wisemerge against its manifest')

@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import { WisemergeError } from '../errors.js';
 import { parseAlphas } from '../merge/alpha.js';
+import type { RecordedSet } from '../sweep/pick-records.js';
 import type { SweepConfig } from '../sweep/sweep-options.js';
 
 /** The flags of `sweep`; they replace what the sweep file says. */
@@ -9,14 +10,27 @@ export interface SweepFlags {
   readonly finetuned?: string;
   readonly head?: string;
   readonly set?: readonly SweepConfig['sets'][number][];
+  readonly command?: string[];
+  readonly keep?: boolean;
   readonly alphas?: string;
+  readonly search?: SweepConfig['search'];
+  readonly tolerance?: number;
+  readonly minGain?: number;
+  readonly budget?: number;
+  readonly concurrency?: number;
   readonly rule?: string;
+  readonly references?: string;
   readonly folds?: number;
   readonly repeats?: number;
   readonly replicates?: number;
   readonly seed?: number;
+  /** False with --no-divergence; commander sets it to true otherwise. */
+  readonly divergence?: boolean;
+  readonly device?: string;
   readonly threads?: number;
   readonly memory?: number;
+  readonly watch?: string;
+  readonly until?: number;
   readonly out: string;
   readonly resume?: boolean;
   readonly force?: boolean;
@@ -26,20 +40,46 @@ export interface SweepFlags {
 
 type SetConfig = SweepConfig['sets'][number];
 
-/** `name:role:kind=features,labels[,groups]`, as `val:select:id=val.npy,labels.npy`; collects repeated flags. */
+/**
+ * `name:role:kind=features,labels[,groups]`, as `val:select:id=val.npy,labels.npy`, or `name:role:kind` alone where
+ * a command evaluates; collects repeated flags.
+ */
 export function parseSetFlag(text: string, earlier: readonly SetConfig[] = []): readonly SetConfig[] {
   const equals = text.indexOf('=');
-  const [name, role, kind, ...more] = text.slice(0, Math.max(equals, 0)).split(':');
-  const [features, labels, groups, ...files] = text.slice(equals + 1).split(',');
+  const [name, role, kind, ...more] = text.slice(0, equals < 0 ? text.length : equals).split(':');
+  const [features, labels, groups, ...files] = equals < 0 ? [] : text.slice(equals + 1).split(',');
   const roles = role === 'select' || role === 'report';
   const kinds = kind === 'id' || kind === 'shift';
-  if (!name || !roles || !kinds || more.length > 0 || !features || !labels || files.length > 0) {
+  if (!name || !roles || !kinds || more.length > 0 || (equals >= 0 && !labels) || files.length > 0) {
     throw new InvalidArgumentError(
       'Write NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS] with ROLE select or report and KIND id or shift,' +
-        ' such as val:select:id=val.npy,labels.npy.',
+        ' such as val:select:id=val.npy,labels.npy; for a --command NAME:ROLE:KIND will do.',
     );
   }
-  return [...earlier, { name, role, kind, features, labels, ...(groups && { groups }) }];
+  return [
+    ...earlier,
+    { name, role, kind, ...(features && { features }), ...(labels && { labels }), ...(groups && { groups }) },
+  ];
+}
+
+/** A command line, split at spaces. Throws where it is empty. */
+export function parseCommandFlag(text: string): string[] {
+  const parts = text.split(/\s+/).filter((part) => part !== '');
+  if (parts.length === 0)
+    throw new InvalidArgumentError("Write a command, such as 'python eval.py {model}'.");
+  return parts;
+}
+
+/** `name:role:kind`, as `ImageNet:select:id`; the name may have colons of its own. Collects repeated flags. */
+export function parseRecordedSet(text: string, earlier: readonly RecordedSet[] = []): readonly RecordedSet[] {
+  const found = /^(.+):(select|report):(id|shift)$/.exec(text);
+  if (!found) {
+    throw new InvalidArgumentError(
+      'Write NAME:ROLE:KIND with ROLE select or report and KIND id or shift, such as ImageNet:select:id.',
+    );
+  }
+  const [, name, role, kind] = found as unknown as [string, string, RecordedSet['role'], RecordedSet['kind']];
+  return [...earlier, { name, role, kind }];
 }
 
 /** Text that `resolveSweep` will read, checked while the flag is still known. */
@@ -50,12 +90,21 @@ export function parseAlphasFlag(text: string): string {
 
 /** The file, if one is given, with the flags on top. Throws ERR_USAGE where neither names the models and sets. */
 export async function toSweepConfig(file: string | undefined, flags: SweepFlags): Promise<SweepConfig> {
-  const { json: _json, quiet: _quiet, out: _out, resume: _resume, force: _force, set, ...given } = flags;
+  const { json: _json, quiet: _quiet, out: _out, resume: _resume, force: _force, ...more } = flags;
+  const { set, divergence, watch, until: _until, ...given } = more;
   // Loaded when needed: the parsers of sweep files would slow the start of every other command.
   const { readSweepFile } = await import('../sweep/sweep-options.js');
   const base = file === undefined ? {} : await readSweepFile(file);
-  const config = { ...base, ...given, ...(set && { sets: [...set] }) };
-  const missing = (['zeroshot', 'finetuned', 'sets'] as const).filter((key) => !(key in config));
+  const config = {
+    ...base,
+    ...given,
+    ...(set && { sets: [...set] }),
+    // The flag's default must not undo what the file says.
+    ...(divergence === false && { divergence }),
+  };
+  const missing = (['zeroshot', 'finetuned', 'sets'] as const).filter(
+    (key) => !(key in config) && !(key === 'finetuned' && watch !== undefined),
+  );
   if (missing.length > 0) {
     const names = missing.map((key) => (key === 'sets' ? '--set' : `--${key}`));
     throw new WisemergeError('ERR_USAGE', `a sweep needs ${names.join(', ')}`, {

@@ -1,5 +1,7 @@
 import type { Analysis, ExactOptimum } from '../sweep/analysis.js';
+import type { CrossValidation } from '../sweep/cross-validation.js';
 import { formatIntervals, percent } from '../sweep/figures.js';
+import type { RecordsPick } from '../sweep/pick-records.js';
 import type { SweepResult } from '../sweep/result.js';
 import { formatTable } from './format.js';
 
@@ -13,9 +15,11 @@ export function describeCurves({ alphas, sets, likelihood, analysis }: SweepResu
     ...sets.map(({ metrics }) => percent(metrics[k]!.top1)),
   ]);
   const heads = sets.map(({ name, role, kind }) => `${name} (${kind}, ${role})`);
+  const table = formatTable(['alpha', ...heads], rows);
+  if (!likelihood) return table;
   const { alpha, calibrated } = likelihood;
   return [
-    formatTable(['alpha', ...heads], rows),
+    table,
     `smallest negative log-likelihood: ${alpha.nll.toFixed(4)} at alpha ${short(alpha.alpha)}; ` +
       `${calibrated.nll.toFixed(4)} at alpha ${short(calibrated.alpha)} with temperature ${calibrated.temperature.toFixed(3)}`,
   ].join('\n');
@@ -23,23 +27,24 @@ export function describeCurves({ alphas, sets, likelihood, analysis }: SweepResu
 
 /** The choice, and how firm it is. Curves, where they are at hand, give the figures of the sets. */
 export function describeAnalysis(analysis: Analysis, curves?: SweepResult): string {
-  const { selection, exact, crossValidation: cv, leaveOneShiftOut, chord, verdict } = analysis;
+  const { selection, exact, firmness, leaveOneShiftOut } = analysis;
   const lines = [`chosen alpha: ${short(selection.alpha)}  (rule ${analysis.rule})`, selection.explanation];
-  const { lower, upper } = verdict.selection.alpha;
-  lines.push(`95 % of resamples choose alpha in [${short(lower)}, ${short(upper)}].`);
+  if (firmness) {
+    const { lower, upper } = firmness.verdict.selection.alpha;
+    lines.push(`95 % of resamples choose alpha in [${short(lower)}, ${short(upper)}].`);
+  }
   if (exact) lines.push(describeExact(exact));
-  lines.push(
-    `cross-validation (${cv.repeats > 1 ? `${cv.repeats} × ` : ''}${cv.folds} folds): held-out mean accuracy ${percent(cv.chosen.mean)}; ` +
-      `alpha ${short(cv.fixed.alpha ?? 0.5)} gives ${percent(cv.fixed.mean)}, zero-shot ${percent(cv.zeroshot.mean)}, fine-tuned ${percent(cv.finetuned.mean)}.`,
-  );
+  if (firmness) lines.push(describeValidation(firmness.crossValidation));
   for (const { set, alpha, accuracy, regret } of leaveOneShiftOut ?? []) {
     lines.push(
       `without ${set}: alpha ${short(alpha)} is chosen and scores ${percent(accuracy)} there, ${points(-regret)} points from its own best.`,
     );
   }
-  lines.push(
-    `the models are ${chord.linearlyConnected ? '' : 'not '}linearly connected: the curve lies ${points(chord.minimum.value)} points from its chord at worst (alpha ${short(chord.minimum.alpha)}).`,
-  );
+  const chord = firmness?.chord;
+  if (chord)
+    lines.push(
+      `the models are ${chord.linearlyConnected ? '' : 'not '}linearly connected: the curve lies ${points(chord.minimum.value)} points from its chord at worst (alpha ${short(chord.minimum.alpha)}).`,
+    );
   if (curves) {
     const k = selection.index;
     const last = curves.alphas.indexOf(1);
@@ -54,6 +59,27 @@ export function describeAnalysis(analysis: Analysis, curves?: SweepResult): stri
   return lines.join('\n');
 }
 
+/** A choice from a table of results. */
+export function describeRecords({ alphas, sets, selection }: RecordsPick): string {
+  const rows = alphas.map((alpha, k) => [
+    `${alpha === selection.alpha ? '* ' : ''}${short(alpha)}`,
+    ...sets.map(({ accuracy }) => percent(accuracy[k]!)),
+  ]);
+  return [
+    formatTable(['alpha', ...sets.map(({ name, role, kind }) => `${name} (${kind}, ${role})`)], rows),
+    '',
+    `chosen alpha: ${short(selection.alpha)}  (rule ${selection.rule})`,
+    selection.explanation,
+  ].join('\n');
+}
+
 function describeExact({ value, intervals, plateau }: ExactOptimum): string {
   return `over all alphas: ${percent(value)} on ${formatIntervals(intervals)}; within 0.1 points of it on ${formatIntervals(plateau)}.`;
+}
+
+function describeValidation(cv: CrossValidation): string {
+  return (
+    `cross-validation (${cv.repeats > 1 ? `${cv.repeats} × ` : ''}${cv.folds} folds): held-out mean accuracy ${percent(cv.chosen.mean)}; ` +
+    `alpha ${short(cv.fixed.alpha ?? 0.5)} gives ${percent(cv.fixed.mean)}, zero-shot ${percent(cv.zeroshot.mean)}, fine-tuned ${percent(cv.finetuned.mean)}.`
+  );
 }

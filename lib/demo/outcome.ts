@@ -1,9 +1,9 @@
 import type { SetKind } from '../eval/data/evaluation-set.js';
+import type { EvaluatedSet, SetEvaluation } from '../eval/evaluator.js';
 import { BitMatrix } from '../sweep/bits.js';
 import { crossValidate } from '../sweep/cross-validation.js';
 import type { Outcomes } from '../sweep/curves.js';
 import { nearestAlpha } from '../sweep/curves.js';
-import type { EvaluatedSet, SetEvaluation } from '../sweep/evaluator.js';
 import type { Rule } from '../sweep/rule.js';
 
 /** Accuracies in [0, 1], on samples that had no part in the choice of alpha. */

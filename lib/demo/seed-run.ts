@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
-import type { Evaluator } from '../sweep/evaluator.js';
+import type { Evaluator } from '../eval/evaluator.js';
 import { NetworkEvaluator } from '../train/network-evaluator.js';
 import { makePair, type TrainOptions, train, writeInitialModel } from './models.js';
 import { judgePair, type PairOutcome } from './outcome.js';

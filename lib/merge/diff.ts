@@ -21,6 +21,8 @@ export interface TensorDiff {
   readonly relativeL2: number | null;
   /** Cosine of the angle between x and y; null where either is zero. */
   readonly cosine: number | null;
+  /** ‖x‖ and ‖y‖. */
+  readonly norms: readonly [number, number];
   /** max |y − x|. */
   readonly maxAbs: number;
   /** Share of elements with the same bits (the same value, where dtypes differ), in [0, 1]. */
@@ -195,6 +197,7 @@ function figures(sums: Float64Array, parameters: number): DiffResult['total'] {
     relativeL2: xNorm > 0 ? distance / xNorm : distance === 0 ? 0 : null,
     // Rounding can carry the quotient just past 1.
     cosine: xNorm > 0 && yNorm > 0 ? Math.max(-1, Math.min(1, at(XY) / (xNorm * yNorm))) : null,
+    norms: [xNorm, yNorm],
     maxAbs: at(MAX),
     unchanged: parameters > 0 ? at(UNCHANGED) / parameters : 1,
     nan: [at(X_NAN), at(Y_NAN)],

@@ -7,7 +7,7 @@ import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js'
 import { copySidecars } from '../checkpoint/sidecars.js';
 import { manifestName, OutputTransaction } from '../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../errors.js';
-import { Engine, type EngineOptions } from '../native.js';
+import { Engine, engineOptions } from '../native.js';
 import { version } from '../version.js';
 import { formatCommand } from './command.js';
 import { checkCopiedTensors } from './copied.js';
@@ -161,13 +161,4 @@ async function writeCompanions(
       throw ioError(error, 'write', path);
     });
   }
-}
-
-function engineOptions(device: string, threads: number | undefined): EngineOptions {
-  const [backend, ordinal] = device.split(':');
-  return {
-    device: backend as 'cpu' | 'cuda',
-    ordinal: Number(ordinal ?? 0),
-    ...(threads !== undefined && { threads }),
-  };
 }

@@ -4,18 +4,21 @@ import { ioError } from '../errors.js';
 import type { AnalysedSet } from '../sweep/analysis.js';
 import { accuracyPath } from '../sweep/exact-path.js';
 import { readResult, type SweepResult } from '../sweep/result.js';
-import { readOutcomes } from '../sweep/sweep.js';
+import { readOutcomes } from '../sweep/sweep-directory.js';
 import { plotCurves } from './curves-plot.js';
-import { type FrontierPoint, plotFrontier } from './frontier-plot.js';
+import { type FrontierPoint, type PlottedReferences, plotFrontier } from './frontier-plot.js';
+import { plotDivergence } from './heat-map.js';
+import { type PngState, renderPngs } from './png.js';
 import { sections } from './sections.js';
-import { colour, escapeText } from './svg.js';
+import { style } from './style.js';
+import { colour, escapeText, standalone } from './svg.js';
 
 export const reportName = 'report.html';
 const plotsName = 'plots';
 
 export interface Report {
   readonly html: string;
-  /** By file name; the drawings of the page. */
+  /** By file name: the drawings of the page, as files of their own. */
   readonly plots: ReadonlyMap<string, string>;
 }
 
@@ -25,25 +28,30 @@ export function renderReport(result: SweepResult, outcomes: readonly AnalysedSet
   const chosen = analysis.selection.alpha;
   const curves = plotCurves(
     alphas,
-    sets.map(({ name, metrics }, s) => ({
-      name,
-      accuracy: metrics.map(({ top1 }) => top1),
-      lower: analysis.sets[s]!.band.lower,
-      upper: analysis.sets[s]!.band.upper,
-      exact: accuracyPath(outcomes[s]!.intervals),
-    })),
+    sets.map(({ name, metrics }, s) => {
+      const outcome = outcomes[s]!;
+      const band = analysis.sets[s]!.samples?.band;
+      const intervals = 'scores' in outcome ? undefined : outcome.intervals;
+      return {
+        name,
+        accuracy: metrics.map(({ top1 }) => top1),
+        ...(band && { band }),
+        ...(intervals && { exact: accuracyPath(intervals) }),
+      };
+    }),
     chosen,
   );
   const plots = new Map([['accuracy.svg', curves]]);
   const path = frontier(result);
-  if (path) plots.set('frontier.svg', plotFrontier(path, chosen));
+  if (path) plots.set('frontier.svg', plotFrontier(path, chosen, referencesOf(result)));
+  const figures = [...plots].map(([name, svg]) => captioned(svg, captions(result)[name]!)).join('');
+  if (result.divergence) plots.set('divergence.svg', plotDivergence(result.divergence));
   const legend = sets
     .map(
       ({ name, kind, role }, s) =>
         `<li><i style="background:${colour(s)}"></i>${escapeText(name)} <small>${kind}, ${role}</small></li>`,
     )
     .join('');
-  const figures = [...plots.values()].map((svg) => `<figure>${svg}</figure>`).join('');
   const html = `<!doctype html>
 <html lang="en">
 <head>
@@ -58,20 +66,21 @@ export function renderReport(result: SweepResult, outcomes: readonly AnalysedSet
 <h1>alpha ${Number(chosen.toFixed(4))}</h1>
 <ul class="legend">${legend}</ul>
 <div class="plots">${figures}</div>
-${sections(result).join('\n')}
+${sections(result, plots).join('\n')}
 </body>
 </html>
 `;
-  return { html, plots };
+  return { html, plots: new Map([...plots].map(([name, svg]) => [name, standalone(svg)])) };
 }
 
 /**
- * Writes `report.html` and `plots/` from a finished sweep. Throws ERR_SWEEP_RESULT, ERR_IO, ERR_NO_SPACE.
+ * Writes `report.html` and `plots/`, as SVG and PNG, from a finished sweep. Throws ERR_SWEEP_RESULT, ERR_IO,
+ * ERR_NO_SPACE.
  */
-export async function writeReport(directory: string): Promise<void> {
+export async function writeReport(directory: string): Promise<{ readonly png: PngState }> {
   const result = await readResult(directory);
   const { html, plots } = renderReport(result, await readOutcomes(directory, result.sets));
-  const write = async (name: string, content: string) => {
+  const write = async (name: string, content: string | Uint8Array) => {
     const path = join(directory, name);
     await writeFile(path, content).catch((error) => {
       throw ioError(error, 'write', path);
@@ -79,7 +88,30 @@ export async function writeReport(directory: string): Promise<void> {
   };
   await mkdir(join(directory, plotsName), { recursive: true });
   for (const [name, svg] of plots) await write(join(plotsName, name), svg);
+  const { images, state } = await renderPngs(plots);
+  for (const [name, image] of images) await write(join(plotsName, name), image);
   await write(reportName, html);
+  return { png: state };
+}
+
+/** Those of the mean shift, which the frontier is drawn over. */
+function referencesOf({ robustness }: SweepResult): PlottedReferences | undefined {
+  const mean = robustness?.at(-1);
+  return mean && { models: mean.models, ...(mean.line.fitted && { line: mean.line }) };
+}
+
+function captions({ robustness }: SweepResult): Record<string, string> {
+  const references = robustness
+    ? ' Diamonds are reference models, the line through them is the baseline of effective robustness.'
+    : '';
+  return {
+    'accuracy.svg': 'Steps: accuracy at every alpha. Dots: the evaluated ones, in simultaneous 95 % bands.',
+    'frontier.svg': `The path of alpha; blue is its Pareto frontier. Dotted: equal accuracy on shift and ID.${references}`,
+  };
+}
+
+function captioned(svg: string, caption: string): string {
+  return `<figure>${svg}<figcaption>${escapeText(caption)}</figcaption></figure>`;
 }
 
 /** Undefined without an ID set and a shift. */
@@ -91,21 +123,3 @@ function frontier({ alphas, sets }: SweepResult): FrontierPoint[] | undefined {
     some.reduce((sum, { metrics }) => sum + metrics[k]!.top1, 0) / some.length;
   return alphas.map((alpha, k) => ({ alpha, id: mean(id, k), shift: mean(shift, k) }));
 }
-
-const style = `
-:root { color-scheme: light dark; --text: #1c1c1e; --back: #fff; --grid: #ddd; --accent: #b00020; --muted: #667; }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e8e8ea; --back: #16181c; --grid: #3a3d44; --accent: #ff8a80; --muted: #9aa; }
-}
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 1320px; margin: 0 auto; padding: 0 16px 48px; }
-h1 { margin: 24px 0 4px; } h2 { margin: 32px 0 8px; font-size: 20px; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 16px; }
-figure { margin: 0; } svg { width: 100%; height: auto; }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 20px; padding: 0; }
-.legend i { display: inline-block; width: 12px; height: 12px; border-radius: 6px; margin-right: 6px; }
-small, .muted { color: var(--muted); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 12px 4px 0; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--grid); }
-th:first-child, td:first-child { text-align: left; } tr.chosen { color: var(--accent); font-weight: 600; }
-.why { border-left: 4px solid var(--accent); padding: 4px 16px; } .warning { color: var(--accent); }
-pre { overflow-x: auto; }`;

@@ -1,65 +1,76 @@
-import { quote } from '../merge/command.js';
 import { formatIntervals, percent } from '../sweep/figures.js';
 import type { SweepResult } from '../sweep/result.js';
+import { sweepCommand } from '../sweep/sweep-command.js';
+import { confidenceSection, ensembleSection } from './confidence-section.js';
+import { divergenceSection } from './divergence-section.js';
+import { flipsSection } from './flips-section.js';
+import { grid, paragraph, points, section, short } from './parts.js';
+import { robustnessSection } from './robustness-section.js';
 import { escapeText } from './svg.js';
 
-const points = (share: number) => `${share >= 0 ? '+' : '−'}${Math.abs(100 * share).toFixed(2)}`;
-const short = (alpha: number) => String(Number(alpha.toFixed(4)));
-
 /** The page below its plots, one element per section. */
-export function sections(result: SweepResult): string[] {
-  return [why(result), ends(result), table(result), validation(result), provenance(result)];
-}
-
-function section(title: string, ...content: string[]): string {
-  return `<section><h2>${escapeText(title)}</h2>\n${content.join('\n')}</section>`;
-}
-
-function grid(head: readonly string[], rows: readonly (readonly string[])[], marked = -1): string {
-  const cells = (row: readonly string[], tag: string) =>
-    row.map((cell) => `<${tag}>${escapeText(cell)}</${tag}>`).join('');
-  const body = rows.map((row, i) => `<tr${i === marked ? ' class="chosen"' : ''}>${cells(row, 'td')}</tr>`);
-  return `<div class="scroll"><table><thead><tr>${cells(head, 'th')}</tr></thead><tbody>${body.join('')}</tbody></table></div>`;
+export function sections(result: SweepResult, plots: ReadonlyMap<string, string>): string[] {
+  const heatMap = plots.get('divergence.svg');
+  return [
+    why(result),
+    ends(result),
+    validation(result),
+    ...(result.robustness ? [robustnessSection(result.robustness)] : []),
+    flipsSection(result),
+    ...(result.outputs ? [confidenceSection(result), ensembleSection(result)] : []),
+    ...(result.divergence && heatMap ? [divergenceSection(result.divergence, heatMap)] : []),
+    table(result),
+    provenance(result),
+  ].filter((part) => part !== undefined);
 }
 
 function why({ analysis, likelihood }: SweepResult): string {
-  const { selection, exact, verdict } = analysis;
-  const { lower, upper } = verdict.selection.alpha;
-  const { alpha, calibrated } = likelihood;
+  const { selection, exact, firmness } = analysis;
+  const resampled = firmness?.verdict.selection;
   const lines = [
     selection.explanation,
-    `95 % of resamples choose alpha in [${short(lower)}, ${short(upper)}]; choosing and scoring on the same samples flatters the accuracy by about ${points(verdict.selection.optimism)} points.`,
+    ...(resampled
+      ? [
+          `95 % of resamples choose alpha in [${short(resampled.alpha.lower)}, ${short(resampled.alpha.upper)}]; choosing and scoring on the same samples flatters the accuracy by about ${points(resampled.optimism)} points.`,
+        ]
+      : []),
     ...(exact
       ? [
           `Over all alphas: ${percent(exact.value)} on ${formatIntervals(exact.intervals)}; within 0.1 points of it on ${formatIntervals(exact.plateau)}.`,
         ]
       : []),
-    `Negative log-likelihood is smallest at alpha ${short(alpha.alpha)} (${alpha.nll.toFixed(4)}); together with a temperature of ${calibrated.temperature.toFixed(3)}, at ${short(calibrated.alpha)} (${calibrated.nll.toFixed(4)}).`,
+    ...(likelihood ? [likelihoodText(likelihood)] : []),
   ];
-  const paragraphs = lines.map((text) => `<p>${escapeText(text)}</p>`);
-  const warnings = verdict.warnings.map((text) => `<p class="warning">${escapeText(text)}</p>`);
+  const paragraphs = lines.map((text) => paragraph(text));
+  const warnings = (firmness?.verdict.warnings ?? []).map((text) => paragraph(text, 'warning'));
   return `<section class="why"><h2>Why this alpha</h2>\n<p class="muted">rule ${escapeText(analysis.rule)}</p>${[...paragraphs, ...warnings].join('\n')}</section>`;
 }
+
+function likelihoodText({ alpha, calibrated }: NonNullable<SweepResult['likelihood']>): string {
+  return `Negative log-likelihood is smallest at alpha ${short(alpha.alpha)} (${alpha.nll.toFixed(4)}); together with a temperature of ${calibrated.temperature.toFixed(3)}, at ${short(calibrated.alpha)} (${calibrated.nll.toFixed(4)}).`;
+}
+
+const decimal = (value: number | undefined) => value?.toFixed(4) ?? '';
 
 /** The chosen model against both ends, set by set. */
 function ends({ alphas, sets, analysis }: SweepResult): string {
   const [zero, one, at] = [alphas.indexOf(0), alphas.indexOf(1), analysis.selection.index];
   const rows = sets.map(({ name, kind, role, samples, metrics }, s) => {
-    const { flips, mcnemar, best } = analysis.sets[s]!;
+    const { samples: bySample, best } = analysis.sets[s]!;
     const chosen = metrics[at]!;
     return [
       `${name} (${kind}, ${role})`,
       String(samples),
       percent(chosen.top1),
       points(chosen.top1 - metrics[zero]!.top1),
-      mcnemar.zeroshot.pValue.toPrecision(2),
+      bySample?.mcnemar.zeroshot.pValue.toPrecision(2) ?? '',
       points(chosen.top1 - metrics[one]!.top1),
-      mcnemar.finetuned.pValue.toPrecision(2),
+      bySample?.mcnemar.finetuned.pValue.toPrecision(2) ?? '',
       `${percent(best.value)} at ${short(best.alpha)}`,
-      String(flips.bothWrongToRight),
-      String(flips.bothRightToWrong),
-      chosen.nll.toFixed(4),
-      chosen.ece.toFixed(4),
+      String(bySample?.flips.bothWrongToRight ?? ''),
+      String(bySample?.flips.bothRightToWrong ?? ''),
+      decimal(chosen.nll),
+      decimal(chosen.ece),
     ];
   });
   const head = [
@@ -85,14 +96,16 @@ function table({ alphas, sets, analysis }: SweepResult): string {
     short(alpha),
     ...sets.flatMap(({ metrics }) => {
       const { top1, nll, ece } = metrics[k]!;
-      return [percent(top1), nll.toFixed(4), ece.toFixed(4)];
+      return [percent(top1), decimal(nll), decimal(ece)];
     }),
   ]);
-  return section('At each alpha', grid(head, rows, analysis.selection.index));
+  return section('At each alpha', grid(head, rows, { marked: analysis.selection.index }));
 }
 
-function validation({ analysis }: SweepResult): string {
-  const { crossValidation: cv, leaveOneShiftOut, chord } = analysis;
+function validation({ analysis }: SweepResult): string | undefined {
+  const { firmness, leaveOneShiftOut } = analysis;
+  if (!firmness) return undefined;
+  const { crossValidation: cv, chord } = firmness;
   const score = (name: string, { alpha, mean, spread }: typeof cv.chosen) => [
     name,
     alpha === null ? 'by fold' : short(alpha),
@@ -130,26 +143,29 @@ function validation({ analysis }: SweepResult): string {
   );
 }
 
+function nameReferences(references: NonNullable<SweepResult['config']['references']>): string {
+  return typeof references === 'string' ? references : references.map(({ name }) => name).join(', ');
+}
+
 function provenance({ wisemerge, config, head }: SweepResult): string {
   const rows = [
     ['wisemerge', wisemerge],
     ['zero-shot', config.zeroshot],
     ['fine-tuned', config.finetuned],
-    [
-      'head',
-      `${head.name}, ${head.classes} classes, ${head.dimension} features, ${head.dtype}, XXH3 ${head.hash}`,
-    ],
+    ...(head
+      ? [
+          [
+            'head',
+            `${head.name}, ${head.classes} classes, ${head.dimension} features, ${head.dtype}, XXH3 ${head.hash}`,
+          ],
+        ]
+      : []),
     ['seed', String(config.seed)],
+    ...(config.references ? [['reference models', nameReferences(config.references)]] : []),
   ];
-  const sets = config.sets.map(
-    ({ name, role, kind, features, labels, groups }) =>
-      `  --set ${quote(`${name}:${role}:${kind}=${[features, labels, ...(groups ? [groups] : [])].join(',')}`)} \\`,
+  return section(
+    'Made from',
+    grid(['', ''], rows, { names: 2 }),
+    `<pre>${escapeText(sweepCommand(config))}</pre>`,
   );
-  const command = [
-    `wisemerge sweep --zeroshot ${quote(config.zeroshot)} --finetuned ${quote(config.finetuned)} \\`,
-    ...sets,
-    `  --alphas ${config.alphas.join(',')} --rule ${quote(config.rule)} --folds ${config.folds} --repeats ${config.repeats} \\`,
-    `  --replicates ${config.replicates} --seed ${config.seed} --out results`,
-  ].join('\n');
-  return section('Made from', grid(['', ''], rows), `<pre>${escapeText(command)}</pre>`);
 }

@@ -46,7 +46,7 @@ function roundStep(rough: number): number {
 
 export const width = 480;
 export const height = 320;
-export const margin = { left: 52, right: 12, top: 12, bottom: 42 } as const;
+export const margin = { left: 52, right: 12, top: 36, bottom: 42 } as const;
 
 export const spanX: readonly [number, number] = [margin.left, width - margin.right];
 export const spanY: readonly [number, number] = [height - margin.bottom, margin.top];
@@ -82,11 +82,23 @@ export function text(x: number, y: number, anchor: 'start' | 'middle' | 'end', c
   return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${escapeText(content)}</text>`;
 }
 
+/** For text over lines: the background shows around it. */
+export const halo =
+  'stroke="var(--back, #fff)" stroke-width="3" stroke-linejoin="round" paint-order="stroke"';
+
 function line(x1: number, y1: number, x2: number, y2: number): string {
   return `<path d="${pathThrough([
     [x1, y1],
     [x2, y2],
   ])}"/>`;
+}
+
+/** A drawing as a file of its own: the colours of the light page, on white. */
+export function standalone(svg: string): string {
+  const [, width, height] = /viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(svg)!;
+  return svg
+    .replaceAll(/var\(--[\w-]+, ([^)]+)\)/g, '$1')
+    .replace('</title>', `</title><rect width="${width}" height="${height}" fill="#fff"/>`);
 }
 
 /** Colours that differ in lightness too, for sets in order (Okabe and Ito, 2008). */

@@ -1,10 +1,17 @@
-import { isCorrectAt } from '../eval/correct-intervals.js';
+import { type CorrectIntervals, isCorrectAt } from '../eval/correct-intervals.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import { BitMatrix } from './bits.js';
 import { type Resamples, replicateCurves, resampleOutcomes, simultaneousBand } from './bootstrap.js';
 import { type ChordTest, chordTest } from './chord.js';
 import { type CrossValidation, crossValidate } from './cross-validation.js';
-import { curvesOf, nearestAlpha, type Outcomes } from './curves.js';
+import {
+  accuracies,
+  type CurveSet,
+  curvesOf,
+  nearestAlpha,
+  type OutcomeSet,
+  type Outcomes,
+} from './curves.js';
 import { accuracyPath } from './exact-path.js';
 import { type HeldOutShift, leaveOneShiftOut } from './leave-one-shift-out.js';
 import { type Flips, flips, type McNemar, mcnemarRows } from './mcnemar.js';
@@ -23,11 +30,12 @@ import {
 } from './step-function.js';
 import { judge, type Verdict } from './verdict.js';
 
-export interface AnalysedSet extends SetOutcome {
+/** A set with what was found per sample, or else its scores alone. */
+export type AnalysedSet = {
   readonly name: string;
   readonly role: SetRole;
   readonly kind: SetKind;
-}
+} & (SetOutcome | { readonly scores: Float64Array; readonly samples: number });
 
 export interface AnalysisOptions {
   readonly rule: Rule;
@@ -57,8 +65,16 @@ export interface ExactOptimum {
 
 export interface SetAnalysis {
   readonly name: string;
-  /** The best alpha for this set alone; an oracle where its role is `report`. */
-  readonly best: ExactOptimum;
+  /**
+   * The best alpha for this set alone, among all where the path is known exactly, else among those evaluated;
+   * an oracle where its role is `report`.
+   */
+  readonly best: Pick<ExactOptimum, 'alpha' | 'value'> & Partial<ExactOptimum>;
+  readonly samples: SampleAnalysis | null;
+}
+
+/** What only the results of single samples tell of a set. */
+export interface SampleAnalysis {
   /** Simultaneous 95 % band of the curve over the evaluated alphas. */
   readonly band: { readonly lower: Float64Array; readonly upper: Float64Array; readonly critical: number };
   /** The chosen alpha against the ends, by sample. */
@@ -71,15 +87,23 @@ export interface Analysis {
   readonly rule: string;
   readonly alphas: Float64Array;
   readonly selection: Selection;
-  /** What the rule chooses among all alphas of the domain; null for rules that have no exact form. */
+  /**
+   * What the rule chooses among all alphas of the domain; null for rules that have no exact form, and where
+   * paths are not known exactly.
+   */
   readonly exact: ExactOptimum | null;
-  readonly verdict: Verdict;
-  readonly crossValidation: CrossValidation;
+  /** How firm the choice is. Null where some set has scores alone. */
+  readonly firmness: Firmness | null;
   /** Null with fewer than two shifts of role `select`. */
   readonly leaveOneShiftOut: readonly HeldOutShift[] | null;
+  readonly sets: readonly SetAnalysis[];
+}
+
+export interface Firmness {
+  readonly verdict: Verdict;
+  readonly crossValidation: CrossValidation;
   /** Over all sets, whatever their role. */
   readonly chord: ChordTest;
-  readonly sets: readonly SetAnalysis[];
 }
 
 /**
@@ -91,50 +115,55 @@ export function analyse(
   sets: readonly AnalysedSet[],
   options: AnalysisOptions,
 ): Analysis {
-  const { rule, folds = 5, repeats = 1, replicates = 1000, seed } = options;
+  const { rule } = options;
   const grid = Float64Array.from(alphas);
-  const outcomes: Outcomes = {
-    alphas: grid,
-    sets: sets.map(({ name, role, kind, intervals, labels, groups }) => ({
-      name,
-      role,
-      kind,
-      labels,
-      correct: bitsAt(intervals, alphas),
-      ...(groups && { groups: groups.ids }),
-    })),
-  };
-  const selection = select(curvesOf(outcomes), rule);
-  const paths = sets.map(({ intervals }) => accuracyPath(intervals));
-  const resamples = resampleOutcomes(outcomes, replicates, seed);
+  const outcomes = outcomesOf(grid, sets);
+  const curves = outcomes
+    ? curvesOf(outcomes)
+    : { alphas: grid, sets: sets.map((set) => curveOf(set, grid)) };
+  const selection = select(curves, rule);
+  const exact = sets.map((set) => ('intervals' in set && set.intervals ? accuracyPath(set.intervals) : null));
+  const paths = exact.every((path) => path !== null) ? exact : undefined;
+  const firm = outcomes && firmness(outcomes, rule, options);
   const shifts = sets.filter(({ role, kind }) => role === 'select' && kind === 'shift');
   return {
     rule: formatRule(rule),
     alphas: grid,
     selection,
-    exact: exactChoice(rule, sets, paths),
-    verdict: judge(outcomes, rule, resamples),
-    crossValidation: crossValidate(outcomes, rule, { folds, repeats, seed }),
-    leaveOneShiftOut: shifts.length < 2 || !canLeaveOut(rule, sets) ? null : leaveOneShiftOut(outcomes, rule),
-    chord: chordTest(
-      grid,
-      outcomes.sets.map(({ correct }) => correct),
-      { seed, resamples },
-    ),
-    sets: sets.map((set, s) => analyseSet(set.name, s, outcomes, paths[s]!, resamples, selection.index)),
+    exact: paths ? exactChoice(rule, sets, paths) : null,
+    firmness: firm?.firmness ?? null,
+    leaveOneShiftOut: shifts.length < 2 || !canLeaveOut(rule, sets) ? null : leaveOneShiftOut(curves, rule),
+    sets: curves.sets.map(({ name, accuracy }, s) => ({
+      name,
+      best: exact[s] ? optimum(exact[s], maximum(exact[s])) : bestEvaluated(grid, accuracy),
+      samples: outcomes ? analyseSamples(s, outcomes, accuracy, firm!.resamples, selection.index) : null,
+    })),
   };
 }
 
-function analyseSet(
-  name: string,
+function firmness(outcomes: Outcomes, rule: Rule, options: AnalysisOptions) {
+  const { folds = 5, repeats = 1, replicates = 1000, seed } = options;
+  const resamples = resampleOutcomes(outcomes, replicates, seed);
+  const firmness: Firmness = {
+    verdict: judge(outcomes, rule, resamples),
+    crossValidation: crossValidate(outcomes, rule, { folds, repeats, seed }),
+    chord: chordTest(
+      outcomes.alphas,
+      outcomes.sets.map(({ correct }) => correct),
+      { seed, resamples },
+    ),
+  };
+  return { firmness, resamples };
+}
+
+function analyseSamples(
   s: number,
   { alphas, sets }: Outcomes,
-  path: StepFunction,
+  accuracy: Float64Array,
   resamples: Resamples,
   chosen: number,
-): SetAnalysis {
+): SampleAnalysis {
   const { correct } = sets[s]!;
-  const accuracy = alphas.map((_, k) => correct.count(k) / correct.columns);
   const replicates = Array.from(
     { length: resamples.replicates },
     (_, r) => replicateCurves(resamples, r)[s]!,
@@ -142,8 +171,6 @@ function analyseSet(
   const { lower, upper, critical } = simultaneousBand(accuracy, replicates);
   const [zero, one] = [nearestAlpha(alphas, 0), nearestAlpha(alphas, 1)];
   return {
-    name,
-    best: optimum(path, maximum(path)),
     band: { lower, upper, critical },
     flips: flips(correct, zero, one, chosen),
     mcnemar: {
@@ -153,8 +180,32 @@ function analyseSet(
   };
 }
 
+/** The results of single samples; undefined where some set has scores alone. */
+function outcomesOf(alphas: Float64Array, sets: readonly AnalysedSet[]): Outcomes | undefined {
+  const found = sets.map((set): OutcomeSet | undefined => {
+    if ('scores' in set) return undefined;
+    const { name, role, kind, labels, groups } = set;
+    const correct = set.correct ?? bitsAt(set.intervals, [...alphas]);
+    return { name, role, kind, correct, ...(labels && { labels }), ...(groups && { groups: groups.ids }) };
+  });
+  return found.every((set) => set !== undefined) ? { alphas, sets: found } : undefined;
+}
+
+/** The curve of a set, whether it has scores or results of samples. */
+function curveOf(set: AnalysedSet, alphas: Float64Array): CurveSet {
+  const { name, role, kind } = set;
+  if ('scores' in set) return { name, role, kind, accuracy: set.scores, samples: set.samples };
+  const correct = set.correct ?? bitsAt(set.intervals, [...alphas]);
+  return { name, role, kind, correct, accuracy: accuracies(correct), samples: correct.columns };
+}
+
+function bestEvaluated(alphas: Float64Array, accuracy: Float64Array): { alpha: number; value: number } {
+  const k = accuracy.reduce((best, value, i) => (value > accuracy[best]! ? i : best), 0);
+  return { alpha: alphas[k]!, value: accuracy[k]! };
+}
+
 /** Which samples are correct at each alpha. */
-export function bitsAt(intervals: SetOutcome['intervals'], alphas: readonly number[]): BitMatrix {
+export function bitsAt(intervals: CorrectIntervals, alphas: readonly number[]): BitMatrix {
   const samples = intervals.lo.length;
   const bits = new BitMatrix(alphas.length, samples);
   for (const [k, alpha] of alphas.entries()) {

@@ -1,4 +1,4 @@
-import { type FileHandle, open, readFile, truncate } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rm, truncate } from 'node:fs/promises';
 import { ioError, WisemergeError } from '../errors.js';
 
 /**
@@ -25,7 +25,7 @@ export class Journal<Entry> {
   }
 
   /**
-   * Goes on with a journal. Throws ERR_SWEEP_CHANGED where it was begun with another configuration, naming the
+   * Goes on with a journal; one whose first line was cut off is begun anew. Throws ERR_SWEEP_CHANGED where it was begun with another configuration, naming the
    * keys that differ, ERR_SWEEP_RESULT where it is damaged, ERR_IO.
    */
   static async resume<Entry>(path: string, config: unknown): Promise<Journal<Entry>> {
@@ -33,6 +33,10 @@ export class Journal<Entry> {
       throw ioError(error, 'read', path);
     });
     const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+    if (whole === '') {
+      await rm(path, { force: true });
+      return await Journal.create<Entry>(path, config);
+    }
     const lines = whole.split('\n').slice(0, -1);
     const objects = lines.map((line, i) => {
       try {
@@ -48,7 +52,7 @@ export class Journal<Entry> {
     if (first?.config === undefined) {
       throw new WisemergeError('ERR_SWEEP_RESULT', `${path} does not begin with a configuration`, {
         file: path,
-        hint: 'The sweep was stopped before it began: sweep again with --force.',
+        hint: 'The journal is damaged: sweep again with --force.',
       });
     }
     const changed = differences(first.config, JSON.parse(JSON.stringify(config)));

@@ -1,6 +1,6 @@
 import { WisemergeError } from '../errors.js';
 import { evidenceOf } from './criteria.js';
-import { curvesOf, type Outcomes } from './curves.js';
+import type { Curves } from './curves.js';
 import type { Rule } from './rule.js';
 import { decide } from './rules.js';
 
@@ -20,8 +20,7 @@ export interface HeldOutShift {
  * on a shift it has not seen. A weighted `max-mean` goes without the weight of that shift. Throws as `select`,
  * and ERR_USAGE where there are fewer than two shifts.
  */
-export function leaveOneShiftOut(outcomes: Outcomes, rule: Rule): HeldOutShift[] {
-  const { alphas, sets } = curvesOf(outcomes);
+export function leaveOneShiftOut({ alphas, sets }: Curves, rule: Rule): HeldOutShift[] {
   const shifts = sets.filter(({ role, kind }) => role === 'select' && kind === 'shift');
   if (shifts.length < 2)
     throw new WisemergeError(

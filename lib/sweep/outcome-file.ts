@@ -1,34 +1,47 @@
 import { rename, rm } from 'node:fs/promises';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
-import { writeSafetensors } from '../checkpoint/write-safetensors.js';
+import { type TensorData, writeSafetensors } from '../checkpoint/write-safetensors.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { CorrectIntervals } from '../eval/correct-intervals.js';
 import type { Groups } from '../eval/data/groups.js';
-
-/** What one pass over a set found per sample: enough to choose alpha anew without evaluating again. */
-export interface SetOutcome {
-  readonly intervals: CorrectIntervals;
-  readonly labels: Int32Array;
-  readonly groups?: Groups;
-}
+import { BitMatrix } from './bits.js';
 
 /**
- * Writes an outcome as safetensors: lo, hi (F64 [N]), open (U8 [N]), labels and group_ids (I32 [N]), the domain
- * and the names of the groups in the metadata. Complete or not there. Throws ERR_IO, ERR_NO_SPACE.
+ * What was found per sample: where on the path each is right, or which are right at each evaluated alpha.
+ * Enough to choose alpha anew without evaluating again.
  */
-export async function writeOutcome(path: string, { intervals, labels, groups }: SetOutcome): Promise<void> {
-  const shape = [labels.length];
-  const tensors = [
-    { name: 'lo', dtype: 'F64' as const, shape, data: bytesOf(intervals.lo) },
-    { name: 'hi', dtype: 'F64' as const, shape, data: bytesOf(intervals.hi) },
-    { name: 'labels', dtype: 'I32' as const, shape, data: bytesOf(labels) },
-    ...(groups ? [{ name: 'group_ids', dtype: 'I32' as const, shape, data: bytesOf(groups.ids) }] : []),
-    { name: 'open', dtype: 'U8' as const, shape, data: intervals.open },
-  ];
+export type SetOutcome = (
+  | { readonly intervals: CorrectIntervals; readonly correct?: never }
+  | { readonly correct: BitMatrix; readonly intervals?: never }
+) & {
+  readonly labels?: Int32Array;
+  readonly groups?: Groups;
+};
+
+/**
+ * Writes an outcome as safetensors: lo, hi (F64 [N]) and open (U8 [N]), with the domain in the metadata; or
+ * correct (U32 [K, ceil(N / 32)], bits as in `BitMatrix`), with N in the metadata; and labels and group_ids
+ * (I32 [N]) where there are any. Complete or not there. Throws ERR_IO, ERR_NO_SPACE.
+ */
+export async function writeOutcome(path: string, outcome: SetOutcome): Promise<void> {
+  const { intervals, correct, labels, groups } = outcome;
+  const samples = intervals ? intervals.lo.length : correct.columns;
+  const shape = [samples];
+  const tensors: TensorData[] = [];
+  if (intervals) {
+    tensors.push({ name: 'lo', dtype: 'F64', shape, data: bytesOf(intervals.lo) });
+    tensors.push({ name: 'hi', dtype: 'F64', shape, data: bytesOf(intervals.hi) });
+  } else {
+    const words = [correct.rows, correct.stride];
+    tensors.push({ name: 'correct', dtype: 'U32', shape: words, data: bytesOf(correct.words) });
+  }
+  if (labels) tensors.push({ name: 'labels', dtype: 'I32', shape, data: bytesOf(labels) });
+  if (groups) tensors.push({ name: 'group_ids', dtype: 'I32', shape, data: bytesOf(groups.ids) });
+  if (intervals) tensors.push({ name: 'open', dtype: 'U8', shape, data: intervals.open });
   const temporary = `${path}.tmp`;
   await rm(temporary, { force: true });
   await writeSafetensors(temporary, tensors, {
-    domain: JSON.stringify(intervals.domain),
+    ...(intervals ? { domain: JSON.stringify(intervals.domain) } : { samples: String(samples) }),
     ...(groups && { groups: JSON.stringify(groups.names) }),
   });
   await rename(temporary, path).catch((error) => {
@@ -44,22 +57,33 @@ export async function readOutcome(path: string): Promise<SetOutcome> {
     return (await file.readTensor(name)).slice().buffer as ArrayBuffer;
   };
   const { metadata } = file.files[0]!;
-  const domain = parse(path, metadata.get('domain'));
   const names = metadata.has('groups') ? (parse(path, metadata.get('groups')) as string[]) : undefined;
-  if (!Array.isArray(domain) || domain.length !== 2) throw damaged(path, 'it has no domain');
-  return {
-    intervals: {
-      domain: domain as unknown as [number, number],
-      lo: new Float64Array(await read('lo')),
-      hi: new Float64Array(await read('hi')),
-      open: new Uint8Array(await read('open')),
-    },
-    labels: new Int32Array(await read('labels')),
+  const more = {
+    ...(file.tensors.has('labels') && { labels: new Int32Array(await read('labels')) }),
     ...(names && { groups: { names, ids: new Int32Array(await read('group_ids')) } }),
   };
+  const matrix = file.tensors.get('correct');
+  if (matrix) {
+    const samples = parse(path, metadata.get('samples'));
+    const rows = matrix.shape[0]!;
+    if (!Number.isSafeInteger(samples) || matrix.shape[1] !== Math.ceil((samples as number) / 32)) {
+      throw damaged(path, 'its number of samples is not that of its bits');
+    }
+    const words = new Uint32Array(await read('correct'));
+    return { correct: new BitMatrix(rows, samples as number, words), ...more };
+  }
+  const domain = parse(path, metadata.get('domain'));
+  if (!Array.isArray(domain) || domain.length !== 2) throw damaged(path, 'it has no domain');
+  const intervals = {
+    domain: domain as unknown as [number, number],
+    lo: new Float64Array(await read('lo')),
+    hi: new Float64Array(await read('hi')),
+    open: new Uint8Array(await read('open')),
+  };
+  return { intervals, ...more };
 }
 
-function bytesOf(array: Float64Array | Int32Array): Uint8Array {
+function bytesOf(array: Float64Array | Int32Array | Uint32Array): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { type Analysis, analyse } from './analysis.js';
 import { readResult, type SweepResult } from './result.js';
 import { parseRule } from './rule.js';
-import { analysisOptions, readOutcomes } from './sweep.js';
+import { analysisOptions, readOutcomes } from './sweep-directory.js';
 
 export interface PickOptions {
   /** How to choose; default: the sweep's own rule. */

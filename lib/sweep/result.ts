@@ -4,7 +4,10 @@ import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { LikelihoodOptimum } from '../eval/likelihood.js';
 import type { Metrics } from '../eval/metrics.js';
+import type { OutputComparison } from '../eval/output-comparison.js';
 import type { Analysis } from './analysis.js';
+import type { Divergence } from './divergence.js';
+import type { ShiftRobustness } from './references.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
 export const resultName = 'sweep.json';
@@ -17,11 +20,14 @@ export interface SweptSet {
   readonly samples: number;
   /** Of features, labels and groups. */
   readonly fingerprint: string;
-  /** File with the outcome of every sample, relative to the sweep's directory. */
-  readonly outcome: string;
+  /** File with the outcome of every sample, relative to the sweep's directory; null for scores alone. */
+  readonly outcome: string | null;
   /** At each alpha of the sweep. */
-  readonly metrics: readonly Metrics[];
+  readonly metrics: readonly SetMetrics[];
 }
+
+/** `top1` is the accuracy, or the score that an evaluator gave in its place. */
+export type SetMetrics = Pick<Metrics, 'top1'> & Partial<Metrics>;
 
 /** `sweep.json`. The same inputs and options give the same bytes, but for `seconds`. */
 export interface SweepResult {
@@ -30,6 +36,7 @@ export interface SweepResult {
   /** Version of wisemerge. */
   readonly wisemerge: string;
   readonly config: ResolvedSweep;
+  /** Null where whole models were evaluated. */
   readonly head: {
     readonly name: string;
     readonly classes: number;
@@ -37,11 +44,20 @@ export interface SweepResult {
     readonly dtype: string;
     /** XXH3-64 of both weights and biases, 16 hex digits. */
     readonly hash: string;
-  };
+  } | null;
+  /** Ascending: all that were evaluated. */
   readonly alphas: readonly number[];
   readonly sets: readonly SweptSet[];
-  /** Smallest negative log-likelihood over the select sets, at any alpha in [0, 1]: alone and calibrated. */
-  readonly likelihood: { readonly alpha: LikelihoodOptimum; readonly calibrated: LikelihoodOptimum };
+  /**
+   * Smallest negative log-likelihood over the select sets, at any alpha in [0, 1]: alone and calibrated. For heads.
+   */
+  readonly likelihood: { readonly alpha: LikelihoodOptimum; readonly calibrated: LikelihoodOptimum } | null;
+  /** At the chosen alpha, per set: confidence, overrides, ensembles of outputs. Only a head has logits to compare. */
+  readonly outputs?: readonly OutputComparison[];
+  /** By shift, where there are reference models. */
+  readonly robustness?: readonly ShiftRobustness[];
+  /** How far the checkpoints are apart, by layer; absent with `divergence: false`. */
+  readonly divergence?: Divergence;
   readonly analysis: Analysis;
   /** Wall time of all runs that made it. */
   readonly seconds: number;

@@ -9,7 +9,7 @@ import {
   requireSets,
   type SetEvidence,
 } from './criteria.js';
-import { type Curves, checkCurves } from './curves.js';
+import { type CurveSet, type Curves, checkCurves } from './curves.js';
 import { percent, points } from './figures.js';
 import { formatRule, type MaxRule, type Rule } from './rule.js';
 import { tieTolerance } from './step-function.js';
@@ -75,6 +75,24 @@ export function select(curves: Curves, rule: Rule): Selection {
     rule: formatRule(rule),
   };
   return { ...selection, explanation: explain(rule, selection, decision.score.name) };
+}
+
+/**
+ * Throws what `select` would for want of a set or an alpha, before anything is evaluated.
+ */
+export function checkRule(
+  rule: Rule,
+  alphas: readonly number[],
+  sets: readonly Pick<CurveSet, 'name' | 'role' | 'kind'>[],
+): void {
+  const accuracy = new Float64Array(alphas.length);
+  const evidence = sets.map(
+    ({ name, role, kind }): SetEvidence => ({
+      ...{ name, role, kind, accuracy, samples: 2 },
+      joint: () => [0, 0, 0],
+    }),
+  );
+  decide(rule, Float64Array.from(alphas), evidence);
 }
 
 /** The rule's choice on any evidence: all samples, some folds, a resample. Throws as `select`. */

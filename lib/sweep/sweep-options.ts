@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
 import { parseAlphas } from '../merge/alpha.js';
 import { formatRule, parseRule } from './rule.js';
+import { searchKinds } from './search.js';
 
 const text = z.string().min(1);
 const count = z.int().min(1);
@@ -17,18 +18,31 @@ const set = z.strictObject({
   kind: z
     .enum(['id', 'shift'])
     .describe('`id`: the distribution that was fine-tuned on. `shift`: another one.'),
-  features: text.describe('[N, D] in .npy, .npz or .safetensors, as `file` or `file:member`.'),
-  labels: text.describe('[N] class indices or names, also in .csv, .jsonl, .parquet.'),
+  features: text
+    .optional()
+    .describe('[N, D] in .npy, .npz or .safetensors, as `file` or `file:member`. Not with `command`.'),
+  labels: text.optional().describe('[N] class indices or names, also in .csv, .jsonl, .parquet.'),
   groups: text.optional().describe('[N] group of each sample.'),
 });
 
-/** A sweep over the head of a classifier, as in a sweep file. Paths in a file are relative to it. */
+const reference = z.strictObject({
+  name: text,
+  scores: z.record(z.string(), z.number().min(0).max(1)).describe('Top-1 accuracy by set, from 0 to 1.'),
+});
+
+/** A sweep as in a sweep file. Paths in a file are relative to it. */
 export const sweepSchema = z.strictObject({
   zeroshot: text.describe('Checkpoints, as for `merge`.'),
   finetuned: text,
   head: text
     .optional()
     .describe("Name of the head's weight; default: the only one that looks like a classifier."),
+  command: z
+    .array(text)
+    .min(1)
+    .optional()
+    .describe('Evaluates a model; `{model}`, `{alpha}` in its arguments are replaced. See docs/sweep.md.'),
+  keep: z.boolean().default(false).describe('Keep the models written for `command`.'),
   sets: z.array(set).min(1),
   classNames: z
     .array(z.string())
@@ -39,6 +53,24 @@ export const sweepSchema = z.strictObject({
     .default('0:1:0.05')
     .describe('Where metrics are evaluated: a list, or text such as `0:1:0.05`. 0 and 1 are added.'),
   rule: text.default('max-mean').describe('How alpha is chosen.'),
+  search: z
+    .enum(searchKinds)
+    .default('grid')
+    .describe(
+      '`refine` and `golden` go on around the best of `alphas`; the curve of a head is exact without.',
+    ),
+  tolerance: z
+    .number()
+    .positive()
+    .default(0.01)
+    .describe('The search ends when the neighbours of the best alpha are this near.'),
+  minGain: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe('The search ends when the best is less than this above its neighbours.'),
+  budget: count.optional().describe('Most alphas to evaluate; default: any number.'),
+  concurrency: count.max(256).default(1).describe('Models evaluated at once.'),
   folds: z.int().min(2).max(255).default(5).describe('Of the cross-validation.'),
   repeats: count.max(1000).default(1),
   replicates: count.default(1000).describe('Bootstrap replicates.'),
@@ -47,6 +79,21 @@ export const sweepSchema = z.strictObject({
     .min(0)
     .max(2 ** 32 - 1)
     .default(0),
+  references: z
+    .union([text, z.array(reference).min(1)])
+    .optional()
+    .describe(
+      'Models trained on the ID distribution alone, for effective robustness: a .csv or .jsonl file with a column `name` and one per set, or a list.',
+    ),
+  divergence: z
+    .boolean()
+    .default(true)
+    .describe('Measure how far the two checkpoints are apart, layer by layer: reads both once.'),
+  device: z
+    .string()
+    .regex(/^(auto|cpu|cuda(:\d+)?)$/, 'a device is auto, cpu, cuda or cuda:N')
+    .optional()
+    .describe('`auto` (the CPU), `cpu`, `cuda` or `cuda:N`; default: `auto`. Results are the same.'),
   threads: count.optional().describe('CPU threads; default: all.'),
   memory: count.optional().describe('Bytes for logits and features.'),
 });
@@ -61,8 +108,11 @@ export function sweepJsonSchema(): object {
   return { title: 'wisemerge sweep file', ...z.toJSONSchema(sweepSchema, { io: 'input' }) };
 }
 
-/** Checks a configuration. Throws ERR_SWEEP_FILE with every problem. */
-export function resolveSweep(config: SweepConfig): ResolvedSweep {
+/**
+ * Checks a configuration. `evaluated`: models are evaluated by a function. Throws ERR_SWEEP_FILE with every
+ * problem.
+ */
+export function resolveSweep(config: SweepConfig, { evaluated = false } = {}): ResolvedSweep {
   const parsed = sweepSchema.safeParse(config);
   if (!parsed.success) {
     throw new WisemergeError(
@@ -82,7 +132,24 @@ export function resolveSweep(config: SweepConfig): ResolvedSweep {
       hint: 'Rename one of them.',
     });
   }
-  const { alphas } = parsed.data;
+  const { alphas, command, search } = parsed.data;
+  if (evaluated && command) {
+    throw new WisemergeError(
+      'ERR_SWEEP_FILE',
+      'models are evaluated by a function or by a command, not both',
+    );
+  }
+  const whole = evaluated || command !== undefined;
+  checkSources(parsed.data, whole);
+  if (!whole && search !== 'grid') {
+    throw new WisemergeError(
+      'ERR_SWEEP_FILE',
+      `search ${search} is for evaluation by a command or a function`,
+      {
+        hint: 'The accuracy of a head is known exactly at every alpha: leave `search` out.',
+      },
+    );
+  }
   const list = typeof alphas === 'string' ? parseAlphas(alphas) : alphas;
   return {
     ...parsed.data,
@@ -90,6 +157,27 @@ export function resolveSweep(config: SweepConfig): ResolvedSweep {
     // The ends are what every statistic compares with.
     alphas: [...new Set([0, 1, ...list])].sort((a, b) => a - b),
   };
+}
+
+/** A head is evaluated on features; whatever evaluates whole models has its own samples. */
+function checkSources({ sets }: z.output<typeof sweepSchema>, whole: boolean): void {
+  for (const { name, features, labels } of sets) {
+    const missing = [features === undefined && 'features', labels === undefined && 'labels'].filter(Boolean);
+    if (!whole && missing.length > 0) {
+      throw new WisemergeError('ERR_SWEEP_FILE', `set ${name} has no ${missing.join(' and no ')}`, {
+        hint: 'Give the files, or a `command` that evaluates models.',
+      });
+    }
+    if (whole && features !== undefined) {
+      throw new WisemergeError(
+        'ERR_SWEEP_FILE',
+        `set ${name} has features, which are for evaluating a head`,
+        {
+          hint: 'Leave `features` out, or the command or function that evaluates models.',
+        },
+      );
+    }
+  }
 }
 
 /**
@@ -133,10 +221,11 @@ function relativeTo(directory: string, config: SweepConfig): SweepConfig {
     ...config,
     zeroshot: from(config.zeroshot),
     finetuned: from(config.finetuned),
+    ...(typeof config.references === 'string' && { references: from(config.references) }),
     sets: config.sets.map((item) => ({
       ...item,
-      features: from(item.features),
-      labels: from(item.labels),
+      ...(item.features !== undefined && { features: from(item.features) }),
+      ...(item.labels !== undefined && { labels: from(item.labels) }),
       ...(item.groups !== undefined && { groups: from(item.groups) }),
     })),
   };

@@ -11,8 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/launch.h"
-#include "cuda/resources.h"
+#include "cuda_head_bench.cuh"
 #include "wisemerge/backend.h"
 
 extern "C" const WmBackend* wisemerge_backend(void);
@@ -20,44 +19,8 @@ extern "C" const WmBackend* wisemerge_backend(void);
 namespace wisemerge::cuda {
 namespace {
 
-constexpr int kSets = 4;      // rotated operand sets
-constexpr int kWarmUps = 3;   //
-constexpr int kRepeats = 25;  // medians of
+constexpr int kSets = 4;  // rotated operand sets
 constexpr uint32_t kMaxAlphas = 8;
-
-// Weights around 1 of both signs: no NaN, no zeros, no equal pairs.
-template <DType D>
-__global__ void fill(typename Element<D>::Bits* to, uint64_t count, uint64_t seed) {
-  for (uint64_t i = blockIdx.x * uint64_t{blockDim.x} + threadIdx.x; i < count;
-       i += uint64_t{gridDim.x} * blockDim.x) {
-    uint64_t z = (i + seed) * 0x9e3779b97f4a7c15ull;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    to[i] = Element<D>::store32(static_cast<float>(static_cast<int64_t>(z ^ (z >> 31))) * 0x1p-62f);
-  }
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-// Milliseconds of `work` on `stream`, by events.
-template <class Work>
-double event_time(cudaStream_t stream, Work&& work) {
-  cudaEvent_t begin, end;
-  check(cudaEventCreate(&begin), "creating an event");
-  check(cudaEventCreate(&end), "creating an event");
-  check(cudaEventRecord(begin, stream), "recording an event");
-  work();
-  check(cudaEventRecord(end, stream), "recording an event");
-  check(cudaEventSynchronize(end), "waiting for the device");
-  float milliseconds = 0;
-  check(cudaEventElapsedTime(&milliseconds, begin, end), "reading the time");
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  return milliseconds;
-}
 
 struct Result {
   double gb_per_s;  // bytes read + written
@@ -311,6 +274,7 @@ int main(size_t bytes) {
       kernels<DType::kF32>(bench, "f32");
       std::printf("  \"device_copy_gb_per_s\": %.1f,\n", bench.copy_rate());
     }
+    head_kernels();
     calls(2 * bytes);
     std::printf("  \"operand_mib\": %zu, \"repeats\": %d, \"sets\": %d\n}\n", bytes >> 20, kRepeats, kSets);
     return 0;

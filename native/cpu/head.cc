@@ -51,17 +51,6 @@ WmCode for_each_block(WmContext& context, const WmLogits& logits, WmCancelFlag c
   return raised(cancelled) ? WM_CANCELLED : WM_OK;
 }
 
-bool inside(const WmHeadMetrics& call, size_t i, double alpha) {
-  const bool above = alpha > call.lo[i] || (alpha == call.lo[i] && !(call.open[i] & 1));
-  const bool below = alpha < call.hi[i] || (alpha == call.hi[i] && !(call.open[i] & 2));
-  return above && below;
-}
-
-size_t bin_of(double confidence) {
-  const double at = std::ceil(confidence * kCalibrationBins) - 1;
-  return at < 0 ? 0 : std::min(static_cast<size_t>(at), kCalibrationBins - 1);
-}
-
 // In ascending order of blocks.
 void add_blocks(const std::vector<double>& blocks, size_t width, double* sums) {
   for (size_t at = 0; at < blocks.size(); at += width) {
@@ -108,10 +97,11 @@ WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag c
   const std::vector<float> rounded(alphas.begin(), alphas.end());
 
   const size_t width = count * kMetricColumns, total = alphas.size();
-  std::vector<double> blocks((logits.rows + kSampleBlock - 1) / kSampleBlock * width);
+  const size_t block_count = (logits.rows + kSampleBlock - 1) / kSampleBlock;
+  std::vector<double> blocks(block_count * width);
   // Per block rather than per thread, for the same reason as the scratch: no allocation while threads
   // compute.
-  std::vector<SampleMetrics> samples(blocks.size() / std::max<size_t>(width, 1) * total);
+  std::vector<SampleMetrics> samples(block_count * total);
   std::vector<uint8_t> correct(samples.size());
   code = for_each_block(
       context, logits, cancelled, [&](size_t block, size_t first, size_t last, float* scratch) {
@@ -119,24 +109,16 @@ WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag c
         SampleMetrics* const sample = samples.data() + block * total;
         uint8_t* const right = correct.data() + block * total;
         for (size_t i = first; i < last; i++) {
-          for (size_t k = 0; k < total; k++) right[k] = inside(call, i, alphas[k]);
+          for (size_t k = 0; k < total; k++) {
+            right[k] = on_interval(call.lo[i], call.hi[i], call.open[i], alphas[k]);
+          }
           context.kernels->head_metrics(logits.z0 + i * logits.stride, logits.z1 + i * logits.stride,
                                         logits.classes, logits.labels[i], rounded.data(), right, total,
                                         scratch, sample);
           for (size_t k = 0; k < count; k++) {
             const SampleMetrics& m = sample[k];
-            double* const to = sums + k * kMetricColumns;
-            const size_t bin = bin_of(m.confidence);
-            to[kTop1] += right[k];
-            to[kTop5] += m.rank < 5;
-            to[kNll] += m.nll;
-            to[kNllSquares] += m.nll * m.nll;
-            to[kBrier] += m.brier;
-            to[kDisagreeZeroshot] += m.predicted != sample[zeroshot].predicted;
-            to[kDisagreeFinetuned] += m.predicted != sample[finetuned].predicted;
-            to[kBinCount + bin] += 1;
-            to[kBinCorrect + bin] += right[k];
-            to[kBinConfidence + bin] += m.confidence;
+            add_sample(sums + k * kMetricColumns, m, right[k], sample[zeroshot].predicted,
+                       sample[finetuned].predicted);
             if (call.predicted) {
               __atomic_fetch_add(call.predicted + k * logits.classes + static_cast<size_t>(m.predicted), 1u,
                                  __ATOMIC_RELAXED);

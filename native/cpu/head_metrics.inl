@@ -26,6 +26,35 @@ inline int32_t first_of(const float* z, float value, size_t padded) {
   return 0;
 }
 
+struct Contest {
+  float highest;   // of all other classes
+  uint32_t above;  // classes above the label
+  bool level;      // with it
+};
+
+// The logits at alpha, into z. Whom the label loses to is found only where it loses.
+template <bool kLost>
+WM_FORCE_INLINE Contest interpolate(const float* base, const float* delta, size_t padded, float alpha,
+                                    float own, float* z) {
+  Group max;
+  uint32_t above = 0, level = 0;
+  for (size_t g = 0; g < kGroupVectors; g++) max.v[g] = broadcast<Vf>(-__builtin_inff());
+  for (size_t c = 0; c < padded; c += kGroup) {
+    for (size_t g = 0; g < kGroupVectors; g++) {
+      const size_t at = c + g * kLanes;
+      const Vf v = fma(broadcast<Vf>(alpha), load_floats(delta + at), load_floats(base + at));
+      store_floats(z + at, v);
+      max.v[g] = larger(v, max.v[g]);
+      if constexpr (kLost) {
+        above += static_cast<uint32_t>(
+            __builtin_popcount(lane_mask(reinterpret_cast<Vi>(v > broadcast<Vf>(own)))));
+        level |= lane_mask(reinterpret_cast<Vi>(v == broadcast<Vf>(own)));
+      }
+    }
+  }
+  return {maximum(max), above, level != 0};
+}
+
 // `correct[k]` says whether the label is the argmax at alphas[k]; `scratch` has 3 * whole groups of floats.
 void head_metrics(const float* z0, const float* z1, size_t classes, int32_t label, const float* alphas,
                   const uint8_t* correct, size_t count, float* scratch, SampleMetrics* out) {
@@ -34,23 +63,12 @@ void head_metrics(const float* z0, const float* z1, size_t classes, int32_t labe
   split_row(z0, z1, classes, label, base, delta);
   for (size_t k = 0; k < count; k++) {
     const float own = fma_one(alphas[k], z1[label] - z0[label], z0[label]);
-    Group max;
-    uint32_t rank = 0, equal = 0;
-    for (size_t g = 0; g < kGroupVectors; g++) max.v[g] = broadcast<Vf>(-__builtin_inff());
-    for (size_t c = 0; c < padded; c += kGroup) {
-      for (size_t g = 0; g < kGroupVectors; g++) {
-        const size_t at = c + g * kLanes;
-        const Vf v = fma(broadcast<Vf>(alphas[k]), load_floats(delta + at), load_floats(base + at));
-        store_floats(z + at, v);
-        max.v[g] = larger(v, max.v[g]);
-        rank += static_cast<uint32_t>(
-            __builtin_popcount(lane_mask(reinterpret_cast<Vi>(v > broadcast<Vf>(own)))));
-        equal |= lane_mask(reinterpret_cast<Vi>(v == broadcast<Vf>(own)));
-      }
-    }
-    for (int32_t c = 0; equal != 0 && c < label; c++) rank += z[c] == own;
+    const Contest contest = correct[k] ? interpolate<false>(base, delta, padded, alphas[k], own, z)
+                                       : interpolate<true>(base, delta, padded, alphas[k], own, z);
+    uint32_t rank = contest.above;
+    for (int32_t c = 0; contest.level && c < label; c++) rank += z[c] == own;
 
-    const float other = maximum(max), top = own > other ? own : other;
+    const float other = contest.highest, top = own > other ? own : other;
     Group sum = {}, squares = {};
     for (size_t c = 0; c < padded; c += kGroup) {
       for (size_t g = 0; g < kGroupVectors; g++) {
@@ -59,15 +77,16 @@ void head_metrics(const float* z0, const float* z1, size_t classes, int32_t labe
         squares.v[g] = fma(e, e, squares.v[g]);
       }
     }
-    const double own_e = exp_nonpositive(own - top), others = total(sum), all = own_e + others;
-    const double p = own_e / all;
-    SampleMetrics& metrics = out[k];
-    metrics.predicted = correct[k] ? label : first_of(z, other, padded);
-    metrics.rank = correct[k] ? 0 : rank;
-    metrics.nll = static_cast<double>(top) - own + __builtin_log(all);
-    // (1 - p)^2 + the others' squares: no cancellation where p is close to 1.
-    metrics.brier = (others / all) * (others / all) + static_cast<double>(total(squares)) / (all * all);
-    metrics.confidence = correct[k] ? p : exp_nonpositive(other - top) / all;
+    SampleSoftmax sample;
+    sample.own = own;
+    sample.other = other;
+    sample.own_exp = exp_nonpositive(own - top);
+    sample.others = total(sum);
+    sample.squares = total(squares);
+    sample.rank = rank;
+    sample.other_exp = correct[k] ? 0 : exp_nonpositive(other - top);
+    sample.first = correct[k] ? label : first_of(z, other, padded);
+    out[k] = sample_metrics(sample, label, correct[k]);
   }
 }
 
@@ -118,7 +137,7 @@ void head_moments(const float* z0, const float* z1, size_t classes, int32_t labe
       gg.v[i] = fma(p * y, y, gg.v[i]);
     }
   }
-  sums[0] = static_cast<double>(top) + __builtin_log(all);
+  sums[0] = static_cast<double>(top) + log_positive(all);
   sums[1] = mean_b;
   sums[2] = mean_g;
   sums[3] = total(bb) / all;

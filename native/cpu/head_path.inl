@@ -1,39 +1,7 @@
-// Where on the path from z0 to z1 a sample's label wins. With the margins over class c, m0 = z0[label] -
-// z0[c] and m1 likewise, the label beats c where m0 + alpha (m1 - m0) is positive, or 0 and c is a higher
-// class: a half-line each, and their intersection is one interval (reference: Och, "Minimum Error Rate
-// Training", 2003, section 4, of which 0/1 accuracy is the simple case).
+// Where on the path from z0 to z1 a sample's label wins (wisemerge/interval.h).
 //
 // The bounds are computed in f64. Most classes bound nothing: margins at both ends of the interval so far,
 // in f32 with an allowance for their rounding, tell so for 16 classes at once.
-
-struct Interval {
-  double lo, hi;
-  uint8_t open;
-  bool empty() const { return !(lo < hi || (lo == hi && open == 0)); }
-};
-
-inline void bound(Interval& interval, double m0, double m1, bool higher_class) {
-  const double slope = m1 - m0;
-  if (slope > 0 || slope < 0) {
-    const double at = m0 / (m0 - m1);
-    const uint8_t strict = higher_class ? 0 : 1;
-    if (slope > 0) {
-      if (at > interval.lo) {
-        interval.lo = at;
-        interval.open = static_cast<uint8_t>((interval.open & 2) | strict);
-      } else if (at == interval.lo) {
-        interval.open = static_cast<uint8_t>(interval.open | strict);
-      }
-    } else if (at < interval.hi) {
-      interval.hi = at;
-      interval.open = static_cast<uint8_t>((interval.open & 1) | strict << 1);
-    } else if (at == interval.hi) {
-      interval.open = static_cast<uint8_t>(interval.open | strict << 1);
-    }
-  } else if (!(slope == 0 && (m0 > 0 || (m0 == 0 && higher_class)))) {  // parallel, or not a number
-    interval = {1, -1, 0};
-  }
-}
 
 void head_path(const float* z0, const float* z1, size_t classes, int32_t label, double from, double to,
                double* lo, double* hi, uint8_t* open) {
@@ -44,9 +12,7 @@ void head_path(const float* z0, const float* z1, size_t classes, int32_t label, 
     bound(interval, static_cast<double>(own0) - z0[c], static_cast<double>(own1) - z1[c],
           c > static_cast<size_t>(label));
   };
-  // A margin in f32 is off by less than this share of |m0| + |m1|.
-  const float reach = 1 + static_cast<float>(from < 0 ? -from : from) + static_cast<float>(to < 0 ? -to : to);
-  const Vf allowance = broadcast<Vf>(reach * 0x1p-20f);
+  const Vf allowance = broadcast<Vf>(margin_allowance(from, to));
   const Vi magnitude = Vi{} + 0x7fffffff;
   size_t c = 0;
   for (; c + kGroup <= classes && !interval.empty(); c += kGroup) {
@@ -69,7 +35,7 @@ void head_path(const float* z0, const float* z1, size_t classes, int32_t label, 
     }
   }
   for (; c < classes && !interval.empty(); c++) exact(c);
-  if (interval.empty()) interval = {1, -1, 0};
+  if (interval.empty()) interval = empty_interval();
   *lo = interval.lo;
   *hi = interval.hi;
   *open = interval.open;

@@ -6,6 +6,8 @@
 #include <cstdint>
 
 #include "wisemerge/backend.h"
+#include "wisemerge/head_sums.h"
+#include "wisemerge/interval.h"
 
 #define WM_FORCE_INLINE inline __attribute__((always_inline))
 #define WM_NO_INLINE __attribute__((noinline))
@@ -14,13 +16,6 @@
 namespace wisemerge::cpu {
 
 inline constexpr uint32_t kMaxAlphas = 64;
-
-// One sample at one alpha.
-struct SampleMetrics {
-  int32_t predicted;
-  uint32_t rank;  // classes above the label
-  double nll, brier, confidence;
-};
 
 struct Kernels {
   const char* isa;  // "baseline", "avx2", "avx512"

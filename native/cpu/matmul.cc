@@ -4,7 +4,7 @@
 #include <cmath>
 #include <functional>
 
-#include "wisemerge/dtype.h"
+#include "wisemerge/lerp.h"
 
 namespace wisemerge::cpu {
 namespace {
@@ -65,10 +65,11 @@ WmCode check(const WmMatmul& call, WmError* error) {
 
 float bias_at(const WmMatmul& call, size_t j) {
   if (!call.bias0) return 0;
-  const float x = call.bias0[j], alpha = static_cast<float>(call.alpha);
-  if (alpha == 0) return x;
-  const float y = call.bias1[j];
-  return alpha == 1 || x == y ? y : std::fma(alpha, y - x, x);
+  const uint32_t x = bit_cast<uint32_t>(call.bias0[j]);
+  const uint32_t y = call.alpha != 0 ? bit_cast<uint32_t>(call.bias1[j]) : x;
+  // Rounded first, as the weights' alpha is: one that is 0 or 1 in f32 copies.
+  const double alpha = static_cast<float>(call.alpha);
+  return bit_cast<float>(lerp_element<DType::kF32, DType::kF32, DType::kF32>(x, y, alpha));
 }
 
 }  // namespace

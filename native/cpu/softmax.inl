@@ -31,8 +31,7 @@ WM_FORCE_INLINE float maximum(const Group& group) {
   return max;
 }
 
-// e^x for x <= 0, within 2 units in the last place; 0 where the result would be subnormal. x = n ln 2 + r
-// with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7, whose error is below 2^-26 there.
+// wisemerge/softmax.h's in vectors, with the same bits.
 WM_FORCE_INLINE Vf exp_nonpositive(Vf x) {
   const Vf magic = broadcast<Vf>(0x1.8p23f);  // adding it rounds to a whole number
   const Vf inside = larger(x, broadcast<Vf>(-87.0f));
@@ -40,17 +39,15 @@ WM_FORCE_INLINE Vf exp_nonpositive(Vf x) {
   const Vf n = shifted - magic;
   Vf r = fma(n, broadcast<Vf>(-0x1.62e4p-1f), inside);  // ln 2 in two parts: n times the first is exact
   r = fma(n, broadcast<Vf>(-0x1.7f7d1cp-20f), r);
-  Vf p = broadcast<Vf>(1.0f / 5040);
-  p = fma(p, r, broadcast<Vf>(1.0f / 720));
-  p = fma(p, r, broadcast<Vf>(1.0f / 120));
-  p = fma(p, r, broadcast<Vf>(1.0f / 24));
-  p = fma(p, r, broadcast<Vf>(1.0f / 6));
-  p = fma(p, r, broadcast<Vf>(0.5f));
+  Vf p = broadcast<Vf>(0x1.6a243p-10f);
+  p = fma(p, r, broadcast<Vf>(0x1.1239e4p-7f));
+  p = fma(p, r, broadcast<Vf>(0x1.5558f2p-5f));
+  p = fma(p, r, broadcast<Vf>(0x1.555492p-3f));
+  p = fma(p, r, broadcast<Vf>(0x1.fffffcp-2f));
   p = fma(p, r, broadcast<Vf>(1.0f));
   p = fma(p, r, broadcast<Vf>(1.0f));
   const Vi exponent = (reinterpret_cast<Vi>(shifted) - reinterpret_cast<Vi>(magic)) << 23;
-  const Vf result = reinterpret_cast<Vf>(reinterpret_cast<Vi>(p) + exponent);
-  return x < broadcast<Vf>(-87.0f) ? broadcast<Vf>(0.0f) : result;
+  return reinterpret_cast<Vf>(reinterpret_cast<Vi>(p) + exponent);
 }
 
 WM_FORCE_INLINE float exp_nonpositive(float x) {

@@ -1,4 +1,4 @@
-// The backend's long calls: cut the items into tensor ranges, fill slots with them, launch per kernel.
+// The backend's long calls: cut the items into ranges, fill slots with them, launch.
 #pragma once
 
 #include "cuda/context.h"
@@ -9,6 +9,10 @@ namespace wisemerge::cuda {
 // WM_OK or WM_CANCELLED; throws Failure. The caller abandons the context in either other case.
 WmCode run_lerp(WmContext& context, const WmLerp* items, uint32_t count, WmCancelFlag cancelled);
 WmCode run_compare(WmContext& context, const WmCompare* items, uint32_t count, WmCancelFlag cancelled);
+WmCode run_matmul(WmContext& context, const WmMatmul& call, WmCancelFlag cancelled);
+WmCode run_path(WmContext& context, const WmPath& call, WmCancelFlag cancelled);
+WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag cancelled);
+WmCode run_moments(WmContext& context, const WmHeadMoments& call, WmCancelFlag cancelled);
 
 inline bool raised(WmCancelFlag cancelled) {
   return cancelled && __atomic_load_n(cancelled, __ATOMIC_RELAXED) != 0;

@@ -108,6 +108,35 @@ WmCode compare(WmContext* context, const WmCompare* items, uint32_t count, WmCan
   return call(run_compare, context, items, count, cancelled, error);
 }
 
+template <class Call>
+WmCode call_one(WmCode (*run)(WmContext&, const Call&, WmCancelFlag), WmContext* context, const Call* one,
+                WmCancelFlag cancelled, WmError* error) {
+  const WmCode code = guard(error, [&] {
+    require(context, "context");
+    require(one, "call");
+    context->make_current();
+    return run(*context, *one, cancelled);
+  });
+  if (code != WM_OK && context) context->abandon();
+  return code;
+}
+
+WmCode matmul(WmContext* context, const WmMatmul* one, WmCancelFlag cancelled, WmError* error) {
+  return call_one(run_matmul, context, one, cancelled, error);
+}
+
+WmCode head_path(WmContext* context, const WmPath* one, WmCancelFlag cancelled, WmError* error) {
+  return call_one(run_path, context, one, cancelled, error);
+}
+
+WmCode head_metrics(WmContext* context, const WmHeadMetrics* one, WmCancelFlag cancelled, WmError* error) {
+  return call_one(run_metrics, context, one, cancelled, error);
+}
+
+WmCode head_moments(WmContext* context, const WmHeadMoments* one, WmCancelFlag cancelled, WmError* error) {
+  return call_one(run_moments, context, one, cancelled, error);
+}
+
 #ifndef WISEMERGE_VERSION
 #define WISEMERGE_VERSION "development"
 #endif
@@ -124,7 +153,7 @@ extern "C" __attribute__((visibility("default"))) const WmBackend* wisemerge_bac
   using namespace wisemerge::cuda;
   static const std::string version = version_text();
   static const WmBackend backend = {
-      WM_BACKEND_ABI, "cuda", version.c_str(), device_count, device_info, open,    close,  pin,
-      unpin,          lerp,   compare,         nullptr,      nullptr,     nullptr, nullptr};
+      WM_BACKEND_ABI, "cuda", version.c_str(), device_count, device_info, open,         close,       pin,
+      unpin,          lerp,   compare,         matmul,       head_path,   head_metrics, head_moments};
   return &backend;
 }

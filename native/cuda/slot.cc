@@ -42,11 +42,11 @@ void Slot::flush_staged_input() {
   staged_begin_ = staged_end_;
 }
 
-void* Slot::output(void* host, size_t bytes) {
-  const bool stage = staged(host, bytes);
+void* Slot::output(void* host, size_t bytes, size_t stride, size_t count) {
+  const bool stage = staged(host, count > 0 ? (count - 1) * stride + bytes : 0);
   if (stage && !output_mirror_) output_mirror_ = std::make_unique<PinnedMemory>(kOutputBytes);
-  outputs_.push_back({host, output_used_, bytes, stage});
-  return scratch(bytes);
+  outputs_.push_back({static_cast<std::byte*>(host), output_used_, bytes, stride, count, stage});
+  return scratch(bytes * count);
 }
 
 void* Slot::scratch(size_t bytes) {
@@ -86,19 +86,25 @@ void Slot::end_compute() {
   check(cudaStreamWaitEvent(streams_.download, computed_, 0), "ordering the streams");
   for (size_t i = 0; i < outputs_.size();) {
     const Output& first = outputs_[i];
-    size_t end = first.offset + first.bytes;
-    void* target = first.host;
+    size_t end = first.offset + first.bytes();
     i++;
     if (first.staged) {
       // Neighbours in the mirror share one copy.
       for (; i < outputs_.size() && outputs_[i].staged && outputs_[i].offset == slot_bytes(end); i++) {
-        end = outputs_[i].offset + outputs_[i].bytes;
+        end = outputs_[i].offset + outputs_[i].bytes();
       }
-      target = output_mirror_->get() + first.offset;
+      check(cudaMemcpyAsync(output_mirror_->get() + first.offset, output_.get() + first.offset,
+                            end - first.offset, cudaMemcpyDeviceToHost, streams_.download),
+            "copying from the device");
+    } else if (first.stride == first.line) {
+      check(cudaMemcpyAsync(first.host, output_.get() + first.offset, end - first.offset,
+                            cudaMemcpyDeviceToHost, streams_.download),
+            "copying from the device");
+    } else {
+      check(cudaMemcpy2DAsync(first.host, first.stride, output_.get() + first.offset, first.line, first.line,
+                              first.count, cudaMemcpyDeviceToHost, streams_.download),
+            "copying from the device");
     }
-    check(cudaMemcpyAsync(target, output_.get() + first.offset, end - first.offset, cudaMemcpyDeviceToHost,
-                          streams_.download),
-          "copying from the device");
   }
   if (counters_used_ > 0) {
     check(cudaMemcpyAsync(counters_mirror_.get(), counters_.get(), counters_used_ * sizeof(uint64_t),
@@ -113,7 +119,15 @@ void Slot::wait() {
   if (submitted_) {
     check(cudaEventSynchronize(downloaded_), "waiting for the device");
     for (const Output& output : outputs_) {
-      if (output.staged) std::memcpy(output.host, output_mirror_->get() + output.offset, output.bytes);
+      if (!output.staged) continue;
+      const std::byte* const from = output_mirror_->get() + output.offset;
+      if (output.stride == output.line) {
+        std::memcpy(output.host, from, output.bytes());
+        continue;
+      }
+      for (size_t i = 0; i < output.count; i++) {
+        std::memcpy(output.host + i * output.stride, from + i * output.line, output.line);
+      }
     }
     const uint64_t* values = reinterpret_cast<const uint64_t*>(counters_mirror_.get());
     for (const Count& count : counts_) {

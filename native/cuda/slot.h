@@ -46,7 +46,9 @@ class Slot {
   // Each returns device memory; the caller has checked the room (bytes rounded up to kAlignment).
   // input() reads `host` now or until wait(); output() writes it until wait().
   const void* input(const void* host, size_t bytes);
-  void* output(void* host, size_t bytes);
+  void* output(void* host, size_t bytes) { return output(host, bytes, bytes, 1); }
+  // `count` lines of `bytes` that lie `stride` bytes apart on the host, without gaps on the device.
+  void* output(void* host, size_t bytes, size_t stride, size_t count);
   void* scratch(size_t bytes);  // from the output room, not copied back
   template <class T>
   const T* table(const T* rows, size_t count) {
@@ -70,9 +72,10 @@ class Slot {
 
  private:
   struct Output {
-    void* host;
-    size_t offset, bytes;
+    std::byte* host;
+    size_t offset, line, stride, count;
     bool staged;
+    size_t bytes() const { return line * count; }
   };
   struct Count {
     uint64_t* into;

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "cpu/cpu_backend.h"
-#include "parity_harness.h"
+#include "cuda_parity_heads.h"
 
 namespace wisemerge::test {
 namespace {
@@ -255,6 +255,8 @@ int main(const char* library, bool reduced) {
     cancelling(tally, cuda, device);
     refusing(tally, cuda, device);
     absent_y(tally, contexts);
+    check_matrix_products(tally, device, host, reduced);
+    check_heads(tally, device, host, reduced);
   }
   opening(tally, cuda, devices, reduced);
 

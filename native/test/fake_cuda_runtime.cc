@@ -8,15 +8,12 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <functional>
 
 #include "cuda/kernels/lerp_mixed.h"
 #include "cuda/launch.h"
+#include "fake_cuda_stream.h"
 
-struct CUstream_st {
-  std::deque<std::function<void()>> queue;
-};
 struct CUevent_st {
   cudaStream_t stream = nullptr;
   uint64_t recorded = 0, reached = 0;  // how often
@@ -103,6 +100,16 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   stream->queue.push_back([=] { std::memcpy(to, from, bytes); });
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind, cudaStream_t stream) {
+  stream->queue.push_back([=] {
+    for (size_t i = 0; i < height; i++) {
+      std::memcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch,
+                  width);
+    }
+  });
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {

@@ -1,7 +1,8 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint.js';
+import { devices } from '../../lib/index.js';
 import { runCli, startCli } from '../support/cli.js';
 import { sweepProject } from '../support/sweep-project.js';
 
@@ -14,8 +15,8 @@ async function sweepFile(change: (text: string) => string = (text) => text) {
       `  - name: ${name}`,
       `role: ${role}`,
       `kind: ${kind}`,
-      `features: ${from(features)}`,
-      `labels: ${from(labels)}`,
+      `features: ${from(features!)}`,
+      `labels: ${from(labels!)}`,
     ].join('\n    '),
   );
   const text = [
@@ -53,6 +54,18 @@ describe('wisemerge sweep', () => {
     expect(JSON.parse(await readFile(join(merged, 'wisemerge.json'), 'utf8')).alpha).toBe(Number(chosen));
     await using checkpoint = await openCheckpoint(merged);
     expect([...checkpoint.tensors.keys()]).toEqual(['head.weight']);
+  });
+
+  test('leaves an earlier sweep alone where the device is missing', async ({ skip }) => {
+    if (devices().some(({ backend, available }) => backend === 'cuda' && available))
+      return skip('there is one');
+    const { path, out } = await sweepFile();
+    expect((await runCli(['sweep', path, '--out', out])).code).toBe(0);
+    const before = await readFile(join(out, 'sweep.json'), 'utf8');
+    const { code, stderr } = await runCli(['sweep', path, '--out', out, '--device', 'cuda', '--force']);
+    expect(code).toBe(6);
+    expect(stderr).toContain('ERR_DEVICE_UNAVAILABLE');
+    expect(await readFile(join(out, 'sweep.json'), 'utf8')).toBe(before);
   });
 
   test('takes everything from flags', async () => {
@@ -107,13 +120,52 @@ describe('wisemerge sweep', () => {
       setTimeout(() => child.kill('SIGKILL'), delay);
       await done;
       const resumed = await runCli(['sweep', path, '--out', out, '--quiet', '--resume']);
-      // Killed before the first line of the journal was whole: there is nothing to resume, and it says so.
-      if (resumed.code !== 0) {
-        expect(resumed.stderr).toContain('--force');
-        expect((await runCli(['sweep', path, '--out', out, '--quiet', '--force'])).code).toBe(0);
-      }
+      expect(resumed.code).toBe(0);
       expect(withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'))).toBe(expected);
     }
+  });
+
+  test('evaluates by a command, and goes on around the best', async () => {
+    const { directory, options, out } = await sweepFile();
+    const script = join(directory, 'evaluate.sh');
+    await writeFile(script, '#!/bin/sh\ntest -d "$1" && echo "{\\"id\\": 0.$2$2, \\"far\\": 0.5}"\n');
+    const ends = ['--zeroshot', options.zeroshot, '--finetuned', options.finetuned];
+    const sets = ['--set', 'id:select:id', '--set', 'far:report:shift'];
+    const command = ['--command', `sh ${script} {model} 7`];
+    const flags = ['--alphas', '0:1:0.5', '--search', 'refine', '--tolerance', '0.2', '--out', out, '--json'];
+    const swept = await runCli(['sweep', ...ends, ...sets, ...command, ...flags]);
+    expect(swept.code).toBe(0);
+    const { alphas, analysis, head } = JSON.parse(swept.stdout);
+    expect(alphas).toEqual([0, 0.125, 0.25, 0.5, 1]);
+    expect(analysis.selection).toMatchObject({ alpha: 0, objective: 0.77 });
+    expect(head).toBeNull();
+    expect(await readFile(join(out, 'report.html'), 'utf8')).toContain('--command');
+  });
+
+  test('watches a directory of checkpoints', async () => {
+    const { directory, options, out } = await sweepFile();
+    const runs = join(directory, 'runs');
+    for (const name of ['epoch_1', 'epoch_2']) {
+      await mkdir(join(runs, name), { recursive: true });
+      await copyFile(options.finetuned, join(runs, name, 'model.safetensors'));
+    }
+    const sets = options.sets.flatMap(({ name, role, kind, features, labels }) => [
+      '--set',
+      `${name}:${role}:${kind}=${features},${labels}`,
+    ]);
+    const flags = ['--zeroshot', options.zeroshot, '--alphas', '0:1:0.5', '--replicates', '20', '--out', out];
+    const watched = await runCli(['sweep', ...flags, ...sets, '--watch', runs, '--until', '2', '--json']);
+    expect(watched.code).toBe(0);
+    const lines = watched.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.map(({ checkpoint, best }) => [checkpoint, best])).toEqual([
+      ['epoch_1', true],
+      ['epoch_2', false],
+    ]);
+    expect(lines[0].alpha).toBe(lines[1].alpha);
+    expect(await readFile(join(out, 'epoch_2', 'report.html'), 'utf8')).toContain('Why this alpha');
   });
 
   test('usage errors', async () => {

@@ -47,6 +47,7 @@ function oracle(x: Tensor, y: Tensor): Omit<DiffResult['tensors'][number], 'name
     parameters: count,
     relativeL2: xx > 0 ? Math.sqrt(dd) / Math.sqrt(xx) : dd === 0 ? 0 : null,
     cosine: xx > 0 && yy > 0 ? xy / Math.sqrt(xx) / Math.sqrt(yy) : null,
+    norms: [Math.sqrt(xx), Math.sqrt(yy)] as const,
     maxAbs,
     unchanged: count > 0 ? unchanged / count : 1,
     nan,
@@ -55,11 +56,13 @@ function oracle(x: Tensor, y: Tensor): Omit<DiffResult['tensors'][number], 'name
 }
 
 function expectClose(got: ReturnType<typeof oracle>, expected: ReturnType<typeof oracle>): void {
-  const { relativeL2, cosine, ...exact } = expected;
+  const { relativeL2, cosine, norms, ...exact } = expected;
   expect(got).toMatchObject(exact);
   for (const [is, should] of [
     [got.relativeL2, relativeL2],
     [got.cosine, cosine],
+    [got.norms[0], norms[0]],
+    [got.norms[1], norms[1]],
   ] as const) {
     if (should === null) expect(is).toBeNull();
     // Sums of the same products in another order.
@@ -128,7 +131,14 @@ describe('the figures of a comparison', () => {
     const x = tensor('w', 'F32', [6], new Float32Array([3, nan, inf, 1, -inf, 0]));
     const y = tensor('w', 'F32', [6], new Float32Array([3, 1, 1, nan, -inf, 4]));
     const { tensors, total } = await diffTensors([x], [y]);
-    const figures = { relativeL2: 4 / 3, cosine: 0.6, maxAbs: 4, unchanged: 2 / 6, nan: [1, 1], inf: [2, 1] };
+    const figures = {
+      relativeL2: 4 / 3,
+      norms: [3, 5],
+      maxAbs: 4,
+      unchanged: 2 / 6,
+      nan: [1, 1],
+      inf: [2, 1],
+    };
     expect(tensors[0]).toMatchObject({ ...figures, cosine: expect.closeTo(0.6, 14) });
     expect(total).toMatchObject({ ...figures, cosine: expect.closeTo(0.6, 14), parameters: 6 });
   });

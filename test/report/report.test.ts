@@ -1,20 +1,28 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { renderAsync } from '@resvg/resvg-js';
 import { expect, test } from 'vitest';
 import { thin } from '../../lib/report/curves-plot.js';
+import { plotFrontier } from '../../lib/report/frontier-plot.js';
 import { renderReport, writeReport } from '../../lib/report/report.js';
 import { makeAxis } from '../../lib/report/svg.js';
 import { accuracyPath } from '../../lib/sweep/exact-path.js';
-import { readOutcomes, sweep } from '../../lib/sweep/sweep.js';
+import { sweep } from '../../lib/sweep/sweep.js';
+import { readOutcomes } from '../../lib/sweep/sweep-directory.js';
+import type { SweepConfig } from '../../lib/sweep/sweep-options.js';
+import { Chromium } from '../support/chromium.js';
 import { sweepProject } from '../support/sweep-project.js';
-import { tempDir } from '../support/temp.js';
 
-async function swept() {
+/** Four models near a line on `far`, and off any line on `kept`. */
+const references = [0.3, 0.45, 0.6, 0.75].map((id, i) => ({
+  name: `reference ${i}`,
+  scores: { id, far: id - 0.1 + 0.01 * (i % 2), kept: [0.5, 0.4, 0.55, 0.45][i]! },
+}));
+
+async function swept(more: Partial<SweepConfig> = {}) {
   const { directory, options } = await sweepProject();
   const out = join(directory, 'out');
-  const result = await sweep({ ...options, out });
+  const result = await sweep({ ...options, ...more, out });
   return { out, result };
 }
 
@@ -48,10 +56,134 @@ test('every figure of the tables is that of sweep.json', async () => {
     const metrics = json.sets[s].metrics[json.analysis.selection.index];
     expect(row[0]).toContain(json.sets[s].name);
     expect(row[2]).toBe(percent(metrics.top1));
-    expect(row[8]).toBe(String(json.analysis.sets[s].flips.bothWrongToRight));
+    expect(row[8]).toBe(String(json.analysis.sets[s].samples.flips.bothWrongToRight));
+  }
+  const flips = rowsUnder(html, 'Flips');
+  const confidence = rowsUnder(html, 'Confidence');
+  const ensembles = rowsUnder(html, 'Weights or outputs averaged');
+  for (const [s, set] of json.sets.entries()) {
+    const table: number[] = json.analysis.sets[s].samples.flips.table;
+    expect(flips.slice(4 * s, 4 * s + 4).flatMap((row) => [Number(row[5]), Number(row[4])])).toEqual(table);
+    expect(table.reduce((sum, count) => sum + count)).toBe(set.samples);
+    const { zeroshot, merged, finetuned, probabilityEnsemble } = json.outputs[s];
+    for (const [i, model] of [zeroshot, merged, finetuned].entries()) {
+      const margin = (value: number | null) => value?.toFixed(3) ?? '–';
+      const row = confidence[3 * s + i]!;
+      expect(row.slice(2, 4)).toEqual([percent(model.confidence), percent(model.top1)]);
+      expect(row.slice(5)).toEqual([margin(model.marginRight), margin(model.marginWrong)]);
+    }
+    const [, weights, , probabilities, , otherwise, nll] = ensembles[s]!;
+    expect(weights).toBe(percent(set.metrics[json.analysis.selection.index].top1));
+    expect(probabilities).toBe(percent(probabilityEnsemble.top1));
+    expect(otherwise).toBe(percent(probabilityEnsemble.disagreement));
+    expect(nll).toBe(probabilityEnsemble.nll.toFixed(4));
   }
   const held = rowsUnder(html, 'Does it hold?');
-  expect(held[0]![2]).toBe(percent(result.analysis.crossValidation.chosen.mean));
+  expect(held[0]![2]).toBe(percent(result.analysis.firmness!.crossValidation.chosen.mean));
+});
+
+test('with reference models the page has their table and the frontier their line', async () => {
+  const { out, result } = await swept({ references });
+  const { html, plots } = renderReport(result, await readOutcomes(out, result.sets));
+  const json = JSON.parse(await readFile(join(out, 'sweep.json'), 'utf8'));
+  const points = (share: number) => `${share < 0 ? '−' : '+'}${Math.abs(100 * share).toFixed(2)}`;
+  const rows = rowsUnder(html, 'Effective robustness');
+  expect(rows.map(([name]) => name)).toEqual(['far', 'kept', 'mean of the shifts']);
+  const { line, chosen, models } = json.robustness[0];
+  expect(rows[0]![1]).toBe('4');
+  expect(rows[0]![2]).toBe(line.rSquared.toFixed(3));
+  expect(rows[0]![7]!.replace(' *', '')).toBe(points(chosen.rho));
+  expect(rows[0]![7]!.includes('*')).toBe(chosen.extrapolated);
+  expect(rows[1]!.slice(5)).toEqual(['–', '–', '–']);
+  expect(html).toContain(`kept: no line, ${json.robustness[1].line.reason}`);
+  const frontier = plots.get('frontier.svg')!;
+  for (const { name } of models) expect(frontier).toContain(`<title>${name}: `);
+  expect(frontier.includes('<title>baseline fit</title>')).toBe(json.robustness[2].line.fitted);
+  const without = await swept();
+  const plain = renderReport(without.result, await readOutcomes(without.out, without.result.sets));
+  expect(plain.html).not.toContain('Effective robustness');
+});
+
+test('drawings are files that look the same alone: no variables of the page, a background', async () => {
+  const { out, result } = await swept();
+  const { plots } = renderReport(result, await readOutcomes(out, result.sets));
+  for (const svg of plots.values()) {
+    expect(svg).not.toContain('var(');
+    expect(svg).toMatch(/<\/title><rect width="\d+" height="\d+" fill="#fff"\/>/);
+  }
+});
+
+test('every drawing is there as SVG and as PNG, twice its size and not empty', async () => {
+  const { out, result } = await swept();
+  const { plots } = renderReport(result, await readOutcomes(out, result.sets));
+  expect((await writeReport(out)).png).toMatch(/^(written|without-text)$/);
+  for (const [name, svg] of plots) {
+    expect(await readFile(join(out, 'plots', name), 'utf8')).toBe(svg);
+    const png = await readFile(join(out, 'plots', name.replace('.svg', '.png')));
+    expect(png.subarray(1, 4).toString()).toBe('PNG');
+    const size = svg
+      .match(/viewBox="0 0 (\d+) (\d+)"/)!
+      .slice(1)
+      .map((length) => 2 * Number(length));
+    expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual(size);
+    const { pixels } = await renderAsync(png2svg(png, size[0]!, size[1]!));
+    const colours = new Set<number>();
+    for (let i = 0; i < pixels.length; i += 4) colours.add(pixels.readUInt32BE(i) >>> 8);
+    expect(colours.has(0xffffff)).toBe(true);
+    expect(colours.size).toBeGreaterThan(20);
+  }
+});
+
+/** A drawing of an image, to have it decoded. */
+function png2svg(png: Buffer, width: number, height: number): string {
+  const href = `data:image/png;base64,${png.toString('base64')}`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"><image href="${href}" width="${width}" height="${height}"/></svg>`;
+}
+
+test('names on the frontier do not overlap, however close their points lie', () => {
+  for (const [near, where] of [
+    [0, 0.5],
+    [0.001, 0.98],
+    [0.001, 0.02],
+  ] as const) {
+    const points = [0, 0.5, 1].map((alpha) => ({
+      alpha,
+      id: where + near * alpha,
+      shift: where - near * alpha,
+    }));
+    const svg = plotFrontier(points, 0.5);
+    const boxes = ['zero-shot', 'fine-tuned', 'chosen, α = 0.5'].map((name) => {
+      const found = svg.match(new RegExp(`<text x="([\\d.]+)" y="([\\d.]+)" text-anchor="(\\w+)">${name}<`))!;
+      const [x, y, length] = [Number(found[1]), Number(found[2]), 6.5 * name.length];
+      const left = found[3] === 'end' ? x - length : x;
+      return { left, right: left + length, top: y - 9, bottom: y + 2 };
+    });
+    for (const [i, one] of boxes.entries()) {
+      expect(one.left).toBeGreaterThan(0);
+      expect(one.right).toBeLessThan(480);
+      for (const other of boxes.slice(i + 1)) {
+        const across = one.left < other.right && other.left < one.right;
+        expect(across && one.top < other.bottom && other.top < one.bottom).toBe(false);
+      }
+    }
+  }
+});
+
+test('the frontier keeps every model and both lines inside its axes', () => {
+  const points = [0, 0.5, 1].map((alpha) => ({ alpha, id: 0.6 + 0.2 * alpha, shift: 0.6 - 0.1 * alpha }));
+  const models = [0.5, 0.9].map((id) => ({ name: `m${id}`, id, shift: id - 0.1 }));
+  const svg = plotFrontier(points, 0.5, { models, line: { slope: 1, intercept: -0.5 } });
+  for (const name of ['m0.5', 'm0.9', 'baseline fit', 'shift = ID', 'zero-shot', 'fine-tuned'])
+    expect(svg).toContain(name);
+  const xs = [...svg.matchAll(/[ML]([\d.]+) ([\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)]);
+  for (const [x, y] of xs) {
+    expect(x).toBeGreaterThanOrEqual(0);
+    expect(x).toBeLessThanOrEqual(480);
+    expect(y).toBeGreaterThanOrEqual(0);
+    expect(y).toBeLessThanOrEqual(320);
+  }
+  // A line outside the axes is left out.
+  expect(plotFrontier(points, 0.5, { models, line: { slope: 0, intercept: 9 } })).not.toContain('baseline');
 });
 
 test('the page has no script and asks for nothing', async () => {
@@ -59,7 +191,7 @@ test('the page has no script and asks for nothing', async () => {
   const { html, plots } = renderReport(result, await readOutcomes(out, result.sets));
   expect(html).not.toMatch(/<script|javascript:|@import|url\(/i);
   expect(html.replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:/);
-  expect([...plots.keys()]).toEqual(['accuracy.svg', 'frontier.svg']);
+  expect([...plots.keys()]).toEqual(['accuracy.svg', 'frontier.svg', 'divergence.svg']);
   for (const svg of plots.values()) expect(svg).not.toMatch(/NaN|undefined|Infinity/);
   expect(html).not.toMatch(/NaN|undefined|Infinity/);
 });
@@ -100,31 +232,47 @@ test('axes have round ticks inside their range', () => {
   );
 });
 
-const chromium = '/usr/bin/chromium';
+test.skipIf(!Chromium.path)(
+  'opens in Chromium: no error, no request, nothing wider than the page',
+  async () => {
+    const { out } = await swept({ references });
+    await writeReport(out);
+    await using browser = await Chromium.start();
+    for (const [width, scheme] of [
+      [360, 'light'],
+      [360, 'dark'],
+      [1440, 'light'],
+      [1440, 'dark'],
+    ] as const) {
+      const page = await browser.open(join(out, 'report.html'), width, scheme);
+      expect(page.problems).toEqual([]);
+      expect(page.requests).toEqual([expect.stringMatching(/report\.html$/)]);
+      expect(await page.evaluate('document.title')).toMatch(/alpha/);
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+      const back = await page.evaluate('getComputedStyle(document.body).backgroundColor');
+      expect(back).toBe(scheme === 'light' ? 'rgb(255, 255, 255)' : 'rgb(22, 24, 28)');
+      // Every text of a drawing lies inside it, and no two of them cover each other.
+      expect(await page.evaluate(textsOutside)).toEqual([]);
+      expect(await page.evaluate(textsOverlapping)).toEqual([]);
+    }
+  },
+);
 
-test.skipIf(!existsSync(chromium))('opens in Chromium without an error', async () => {
-  const { out } = await swept();
-  await writeReport(out);
-  const flags = [
-    '--headless',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--no-first-run',
-    '--disable-background-networking',
-  ];
-  const quiet = ['--disable-component-update', '--disable-sync', '--enable-logging=stderr', '--v=0'];
-  const page = spawnSync(
-    chromium,
-    [
-      ...flags,
-      ...quiet,
-      `--user-data-dir=${await tempDir()}`,
-      '--dump-dom',
-      `file://${join(out, 'report.html')}`,
-    ],
-    { encoding: 'utf8', timeout: 50_000 },
-  );
-  expect(page.status).toBe(0);
-  expect(page.stdout).toContain('Why this alpha');
-  expect(page.stderr).not.toMatch(/CONSOLE|Refused to/);
-});
+const textsOutside = `[...document.querySelectorAll('svg')].flatMap((svg) => {
+  const frame = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll('text')].filter((text) => {
+    const box = text.getBoundingClientRect();
+    return box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
+  }).map((text) => text.textContent);
+})`;
+
+// Turned texts have boxes that cover one another's corners.
+const textsOverlapping = `[...document.querySelectorAll('svg')].flatMap((svg) => {
+  const texts = [...svg.querySelectorAll('text:not([transform])')].map((text) => {
+    const { left, right, top, bottom } = text.getBoundingClientRect();
+    return { text: text.textContent, left, right, top: top + (bottom - top) / 4, bottom: bottom - (bottom - top) / 4 };
+  });
+  return texts.flatMap((a, i) => texts.slice(i + 1)
+    .filter((b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
+    .map((b) => a.text + ' / ' + b.text));
+})`;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { crossValidate } from '../../lib/sweep/cross-validation.js';
-import { accuracies, type Outcomes } from '../../lib/sweep/curves.js';
+import { accuracies, curvesOf, type Outcomes } from '../../lib/sweep/curves.js';
 import { stratifiedFolds } from '../../lib/sweep/folds.js';
 import { leaveOneShiftOut } from '../../lib/sweep/leave-one-shift-out.js';
 import { parseRule } from '../../lib/sweep/rule.js';
@@ -128,7 +128,7 @@ describe('leaving one shift out', () => {
 
   it('chooses on the others and never on the held-out or a kept one', () => {
     // max-shift without a is b's best, .5, and without b it is a's best, 0.
-    expect(leaveOneShiftOut(shifts, parseRule('max-shift'))).toEqual([
+    expect(leaveOneShiftOut(curvesOf(shifts), parseRule('max-shift'))).toEqual([
       {
         set: 'a',
         alpha: 0.5,
@@ -147,19 +147,19 @@ describe('leaving one shift out', () => {
   });
 
   it('drops the weight of the held-out shift', () => {
-    const [a, b] = leaveOneShiftOut(shifts, parseRule('max-mean:id=1,a=5,b=5'));
+    const [a, b] = leaveOneShiftOut(curvesOf(shifts), parseRule('max-mean:id=1,a=5,b=5'));
     expect([a!.alpha, b!.alpha]).toEqual([0.5, 0]);
-    expect(leaveOneShiftOut(shifts, parseRule('one-se:max-mean:a=1,b=1')).map(({ alpha }) => alpha)).toEqual([
-      0.5, 0,
-    ]);
-    expect(() => leaveOneShiftOut(shifts, parseRule('max-mean:a=1'))).toThrow(
+    expect(
+      leaveOneShiftOut(curvesOf(shifts), parseRule('one-se:max-mean:a=1,b=1')).map(({ alpha }) => alpha),
+    ).toEqual([0.5, 0]);
+    expect(() => leaveOneShiftOut(curvesOf(shifts), parseRule('max-mean:a=1'))).toThrow(
       expect.objectContaining({ code: 'ERR_USAGE' }),
     );
   });
 
   it('needs two shifts to choose on', () => {
     const one = { alphas, sets: shifts.sets.filter(({ name }) => name !== 'b') };
-    expect(() => leaveOneShiftOut(one, parseRule('max-mean'))).toThrow(
+    expect(() => leaveOneShiftOut(curvesOf(one), parseRule('max-mean'))).toThrow(
       expect.objectContaining({ code: 'ERR_USAGE', message: expect.stringContaining('there are 1') }),
     );
   });

@@ -39,6 +39,7 @@ describe('resolving', () => {
     ['sets', { sets: [] }],
     ['folds', { folds: 1 }],
     ['seed', { seed: -1 }],
+    ['device', { device: 'gpu' }],
     ['sets.0.kind', { sets: [{ ...config.sets[0], kind: 'ood' }] }],
     ['sets.0.name', { sets: [{ ...config.sets[0], name: 'a/b' }] }],
     ['alpha', { alpha: '0:1:0.1' }],

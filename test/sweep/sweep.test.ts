@@ -2,11 +2,14 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isCorrectAt } from '../../lib/eval/correct-intervals.js';
-import { readOutcome } from '../../lib/sweep/outcome-file.js';
+import { diff } from '../../lib/merge/diff.js';
+import { readOutcome, type SetOutcome } from '../../lib/sweep/outcome-file.js';
 import { pick } from '../../lib/sweep/pick.js';
 import { plain, readResult } from '../../lib/sweep/result.js';
 import { sweep } from '../../lib/sweep/sweep.js';
 import { sweepProject } from '../support/sweep-project.js';
+
+type HeadOutcome = Extract<SetOutcome, { readonly correct?: never }>;
 
 const withoutTimings = (text: string) => text.replace(/"seconds": [^,\n]+/, '"seconds": 0');
 const code = async (promise: Promise<unknown>) =>
@@ -25,20 +28,20 @@ describe('a sweep', () => {
     );
     expect(result.alphas).toHaveLength(11);
     for (const set of result.sets) {
-      const { intervals, labels } = await readOutcome(join(out, set.outcome));
+      const { intervals, labels } = (await readOutcome(join(out, set.outcome!))) as Required<HeadOutcome>;
       for (const [k, alpha] of result.alphas.entries()) {
-        const hits = labels.filter((_, i) => isCorrectAt(intervals, i, alpha)).length;
+        const hits = labels.filter((_: number, i: number) => isCorrectAt(intervals, i, alpha)).length;
         expect(set.metrics[k]!.top1).toBe(hits / set.samples);
       }
     }
     const mean = result.alphas.map(
       (_, k) => (result.sets[0]!.metrics[k]!.top1 + result.sets[1]!.metrics[k]!.top1) / 2,
     );
-    const { selection, exact, crossValidation } = result.analysis;
+    const { selection, exact, firmness } = result.analysis;
     expect(selection.objective).toBeCloseTo(Math.max(...mean), 12);
     expect(mean[selection.index]).toBeCloseTo(Math.max(...mean), 12);
     expect(exact!.value).toBeGreaterThanOrEqual(selection.objective);
-    expect(crossValidation.sets).toEqual(['id', 'far']);
+    expect(firmness!.crossValidation.sets).toEqual(['id', 'far']);
   });
 
   test('results.jsonl has a record per alpha', async () => {
@@ -66,14 +69,38 @@ describe('a sweep', () => {
         ...options,
         out,
         signal: stop.signal,
-        onProgress: ({ set }) => {
-          if (set === stopAt) stop.abort(new Error('killed'));
+        onProgress: (at) => {
+          if ('set' in at && at.set === stopAt) stop.abort(new Error('killed'));
         },
       });
       await expect(stopped).rejects.toThrow('killed');
       await sweep({ ...options, out, resume: true });
       expect(withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'))).toBe(expected);
     }
+  });
+
+  test('the checkpoints are compared once, and not at all when that is not wanted', async () => {
+    const { directory, options } = await sweepProject();
+    const out = join(directory, 'sweep');
+    let compared = 0;
+    const onCompare = () => {
+      compared++;
+    };
+    const { divergence } = await sweep({ ...options, out, onCompare });
+    const { total } = await diff(options.zeroshot, options.finetuned);
+    expect(divergence).toMatchObject({ rows: [], cells: [], others: [{ name: 'head.weight' }] });
+    expect(divergence!.total).toEqual({
+      parameters: total.parameters,
+      relativeL2: total.relativeL2,
+      cosine: total.cosine,
+    });
+    expect(compared).toBeGreaterThan(0);
+    compared = 0;
+    const again = await sweep({ ...options, out, onCompare, resume: true });
+    expect(again.divergence).toEqual(divergence);
+    const without = await sweep({ ...options, out, onCompare, force: true, divergence: false });
+    expect(without.divergence).toBeUndefined();
+    expect(compared).toBe(0);
   });
 
   test('a line that a kill cut off is done again', async () => {
@@ -83,9 +110,11 @@ describe('a sweep', () => {
     const path = join(out, 'journal.jsonl');
     const expected = withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'));
     const text = await readFile(path, 'utf8');
-    await writeFile(path, text.slice(0, -40));
-    await sweep({ ...options, out, resume: true });
-    expect(withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'))).toBe(expected);
+    for (const cut of [text.slice(0, -40), text.slice(0, 100), '']) {
+      await writeFile(path, cut);
+      await sweep({ ...options, out, resume: true });
+      expect(withoutTimings(await readFile(join(out, 'sweep.json'), 'utf8'))).toBe(expected);
+    }
   });
 
   test('resuming with other options, models or data is refused, naming what changed', async () => {

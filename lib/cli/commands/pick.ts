@@ -1,14 +1,30 @@
+import { WisemergeError } from '../../errors.js';
 import { pick } from '../../sweep/pick.js';
+import { pickRecords, type RecordedSet } from '../../sweep/pick-records.js';
 import { plain } from '../../sweep/result.js';
-import { describeAnalysis } from '../sweep-text.js';
-import { type OutputFlags, printResult, warn } from '../terminal.js';
+import { describeAnalysis, describeRecords } from '../sweep-text.js';
+import { note, type OutputFlags, printResult, warn } from '../terminal.js';
 
 export interface PickFlags extends OutputFlags {
   readonly rule?: string;
+  readonly set?: readonly RecordedSet[];
 }
 
-export async function runPick(directory: string, flags: PickFlags): Promise<void> {
-  const analysis = await pick(directory, { ...(flags.rule !== undefined && { rule: flags.rule }) });
+/** From a sweep's directory, or from a table of results. */
+export async function runPick(path: string, flags: PickFlags): Promise<void> {
+  const { rule, set } = flags;
+  if (/\.(jsonl|csv)$/i.test(path)) {
+    const picked = await pickRecords(path, { sets: set ?? [], ...(rule !== undefined && { rule }) });
+    printResult(flags, JSON.parse(JSON.stringify(picked, plain)), () => describeRecords(picked));
+    note(flags, picked.note);
+    return;
+  }
+  if (set) {
+    throw new WisemergeError('ERR_USAGE', '--set is for tables of results', {
+      hint: 'A sweep knows its sets: leave it out, or name a .jsonl or .csv file.',
+    });
+  }
+  const analysis = await pick(path, { ...(rule !== undefined && { rule }) });
   printResult(flags, JSON.parse(JSON.stringify(analysis, plain)), () => describeAnalysis(analysis));
-  for (const warning of analysis.verdict.warnings) warn(flags, warning);
+  for (const warning of analysis.firmness?.verdict.warnings ?? []) warn(flags, warning);
 }

@@ -1,10 +1,12 @@
 import { reportName, writeReport } from '../../report/report.js';
 import { plain, type SweepResult } from '../../sweep/result.js';
 import { sweep } from '../../sweep/sweep.js';
+import { formatPercent } from '../format.js';
 import { ProgressLine } from '../progress-line.js';
 import { type SweepFlags, toSweepConfig } from '../sweep-flags.js';
 import { describeAnalysis, describeCurves } from '../sweep-text.js';
 import { note, printResult, warn } from '../terminal.js';
+import { runWatch } from './watch.js';
 
 export async function runSweep(
   file: string | undefined,
@@ -12,6 +14,10 @@ export async function runSweep(
   signal: AbortSignal,
 ): Promise<void> {
   const config = await toSweepConfig(file, flags);
+  if (flags.watch !== undefined) {
+    const { watch, until, out } = flags;
+    return await runWatch({ ...config, watch, out, ...(until !== undefined && { until }) }, flags, signal);
+  }
   const progress = new ProgressLine(flags);
   let result: SweepResult;
   try {
@@ -21,16 +27,25 @@ export async function runSweep(
       ...(flags.resume && { resume: true }),
       ...(flags.force && { force: true }),
       signal,
-      onProgress: ({ set, samplesDone, samplesTotal }) =>
-        progress.show(`${set}: ${samplesDone} of ${samplesTotal} samples`),
+      onProgress: (at) =>
+        progress.show(
+          'set' in at
+            ? `${at.set}: ${at.samplesDone} of ${at.samplesTotal} samples`
+            : `alpha ${at.alpha}: ${at.alphasDone} of ${at.alphasTotal} models`,
+        ),
+      onCompare: ({ bytesDone, bytesTotal }) =>
+        progress.show(`comparing the checkpoints: ${formatPercent(bytesDone / (bytesTotal || 1))}`),
     });
   } finally {
     progress.end();
   }
-  await writeReport(flags.out);
+  const { png } = await writeReport(flags.out);
   const { analysis } = result;
   const data = JSON.parse(JSON.stringify(result, plain));
   printResult(flags, data, () => `${describeCurves(result)}\n\n${describeAnalysis(analysis, result)}`);
-  for (const warning of analysis.verdict.warnings) warn(flags, warning);
+  for (const warning of analysis.firmness?.verdict.warnings ?? []) warn(flags, warning);
+  if (png === 'without-text') warn(flags, 'No font is installed: the PNGs of the plots have no text.');
+  if (png === 'unavailable')
+    warn(flags, 'Plots are written as SVG alone: the PNG renderer does not run here.');
   note(flags, `${result.seconds.toFixed(1)} s; results in ${flags.out}, ${reportName} to look at`);
 }

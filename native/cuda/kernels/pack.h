@@ -67,6 +67,19 @@ WM_HD Pack<Bits, N> load_aligned(const Bits* from) {
   return pack;
 }
 
+// The same through the caches, for what other threads read too.
+template <uint32_t N, class Bits>
+WM_HD Pack<Bits, N> load_cached(const Bits* from) {
+  Pack<Bits, N> pack;
+#if defined(__CUDA_ARCH__)
+  const auto word = __ldg(reinterpret_cast<const typename PackWord<sizeof(pack)>::Type*>(from));
+  memcpy(&pack, &word, sizeof(pack));
+#else
+  memcpy(&pack, from, sizeof(pack));
+#endif
+  return pack;
+}
+
 template <uint32_t N, class Bits>
 WM_HD void store_aligned(Bits* to, const Pack<Bits, N>& pack) {
 #if defined(__CUDA_ARCH__)

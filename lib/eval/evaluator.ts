@@ -1,12 +1,13 @@
-import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
-import type { Groups } from '../eval/data/groups.js';
-import type { Metrics } from '../eval/metrics.js';
+import type { SetKind, SetRole } from './data/evaluation-set.js';
+import type { Groups } from './data/groups.js';
+import type { Metrics } from './metrics.js';
 
 /** A set of samples as the choice of alpha sees it. */
 export interface EvaluatedSet {
   readonly name: string;
   readonly role: SetRole;
   readonly kind: SetKind;
+  /** 0 where it is not known. */
   readonly samples: number;
   /** Changes when the samples do. */
   readonly fingerprint: string;
@@ -16,15 +17,17 @@ export interface EvaluatedSet {
   readonly groups?: Groups;
 }
 
-/** What one model did on one set. */
+/** What one model did on one set: which samples are right, or else a score. */
 export interface SetEvaluation {
-  /** Share of samples that are right, or any score in [0, 1] that is better when it is higher. */
-  readonly score: number;
   /**
-   * Which samples are right: bit i % 32 of word floor(i / 32) for sample i, further bits zero. Without it there
-   * are no intervals and no cross-validation, only the scores.
+   * Bit i % 32 of word floor(i / 32) for sample i, further bits zero. Without it there are no intervals and no
+   * cross-validation, only the score.
    */
   readonly correct?: Uint32Array;
+  /** Of `correct`, where the set does not tell. */
+  readonly samples?: number;
+  /** In [0, 1], better when it is higher. Default: the share of `correct`. */
+  readonly score?: number;
   readonly metrics?: Partial<Metrics>;
 }
 

@@ -1,0 +1,147 @@
+import { spawn } from 'node:child_process';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { WisemergeError } from '../errors.js';
+import { merge } from '../merge/merge.js';
+import { planMerge } from '../merge/plan.js';
+import { incompatible } from '../merge/problems.js';
+import type { EvaluatedSet, Evaluator, SetEvaluation } from './evaluator.js';
+import { evaluationsOf, type ModelSets } from './function-evaluator.js';
+import { openNamedSet } from './set-files.js';
+
+export interface CommandModels extends ModelSets {
+  /** Program and arguments; `{model}` and `{alpha}` in them are replaced. */
+  readonly command: readonly string[];
+  /** Models go to `out/candidates/`, and are deleted when they have been evaluated. */
+  readonly out: string;
+  /** Keep them. */
+  readonly keep?: boolean;
+}
+
+const candidatesName = 'candidates';
+const outputLimit = 64 * 2 ** 20;
+const errorTail = 2000;
+/** Between asking a command to stop and killing it. */
+const graceMs = 5000;
+
+/**
+ * Evaluation by a program: the model is written as `merge` does, the command runs on it, and the last line of
+ * its output is JSON, `{"set": 0.83}` or `{"set": {"correct": [1, 0, …]}}`.
+ */
+export class CommandEvaluator implements Evaluator {
+  readonly sets: readonly EvaluatedSet[];
+  readonly identity: unknown;
+  readonly batch = 1;
+  readonly #models: CommandModels;
+
+  private constructor(models: CommandModels, sets: readonly EvaluatedSet[]) {
+    this.#models = models;
+    this.sets = sets;
+    this.identity = models.command;
+  }
+
+  /** Rejects with ERR_INCOMPATIBLE, ERR_DATA, and what opening a checkpoint throws. */
+  static async open(models: CommandModels, signal?: AbortSignal): Promise<CommandEvaluator> {
+    const { zeroshot, finetuned, out, classNames } = models;
+    const sets = await Promise.all(models.sets.map((set) => openNamedSet(set, classNames)));
+    const candidate = join(out, candidatesName, 'alpha');
+    const plan = await planMerge({
+      zeroshot,
+      finetuned,
+      alpha: 0,
+      out: candidate,
+      ...(signal && { signal }),
+    });
+    if (plan.problems.length > 0) throw incompatible(plan.problems);
+    return new CommandEvaluator(models, sets);
+  }
+
+  async evaluate(alphas: readonly number[], signal?: AbortSignal): Promise<SetEvaluation[][]> {
+    const evaluations: SetEvaluation[][] = [];
+    for (const alpha of alphas) evaluations.push(await this.#evaluateOne(alpha, signal));
+    return evaluations;
+  }
+
+  async #evaluateOne(alpha: number, signal: AbortSignal | undefined): Promise<SetEvaluation[]> {
+    const { zeroshot, finetuned, command, out, keep, threads } = this.#models;
+    const model = join(out, candidatesName, `alpha_${alpha}`);
+    await merge({
+      ...{ zeroshot, finetuned, alpha, out: model, force: true, extrapolate: true },
+      ...(threads !== undefined && { threads }),
+      ...(signal && { signal }),
+    });
+    try {
+      const replaced = command.map((part) =>
+        part.replaceAll('{model}', model).replaceAll('{alpha}', String(alpha)),
+      );
+      const output = await run(replaced, alpha, signal);
+      return evaluationsOf(alpha, this.sets, lastLine(output, alpha, command));
+    } finally {
+      if (!keep) await rm(model, { recursive: true, force: true });
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#models.keep)
+      await rm(join(this.#models.out, candidatesName), { recursive: true, force: true });
+  }
+}
+
+/** Gives what the command prints. Rejects with ERR_EVALUATION where it fails, or with the abort reason. */
+async function run(
+  [program, ...args]: readonly string[],
+  alpha: number,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  signal?.throwIfAborted();
+  const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  let errors = '';
+  let tooLong = false;
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+    if (output.length > outputLimit) {
+      tooLong = true;
+      child.kill('SIGKILL');
+    }
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors = (errors + text).slice(-errorTail);
+  });
+  const stop = () => {
+    child.kill('SIGTERM');
+    setTimeout(() => child.kill('SIGKILL'), graceMs).unref();
+  };
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    const ended = await new Promise<string>((resolve, reject) => {
+      child.once('error', (error) => reject(failed(alpha, `cannot start ${program}: ${error.message}`, '')));
+      child.once('close', (code, killedBy) =>
+        resolve(code === 0 ? '' : code === null ? `was ended by ${killedBy}` : `ended with status ${code}`),
+      );
+    });
+    signal?.throwIfAborted();
+    if (tooLong) throw failed(alpha, `${program} printed more than ${outputLimit} characters`, '');
+    if (ended !== '') throw failed(alpha, `${program} ${ended}`, errors);
+    return output;
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+function lastLine(output: string, alpha: number, [program]: readonly string[]): unknown {
+  const line = output.trimEnd().split('\n').at(-1) ?? '';
+  try {
+    return JSON.parse(line);
+  } catch {
+    throw failed(alpha, `the last line that ${program} printed is not JSON: ${line.slice(0, 200)}`, '');
+  }
+}
+
+function failed(alpha: number, why: string, errors: string): WisemergeError {
+  const said = errors.trim();
+  return new WisemergeError('ERR_EVALUATION', `alpha ${alpha}: ${why}${said ? `\n${said}` : ''}`, {
+    hint: 'Run the command by hand on the zero-shot model to see what it does.',
+    details: { alpha },
+  });
+}

@@ -1,0 +1,40 @@
+import type { EffectiveRobustness } from '../sweep/effective-robustness.js';
+import { percent } from '../sweep/figures.js';
+import type { ShiftRobustness } from '../sweep/references.js';
+import { grid, paragraph, points, section } from './parts.js';
+
+/** How far above the line of reference models the models lie, shift by shift. */
+export function robustnessSection(robustness: readonly ShiftRobustness[]): string {
+  const rho = (one: EffectiveRobustness | null) =>
+    one ? `${points(one.rho)}${one.extrapolated ? ' *' : ''}` : '–';
+  const nameOf = (set: string | null) => set ?? 'mean of the shifts';
+  const rows = robustness.map(({ set, models, line, zeroshot, finetuned, chosen }) => [
+    nameOf(set),
+    String(models.length),
+    line.fitted ? line.rSquared.toFixed(3) : '–',
+    line.fitted ? line.slope.toFixed(3) : '–',
+    line.fitted ? line.intercept.toFixed(3).replace('-', '−') : '–',
+    rho(zeroshot),
+    rho(finetuned),
+    rho(chosen),
+  ]);
+  const refused = robustness.flatMap(({ set, line }) =>
+    line.fitted ? [] : [paragraph(`${nameOf(set)}: no line, ${line.reason}.`, 'muted')],
+  );
+  const extrapolated = robustness.some(({ zeroshot, finetuned, chosen }) =>
+    [zeroshot, finetuned, chosen].some((one) => one?.extrapolated),
+  );
+  const range = robustness.find(({ line }) => line.fitted)?.line;
+  const bounds = range?.fitted ? `, ${percent(range.idRange[0])} to ${percent(range.idRange[1])}` : '';
+  return section(
+    'Effective robustness',
+    paragraph(
+      'Shift accuracy less what a line through the reference models predicts from ID accuracy, on logit axes, in percentage points.',
+    ),
+    grid(['shift', 'models', 'R²', 'slope', 'intercept', 'zero-shot', 'fine-tuned', 'chosen'], rows),
+    ...refused,
+    ...(extrapolated
+      ? [paragraph(`* ID accuracy outside that of the reference models${bounds}.`, 'muted')]
+      : []),
+  );
+}

@@ -1,0 +1,38 @@
+import type { ProgressListener } from '../checkpoint/progress.js';
+import { diff } from '../merge/diff.js';
+import { type Divergence, groupByLayer } from './divergence.js';
+import type { Journal } from './journal.js';
+import type { ResolvedSweep } from './sweep-options.js';
+
+/** In a sweep's journal, beside what it evaluated. */
+export interface DivergenceEntry {
+  readonly divergence: Divergence;
+  readonly seconds: number;
+}
+
+/**
+ * How far the two checkpoints are apart: both are read once, and the journal knows it from then on. Undefined
+ * where the sweep does not want it. Rejects as `diff`.
+ */
+export async function compareOnce<Entry extends object>(
+  { zeroshot, finetuned, threads, divergence: wanted }: ResolvedSweep,
+  journal: Journal<Entry | DivergenceEntry>,
+  signal: AbortSignal | undefined,
+  onCompare: ProgressListener | undefined,
+): Promise<Divergence | undefined> {
+  if (!wanted) return undefined;
+  for (const entry of journal.entries) if (isDivergence(entry)) return entry.divergence;
+  const start = performance.now();
+  const found = await diff(zeroshot, finetuned, {
+    ...(threads !== undefined && { threads }),
+    ...(signal && { signal }),
+    ...(onCompare && { onProgress: onCompare }),
+  });
+  const divergence = groupByLayer(found);
+  await journal.add({ divergence, seconds: (performance.now() - start) / 1000 });
+  return divergence;
+}
+
+export function isDivergence(entry: object): entry is DivergenceEntry {
+  return 'divergence' in entry;
+}

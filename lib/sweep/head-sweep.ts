@@ -1,0 +1,180 @@
+import { xxh3 } from '@node-rs/xxhash';
+import type { ProgressListener } from '../checkpoint/progress.js';
+import { type EvaluationSet, openEvaluationSet } from '../eval/data/evaluation-set.js';
+import { evaluateHead } from '../eval/head-evaluation.js';
+import { HeadSession } from '../eval/head-session.js';
+import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
+import { type HeadPair, openHeads } from '../eval/linear-head.js';
+import { compareOutputs, type OutputComparison } from '../eval/output-comparison.js';
+import { Engine, engineOptions } from '../native.js';
+import { version } from '../version.js';
+import { analyse } from './analysis.js';
+import { compareOnce, type DivergenceEntry, isDivergence } from './compare-once.js';
+import type { Journal } from './journal.js';
+import { type ReferenceModel, robustnessOfSweep } from './references.js';
+import { type SweepResult, type SweptSet, writeResult } from './result.js';
+import { parseRule } from './rule.js';
+import { checkRule } from './rules.js';
+import {
+  analysisOptions,
+  decisive,
+  openSweepDirectory,
+  readOutcomes,
+  saveOutcome,
+} from './sweep-directory.js';
+import type { ResolvedSweep } from './sweep-options.js';
+
+export interface HeadProgress {
+  readonly set: string;
+  readonly samplesDone: number;
+  /** Of all sets. */
+  readonly samplesTotal: number;
+}
+
+export interface RunOptions<Progress> {
+  readonly out: string;
+  readonly resume?: boolean;
+  readonly force?: boolean;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+  readonly onCompare?: ProgressListener;
+  readonly references?: readonly ReferenceModel[];
+}
+
+/**
+ * Evaluates a classifier's head at every alpha: each set once, in one pass that gives the exact curve of
+ * accuracy and the metrics on the grid. Each set is journalled; a run that was stopped goes on with the next.
+ */
+export async function sweepHead(
+  config: ResolvedSweep,
+  options: RunOptions<HeadProgress>,
+): Promise<SweepResult> {
+  const { out, resume = false, force = false, signal, references } = options;
+  const began = performance.now();
+  const heads = await openHeads(config.zeroshot, config.finetuned, {
+    ...(config.head !== undefined && { head: config.head }),
+    ...(signal && { signal }),
+  });
+  const sets = await openSets(config, heads);
+  try {
+    checkRule(parseRule(config.rule), config.alphas, sets);
+    const hash = hashOf(heads);
+    const fingerprints = sets.map((set) => set.fingerprint);
+    const identity = { ...decisive(config), headHash: hash, fingerprints, ...(references && { references }) };
+    // Before the output is touched: a device may be missing.
+    const { device = 'auto' } = config;
+    using engine = new Engine(engineOptions(device === 'auto' ? 'cpu' : device, config.threads));
+    const journal = await openSweepDirectory<JournalEntry>(out, identity, { resume, force });
+    try {
+      return await run(engine, config, heads, hash, sets, journal, began, options);
+    } finally {
+      await journal.close();
+    }
+  } finally {
+    await Promise.all(sets.map((set) => set.close()));
+  }
+}
+
+type SetEntry = SweptSet & { readonly seconds: number };
+type JournalEntry = SetEntry | DivergenceEntry;
+
+async function run(
+  engine: Engine,
+  config: ResolvedSweep,
+  heads: HeadPair,
+  hash: string,
+  sets: readonly EvaluationSet[],
+  journal: Journal<JournalEntry>,
+  began: number,
+  { out, signal, onProgress, onCompare, references }: RunOptions<HeadProgress>,
+): Promise<SweepResult> {
+  using session = new HeadSession(engine, heads, sets, {
+    ...(config.memory !== undefined && { memory: config.memory }),
+  });
+  await engine.pin(session.arena.buffer);
+  const samplesTotal = sets.reduce((sum, set) => sum + set.samples, 0);
+  const swept = journal.entries.filter((entry): entry is SetEntry => !isDivergence(entry));
+  let before = 0;
+  for (const [i, set] of sets.entries()) {
+    if (i >= swept.length) {
+      const start = performance.now();
+      const { intervals, metrics } = await evaluateHead(session, set, config.alphas, {
+        ...(signal && { signal }),
+        onSamples: (done) => onProgress?.({ set: set.name, samplesDone: before + done, samplesTotal }),
+      });
+      const { name, role, kind, samples, fingerprint, labels, groups } = set;
+      const outcome = await saveOutcome(out, i, name, { intervals, labels, ...(groups && { groups }) });
+      const seconds = (performance.now() - start) / 1000;
+      const entry = { name, role, kind, samples, fingerprint, outcome, metrics, seconds };
+      await journal.add(entry);
+      swept.push(entry);
+    }
+    before += set.samples;
+  }
+  signal?.throwIfAborted();
+  const divergence = await compareOnce(config, journal, signal, onCompare);
+  const select = sets.filter(({ role }) => role === 'select').map((set) => ({ set }));
+  const seen = select.length > 0 ? select : sets.map((set) => ({ set }));
+  const likelihood = {
+    alpha: await bestLikelihood(session, seen, { ...(signal && { signal }) }),
+    calibrated: await bestCalibrated(session, seen, { ...(signal && { signal }) }),
+  };
+  const analysis = analyse(config.alphas, await readOutcomes(out, swept), analysisOptions(config));
+  const outputs: OutputComparison[] = [];
+  for (const set of sets) outputs.push(await compareOutputs(session, set, analysis.selection.alpha, signal));
+  const result: SweepResult = {
+    format: 'wisemerge-sweep',
+    version: 1,
+    wisemerge: version,
+    config,
+    head: {
+      name: heads.name,
+      classes: heads.classes,
+      dimension: heads.dimension,
+      dtype: heads.dtype,
+      hash,
+    },
+    alphas: config.alphas,
+    sets: swept.map(({ seconds: _seconds, ...set }) => set),
+    likelihood,
+    ...(divergence && { divergence }),
+    outputs,
+    ...(references && {
+      robustness: robustnessOfSweep(references, swept, config.alphas, analysis.selection.index),
+    }),
+    analysis,
+    seconds:
+      (performance.now() - began) / 1000 + journal.entries.reduce((sum, entry) => sum + entry.seconds, 0),
+  };
+  await writeResult(out, result);
+  return result;
+}
+
+async function openSets(config: ResolvedSweep, heads: HeadPair): Promise<EvaluationSet[]> {
+  const { classes, dimension } = heads;
+  const opened: EvaluationSet[] = [];
+  try {
+    for (const { groups, features, labels, ...source } of config.sets) {
+      const named = {
+        ...source,
+        // `resolveSweep` has seen to it that both are there.
+        features: features!,
+        labels: labels!,
+        ...(groups !== undefined && { groups }),
+        ...(config.classNames && { classNames: config.classNames }),
+      };
+      opened.push(await openEvaluationSet(named, { classes, dimension }));
+    }
+    return opened;
+  } catch (error) {
+    await Promise.all(opened.map((set) => set.close()));
+    throw error;
+  }
+}
+
+function hashOf({ zeroshot, finetuned, biases }: HeadPair): string {
+  const parts = [zeroshot, finetuned, ...(biases ? [biases.zeroshot, biases.finetuned] : [])];
+  const state = xxh3.Xxh3.withSeed();
+  for (const part of parts) state.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+  return state.digest().toString(16).padStart(16, '0');
+}

@@ -1,0 +1,28 @@
+import { quote } from '../merge/command.js';
+import type { ResolvedSweep } from './sweep-options.js';
+
+/** The command line that makes a sweep again; of one by a function, that without the evaluation. */
+export function sweepCommand(config: ResolvedSweep): string {
+  const { zeroshot, finetuned, head, command, keep, alphas, rule, folds, repeats, replicates, seed } = config;
+  const more = config.divergence === false ? ' --no-divergence' : '';
+  const sets = config.sets.map(({ name, role, kind, features, labels, groups }) => {
+    const files = [features ?? '', labels ?? '', groups ?? ''].join(',').replace(/,+$/, '');
+    return `--set ${quote(`${name}:${role}:${kind}${files && `=${files}`}`)}`;
+  });
+  const search = [
+    ...(config.search === 'grid' ? [] : [`--search ${config.search} --tolerance ${config.tolerance}`]),
+    ...(config.minGain > 0 ? [`--min-gain ${config.minGain}`] : []),
+    ...(config.budget === undefined ? [] : [`--budget ${config.budget}`]),
+  ];
+  const lines = [
+    `wisemerge sweep --zeroshot ${quote(zeroshot)} --finetuned ${quote(finetuned)}`,
+    ...(head === undefined ? [] : [`--head ${quote(head)}`]),
+    ...(command ? [`--command ${quote(command.join(' '))}${keep ? ' --keep' : ''}`] : []),
+    ...sets,
+    ...(typeof config.references === 'string' ? [`--references ${quote(config.references)}`] : []),
+    `--alphas ${alphas.join(',')} --rule ${quote(rule)} --folds ${folds} --repeats ${repeats}`,
+    ...(search.length > 0 ? [search.join(' ')] : []),
+    `--replicates ${replicates} --seed ${seed}${more} --out results`,
+  ];
+  return lines.join(' \\\n  ');
+}

@@ -1,0 +1,85 @@
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ioError, WisemergeError } from '../errors.js';
+import type { AnalysedSet, AnalysisOptions } from './analysis.js';
+import { Journal } from './journal.js';
+import { readOutcome, type SetOutcome, writeOutcome } from './outcome-file.js';
+import { recordsName, resultName, type SweptSet } from './result.js';
+import { parseRule } from './rule.js';
+import type { ResolvedSweep } from './sweep-options.js';
+
+const journalName = 'journal.jsonl';
+const outcomesName = 'outcomes';
+
+export interface DirectoryOptions {
+  /** Go on where an earlier run of the same configuration stopped. */
+  readonly resume?: boolean;
+  /** Replace an earlier sweep. */
+  readonly force?: boolean;
+}
+
+/**
+ * Opens the journal of a sweep in `out`, new or gone on with. `identity` decides the results. Throws
+ * ERR_OUTPUT_EXISTS, ERR_SWEEP_CHANGED, ERR_SWEEP_RESULT, ERR_IO.
+ */
+export async function openSweepDirectory<Entry>(
+  out: string,
+  identity: unknown,
+  { resume, force }: DirectoryOptions,
+): Promise<Journal<Entry>> {
+  const path = join(out, journalName);
+  const exists = await stat(path).then(
+    () => true,
+    () => false,
+  );
+  if (exists && resume) return await Journal.resume<Entry>(path, identity);
+  if (exists && !force) {
+    throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} holds a sweep`, {
+      file: out,
+      hint: 'Go on with it (--resume), replace it (--force), or give another --out.',
+    });
+  }
+  if (exists) {
+    for (const name of [resultName, recordsName, outcomesName, journalName]) {
+      await rm(join(out, name), { recursive: true, force: true });
+    }
+  }
+  await mkdir(join(out, outcomesName), { recursive: true }).catch((error) => {
+    throw ioError(error, 'create', out);
+  });
+  return await Journal.create<Entry>(path, identity);
+}
+
+/** Writes what set number `index` gave. Gives the file's name below `out`. */
+export async function saveOutcome(
+  out: string,
+  index: number,
+  name: string,
+  outcome: SetOutcome,
+): Promise<string> {
+  const file = `${outcomesName}/${String(index + 1).padStart(2, '0')}-${name}.safetensors`;
+  await writeOutcome(join(out, file), outcome);
+  return file;
+}
+
+/** The options that decide what comes out: a sweep may go on with more threads or on another device. */
+export function decisive(
+  config: ResolvedSweep,
+): Omit<ResolvedSweep, 'threads' | 'memory' | 'device' | 'concurrency'> {
+  const { threads: _threads, memory: _memory, device: _device, concurrency: _concurrency, ...rest } = config;
+  return rest;
+}
+
+/** What the sets of a sweep gave, from its files. */
+export async function readOutcomes(out: string, sets: readonly SweptSet[]): Promise<AnalysedSet[]> {
+  return await Promise.all(
+    sets.map(async ({ name, role, kind, samples, outcome, metrics }) => {
+      if (outcome !== null) return { name, role, kind, ...(await readOutcome(join(out, outcome))) };
+      return { name, role, kind, samples, scores: Float64Array.from(metrics, ({ top1 }) => top1) };
+    }),
+  );
+}
+
+export function analysisOptions({ rule, folds, repeats, replicates, seed }: ResolvedSweep): AnalysisOptions {
+  return { rule: parseRule(rule), folds, repeats, replicates, seed };
+}

@@ -1,0 +1,25 @@
+// The launches of matrix products and heads for the CUDA runtime without a device (fake_cuda_runtime.cc).
+#include "cuda/head_launch.h"
+#include "cuda_host_kernels.h"
+#include "fake_cuda_stream.h"
+
+namespace wisemerge::cuda {
+
+cudaError_t launch(const Matmul& call, cudaStream_t stream) {
+  stream->queue.push_back([call] { test::matmul_on_host(call); });
+  return cudaSuccess;
+}
+cudaError_t launch(const HeadPath& call, cudaStream_t stream) {
+  stream->queue.push_back([call] { test::path_on_host(call); });
+  return cudaSuccess;
+}
+cudaError_t launch(const HeadMetrics& call, cudaStream_t stream) {
+  stream->queue.push_back([call] { test::metrics_on_host(call); });
+  return cudaSuccess;
+}
+cudaError_t launch(const HeadMoments& call, cudaStream_t stream) {
+  stream->queue.push_back([call] { test::moments_on_host(call); });
+  return cudaSuccess;
+}
+
+}  // namespace wisemerge::cuda

@@ -1,0 +1,93 @@
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { writeSafetensors } from '../../lib/checkpoint/write-safetensors.js';
+import { readResult } from '../../lib/sweep/result.js';
+import { type WatchedCheckpoint, watchSweep } from '../../lib/sweep/watch.js';
+import { tempDir } from '../support/temp.js';
+
+const bytes = (...values: number[]) => new Uint8Array(Float32Array.from(values).buffer);
+
+async function save(path: string, value: number): Promise<void> {
+  await mkdir(path, { recursive: true });
+  await writeSafetensors(join(path, 'model.safetensors'), [
+    { name: 'w', dtype: 'F32', shape: [1], data: bytes(value) },
+  ]);
+}
+
+/** A model scores by how near its only weight is to 1. */
+async function project() {
+  const directory = await tempDir();
+  const runs = join(directory, 'runs');
+  await save(join(directory, 'zeroshot'), 0);
+  await mkdir(runs);
+  const options = {
+    zeroshot: join(directory, 'zeroshot'),
+    watch: runs,
+    interval: 0.05,
+    out: join(directory, 'out'),
+    alphas: '0:1:0.25',
+    replicates: 10,
+    sets: [{ name: 'id', role: 'select' as const, kind: 'id' as const }],
+    evaluate: async ({ readTensor }: { readTensor(name: string): Promise<Uint8Array> }) => {
+      const [w] = new Float32Array((await readTensor('w')).slice().buffer);
+      return { id: 1 - Math.min(1, Math.abs(w! - 1)) };
+    },
+  };
+  return { directory, runs, options };
+}
+
+test('alpha is chosen for each checkpoint as it appears, whole ones only', async () => {
+  const { directory, runs, options } = await project();
+  await save(join(runs, 'epoch_10'), 4);
+  await save(join(runs, 'epoch_9'), 2);
+  await writeFile(join(runs, 'log.txt'), 'loss 0.3');
+  await mkdir(join(runs, 'epoch_11'));
+  await writeFile(join(runs, 'epoch_11', 'model.safetensors'), 'not whole');
+  const found: WatchedCheckpoint[] = [];
+  for await (const one of watchSweep({ ...options, until: 4 })) {
+    found.push(one);
+    if (found.length === 2) {
+      // Training goes on while alpha is chosen.
+      await save(join(directory, 'epoch_12'), 1.1);
+      await rename(join(directory, 'epoch_12'), join(runs, 'epoch_12'));
+    }
+    if (found.length === 3) {
+      await rm(join(runs, 'epoch_11', 'model.safetensors'));
+      await save(join(runs, 'epoch_11'), 1);
+    }
+  }
+  expect(found.map(({ checkpoint, alpha }) => [checkpoint, alpha])).toEqual([
+    ['epoch_9', 0.5],
+    ['epoch_10', 0.25],
+    ['epoch_12', 1],
+    ['epoch_11', 1],
+  ]);
+  expect(found.map(({ best }) => best)).toEqual([true, false, false, false]);
+  expect(found[2]!.accuracy.id).toBeCloseTo(0.9, 6);
+  const lines = (await readFile(join(options.out, 'watch.jsonl'), 'utf8')).trimEnd().split('\n');
+  expect(lines.map((line) => JSON.parse(line))).toEqual(found);
+  expect((await readResult(found[1]!.out)).analysis.selection.alpha).toBe(0.25);
+});
+
+test('finished sweeps are not done again, and waiting ends when aborted', async () => {
+  const { runs, options } = await project();
+  await save(join(runs, 'a'), 2);
+  for await (const { alpha } of watchSweep({ ...options, until: 1 })) expect(alpha).toBe(0.5);
+  const stop = new AbortController();
+  const again = watchSweep({
+    ...options,
+    signal: stop.signal,
+    evaluate: () => Promise.reject(new Error('evaluated again')),
+  });
+  expect((await again.next()).value).toMatchObject({ checkpoint: 'a', alpha: 0.5 });
+  const next = again.next();
+  setTimeout(() => stop.abort(new Error('enough')), 100);
+  await expect(next).rejects.toThrow('enough');
+});
+
+test('a directory that is not there is an error', async () => {
+  const { directory, options } = await project();
+  const watching = watchSweep({ ...options, watch: join(directory, 'nowhere') });
+  await expect(watching.next()).rejects.toMatchObject({ code: 'ERR_IO' });
+});

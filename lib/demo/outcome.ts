@@ -72,7 +72,10 @@ export function judgePair(
     number,
     number,
   ];
-  const at = (s: number, k: number) => evaluations[k]![s]!.score;
+  const at = (s: number, k: number) => {
+    const { correct } = outcomes.sets[s]!;
+    return correct.count(k) / correct.columns;
+  };
   const reported = sets.flatMap(({ name, role, kind }, s): ReportedSet[] => {
     if (role !== 'report') return [];
     const [zeroshot, finetuned] = [at(s, zero), at(s, one)];

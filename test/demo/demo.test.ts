@@ -8,6 +8,7 @@ import { verify } from '../../lib/checkpoint/verify.js';
 import { type DemoResult, demo } from '../../lib/demo/demo.js';
 import { standardRecipe } from '../../lib/demo/recipe.js';
 import { merge } from '../../lib/merge/merge.js';
+import { readResult } from '../../lib/sweep/result.js';
 import { listFiles } from '../support/models.js';
 import { tempDir } from '../support/temp.js';
 
@@ -101,6 +102,12 @@ describe('the demo', () => {
     expect((await verify(out)).map(({ problems }) => problems)).toEqual([[], []]);
     const saved = JSON.parse(readFileSync(join(out, 'demo.json'), 'utf8'));
     expect(saved).toMatchObject({ format: 'wisemerge-demo', gain: result.gain, recipe: { classes: 16 } });
+    const sweep = await readResult(join(out, 'sweep'));
+    expect(sweep.analysis.selection.alpha).toBe(result.runs[0]!.alpha);
+    expect(sweep.config.zeroshot).toBe(join(out, 'zeroshot'));
+    for (const [s, name] of ['id', 'id-report'].entries()) expect(sweep.sets[s]!.name).toBe(name);
+    expect(sweep.sets[1]!.metrics[0]!.top1).toBe(result.runs[0]!.id.zeroshot);
+    expect(readFileSync(join(out, 'sweep', 'report.html'), 'utf8')).toContain('invert-report');
     const { outputs } = await merge({
       zeroshot: join(out, 'zeroshot'),
       finetuned: join(out, 'finetuned'),

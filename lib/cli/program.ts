@@ -40,12 +40,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--held-out-labels <file>', 'of the held-out features')
     .requiredOption('--out <directory>', 'output; epoch N goes to <directory>/epoch_000N')
     .option('--head <tensor>', 'weight of the linear head to train alone (default: all of an MLP)')
-    .addOption(
-      new Option('--activation <name>', 'between layers (default: of config.json, or gelu)').choices([
-        'gelu',
-        'relu',
-      ]),
-    )
+    .addOption(activationOption())
     .option('--epochs <n>', 'passes over the samples (default: 10)', parseCount)
     .option('--batch-size <n>', 'samples per step (default: 128)', parseCount)
     .option('--lr <rate>', 'largest learning rate (default: 1e-3)', parseAmount)
@@ -85,6 +80,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--finetuned <path>', 'model fine-tuned from it')
     .option('--head <tensor>', 'weight of the head (default: the only one that looks like a classifier)')
     .option('--set <set>', 'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS]; repeat it for more sets', parseSetFlag)
+    .addOption(activationOption())
     .option(
       '--command <command>',
       "evaluates a model instead, such as 'python eval.py {model}'; split at spaces",
@@ -145,6 +141,13 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--force', 'replace an earlier demo')
     .action(async (flags: DemoFlags) => (await import('./commands/demo.js')).runDemo(flags, signal));
   return program;
+}
+
+function activationOption(): Option {
+  return new Option(
+    '--activation <name>',
+    'between layers of an MLP (default: of config.json, or gelu)',
+  ).choices(['gelu', 'relu']);
 }
 
 function withOutputFlags(command: Command): Command {

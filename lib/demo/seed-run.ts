@@ -2,7 +2,6 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
-import type { Evaluator } from '../eval/evaluator.js';
 import { NetworkEvaluator } from '../train/network-evaluator.js';
 import { makePair, type TrainOptions, train, writeInitialModel } from './models.js';
 import { judgePair, type PairOutcome } from './outcome.js';
@@ -76,7 +75,7 @@ async function sweepPair(
   { recipe, seed, threads, signal, onStep }: TrainOptions,
   save: SaveSweep | undefined,
 ): Promise<PairOutcome> {
-  const evaluator: Evaluator = await NetworkEvaluator.open({
+  const evaluator = await NetworkEvaluator.open({
     ...pair,
     sets,
     ...(threads !== undefined && { threads }),

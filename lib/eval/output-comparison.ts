@@ -71,7 +71,8 @@ export async function compareOutputs(
   };
   const predicted = [new Float64Array(classes), new Float64Array(classes)] as const;
   const isMean = alpha >= 0 && alpha <= 1;
-  const [logits, mixed] = [new Float64Array(classes), new Float64Array(classes)];
+  const row64 = () => new Float64Array(classes);
+  const [logits, mixed, e0, e1] = [row64(), row64(), row64(), row64()];
   let [agree, kl01, kl10, ensembleRight, ensembleNll, ensembleDiffers] = [0, 0, 0, 0, 0, 0];
   await session.forEach(
     set,
@@ -85,7 +86,9 @@ export async function compareOutputs(
         const z1 = z1s.subarray(row * stride, row * stride + classes);
         for (let c = 0; c < classes; c++)
           logits[c] = alpha === 1 ? z1[c]! : z0[c]! + alpha * (z1[c]! - z0[c]!);
-        const [a, b, m] = [outputOf(z0), outputOf(z1), outputOf(logits)];
+        const a = outputOf(z0, e0);
+        const b = outputOf(z1, e1);
+        const m = outputOf(logits, mixed);
         zeroshot.add(a, label);
         finetuned.add(b, label);
         merged.add(m, label);
@@ -97,11 +100,14 @@ export async function compareOutputs(
             m.predicted === a.predicted ? 'zeroshot' : m.predicted === b.predicted ? 'finetuned' : 'neither';
           overrides[side].add(a.margin, b.margin, m.predicted === label);
         }
-        let [difference0, difference1] = [0, 0];
+        let difference0 = 0;
+        let difference1 = 0;
         for (let c = 0; c < classes; c++) {
-          const [p0, p1] = [Math.exp(z0[c]! - a.logSum), Math.exp(z1[c]! - b.logSum)];
-          difference0 += p0 * (z0[c]! - z1[c]!);
-          difference1 += p1 * (z1[c]! - z0[c]!);
+          const p0 = e0[c]! * a.confidence;
+          const p1 = e1[c]! * b.confidence;
+          const difference = z0[c]! - z1[c]!;
+          difference0 += p0 * difference;
+          difference1 -= p1 * difference;
           mixed[c] = (1 - alpha) * p0 + alpha * p1;
         }
         kl01 += difference0 - a.logSum + b.logSum;
@@ -151,13 +157,18 @@ interface Output {
   readonly confidence: number;
 }
 
-function outputOf(z: Float32Array | Float64Array): Output {
+/** Puts exp(z - max z) into `exponentials`; times the confidence they are the probabilities. */
+function outputOf(z: Float32Array | Float64Array, exponentials: Float64Array): Output {
   const predicted = argmax(z);
   const top = z[predicted]!;
-  let [second, sum] = [Number.NEGATIVE_INFINITY, 0];
+  let second = Number.NEGATIVE_INFINITY;
+  let sum = 0;
   for (let c = 0; c < z.length; c++) {
-    sum += Math.exp(z[c]! - top);
-    if (c !== predicted && z[c]! > second) second = z[c]!;
+    const value = z[c]!;
+    const exponential = Math.exp(value - top);
+    exponentials[c] = exponential;
+    sum += exponential;
+    if (c !== predicted && value > second) second = value;
   }
   // A head of one class has no second.
   const margin = z.length > 1 ? top - second : 0;

@@ -1,6 +1,7 @@
 import { xxh3 } from '@node-rs/xxhash';
 import type { ProgressListener } from '../checkpoint/progress.js';
-import { type EvaluationSet, openEvaluationSet } from '../eval/data/evaluation-set.js';
+import { WisemergeError } from '../errors.js';
+import type { EvaluationSet } from '../eval/data/evaluation-set.js';
 import { evaluateHead } from '../eval/head-evaluation.js';
 import { HeadSession } from '../eval/head-session.js';
 import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
@@ -11,6 +12,7 @@ import { version } from '../version.js';
 import { analyse } from './analysis.js';
 import { compareOnce, type DivergenceEntry, isDivergence } from './compare-once.js';
 import type { Journal } from './journal.js';
+import { openSets } from './open-sets.js';
 import { type ReferenceModel, robustnessOfSweep } from './references.js';
 import { type SweepResult, type SweptSet, writeResult } from './result.js';
 import { parseRule } from './rule.js';
@@ -50,6 +52,15 @@ export async function sweepHead(
   options: RunOptions<HeadProgress>,
 ): Promise<SweepResult> {
   const { out, resume = false, force = false, signal, references } = options;
+  if (config.search !== 'grid') {
+    throw new WisemergeError(
+      'ERR_SWEEP_FILE',
+      `search ${config.search} is for models that are evaluated one by one`,
+      {
+        hint: 'The accuracy of a head is known exactly at every alpha: leave `search` out.',
+      },
+    );
+  }
   const began = performance.now();
   const heads = await openHeads(config.zeroshot, config.finetuned, {
     ...(config.head !== undefined && { head: config.head }),
@@ -148,28 +159,6 @@ async function run(
   };
   await writeResult(out, result);
   return result;
-}
-
-async function openSets(config: ResolvedSweep, heads: HeadPair): Promise<EvaluationSet[]> {
-  const { classes, dimension } = heads;
-  const opened: EvaluationSet[] = [];
-  try {
-    for (const { groups, features, labels, ...source } of config.sets) {
-      const named = {
-        ...source,
-        // `resolveSweep` has seen to it that both are there.
-        features: features!,
-        labels: labels!,
-        ...(groups !== undefined && { groups }),
-        ...(config.classNames && { classNames: config.classNames }),
-      };
-      opened.push(await openEvaluationSet(named, { classes, dimension }));
-    }
-    return opened;
-  } catch (error) {
-    await Promise.all(opened.map((set) => set.close()));
-    throw error;
-  }
 }
 
 function hashOf({ zeroshot, finetuned, biases }: HeadPair): string {

@@ -1,11 +1,10 @@
 import type { SetKind } from '../eval/data/evaluation-set.js';
-import type { EvaluatedSet } from '../eval/evaluator.js';
+import type { EvaluatedSet, SetEvaluation } from '../eval/evaluator.js';
 import { BitMatrix } from '../sweep/bits.js';
 import { crossValidate } from '../sweep/cross-validation.js';
 import type { Outcomes } from '../sweep/curves.js';
 import { nearestAlpha } from '../sweep/curves.js';
 import type { Rule } from '../sweep/rule.js';
-import type { NetworkEvaluation } from '../train/network-evaluator.js';
 
 /** Accuracies in [0, 1], on samples that had no part in the choice of alpha. */
 export interface Accuracies {
@@ -56,14 +55,14 @@ export function demoRule(sets: readonly EvaluatedSet[]): Rule {
 export function judgePair(
   alphas: readonly number[],
   sets: readonly EvaluatedSet[],
-  evaluations: readonly (readonly NetworkEvaluation[])[],
+  evaluations: readonly (readonly SetEvaluation[])[],
   seed: number,
 ): PairOutcome {
   const outcomes: Outcomes = {
     alphas: Float64Array.from(alphas),
     sets: sets.map(({ name, role, kind, samples, labels }, s) => {
       const correct = new BitMatrix(alphas.length, samples);
-      for (const [k, evaluation] of evaluations.entries()) correct.row(k).set(evaluation[s]!.correct);
+      for (const [k, evaluation] of evaluations.entries()) correct.row(k).set(evaluation[s]!.correct!);
       return { name, role, kind, correct, ...(labels && { labels }) };
     }),
   };
@@ -73,7 +72,10 @@ export function judgePair(
     number,
     number,
   ];
-  const at = (s: number, k: number) => evaluations[k]![s]!.score;
+  const at = (s: number, k: number) => {
+    const { correct } = outcomes.sets[s]!;
+    return correct.count(k) / correct.columns;
+  };
   const reported = sets.flatMap(({ name, role, kind }, s): ReportedSet[] => {
     if (role !== 'report') return [];
     const [zeroshot, finetuned] = [at(s, zero), at(s, one)];

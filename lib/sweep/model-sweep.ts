@@ -165,7 +165,7 @@ async function evaluateAll(
       await written;
     }
   };
-  const workers = Array.from({ length: Math.min(concurrency, alphas.length) }, () =>
+  const workers = Array.from({ length: Math.min(concurrency, evaluator.calls, alphas.length) }, () =>
     work().catch((error) => {
       failed.abort(error);
       throw error;

@@ -38,6 +38,11 @@ export interface NativeTrainer {
   close(): void;
 }
 
+export interface NativeNetwork {
+  run(buffer: NativeBuffer, program: Float64Array, candidates: number, alphas: Float64Array): NativeJob<void>;
+  close(): void;
+}
+
 export interface Addon {
   readonly HostBuffer: new (bytes: number) => NativeBuffer;
   readonly Engine: new (device: string, ordinal: number, threads: number, isa: string) => NativeEngine;
@@ -49,6 +54,7 @@ export interface Addon {
     outs: Float64Array,
   ) => NativeStream;
   readonly Trainer: new (engine: NativeEngine, arena: NativeBuffer, numbers: Float64Array) => NativeTrainer;
+  readonly Network: new (engine: NativeEngine, weights: NativeBuffer, numbers: Float64Array) => NativeNetwork;
   parseHeader(buffer: NativeBuffer, jsonBytes: number, dataBytes: number): NativeJob<HeaderColumns>;
   devices(): DeviceReport[];
   device(kind: string, ordinal: number): DeviceReport;

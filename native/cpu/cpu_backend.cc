@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "cpu/attention.h"
 #include "cpu/calls.h"
 #include "cpu/head.h"
 #include "cpu/matmul.h"
@@ -246,6 +247,10 @@ WmCode head_moments(WmContext* context, const WmHeadMoments* call, WmCancelFlag 
   return guarded(error, [&] { return run_moments(*context, *call, cancelled, error); });
 }
 
+WmCode attention(WmContext* context, const WmAttention* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_attention(*context, *call, cancelled, error); });
+}
+
 constexpr WmBackend kBackend = {
     .abi = WM_BACKEND_ABI,
     .name = "cpu",
@@ -262,6 +267,7 @@ constexpr WmBackend kBackend = {
     .head_path = head_path,
     .head_metrics = head_metrics,
     .head_moments = head_moments,
+    .attention = attention,
 };
 
 }  // namespace

@@ -17,4 +17,5 @@
 #include "cpu/softmax.inl"
 #include "cpu/head_path.inl"
 #include "cpu/head_metrics.inl"
+#include "cpu/attention.inl"
 // clang-format on

@@ -10,6 +10,9 @@
 #include "wisemerge/convert.h"
 
 namespace wisemerge::train {
+
+using namespace network;
+
 namespace {
 
 template <DType D>

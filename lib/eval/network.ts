@@ -93,9 +93,27 @@ export class NetworkModel implements AsyncDisposable {
       await this.#runPart(part.bind(inputs, results[0]!), points, results, signal);
       ran++;
     }
-    if (ran === 0) throw this.#missing(inputs);
+    if (ran === 0) throw this.missingInputs([...inputs.keys()]);
     if (this.architecture.finish) for (const outputs of results) this.architecture.finish(outputs, inputs);
     return results;
+  }
+
+  /** All inputs that some part reads. */
+  get inputNames(): ReadonlySet<string> {
+    return new Set(this.architecture.parts.flatMap(({ needs, reads = [] }) => [...needs, ...reads]));
+  }
+
+  /** That none of the parts can run from what is given. */
+  missingInputs(given: readonly string[], file?: string): WisemergeError {
+    const wanted = this.architecture.parts.map(({ needs }) => needs.join(' and '));
+    return new WisemergeError(
+      'ERR_DATA_MISMATCH',
+      `${this.#zeroshot.path} (${this.architecture.name}) takes ${wanted[0]}; the inputs are ${given.join(', ') || 'none'}`,
+      {
+        ...(file !== undefined && { file }),
+        hint: `Name the inputs as transformers does: ${wanted.join('; ')}.`,
+      },
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -156,16 +174,6 @@ export class NetworkModel implements AsyncDisposable {
     const names = this.#table.names;
     return Float64Array.from(
       points.flatMap((point) => names.map((name) => (typeof point === 'number' ? point : point(name)))),
-    );
-  }
-
-  #missing(inputs: NetworkInputs): WisemergeError {
-    const wanted = this.architecture.parts.map(({ needs }) => needs.join(' and '));
-    const given = [...inputs.keys()].join(', ') || 'nothing';
-    return new WisemergeError(
-      'ERR_DATA_MISMATCH',
-      `${this.#zeroshot.path} (${this.architecture.name}) takes ${wanted[0]}; the inputs are ${given}`,
-      { hint: `Name the inputs as transformers does: ${wanted.join('; ')}.` },
     );
   }
 }

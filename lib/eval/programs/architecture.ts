@@ -28,6 +28,8 @@ export interface BoundPart {
 export interface NetworkPart {
   /** Names of inputs, or of outputs of parts before, without which the part does not run. */
   readonly needs: readonly string[];
+  /** Names of inputs that it reads if they are there. */
+  readonly reads?: readonly string[];
   /** Throws ERR_DATA_MISMATCH, ERR_DTYPE_MISMATCH. */
   bind(inputs: NetworkInputs, outputs: ReadonlyMap<string, NetworkOutput>): BoundPart;
 }

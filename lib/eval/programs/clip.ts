@@ -62,6 +62,7 @@ function textTower(fields: ConfigFields, weights: WeightTable): NetworkPart {
   const end = fields.number('eos_token_id', 49407);
   return {
     needs: ['input_ids'],
+    reads: ['attention_mask'],
     bind(inputs): BoundPart {
       const { ids, mask, batch, tokens } = bindTokens(inputs, vocabulary, longest);
       const arrays = new Map([

@@ -46,6 +46,7 @@ export const llama: ArchitectureFactory = (config, weights): Architecture => {
     parts: [
       {
         needs: ['input_ids'],
+        reads: ['attention_mask', 'labels'],
         bind(inputs): BoundPart {
           const { ids, mask, batch, tokens } = bindTokens(inputs, vocabulary);
           const { frequencies, scale } = ropeFrequencies(fields, decoder.headDim, tokens);

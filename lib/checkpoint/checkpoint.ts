@@ -285,8 +285,9 @@ function checkIndex(index: ShardIndex, files: readonly SafetensorsFile[]): void 
   }
 }
 
-async function readConfig(directory: string): Promise<Config | undefined> {
-  const path = join(directory, 'config.json');
+/** A JSON object of a model's directory; undefined if there is no such file. Throws ERR_CONFIG, ERR_IO. */
+export async function readConfig(directory: string, name = 'config.json'): Promise<Config | undefined> {
+  const path = join(directory, name);
   let text: string;
   try {
     text = await readFile(path, 'utf8');

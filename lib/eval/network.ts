@@ -1,4 +1,4 @@
-import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import { type Checkpoint, type Config, openCheckpoint, readConfig } from '../checkpoint/checkpoint.js';
 import { elementCount } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { Network, type ProductWay } from '../native/network.js';
@@ -26,6 +26,7 @@ export interface NetworkModelOptions {
 /** The results of one candidate, by name. */
 export type CandidateOutputs = ReadonlyMap<string, NetworkOutput>;
 
+const openClipConfig = 'open_clip_config.json';
 const defaultBatchTokens = 16384;
 
 /**
@@ -41,12 +42,17 @@ export class NetworkModel implements AsyncDisposable {
   readonly #table: WeightTable;
   #loaded: { names: number; weights: LoadedWeights; network: Network } | undefined;
 
-  private constructor(zeroshot: Checkpoint, finetuned: Checkpoint | undefined, options: NetworkModelOptions) {
+  private constructor(
+    zeroshot: Checkpoint,
+    finetuned: Checkpoint | undefined,
+    config: Config | undefined,
+    options: NetworkModelOptions,
+  ) {
     this.#zeroshot = zeroshot;
     this.#finetuned = finetuned;
     this.#options = options;
     this.#table = new WeightTable(zeroshot);
-    this.architecture = findArchitecture(zeroshot, this.#table);
+    this.architecture = findArchitecture(zeroshot, config, this.#table);
     this.#engine = new Engine({ threads: options.threads ?? 0 });
   }
 
@@ -71,7 +77,10 @@ export class NetworkModel implements AsyncDisposable {
         { ...(finetuned !== undefined && { file: finetuned }), hint: 'Give two models of one architecture.' },
       );
     }
-    return new NetworkModel(first, second, options);
+    const { directory } = first;
+    const config =
+      first.config ?? (directory === undefined ? undefined : await readConfig(directory, openClipConfig));
+    return new NetworkModel(first, second, config, options);
   }
 
   /**

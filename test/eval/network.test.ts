@@ -16,6 +16,7 @@ import {
   relativeError,
   whole,
 } from '../support/networks.js';
+import { gelu } from '../support/reference-network.js';
 import { readTensors, type Tensor, writeStored } from '../support/safetensors.js';
 import { tempDir } from '../support/temp.js';
 
@@ -54,16 +55,6 @@ async function rewrite({ models }: Family, change: (tensor: Tensor) => Tensor): 
 
 function configOf(model: string): Record<string, unknown> {
   return JSON.parse(readFileSync(join(model, 'config.json'), 'utf8'));
-}
-
-/** The error function by its power series. */
-function erf(x: number): number {
-  let [term, sum] = [x, x];
-  for (let n = 1; Math.abs(term) > 1e-18; n++) {
-    term *= (-x * x) / n;
-    sum += term / (2 * n + 1);
-  }
-  return (2 / Math.sqrt(Math.PI)) * sum;
 }
 
 describe.each(families)('networks: $name', ({ models, inputs }) => {
@@ -202,7 +193,6 @@ describe('networks', () => {
     await using model = await NetworkModel.open(paths[0]!, paths[1]!);
     const [result] = await model.forward(new Map([['features', floats([4, 5], features)]]), [0.4]);
     const at = (i: number, j: number) => models[0]![i]![j]! + 0.4 * (models[1]![i]![j]! - models[0]![i]![j]!);
-    const gelu = (x: number) => (x * (1 + erf(x / Math.SQRT2))) / 2;
     const expected = Array.from({ length: 4 * 3 }, (_, out) => {
       const [row, c] = [Math.floor(out / 3), out % 3];
       let z = at(3, c);

@@ -41,6 +41,16 @@ export class WeightTable {
     return this.#numbers.size - 1;
   }
 
+  /** Throws ERR_CONFIG if there is a tensor of a kind that no program computes. */
+  refuse(pattern: RegExp, what: string): void {
+    const tensor = [...this.#checkpoint.tensors.values()].find(({ name }) => pattern.test(name));
+    if (!tensor) return;
+    throw new WisemergeError('ERR_CONFIG', `"${tensor.name}": networks with ${what} cannot be evaluated`, {
+      tensor: tensor.name,
+      file: tensor.file,
+    });
+  }
+
   mismatch(name: string, wanted: string): WisemergeError {
     const { shape, file } = this.info(name);
     return new WisemergeError(

@@ -41,9 +41,9 @@ export async function saveSweep(
     { evaluated: true },
   );
   const seen = new Map<number, readonly SetEvaluation[]>();
-  const { sets, identity, batch } = evaluator;
+  const { sets, identity, batch, calls } = evaluator;
   const recording: Evaluator = {
-    ...{ sets, identity, batch },
+    ...{ sets, identity, batch, calls },
     evaluate: async (some, stop) => {
       const results = await evaluator.evaluate(some, stop);
       for (const [k, alpha] of some.entries()) seen.set(alpha, results[k]!);

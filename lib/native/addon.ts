@@ -44,6 +44,11 @@ export interface NativeInference {
   close(): void;
 }
 
+export interface NativeNetwork {
+  run(buffer: NativeBuffer, program: Float64Array, candidates: number, alphas: Float64Array): NativeJob<void>;
+  close(): void;
+}
+
 export interface Addon {
   readonly HostBuffer: new (bytes: number) => NativeBuffer;
   readonly Engine: new (device: string, ordinal: number, threads: number, isa: string) => NativeEngine;
@@ -60,6 +65,7 @@ export interface Addon {
     arena: NativeBuffer,
     numbers: Float64Array,
   ) => NativeInference;
+  readonly Network: new (engine: NativeEngine, weights: NativeBuffer, numbers: Float64Array) => NativeNetwork;
   parseHeader(buffer: NativeBuffer, jsonBytes: number, dataBytes: number): NativeJob<HeaderColumns>;
   devices(): DeviceReport[];
   device(kind: string, ordinal: number): DeviceReport;

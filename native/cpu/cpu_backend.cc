@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "cpu/attention.h"
 #include "cpu/calls.h"
 #include "cpu/head.h"
 #include "cpu/matmul.h"
@@ -250,6 +251,10 @@ WmCode head_outputs(WmContext* context, const WmHeadOutputs* call, WmCancelFlag 
   return guarded(error, [&] { return run_outputs(*context, *call, cancelled, error); });
 }
 
+WmCode attention(WmContext* context, const WmAttention* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_attention(*context, *call, cancelled, error); });
+}
+
 constexpr WmBackend kBackend = {
     .abi = WM_BACKEND_ABI,
     .name = "cpu",
@@ -267,6 +272,7 @@ constexpr WmBackend kBackend = {
     .head_metrics = head_metrics,
     .head_moments = head_moments,
     .head_outputs = head_outputs,
+    .attention = attention,
 };
 
 }  // namespace

@@ -18,4 +18,5 @@
 #include "cpu/head_path.inl"
 #include "cpu/head_metrics.inl"
 #include "cpu/head_outputs.inl"
+#include "cpu/attention.inl"
 // clang-format on

@@ -99,6 +99,27 @@ typedef struct WmMatmul {
   uint64_t out_stride;
 } WmMatmul;
 
+/* Scaled dot-product attention (Vaswani et al., 2017) over `batch` sequences of `tokens` positions:
+ *
+ *   out_i = sum over j of p_j v_j, p = softmax over the j that i attends to of scale * (q_i . k_j)
+ *
+ * Head h of head_dim numbers at position i of sequence b begins at data + (b * tokens + i) * stride + h *
+ * head_dim; `heads` share out evenly among `kv_heads` heads of k and v. Position i attends to j where
+ * mask[b * tokens + j] is not 0 (null: all), j <= i if `causal`, and j > i - window if `window` is not 0;
+ * without any it gives zeros. All in f32, by blocks of keys in ascending order (Dao et al., 2022): memory
+ * does not grow with tokens^2. Keys that nobody attends to, whatever their number, change no bit. */
+typedef struct WmAttention {
+  uint64_t batch, tokens, heads, kv_heads, head_dim;
+  const float *q, *k, *v;
+  uint64_t q_stride, k_stride, v_stride;
+  float* out;
+  uint64_t out_stride;
+  const int32_t* mask;
+  int32_t causal;
+  uint64_t window;
+  float scale;
+} WmAttention;
+
 /* The logits of both ends of a path for one batch of samples: z(alpha) = z0 + alpha * (z1 - z0). Row i of
  * either begins `stride` floats after row i - 1. labels[i] is in [0, classes). */
 typedef struct WmLogits {
@@ -182,6 +203,9 @@ typedef struct WmBackend {
                          WmError* error);
   WmCode (*head_outputs)(WmContext* context, const WmHeadOutputs* call, WmCancelFlag cancelled,
                          WmError* error);
+
+  /* Evaluation of networks. NULL where a backend does not have it. */
+  WmCode (*attention)(WmContext* context, const WmAttention* call, WmCancelFlag cancelled, WmError* error);
 } WmBackend;
 
 typedef const WmBackend* (*WmBackendEntry)(void);

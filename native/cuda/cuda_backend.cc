@@ -153,7 +153,8 @@ extern "C" __attribute__((visibility("default"))) const WmBackend* wisemerge_bac
   using namespace wisemerge::cuda;
   static const std::string version = version_text();
   static const WmBackend backend = {
-      WM_BACKEND_ABI, "cuda", version.c_str(), device_count, device_info,  open,    close,  pin, unpin, lerp,
-      compare,        matmul, head_path,       head_metrics, head_moments, nullptr, nullptr};
+      WM_BACKEND_ABI, "cuda",       version.c_str(), device_count, device_info, open,
+      close,          pin,          unpin,           lerp,         compare,     matmul,
+      head_path,      head_metrics, head_moments,    nullptr,      nullptr,     nullptr};
   return &backend;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -55,14 +56,23 @@ class Weights {
   void product(const Product& call, uint32_t weight, double alpha, uint32_t bias, double bias_alpha,
                WmCancelFlag cancelled);
 
+  // Logits x W^T of `rows` rows in slices of classes, in order: calls body(logits [rows, count], first,
+  // count). Every slice but the last has a multiple of `multiple` classes.
+  using SliceBody = std::function<void(const float* logits, uint64_t first, uint64_t count)>;
+  void slices(const Product& call, uint32_t weight, double alpha, uint64_t multiple, const SliceBody& body,
+              WmCancelFlag cancelled);
+
  private:
-  void product_by_slices(const Product& call, const Parameter& weight, double alpha, const float* bias,
-                         WmCancelFlag cancelled);
+  // With rows `first` on of W.
+  void product_of(const Product& call, const Parameter& weight, uint64_t first, double alpha,
+                  const float* bias, WmCancelFlag cancelled);
+  void product_by_slices(const Product& call, const Parameter& weight, uint64_t first, double alpha,
+                         const float* bias, WmCancelFlag cancelled);
 
   Engine& engine_;
   const std::vector<Parameter>& parameters_;
   const ProductWay way_;
-  FloatArray vectors_[kSlots], slice_;
+  FloatArray vectors_[kSlots], slice_, logits_;
 };
 
 }  // namespace wisemerge::network

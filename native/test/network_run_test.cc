@@ -192,6 +192,32 @@ TEST("network run: similarity is e^s x y^T, with arrays per candidate") {
   }
 }
 
+TEST("network run: losses without logits are those of the logits, to the bit") {
+  std::mt19937_64 random(8);
+  Weights2 weights;
+  const size_t rows = 3, inputs = 3000, classes = 900;  // several slices
+  const uint32_t head = weights.add(inputs * classes, random);
+  std::vector<float> x(rows * inputs), plain(2 * rows), sliced(2 * rows);
+  for (float& v : x) v = 0.05f * std::normal_distribution<float>()(random);
+  std::vector<int32_t> labels = {899, -1, 300};
+  Program program;
+  program.values = {{x.size(), Value::Source::kFloats, x.data()},
+                    {rows, Value::Source::kWhole, labels.data()},
+                    {rows * classes, Value::Source::kComputed, nullptr},
+                    {rows, Value::Source::kComputed, plain.data()},
+                    {rows, Value::Source::kComputed, sliced.data()}};
+  program.ops = {op(OpKind::kLinear, 2, {0}, {head}, {rows, inputs, classes, 0}),
+                 op(OpKind::kTokenLosses, 3, {2, 1}, {}, {rows, classes}),
+                 op(OpKind::kHeadLosses, 4, {0, 1}, {head}, {rows, inputs, classes})};
+  for (const ProductWay way : {ProductWay::kFused, ProductWay::kScratch}) {
+    Network network(std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{}), weights.stored(true),
+                    2, way);
+    network.run(program, {2, {0.3, 1}}, nullptr);
+    CHECK(plain == sliced);
+    CHECK(plain[0] > 0 && plain[1] == 0 && plain[0] != plain[rows]);
+  }
+}
+
 TEST("network run: values share memory, live ones never") {
   // A chain with a residual: x, a = f(x), b = f(a), c = f(b), y = c + x.
   Program program;

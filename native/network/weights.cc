@@ -1,12 +1,10 @@
 #include "network/weights.h"
 
 #include <algorithm>
-#include <new>
 
 namespace wisemerge::network {
 namespace {
 
-constexpr std::align_val_t kAlignment{64};
 // Weights that are interpolated at a time: they stay in the cache of the last level for the product.
 constexpr uint64_t kSliceFloats = 1u << 20;
 // From here on a product hides its packing, and interpolates while it packs at no cost. Below, the
@@ -53,18 +51,6 @@ WmMatrix matrix(DType dtype, const void* data, uint64_t row_stride, uint64_t col
 }
 
 }  // namespace
-
-float* FloatArray::reserve(uint64_t count) {
-  if (count > size_) {
-    data_.reset();
-    size_ = 0;
-    data_.reset(static_cast<float*>(::operator new(count * sizeof(float), kAlignment)));
-    size_ = count;
-  }
-  return data_.get();
-}
-
-void FloatArray::Free::operator()(float* data) const { ::operator delete(data, kAlignment); }
 
 const float* Weights::whole(size_t slot, uint32_t parameter, double alpha, WmCancelFlag cancelled) {
   if (parameter == kNone) return nullptr;
@@ -135,7 +121,8 @@ void Weights::product_of(const Product& call, const Parameter& weight, uint64_t 
 void Weights::product_by_slices(const Product& call, const Parameter& weight, uint64_t first, double alpha,
                                 const float* bias, WmCancelFlag cancelled) {
   const Ends ends(weight, alpha);
-  const uint64_t step = std::clamp<uint64_t>(kSliceFloats / call.inputs, 1, call.outputs);
+  const uint64_t step =
+      std::clamp<uint64_t>(kSliceFloats / std::max<uint64_t>(call.inputs, 1), 1, call.outputs);
   for (uint64_t j = 0; j < call.outputs; j += step) {
     const uint64_t outputs = std::min(step, call.outputs - j);
     void* const slice = slice_.reserve(step * call.inputs);

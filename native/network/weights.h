@@ -3,10 +3,10 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <vector>
 
 #include "core/engine.h"
+#include "core/float_array.h"
 #include "network/ops.h"
 
 namespace wisemerge::network {
@@ -16,19 +16,6 @@ enum class ProductWay : uint8_t {
   kAuto,     // by the number of rows
   kFused,    // interpolated while the product packs them
   kScratch,  // interpolated into memory that is used again, then multiplied
-};
-
-// A growing array on cache lines; its contents do not survive growth.
-class FloatArray {
- public:
-  float* reserve(uint64_t count);
-
- private:
-  struct Free {
-    void operator()(float* data) const;
-  };
-  std::unique_ptr<float, Free> data_;
-  uint64_t size_ = 0;
 };
 
 // x [rows, inputs], W [outputs, inputs], or [inputs, outputs] if transposed; out [rows, outputs].

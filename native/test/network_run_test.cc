@@ -1,5 +1,6 @@
 // Programs as a whole: memory, candidates, ways, and operations whose weights are interpolated, against f64.
 #include <cmath>
+#include <iterator>
 #include <random>
 #include <vector>
 
@@ -254,6 +255,43 @@ TEST("network run: what depends on no parameter is computed once for all candida
   CHECK(plan.places[1].shared);
   CHECK(!plan.places[2].shared);
   CHECK_EQ(plan.floats, 48u);
+}
+
+TEST("network run: a damaged program is an error or another program, never a wrong address") {
+  std::mt19937_64 random(13);
+  size_t refused = 0;
+  for (int round = 0; round < 3000; round++) {
+    Model model(1);
+    const uint64_t choices[] = {0, 1, 2, 3, 5, 9, kRows, kInputs, kHidden, 1ull << 31, (1ull << 52) - 1};
+    const uint64_t number = choices[random() % std::size(choices)];
+    Op& damaged = model.program.ops[random() % model.program.ops.size()];
+    switch (random() % 6) {
+      case 0:
+        damaged.kind = static_cast<OpKind>(random() % kOpKinds);
+        break;
+      case 1:
+        damaged.out = static_cast<uint32_t>(number);
+        break;
+      case 2:
+        damaged.value[random() % kOpValues] = static_cast<uint32_t>(number);
+        break;
+      case 3:
+        damaged.parameter[random() % kOpParameters] = static_cast<uint32_t>(number);
+        break;
+      case 4:
+        damaged.size[random() % kOpSizes] = number;
+        break;
+      default:
+        model.program.values[1 + random() % 5].count = number;
+    }
+    try {
+      model.run({0.3, 0.3, 0.3, 0.3, 0.3}, false, ProductWay::kAuto);
+    } catch (const Error&) {
+      refused++;
+    }
+  }
+  // What is left changes a number that the operation does not read, or to what it was.
+  CHECK(refused > 1500 && refused < 3000);
 }
 
 TEST("network run: programs that do not fit together are refused") {

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { parseAlphas } from '../merge/alpha.js';
 import { version } from '../version.js';
-import { parseAmount, parseBytes, parseCount, parseSeed } from './arguments.js';
+import { parseAmount, parseBytes, parseCount, parseNames, parseSeed } from './arguments.js';
 import type { DemoFlags } from './commands/demo.js';
 import type { DiffFlags } from './commands/diff.js';
 import type { DoctorFlags } from './commands/doctor.js';
@@ -138,6 +138,7 @@ export function createProgram(signal: AbortSignal): Command {
       'safetensors with pixel_values, input_ids, attention_mask, features, …',
     )
     .requiredOption('--out <file>', 'safetensors to write: alpha_0.3.logits, …')
+    .option('--outputs <names>', 'of the results to give, such as loss (default: all)', parseNames)
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .action(async (flags: ForwardFlags) => (await import('./commands/forward.js')).runForward(flags, signal));
   withOutputFlags(program.command('verify <directory>'))

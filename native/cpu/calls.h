@@ -18,7 +18,7 @@ struct WmContext {
   wisemerge::ThreadPool pool;
   const wisemerge::cpu::Kernels* kernels;
   std::vector<size_t> first_tiles;  // of each item of a call, then their total; kept to save allocations
-  wisemerge::cpu::Floats packed;    // the part of w that a matrix product works on
+  wisemerge::FloatArray packed;     // the part of w that a matrix product works on
   wisemerge::cpu::ThreadScratch scratch;  // of whoever computes a range of a parallel_for
 };
 

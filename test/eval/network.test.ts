@@ -276,6 +276,6 @@ describe('networks', () => {
     await using model = await NetworkModel.open(...vit.models);
     const controller = new AbortController();
     controller.abort(new Error('enough'));
-    await expect(model.forward(vit.inputs, [0.5], controller.signal)).rejects.toThrow('enough');
+    await expect(model.forward(vit.inputs, [0.5], { signal: controller.signal })).rejects.toThrow('enough');
   });
 });

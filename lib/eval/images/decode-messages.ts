@@ -7,7 +7,7 @@ export interface DecodeWork {
   readonly slots: SharedArrayBuffer;
 }
 
-/** An image to decode into a slot; null ends the thread when it has done what it was given. */
+/** An image to decode into a slot; null ends the thread: it finishes what it has begun. */
 export type DecodeRequest = {
   readonly id: number;
   readonly path: string;

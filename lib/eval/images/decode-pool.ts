@@ -22,6 +22,7 @@ interface Waiting {
 export class DecodePool {
   readonly #threads: readonly Thread[];
   #nextId = 0;
+  #closing = false;
   #failed: Error | undefined;
 
   constructor(threads: number, work: DecodeWork) {
@@ -43,9 +44,13 @@ export class DecodePool {
     });
   }
 
-  /** Ends the threads once they have done what they were given. */
+  /** Ends the threads, which finish the images that they have begun. */
   async close(): Promise<void> {
-    for (const { worker } of this.#threads) worker.postMessage(null satisfies DecodeRequest);
+    this.#closing = true;
+    for (const { worker } of this.#threads) {
+      worker.ref();
+      worker.postMessage(null satisfies DecodeRequest);
+    }
     await Promise.all(this.#threads.map(({ exited }) => exited));
   }
 
@@ -56,14 +61,13 @@ export class DecodePool {
     worker.on('message', ({ id, failure }: DecodeReply) => {
       waiting.get(id)?.resolve(failure);
       waiting.delete(id);
-      if (waiting.size === 0) worker.unref();
+      if (waiting.size === 0 && !this.#closing) worker.unref();
     });
     const exited = new Promise<void>((resolve) => {
       worker.on('error', (error) => this.#fail(error));
       worker.on('exit', () => {
-        for (const { reject } of waiting.values()) {
-          reject(this.#failed ?? new WisemergeError('ERR_INTERNAL', 'a decoding thread ended early'));
-        }
+        this.#failed ??= new WisemergeError('ERR_INTERNAL', 'a decoding thread has ended');
+        for (const { reject } of waiting.values()) reject(this.#failed);
         waiting.clear();
         resolve();
       });

@@ -10,26 +10,34 @@ const { transform, slots } = workerData as DecodeWork;
 const prepare: Preprocessor = preprocessor(transform);
 const elements = 3 * prepare.width * prepare.height;
 const port = parentPort!;
+const queue: Exclude<DecodeRequest, null>[] = [];
 let busy = 0;
 let ending = false;
 
+// While one image is resized here, the next is read and decoded by Node's file threads. No more: decoded images may
+// be large.
+const atOnce = 2;
+
 port.on('message', (request: DecodeRequest) => {
-  if (request === null) ending = true;
-  else void answer(request);
-  endIfDone();
+  if (request === null) {
+    ending = true;
+    queue.length = 0;
+  } else queue.push(request);
+  step();
 });
+
+function step(): void {
+  while (busy < atOnce && queue.length > 0) void answer(queue.shift()!);
+  // A decoder must not be in the middle of a file when its thread ends.
+  if (ending && busy === 0) port.close();
+}
 
 async function answer(request: Exclude<DecodeRequest, null>): Promise<void> {
   busy++;
   const failure = await decodeInto(request);
   port.postMessage({ id: request.id, ...(failure && { failure }) } satisfies DecodeReply);
   busy--;
-  endIfDone();
-}
-
-// A decoder must not be in the middle of a file when its thread ends.
-function endIfDone(): void {
-  if (ending && busy === 0) port.close();
+  step();
 }
 
 async function decodeInto({

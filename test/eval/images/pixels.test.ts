@@ -183,7 +183,7 @@ const images = fc.record({ width: side, height: side }).chain(({ width, height }
 );
 
 describe('resizing', () => {
-  it('is the filter in float64, rounded after each pass, but for a few pixels', () => {
+  it('is the filter in float64, rounded after each pass, but where that is a tie', () => {
     fc.assert(
       fc.property(
         images,
@@ -194,12 +194,27 @@ describe('resizing', () => {
           const want = oracle(image, to, filter);
           // A tie that falls the other way in the first pass moves the second by at most the filter's gain.
           for (const [i, value] of got.entries()) expect(Math.abs(value - want[i]!)).toBeLessThanOrEqual(2);
-          const apart = got.filter((value, i) => value !== want[i]).length;
-          expect(apart).toBeLessThanOrEqual(2 + got.length / 20);
         },
       ),
       { numRuns: 150 },
     );
+  });
+
+  it.each(['bilinear', 'bicubic', 'lanczos'] as const)('%s of noise, which has few ties', (filter) => {
+    const random = fc.sample(fc.uint8Array({ minLength: 3 * 37 * 29, maxLength: 3 * 37 * 29 }), {
+      numRuns: 1,
+      seed: 5,
+    });
+    const image = { width: 37, height: 29, pixels: random[0]! };
+    for (const to of [
+      { width: 16, height: 12 },
+      { width: 61, height: 50 },
+    ]) {
+      const got = resize(image, to.width, to.height, { left: 0, top: 0, ...to }, filter);
+      const want = oracle(image, to, filter);
+      const apart = got.filter((value, i) => value !== want[i]).length;
+      expect(apart).toBeLessThanOrEqual(got.length / 50);
+    }
   });
 
   it('computes of a window what the whole has there', () => {

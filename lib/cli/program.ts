@@ -12,6 +12,7 @@ import { addMergeFlags, type MergeFlags } from './merge-flags.js';
 import {
   parseAlphasFlag,
   parseCommandFlag,
+  parseHeadsFlag,
   parseRecordedSet,
   parseSetFlag,
   type SweepFlags,
@@ -81,7 +82,12 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--zeroshot <path>', 'zero-shot model')
     .option('--finetuned <path>', 'model fine-tuned from it')
     .option('--head <tensor>', 'weight of the head (default: the only one that looks like a classifier)')
-    .option('--set <set>', 'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS]; repeat it for more sets', parseSetFlag)
+    .option(
+      '--set <set>',
+      'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS], or =IMAGES; repeat it for more sets',
+      parseSetFlag,
+    )
+    .option('--heads <files>', 'ZEROSHOT,FINETUNED: heads on the image embeddings of CLIP', parseHeadsFlag)
     .addOption(activationOption())
     .option(
       '--command <command>',

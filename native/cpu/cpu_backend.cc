@@ -10,6 +10,7 @@
 
 #include "cpu/calls.h"
 #include "cpu/head.h"
+#include "cpu/head_curve.h"
 #include "cpu/matmul.h"
 #include "wisemerge/compare.h"
 #include "wisemerge/dtype.h"
@@ -246,6 +247,10 @@ WmCode head_moments(WmContext* context, const WmHeadMoments* call, WmCancelFlag 
   return guarded(error, [&] { return run_moments(*context, *call, cancelled, error); });
 }
 
+WmCode head_curve(WmContext* context, const WmCurve* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_curve(*context, *call, cancelled, error); });
+}
+
 constexpr WmBackend kBackend = {
     .abi = WM_BACKEND_ABI,
     .name = "cpu",
@@ -262,6 +267,7 @@ constexpr WmBackend kBackend = {
     .head_path = head_path,
     .head_metrics = head_metrics,
     .head_moments = head_moments,
+    .head_curve = head_curve,
 };
 
 }  // namespace

@@ -79,6 +79,12 @@ export const sweepSchema = z.strictObject({
     .min(0)
     .max(2 ** 32 - 1)
     .default(0),
+  metrics: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Of a head, all metrics; `false`: the exact curve of accuracy alone, which is several times faster.',
+    ),
   references: z
     .union([text, z.array(reference).min(1)])
     .optional()
@@ -149,6 +155,11 @@ export function resolveSweep(config: SweepConfig, { evaluated = false } = {}): R
         hint: 'The accuracy of a head is known exactly at every alpha: leave `search` out.',
       },
     );
+  }
+  if (whole && !parsed.data.metrics) {
+    throw new WisemergeError('ERR_SWEEP_FILE', 'metrics: false is for evaluating a head', {
+      hint: 'Whatever evaluates whole models gives the metrics itself: leave `metrics` out.',
+    });
   }
   const list = typeof alphas === 'string' ? parseAlphas(alphas) : alphas;
   return {

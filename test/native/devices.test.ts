@@ -51,7 +51,7 @@ describe('devices', () => {
     const other = join(folder, 'other.c');
     writeFileSync(other, 'int other;');
     for (const [source, reason] of [
-      [backend, /ABI 999 and this addon needs 2/],
+      [backend, /ABI 999 and this addon needs 3/],
       [other, /not a wisemerge backend/],
     ] as const) {
       const library = source.replace('.c', '.so');

@@ -6,6 +6,7 @@ export type { TensorInfo } from './checkpoint/tensor.js';
 export { type VerifyResult, verify } from './checkpoint/verify.js';
 export { type ErrorCode, WisemergeError } from './errors.js';
 export type { SetSource } from './eval/data/evaluation-set.js';
+export { type ForwardOptions, type ForwardResult, forward } from './eval/forward.js';
 export type { Candidate, Evaluate, Score } from './eval/function-evaluator.js';
 export type { Metrics } from './eval/metrics.js';
 export type { CandidateTensor } from './eval/model-pair.js';

@@ -275,6 +275,11 @@ export class Engine {
     return run(() => this.#native.headMoments(nativeBuffer(arena), Float64Array.from(numbers)), signal);
   }
 
+  /** What both ends and one model between them put out for each sample. CPU only. */
+  headOutputs(arena: HostBuffer, numbers: readonly number[], signal?: AbortSignal): Promise<void> {
+    return run(() => this.#native.headOutputs(nativeBuffer(arena), Float64Array.from(numbers)), signal);
+  }
+
   /** Page-locks the buffer for this device's transfers, until it is released or the engine closes. */
   pin(buffer: HostBuffer): Promise<void> {
     return run(() => this.#native.pin(nativeBuffer(buffer)));

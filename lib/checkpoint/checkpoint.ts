@@ -65,11 +65,7 @@ export class Checkpoint implements AsyncDisposable {
   /** One tensor's bytes, as stored (little-endian, C order). For tensors up to 4 GiB; whole models stream
    * through `merge` and `diff` instead. */
   async readTensor(name: string): Promise<Uint8Array> {
-    const tensor = this.tensors.get(name);
-    if (!tensor)
-      throw new WisemergeError('ERR_NO_SUCH_TENSOR', `${this.path} has no tensor "${name}"`, {
-        tensor: name,
-      });
+    const tensor = this.#tensor(name);
     if (tensor.bytes > maxTensorBytes) {
       throw new WisemergeError(
         'ERR_TENSOR_TOO_LARGE',
@@ -78,6 +74,20 @@ export class Checkpoint implements AsyncDisposable {
       );
     }
     const bytes = new Uint8Array(tensor.bytes);
+    await this.readTensorInto(name, bytes);
+    return bytes;
+  }
+
+  /** The same into memory that is there, of the tensor's size. */
+  async readTensorInto(name: string, bytes: Uint8Array): Promise<void> {
+    const tensor = this.#tensor(name);
+    if (bytes.byteLength !== tensor.bytes) {
+      throw new WisemergeError(
+        'ERR_INTERNAL_RANGE',
+        `tensor "${name}" has ${tensor.bytes} bytes; memory was given for ${bytes.byteLength}`,
+        { tensor: name },
+      );
+    }
     const handle = await this.#handle(tensor.file);
     for (let done = 0; done < bytes.length; ) {
       const length = Math.min(bytes.length - done, 2 ** 30);
@@ -92,7 +102,12 @@ export class Checkpoint implements AsyncDisposable {
       }
       done += bytesRead;
     }
-    return bytes;
+  }
+
+  #tensor(name: string): TensorInfo {
+    const tensor = this.tensors.get(name);
+    if (tensor) return tensor;
+    throw new WisemergeError('ERR_NO_SUCH_TENSOR', `${this.path} has no tensor "${name}"`, { tensor: name });
   }
 
   #handle(file: string): Promise<FileHandle> {
@@ -270,8 +285,9 @@ function checkIndex(index: ShardIndex, files: readonly SafetensorsFile[]): void 
   }
 }
 
-async function readConfig(directory: string): Promise<Config | undefined> {
-  const path = join(directory, 'config.json');
+/** A JSON object of a model's directory; undefined if there is no such file. Throws ERR_CONFIG, ERR_IO. */
+export async function readConfig(directory: string, name = 'config.json'): Promise<Config | undefined> {
+  const path = join(directory, name);
   let text: string;
   try {
     text = await readFile(path, 'utf8');

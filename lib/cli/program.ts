@@ -1,10 +1,12 @@
 import { Command, Option } from 'commander';
+import { parseAlphas } from '../merge/alpha.js';
 import { version } from '../version.js';
 import { parseAmount, parseBytes, parseCount, parseSeed } from './arguments.js';
 import type { DemoFlags } from './commands/demo.js';
 import type { DiffFlags } from './commands/diff.js';
 import type { DoctorFlags } from './commands/doctor.js';
 import type { FinetuneFlags } from './commands/finetune.js';
+import type { ForwardFlags } from './commands/forward.js';
 import type { PickFlags } from './commands/pick.js';
 import { addMergeFlags, type MergeFlags } from './merge-flags.js';
 import {
@@ -40,12 +42,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--held-out-labels <file>', 'of the held-out features')
     .requiredOption('--out <directory>', 'output; epoch N goes to <directory>/epoch_000N')
     .option('--head <tensor>', 'weight of the linear head to train alone (default: all of an MLP)')
-    .addOption(
-      new Option('--activation <name>', 'between layers (default: of config.json, or gelu)').choices([
-        'gelu',
-        'relu',
-      ]),
-    )
+    .addOption(activationOption())
     .option('--epochs <n>', 'passes over the samples (default: 10)', parseCount)
     .option('--batch-size <n>', 'samples per step (default: 128)', parseCount)
     .option('--lr <rate>', 'largest learning rate (default: 1e-3)', parseAmount)
@@ -85,6 +82,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--finetuned <path>', 'model fine-tuned from it')
     .option('--head <tensor>', 'weight of the head (default: the only one that looks like a classifier)')
     .option('--set <set>', 'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS]; repeat it for more sets', parseSetFlag)
+    .addOption(activationOption())
     .option(
       '--command <command>',
       "evaluates a model instead, such as 'python eval.py {model}'; split at spaces",
@@ -129,6 +127,20 @@ export function createProgram(signal: AbortSignal): Command {
     .action(async (path: string, flags: PickFlags) =>
       (await import('./commands/pick.js')).runPick(path, flags),
     );
+  withOutputFlags(program.command('forward'))
+    .description('run a network on given inputs at any alphas, without writing a merged model')
+    .option('--model <path>', 'a model to run as it is')
+    .option('--zeroshot <path>', 'or both ends of a path: zero-shot model')
+    .option('--finetuned <path>', 'model fine-tuned from it')
+    .option('--alpha <values>', 'one value, a list or a range start:end:step', parseAlphas)
+    .option('--extrapolate', 'allow alphas outside [0, 1]')
+    .requiredOption(
+      '--inputs <file>',
+      'safetensors with pixel_values, input_ids, attention_mask, features, …',
+    )
+    .requiredOption('--out <file>', 'safetensors to write: alpha_0.3.logits, …')
+    .option('--threads <n>', 'CPU threads (default: all)', parseCount)
+    .action(async (flags: ForwardFlags) => (await import('./commands/forward.js')).runForward(flags, signal));
   withOutputFlags(program.command('verify <directory>'))
     .description('check an output of wisemerge against its manifest')
     .action(async (directory: string, flags: OutputFlags) =>
@@ -146,6 +158,13 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--force', 'replace an earlier demo')
     .action(async (flags: DemoFlags) => (await import('./commands/demo.js')).runDemo(flags, signal));
   return program;
+}
+
+function activationOption(): Option {
+  return new Option(
+    '--activation <name>',
+    'between layers of an MLP (default: of config.json, or gelu)',
+  ).choices(['gelu', 'relu']);
 }
 
 function withOutputFlags(command: Command): Command {

@@ -10,6 +10,7 @@ export interface SweepFlags {
   readonly finetuned?: string;
   readonly head?: string;
   readonly set?: readonly SweepConfig['sets'][number][];
+  readonly activation?: 'gelu' | 'relu';
   readonly command?: string[];
   readonly keep?: boolean;
   readonly alphas?: string;

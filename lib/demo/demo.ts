@@ -121,6 +121,7 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
         await runSeed({
           ...{ root, recipe, seed, control, onStep },
           scratch: own,
+          ...(root !== own && { kept: transaction!.target }),
           // The networks are too small to be shared out among threads with profit.
           threads: 1,
           ...(signal && { signal }),

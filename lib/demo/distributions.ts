@@ -66,7 +66,7 @@ const narrow: Distribution = {
 
 /**
  * The fine-tuning distribution, and what happens to it elsewhere, in the spirit of the shifts of ImageNet. All
- * but the thinnest strokes, the strongest noise and the jitter of `recollect` lies inside the broad distribution,
+ * but the thinnest and sharpest strokes, the strongest noise and the jitter of `recollect` lies inside the broad one,
  * as sketches and renditions do in the pre-training of CLIP.
  */
 const shifts = {

@@ -1,9 +1,9 @@
 import type { SetKind } from '../eval/data/evaluation-set.js';
+import type { EvaluatedSet, SetEvaluation } from '../eval/evaluator.js';
 import { BitMatrix } from '../sweep/bits.js';
 import { crossValidate } from '../sweep/cross-validation.js';
 import type { Outcomes } from '../sweep/curves.js';
 import { nearestAlpha } from '../sweep/curves.js';
-import type { EvaluatedSet, SetEvaluation } from '../sweep/evaluator.js';
 import type { Rule } from '../sweep/rule.js';
 
 /** Accuracies in [0, 1], on samples that had no part in the choice of alpha. */
@@ -72,7 +72,10 @@ export function judgePair(
     number,
     number,
   ];
-  const at = (s: number, k: number) => evaluations[k]![s]!.score;
+  const at = (s: number, k: number) => {
+    const { correct } = outcomes.sets[s]!;
+    return correct.count(k) / correct.columns;
+  };
   const reported = sets.flatMap(({ name, role, kind }, s): ReportedSet[] => {
     if (role !== 'report') return [];
     const [zeroshot, finetuned] = [at(s, zero), at(s, one)];

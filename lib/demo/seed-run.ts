@@ -2,11 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
-import type { Evaluator } from '../sweep/evaluator.js';
 import { NetworkEvaluator } from '../train/network-evaluator.js';
 import { makePair, type TrainOptions, train, writeInitialModel } from './models.js';
 import { judgePair, type PairOutcome } from './outcome.js';
 import { permuteHiddenUnits } from './permutation.js';
+import { type SaveSweep, saveSweep, sweepName } from './saved-sweep.js';
 import { makeEvaluationSets } from './sets.js';
 import { initialisation } from './streams.js';
 
@@ -24,6 +24,8 @@ export interface SeedRunOptions extends TrainOptions {
   readonly root: string;
   /** For models of no further use. */
   readonly scratch: string;
+  /** Where `root` will lie in the end; the sweep and its report are written to `root/sweep`. Default: they are not. */
+  readonly kept?: string;
   readonly control: boolean;
 }
 
@@ -39,8 +41,11 @@ export async function runSeed(options: SeedRunOptions): Promise<SeedOutcome> {
   const pair = await makePair(root, options);
   onStep?.('drawing', 1);
   const sets = await makeEvaluationSets(recipe, seed, signal);
-  const judge = (finetuned: string) => sweepPair({ ...pair, finetuned }, sets, options);
-  const outcome = { seed, ...(await judge(pair.finetuned)) };
+  const { kept } = options;
+  const judge = (finetuned: string, save?: SaveSweep) =>
+    sweepPair({ ...pair, finetuned }, sets, options, save);
+  const save = kept === undefined ? undefined : { directory: join(root, sweepName), kept };
+  const outcome = { seed, ...(await judge(pair.finetuned, save)) };
   if (!control) return outcome;
   return {
     ...outcome,
@@ -68,8 +73,9 @@ async function sweepPair(
   pair: { readonly zeroshot: string; readonly finetuned: string },
   sets: readonly EvaluationSet[],
   { recipe, seed, threads, signal, onStep }: TrainOptions,
+  save: SaveSweep | undefined,
 ): Promise<PairOutcome> {
-  const evaluator: Evaluator = await NetworkEvaluator.open({
+  const evaluator = await NetworkEvaluator.open({
     ...pair,
     sets,
     ...(threads !== undefined && { threads }),
@@ -77,7 +83,9 @@ async function sweepPair(
   });
   try {
     onStep?.('evaluating', 0);
-    const evaluations = await evaluator.evaluate(recipe.alphas, signal);
+    const evaluations = await (save
+      ? saveSweep(evaluator, recipe.alphas, seed, save, signal)
+      : evaluator.evaluate(recipe.alphas, signal));
     return judgePair(recipe.alphas, evaluator.sets, evaluations, seed);
   } finally {
     await evaluator.close();

@@ -32,6 +32,7 @@ export class CommandEvaluator implements Evaluator {
   readonly sets: readonly EvaluatedSet[];
   readonly identity: unknown;
   readonly batch = 1;
+  readonly calls = Number.POSITIVE_INFINITY;
   readonly #models: CommandModels;
 
   private constructor(models: CommandModels, sets: readonly EvaluatedSet[]) {

@@ -38,6 +38,8 @@ export interface Evaluator {
   readonly identity: unknown;
   /** Alphas that it takes at once with profit. */
   readonly batch: number;
+  /** Calls of `evaluate` that may be under way at the same time. */
+  readonly calls: number;
   /** Evaluates models on all sets: `result[k][s]` is alpha k on set s. */
   evaluate(alphas: readonly number[], signal?: AbortSignal): Promise<readonly (readonly SetEvaluation[])[]>;
   close(): Promise<void>;

@@ -48,6 +48,7 @@ export class FunctionEvaluator implements Evaluator {
   readonly sets: readonly EvaluatedSet[];
   readonly identity = 'function';
   readonly batch = 1;
+  readonly calls = Number.POSITIVE_INFINITY;
   readonly #models: ModelSets;
   readonly #pair: ModelPair;
   readonly #evaluate: Evaluate;

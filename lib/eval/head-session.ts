@@ -46,6 +46,8 @@ export interface HeadSessionOptions {
 const batchBytes = 64 << 20;
 const maxRows = 8192;
 const minRows = 64;
+/** Numbers per sample that `Engine.headOutputs` gives (native/include/wisemerge/head.h). */
+export const outputColumns = 14;
 /** Alphas per call of the metrics. */
 export const maxAlphas = 32;
 
@@ -64,6 +66,8 @@ export class HeadSession implements Disposable {
   readonly sums: number;
   readonly predicted: number;
   readonly predictions: number;
+  /** Room for `outputColumns` numbers of each sample of a batch. */
+  readonly outputs: number;
 
   readonly #alpha: number | undefined;
   readonly #rows: number;
@@ -97,6 +101,7 @@ export class HeadSession implements Disposable {
     this.sums = layout.reserve(8 * 64 * maxAlphas);
     this.predicted = layout.reserve(4 * head.classes * maxAlphas);
     this.predictions = layout.reserve(4 * this.#rows);
+    this.outputs = layout.reserve(8 * outputColumns * this.#rows);
 
     const regionBytes = this.#rows * (perRow + 4 + 4 * 8) + 8 * 64;
     const batches = sets.reduce((sum, set) => sum + Math.ceil(set.samples / this.#rows), 0);

@@ -1,4 +1,5 @@
-import type { FeatureSet, HeadSession } from './head-session.js';
+import { Engine } from '../native.js';
+import { type FeatureSet, type HeadSession, outputColumns } from './head-session.js';
 
 /** How sure a model is of its predictions on one set. */
 export interface Confidence {
@@ -52,9 +53,13 @@ export interface OutputComparison {
   } | null;
 }
 
+// Columns of `Engine.headOutputs`.
+const model = { zeroshot: 0, finetuned: 3, merged: 6 } as const;
+const column = { divergence0: 9, divergence1: 10, ensemble: 11, label0: 12, label1: 13 } as const;
+
 /**
  * Confidence, margins, overrides and output ensembles of the two ends of a head (Wortsman et al., 2022,
- * appendices E and F): one pass over the logits, in f64. Merged logits are z₀ + α (z₁ − z₀).
+ * appendices E and F): one pass over the logits, always on the CPU. Merged logits are z₀ + α (z₁ − z₀).
  */
 export async function compareOutputs(
   session: HeadSession,
@@ -63,6 +68,7 @@ export async function compareOutputs(
   signal?: AbortSignal,
 ): Promise<OutputComparison> {
   const { classes } = session.head;
+  const { samples } = set;
   const [zeroshot, finetuned, merged] = [new ConfidenceSums(), new ConfidenceSums(), new ConfidenceSums()];
   const overrides = {
     zeroshot: new OverrideSums(),
@@ -71,21 +77,23 @@ export async function compareOutputs(
   };
   const predicted = [new Float64Array(classes), new Float64Array(classes)] as const;
   const isMean = alpha >= 0 && alpha <= 1;
-  const [logits, mixed] = [new Float64Array(classes), new Float64Array(classes)];
   let [agree, kl01, kl10, ensembleRight, ensembleNll, ensembleDiffers] = [0, 0, 0, 0, 0, 0];
+  // Devices leave the logits in host memory, and have no kernel for this.
+  using engine = new Engine();
   await session.forEach(
     set,
-    async ({ rows, numbers, first }) => {
-      const [, , stride, at0, at1] = numbers as [number, number, number, number, number];
-      const z0s = session.arena.floats(at0, rows * stride);
-      const z1s = session.arena.floats(at1, rows * stride);
-      for (let row = 0; row < rows; row++) {
-        const label = set.labels[first + row]!;
-        const z0 = z0s.subarray(row * stride, row * stride + classes);
-        const z1 = z1s.subarray(row * stride, row * stride + classes);
-        for (let c = 0; c < classes; c++)
-          logits[c] = alpha === 1 ? z1[c]! : z0[c]! + alpha * (z1[c]! - z0[c]!);
-        const [a, b, m] = [outputOf(z0), outputOf(z1), outputOf(logits)];
+    async ({ first, rows, numbers }) => {
+      await engine.headOutputs(session.arena.buffer, [...numbers, alpha, session.outputs], signal);
+      const outputs = session.arena.doubles(session.outputs, rows * outputColumns);
+      for (let i = 0; i < rows; i++) {
+        const at = i * outputColumns;
+        const label = set.labels[first + i]!;
+        const output = (start: number): Output => ({
+          predicted: outputs[at + start]!,
+          margin: outputs[at + start + 1]!,
+          confidence: outputs[at + start + 2]!,
+        });
+        const [a, b, m] = [output(model.zeroshot), output(model.finetuned), output(model.merged)];
         zeroshot.add(a, label);
         finetuned.add(b, label);
         merged.add(m, label);
@@ -97,26 +105,16 @@ export async function compareOutputs(
             m.predicted === a.predicted ? 'zeroshot' : m.predicted === b.predicted ? 'finetuned' : 'neither';
           overrides[side].add(a.margin, b.margin, m.predicted === label);
         }
-        let [difference0, difference1] = [0, 0];
-        for (let c = 0; c < classes; c++) {
-          const [p0, p1] = [Math.exp(z0[c]! - a.logSum), Math.exp(z1[c]! - b.logSum)];
-          difference0 += p0 * (z0[c]! - z1[c]!);
-          difference1 += p1 * (z1[c]! - z0[c]!);
-          mixed[c] = (1 - alpha) * p0 + alpha * p1;
-        }
-        kl01 += difference0 - a.logSum + b.logSum;
-        kl10 += difference1 - b.logSum + a.logSum;
-        if (isMean) {
-          const choice = argmax(mixed);
-          ensembleRight += Number(choice === label);
-          ensembleDiffers += Number(choice !== m.predicted);
-          ensembleNll -= logMean(z0[label]! - a.logSum, z1[label]! - b.logSum, alpha);
-        }
+        kl01 += outputs[at + column.divergence0]!;
+        kl10 += outputs[at + column.divergence1]!;
+        const ensemble = outputs[at + column.ensemble]!;
+        ensembleRight += Number(ensemble === label);
+        ensembleDiffers += Number(ensemble !== m.predicted);
+        ensembleNll -= logMean(outputs[at + column.label0]!, outputs[at + column.label1]!, alpha);
       }
     },
     signal,
   );
-  const { samples } = set;
   let chance = 0;
   for (let c = 0; c < classes; c++) chance += (predicted[0][c]! / samples) * (predicted[1][c]! / samples);
   return {
@@ -125,8 +123,7 @@ export async function compareOutputs(
     finetuned: finetuned.means(),
     merged: merged.means(),
     kappaComplement: chance < 1 ? (1 - agree / samples) / (1 - chance) : null,
-    // Rounding can carry the divergence of equal distributions just below 0.
-    kl: { zeroshotFinetuned: Math.max(0, kl01 / samples), finetunedZeroshot: Math.max(0, kl10 / samples) },
+    kl: { zeroshotFinetuned: kl01 / samples, finetunedZeroshot: kl10 / samples },
     overrides: {
       zeroshot: overrides.zeroshot.means(),
       finetuned: overrides.finetuned.means(),
@@ -143,31 +140,9 @@ export async function compareOutputs(
 }
 
 interface Output {
-  /** The lowest class of the largest logit. */
   readonly predicted: number;
   readonly margin: number;
-  /** log Σ exp z. */
-  readonly logSum: number;
   readonly confidence: number;
-}
-
-function outputOf(z: Float32Array | Float64Array): Output {
-  const predicted = argmax(z);
-  const top = z[predicted]!;
-  let [second, sum] = [Number.NEGATIVE_INFINITY, 0];
-  for (let c = 0; c < z.length; c++) {
-    sum += Math.exp(z[c]! - top);
-    if (c !== predicted && z[c]! > second) second = z[c]!;
-  }
-  // A head of one class has no second.
-  const margin = z.length > 1 ? top - second : 0;
-  return { predicted, margin, logSum: top + Math.log(sum), confidence: 1 / sum };
-}
-
-function argmax(values: Float32Array | Float64Array): number {
-  let best = 0;
-  for (let c = 1; c < values.length; c++) if (values[c]! > values[best]!) best = c;
-  return best;
 }
 
 /** log((1 − α) exp a + α exp b), for logarithms of probabilities that may underflow. */

@@ -22,6 +22,7 @@ export interface NativeEngine {
   headCurve(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
   headMetrics(arena: NativeBuffer, numbers: Float64Array, alphas: Float64Array): NativeJob<void>;
   headMoments(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
+  headOutputs(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
   pin(buffer: NativeBuffer): NativeJob<void>;
   close(): void;
 }
@@ -44,6 +45,11 @@ export interface NativeInference {
   close(): void;
 }
 
+export interface NativeNetwork {
+  run(buffer: NativeBuffer, program: Float64Array, candidates: number, alphas: Float64Array): NativeJob<void>;
+  close(): void;
+}
+
 export interface Addon {
   readonly HostBuffer: new (bytes: number) => NativeBuffer;
   readonly Engine: new (device: string, ordinal: number, threads: number, isa: string) => NativeEngine;
@@ -60,6 +66,7 @@ export interface Addon {
     arena: NativeBuffer,
     numbers: Float64Array,
   ) => NativeInference;
+  readonly Network: new (engine: NativeEngine, weights: NativeBuffer, numbers: Float64Array) => NativeNetwork;
   parseHeader(buffer: NativeBuffer, jsonBytes: number, dataBytes: number): NativeJob<HeaderColumns>;
   devices(): DeviceReport[];
   device(kind: string, ordinal: number): DeviceReport;

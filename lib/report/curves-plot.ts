@@ -25,8 +25,8 @@ export interface PlottedSet {
 const percent = (value: number) => `${Number((100 * value).toFixed(2))}`;
 
 /**
- * Accuracy against alpha: the exact curve of every set, its band at the evaluated alphas, and lines at the chosen
- * alpha and both ends.
+ * Accuracy against alpha: the exact curve of every set, its band at the evaluated alphas and its chord,
+ * and lines at the chosen alpha and both ends.
  */
 export function plotCurves(alphas: readonly number[], sets: readonly PlottedSet[], chosen: number): string {
   const values = sets.flatMap(({ accuracy, band }) =>
@@ -58,7 +58,12 @@ export function plotCurves(alphas: readonly number[], sets: readonly PlottedSet[
       ? thin(exact, x.from, x.to, Math.round(spanX[1] - spanX[0]))
       : alphas.map((alpha, k): Point => [alpha, accuracy[k]!]);
     const curve = pathThrough(steps.map(([alpha, value]) => [x.at(alpha), y.at(value)]));
+    // Linear connectivity is judged by the straight line between the ends.
+    const chord = pathThrough(
+      [0, 1].map((alpha) => [x.at(alpha), y.at(accuracy[alphas.indexOf(alpha)]!)] as const),
+    );
     return [
+      `<path d="${chord}" stroke="${colour(s)}" stroke-dasharray="1 4" opacity="0.8"><title>${escapeText(name)}: chord</title></path>`,
       ...(outline ? [`<path d="${pathThrough(outline)}Z" fill="${colour(s)}" opacity="0.15"/>`] : []),
       `<path d="${curve}" fill="none" stroke="${colour(s)}" stroke-width="1.2"/>`,
       ...dots,

@@ -41,6 +41,7 @@ export function renderReport(result: SweepResult, outcomes: readonly AnalysedSet
     }),
     chosen,
   );
+  const names = sets.map(({ name }) => name);
   const plots = new Map([['accuracy.svg', curves]]);
   const path = frontier(result);
   if (path) plots.set('frontier.svg', plotFrontier(path, chosen, referencesOf(result)));
@@ -70,7 +71,10 @@ ${sections(result, plots).join('\n')}
 </body>
 </html>
 `;
-  return { html, plots: new Map([...plots].map(([name, svg]) => [name, standalone(svg)])) };
+  return {
+    html,
+    plots: new Map([...plots].map(([name, svg]) => [name, standalone(svg, svg === curves ? names : [])])),
+  };
 }
 
 /**
@@ -105,7 +109,8 @@ function captions({ robustness }: SweepResult): Record<string, string> {
     ? ' Diamonds are reference models, the line through them is the baseline of effective robustness.'
     : '';
   return {
-    'accuracy.svg': 'Steps: accuracy at every alpha. Dots: the evaluated ones, in simultaneous 95 % bands.',
+    'accuracy.svg':
+      'Steps: accuracy at every alpha. Dots: the evaluated ones, in simultaneous 95 % bands. Dotted: the chord between the ends.',
     'frontier.svg': `The path of alpha; blue is its Pareto frontier. Dotted: equal accuracy on shift and ID.${references}`,
   };
 }

@@ -15,7 +15,7 @@ small, .muted { color: var(--muted); }
 th, td { padding: 4px 18px 4px 0; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--grid); }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--back); }
 .names2 th:nth-child(2), .names2 td:nth-child(2) { text-align: left; }
-@media (max-width: 560px) { th:first-child, td:first-child { white-space: normal; max-width: 150px; overflow-wrap: break-word; } }
+@media (max-width: 560px) { .plots text { font-size: 15px; } th:first-child, td:first-child { white-space: normal; max-width: 150px; overflow-wrap: break-word; } }
  tr.chosen { color: var(--accent); font-weight: 600; }
 .why { margin-top: 24px; border-left: 4px solid var(--accent); padding: 4px 16px; } .warning { color: var(--accent); }
 .why h2 { margin-top: 0; } .why p { margin: 8px 0; } p { max-width: 90ch; } summary { cursor: pointer; }

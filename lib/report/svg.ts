@@ -46,7 +46,7 @@ function roundStep(rough: number): number {
 
 export const width = 480;
 export const height = 320;
-export const margin = { left: 52, right: 12, top: 36, bottom: 42 } as const;
+export const margin = { left: 58, right: 12, top: 36, bottom: 42 } as const;
 
 export const spanX: readonly [number, number] = [margin.left, width - margin.right];
 export const spanY: readonly [number, number] = [height - margin.bottom, margin.top];
@@ -68,7 +68,7 @@ export function drawing(title: string, x: Axis, y: Axis, inside: readonly string
     ...x.ticks.map((tick) => text(x.at(tick), spanY[0] + 16, 'middle', x.format(tick))),
     ...y.ticks.map((tick) => text(spanX[0] - 6, y.at(tick) + 4, 'end', y.format(tick))),
     text((spanX[0] + spanX[1]) / 2, height - 6, 'middle', x.label),
-    `<text transform="translate(13 ${(spanY[0] + spanY[1]) / 2}) rotate(-90)" text-anchor="middle">${escapeText(y.label)}</text>`,
+    `<text transform="translate(17 ${(spanY[0] + spanY[1]) / 2}) rotate(-90)" text-anchor="middle">${escapeText(y.label)}</text>`,
   ];
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" font-family="system-ui, sans-serif" font-size="12">` +
@@ -93,12 +93,32 @@ function line(x1: number, y1: number, x2: number, y2: number): string {
   ])}"/>`;
 }
 
-/** A drawing as a file of its own: the colours of the light page, on white. */
-export function standalone(svg: string): string {
-  const [, width, height] = /viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(svg)!;
+/** A drawing as a file of its own: the colours of the light page, on white, with a legend of its colours below. */
+export function standalone(svg: string, legend: readonly string[] = []): string {
+  const [frame, width, height] = /viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(svg)!;
+  const entries = placeLegend(legend, Number(width));
+  const below = Number(height) + (entries.length > 0 ? entries.at(-1)!.y + 22 : 0);
+  const drawn = entries.map(({ x, y, name }, i) => {
+    const middle = Number(height) + y + 10;
+    return `<circle cx="${x + 5}" cy="${middle}" r="5" fill="${colour(i)}"/>${text(x + 15, middle + 4, 'start', name)}`;
+  });
   return svg
     .replaceAll(/var\(--[\w-]+, ([^)]+)\)/g, '$1')
-    .replace('</title>', `</title><rect width="${width}" height="${height}" fill="#fff"/>`);
+    .replace(frame, `viewBox="0 0 ${width} ${below}"`)
+    .replace('</title>', () => `</title><rect width="${width}" height="${below}" fill="#fff"/>`)
+    .replace(/<\/svg>$/, () => `<g fill="#222">${drawn.join('')}</g></svg>`);
+}
+
+/** Names from left to right, in as many rows as they need. */
+function placeLegend(names: readonly string[], width: number) {
+  let [x, y] = [margin.left, 0];
+  return names.map((name) => {
+    const length = 15 + 7 * name.length;
+    if (x > margin.left && x + length > width - margin.right) [x, y] = [margin.left, y + 18];
+    const place = { x, y, name };
+    x += length + 14;
+    return place;
+  });
 }
 
 /** Colours that differ in lightness too, for sets in order (Okabe and Ito, 2008). */

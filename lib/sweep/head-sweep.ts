@@ -1,6 +1,7 @@
 import { xxh3 } from '@node-rs/xxhash';
 import type { ProgressListener } from '../checkpoint/progress.js';
-import { type EvaluationSet, openEvaluationSet } from '../eval/data/evaluation-set.js';
+import { WisemergeError } from '../errors.js';
+import type { EvaluationSet } from '../eval/data/evaluation-set.js';
 import { CurveSession, evaluateCurve } from '../eval/head-curve.js';
 import { evaluateHead } from '../eval/head-evaluation.js';
 import { HeadSession } from '../eval/head-session.js';
@@ -12,6 +13,7 @@ import { version } from '../version.js';
 import { analyse } from './analysis.js';
 import { compareOnce, type DivergenceEntry, isDivergence } from './compare-once.js';
 import type { Journal } from './journal.js';
+import { openSets } from './open-sets.js';
 import { type ReferenceModel, robustnessOfSweep } from './references.js';
 import { type SweepResult, type SweptSet, writeResult } from './result.js';
 import { parseRule } from './rule.js';
@@ -44,13 +46,23 @@ export interface RunOptions<Progress> {
 
 /**
  * Evaluates a classifier's head at every alpha: each set once, in one pass that gives the exact curve of
- * accuracy and the metrics on the grid, or the curve alone with `metrics: false`. Each set is journalled; a run that was stopped goes on with the next.
+ * accuracy and the metrics on the grid, or the curve alone with `metrics: false`. Each set is journalled; a run
+ * that was stopped goes on with the next.
  */
 export async function sweepHead(
   config: ResolvedSweep,
   options: RunOptions<HeadProgress>,
 ): Promise<SweepResult> {
   const { out, resume = false, force = false, signal, references } = options;
+  if (config.search !== 'grid') {
+    throw new WisemergeError(
+      'ERR_SWEEP_FILE',
+      `search ${config.search} is for models that are evaluated one by one`,
+      {
+        hint: 'The accuracy of a head is known exactly at every alpha: leave `search` out.',
+      },
+    );
+  }
   const began = performance.now();
   const heads = await openHeads(config.zeroshot, config.finetuned, {
     ...(config.head !== undefined && { head: config.head }),
@@ -166,28 +178,6 @@ async function bestLikelihoods(
     alpha: await bestLikelihood(session, seen, { ...(signal && { signal }) }),
     calibrated: await bestCalibrated(session, seen, { ...(signal && { signal }) }),
   };
-}
-
-async function openSets(config: ResolvedSweep, heads: HeadPair): Promise<EvaluationSet[]> {
-  const { classes, dimension } = heads;
-  const opened: EvaluationSet[] = [];
-  try {
-    for (const { groups, features, labels, ...source } of config.sets) {
-      const named = {
-        ...source,
-        // `resolveSweep` has seen to it that both are there.
-        features: features!,
-        labels: labels!,
-        ...(groups !== undefined && { groups }),
-        ...(config.classNames && { classNames: config.classNames }),
-      };
-      opened.push(await openEvaluationSet(named, { classes, dimension }));
-    }
-    return opened;
-  } catch (error) {
-    await Promise.all(opened.map((set) => set.close()));
-    throw error;
-  }
 }
 
 function hashOf({ zeroshot, finetuned, biases }: HeadPair): string {

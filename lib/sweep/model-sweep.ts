@@ -58,6 +58,11 @@ export async function sweepWith(
   const { sets } = evaluator;
   const search = searchOf(config);
   checkSearch(search);
+  if (!config.metrics) {
+    throw new WisemergeError('ERR_SWEEP_FILE', 'metrics: false is for heads, not for whole models', {
+      hint: 'Whatever evaluates a whole model decides which metrics it gives: leave `metrics` out.',
+    });
+  }
   checkRule(parseRule(config.rule), config.alphas, sets);
   const identity = {
     ...decisive(config),
@@ -165,7 +170,7 @@ async function evaluateAll(
       await written;
     }
   };
-  const workers = Array.from({ length: Math.min(concurrency, alphas.length) }, () =>
+  const workers = Array.from({ length: Math.min(concurrency, evaluator.calls, alphas.length) }, () =>
     work().catch((error) => {
       failed.abort(error);
       throw error;

@@ -1,7 +1,10 @@
 import { quote } from '../merge/command.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
-/** The command line that makes a sweep again; of one by a function, that without the evaluation. */
+/**
+ * The command line that makes a sweep again; of one by a function, that without the evaluation. A comment names
+ * what only a sweep file can say.
+ */
 export function sweepCommand(config: ResolvedSweep): string {
   const { zeroshot, finetuned, head, command, keep, alphas, rule, folds, repeats, replicates, seed } = config;
   const more = [
@@ -20,6 +23,7 @@ export function sweepCommand(config: ResolvedSweep): string {
   const lines = [
     `wisemerge sweep --zeroshot ${quote(zeroshot)} --finetuned ${quote(finetuned)}`,
     ...(head === undefined ? [] : [`--head ${quote(head)}`]),
+    ...(config.activation ? [`--activation ${config.activation}`] : []),
     ...(command ? [`--command ${quote(command.join(' '))}${keep ? ' --keep' : ''}`] : []),
     ...sets,
     ...(typeof config.references === 'string' ? [`--references ${quote(config.references)}`] : []),
@@ -27,5 +31,11 @@ export function sweepCommand(config: ResolvedSweep): string {
     ...(search.length > 0 ? [search.join(' ')] : []),
     `--replicates ${replicates} --seed ${seed}${more} --out results`,
   ];
-  return lines.join(' \\\n  ');
+  const unsaid = [
+    ...(config.classNames ? ['classNames'] : []),
+    ...(Array.isArray(config.references) ? ['references'] : []),
+  ];
+  const rest =
+    unsaid.length > 0 ? `# not among flags, so in a sweep file: ${unsaid.join(' and ')} of sweep.json\n` : '';
+  return rest + lines.join(' \\\n  ');
 }

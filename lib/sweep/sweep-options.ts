@@ -4,6 +4,7 @@ import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
 import { parseAlphas } from '../merge/alpha.js';
+import { activations } from '../train/network.js';
 import { formatRule, parseRule } from './rule.js';
 import { searchKinds } from './search.js';
 
@@ -37,6 +38,10 @@ export const sweepSchema = z.strictObject({
   head: text
     .optional()
     .describe("Name of the head's weight; default: the only one that looks like a classifier."),
+  activation: z
+    .enum(activations)
+    .optional()
+    .describe('Between the layers of an MLP; default: of config.json, or gelu.'),
   command: z
     .array(text)
     .min(1)
@@ -138,7 +143,7 @@ export function resolveSweep(config: SweepConfig, { evaluated = false } = {}): R
       hint: 'Rename one of them.',
     });
   }
-  const { alphas, command, search } = parsed.data;
+  const { alphas, command } = parsed.data;
   if (evaluated && command) {
     throw new WisemergeError(
       'ERR_SWEEP_FILE',
@@ -147,20 +152,6 @@ export function resolveSweep(config: SweepConfig, { evaluated = false } = {}): R
   }
   const whole = evaluated || command !== undefined;
   checkSources(parsed.data, whole);
-  if (!whole && search !== 'grid') {
-    throw new WisemergeError(
-      'ERR_SWEEP_FILE',
-      `search ${search} is for evaluation by a command or a function`,
-      {
-        hint: 'The accuracy of a head is known exactly at every alpha: leave `search` out.',
-      },
-    );
-  }
-  if (whole && !parsed.data.metrics) {
-    throw new WisemergeError('ERR_SWEEP_FILE', 'metrics: false is for evaluating a head', {
-      hint: 'Whatever evaluates whole models gives the metrics itself: leave `metrics` out.',
-    });
-  }
   const list = typeof alphas === 'string' ? parseAlphas(alphas) : alphas;
   return {
     ...parsed.data,

@@ -4,10 +4,11 @@ import { formatShape, itemSize } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { Arena, ArenaLayout } from '../eval/arena.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
-import { type Metrics, metricColumns, metricsOf } from '../eval/metrics.js';
+import { metricColumns } from '../eval/metrics.js';
 import { Inference } from '../native/inference.js';
 import { dtypeByName, Engine } from '../native.js';
 import { type Activation, findNetwork, type Network } from './network.js';
+import { type Ends, type NetworkEvaluation, NetworkTally } from './network-tally.js';
 import { type ParameterPlan, planParameters, readParameters } from './parameters.js';
 
 export interface NetworkEvaluatorOptions {
@@ -25,15 +26,6 @@ export interface NetworkEvaluatorOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What one model did on one set. */
-export interface NetworkEvaluation {
-  /** Top-1, 0 to 1. */
-  readonly score: number;
-  /** Bit i % 32 of word floor(i / 32) for sample i. */
-  readonly correct: Uint32Array;
-  readonly metrics: Metrics;
-}
-
 /** Samples whose features and logits lie in the arena. A multiple of the block that metrics are summed by. */
 const maxRows = 4096;
 /** Samples that go through the network together, so that their activations stay in the cache. */
@@ -47,6 +39,7 @@ const cacheRows = 256;
 export class NetworkEvaluator {
   /** Alphas share the reading of the sets, and need no memory each but their counts. */
   readonly batch = 64;
+  readonly calls = 1;
   readonly sets: readonly EvaluationSet[];
   /** Of the network and both ends; JSON. */
   readonly identity: unknown;
@@ -138,7 +131,7 @@ export class NetworkEvaluator {
   ): Promise<NetworkEvaluation[]> {
     const known = this.#ends.get(set);
     const ends = known ?? [new Int32Array(set.samples), new Int32Array(set.samples)];
-    const tally = () => new Tally(set.samples, this.#classes);
+    const tally = () => new NetworkTally(set.samples, this.#classes);
     const tallies = new Map(alphas.map((alpha) => [alpha, tally()]));
     // The ends come first, so that their predictions of a batch are there to be compared with.
     const first = known ? [] : ([0, 1] as const);
@@ -171,7 +164,7 @@ export class NetworkEvaluator {
     set: EvaluationSet,
     rows: number,
     alpha: number,
-    tally: Tally,
+    tally: NetworkTally,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { zeroshot, finetuned, model, features, logits, labels, lo, hi, open, ...at } = this.#at;
@@ -204,9 +197,6 @@ export class NetworkEvaluator {
   }
 }
 
-/** What the zero-shot and the fine-tuned model predict, [samples]. */
-type Ends = readonly [Int32Array, Int32Array];
-
 /** Byte offsets in the arena. */
 type Places = ReturnType<typeof reserve>;
 
@@ -238,48 +228,6 @@ function reserve(
     predicted: layout.reserve(4 * classes),
     predictions: layout.reserve(4 * rows),
   };
-}
-
-/** One model on one set, batch after batch. */
-class Tally {
-  readonly sums = new Float64Array(metricColumns);
-  readonly predicted: Uint32Array;
-  readonly #correct: Uint32Array;
-  readonly #disagreed = { zeroshot: 0, finetuned: 0 };
-
-  constructor(samples: number, classes: number) {
-    this.predicted = new Uint32Array(classes);
-    this.#correct = new Uint32Array(Math.ceil(samples / 32));
-  }
-
-  add(first: number, predictions: Int32Array, labels: Int32Array, [zeroshot, finetuned]: Ends): void {
-    for (let i = 0; i < predictions.length; i++) {
-      const [at, predicted] = [first + i, predictions[i]!];
-      if (predicted === labels[at]) this.#correct[at >>> 5]! |= 1 << (at & 31);
-      if (predicted !== zeroshot[at]) this.#disagreed.zeroshot++;
-      if (predicted !== finetuned[at]) this.#disagreed.finetuned++;
-    }
-  }
-
-  evaluation({ samples, labels, groups }: EvaluationSet): NetworkEvaluation {
-    const correct = this.#correct;
-    // A sample is right on the whole domain or nowhere: there is one model.
-    const hi = Float64Array.from(labels, (_, i) => ((correct[i >>> 5]! >>> (i & 31)) & 1 ? 1 : -1));
-    const intervals = {
-      domain: [0, 1] as const,
-      lo: new Float64Array(samples),
-      hi,
-      open: new Uint8Array(samples),
-    };
-    const metrics: Metrics = {
-      ...metricsOf(0, this.sums, this.predicted, intervals, labels, groups),
-      disagreement: {
-        zeroshot: this.#disagreed.zeroshot / samples,
-        finetuned: this.#disagreed.finetuned / samples,
-      },
-    };
-    return { score: metrics.top1, correct, metrics };
-  }
 }
 
 function checkPair(network: Network, tuned: Network, { path }: Checkpoint): void {

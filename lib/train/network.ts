@@ -76,6 +76,12 @@ export function findNetwork(checkpoint: Checkpoint, options: NetworkOptions = {}
   return { layers, tensors, inputs: layers[0]!.inputs, classes: layers.at(-1)!.outputs };
 }
 
+/** Whether a checkpoint is an MLP with hidden layers, all of which `findNetwork` takes. */
+export function isMlp(checkpoint: Checkpoint): boolean {
+  const units = chainOf(checkpoint);
+  return units !== undefined && units.filter(({ linear }) => linear).length > 1;
+}
+
 function headOf(checkpoint: Checkpoint, head: string | undefined): Unit {
   const weight = findWeight(checkpoint, checkpoint.path, head);
   const name = weight.name.replace(/weight$/, 'bias');

@@ -13,6 +13,7 @@
 #include "addon/file_functions.h"
 #include "addon/header_function.h"
 #include "addon/inference_object.h"
+#include "addon/network_object.h"
 #include "addon/runtime.h"
 #include "addon/stream_object.h"
 #include "addon/trainer_object.h"
@@ -42,6 +43,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("HostBuffer", BufferObject::define(env));
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("BlockStream", StreamObject::define(env));
+  exports.Set("Network", NetworkObject::define(env));
   exports.Set("Trainer", TrainerObject::define(env));
   exports.Set("Inference", InferenceObject::define(env));
   exports.Set("parseHeader", Napi::Function::New<guarded<parse_header>>(env));

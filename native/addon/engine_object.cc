@@ -76,7 +76,8 @@ Napi::Function EngineObject::define(Napi::Env env) {
        InstanceMethod("matmul", &EngineObject::matmul), InstanceMethod("headPath", &EngineObject::head_path),
        InstanceMethod("headCurve", &EngineObject::head_curve),
        InstanceMethod("headMetrics", &EngineObject::head_metrics),
-       InstanceMethod("headMoments", &EngineObject::head_moments), InstanceMethod("pin", &EngineObject::pin),
+       InstanceMethod("headMoments", &EngineObject::head_moments),
+       InstanceMethod("headOutputs", &EngineObject::head_outputs), InstanceMethod("pin", &EngineObject::pin),
        InstanceMethod("close", &EngineObject::close)});
 }
 

@@ -33,6 +33,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value head_curve(const Napi::CallbackInfo& info);
   Napi::Value head_metrics(const Napi::CallbackInfo& info);
   Napi::Value head_moments(const Napi::CallbackInfo& info);
+  Napi::Value head_outputs(const Napi::CallbackInfo& info);
   Napi::Value pin(const Napi::CallbackInfo& info);  // (buffer) -> undefined
   Napi::Value close(const Napi::CallbackInfo& info);
   void drop();

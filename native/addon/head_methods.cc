@@ -94,4 +94,15 @@ Napi::Value EngineObject::head_moments(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value EngineObject::head_outputs(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const auto& arena = BufferObject::argument(info, 0).memory();
+    const Napi::Float64Array row = doubles_argument(info, 1, "numbers");
+    return runtime_->start(
+        info.Env(), std::make_shared<ArenaJob<WmHeadOutputs>>(
+                        engine(), arena, &Engine::head_outputs,
+                        parse_head_outputs(row.Data(), row.ElementLength(), arena->data(), arena->size())));
+  });
+}
+
 }  // namespace wisemerge

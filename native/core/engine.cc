@@ -84,6 +84,14 @@ void Engine::head_moments(const WmHeadMoments& call, WmCancelFlag cancelled) {
   run(backend_->head_moments, call, cancelled, "likelihood of heads");
 }
 
+void Engine::head_outputs(const WmHeadOutputs& call, WmCancelFlag cancelled) {
+  run(backend_->head_outputs, call, cancelled, "comparison of outputs");
+}
+
+void Engine::attention(const WmAttention& call, WmCancelFlag cancelled) {
+  run(backend_->attention, call, cancelled, "attention");
+}
+
 void Engine::pin(const std::shared_ptr<HostBuffer>& buffer) {
   WmContext* const open = context();
   if (!backend_->pin || pinned_.count(buffer.get())) return;

@@ -150,4 +150,13 @@ WmHeadMoments parse_head_moments(const double* numbers, size_t length, uint8_t* 
   return call;
 }
 
+WmHeadOutputs parse_head_outputs(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes) {
+  NumberRow row(numbers, length, kLogitsNumbers + 2, arena, bytes);
+  WmHeadOutputs call{};
+  call.logits = parse_logits(row);
+  call.alpha = row.number();
+  call.outputs = row.range<double>("outputs", times(call.logits.rows, kOutputColumns));
+  return call;
+}
+
 }  // namespace wisemerge

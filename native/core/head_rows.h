@@ -11,6 +11,7 @@
 //            wColumnStride  bias0 bias1  labels  from to  lo hi open
 //   metrics  logits  lo hi open  sums predicted predictions
 //   moments  logits  weights b g  sums
+//   outputs  logits  alpha  outputs
 #pragma once
 
 #include <cstddef>
@@ -29,5 +30,6 @@ WmCurve parse_head_curve(const double* numbers, size_t length, uint8_t* arena, u
 WmHeadMetrics parse_head_metrics(const double* numbers, size_t length, const std::vector<double>& alphas,
                                  uint8_t* arena, uint64_t bytes);
 WmHeadMoments parse_head_moments(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes);
+WmHeadOutputs parse_head_outputs(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes);
 
 }  // namespace wisemerge

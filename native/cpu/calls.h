@@ -14,7 +14,8 @@
 #include "wisemerge/backend.h"
 
 struct WmContext {
-  WmContext(int threads, const wisemerge::cpu::Kernels* level) : pool(threads), kernels(level), screen(wisemerge::cpu::select_screen(level)) {}
+  WmContext(int threads, const wisemerge::cpu::Kernels* level)
+      : pool(threads), kernels(level), screen(wisemerge::cpu::select_screen(level)) {}
 
   wisemerge::ThreadPool pool;
   const wisemerge::cpu::Kernels* kernels;

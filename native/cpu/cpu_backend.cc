@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "cpu/attention.h"
 #include "cpu/calls.h"
 #include "cpu/head.h"
 #include "cpu/head_curve.h"
@@ -251,6 +252,14 @@ WmCode head_curve(WmContext* context, const WmCurve* call, WmCancelFlag cancelle
   return guarded(error, [&] { return run_curve(*context, *call, cancelled, error); });
 }
 
+WmCode head_outputs(WmContext* context, const WmHeadOutputs* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_outputs(*context, *call, cancelled, error); });
+}
+
+WmCode attention(WmContext* context, const WmAttention* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_attention(*context, *call, cancelled, error); });
+}
+
 constexpr WmBackend kBackend = {
     .abi = WM_BACKEND_ABI,
     .name = "cpu",
@@ -268,6 +277,8 @@ constexpr WmBackend kBackend = {
     .head_metrics = head_metrics,
     .head_moments = head_moments,
     .head_curve = head_curve,
+    .head_outputs = head_outputs,
+    .attention = attention,
 };
 
 }  // namespace

@@ -160,4 +160,20 @@ WmCode run_moments(WmContext& context, const WmHeadMoments& call, WmCancelFlag c
   return code;
 }
 
+WmCode run_outputs(WmContext& context, const WmHeadOutputs& call, WmCancelFlag cancelled, WmError* error) {
+  const WmCode code = check_logits(call.logits, "head_outputs", error);
+  if (code != WM_OK) return code;
+  if (!std::isfinite(call.alpha) || !call.outputs) {
+    return fail(error, WM_INVALID_ARGUMENT, "head_outputs: alpha is %g, or outputs are null", call.alpha);
+  }
+  const WmLogits& logits = call.logits;
+  return for_each_block(context, logits, cancelled, [&](size_t, size_t first, size_t last, float* scratch) {
+    for (size_t i = first; i < last; i++) {
+      context.kernels->head_outputs(logits.z0 + i * logits.stride, logits.z1 + i * logits.stride,
+                                    logits.classes, logits.labels[i], call.alpha, scratch,
+                                    call.outputs + i * kOutputColumns);
+    }
+  });
+}
+
 }  // namespace wisemerge::cpu

@@ -13,5 +13,6 @@ WmCode check_interval(double from, double to, const char* call, WmError* error);
 WmCode run_path(WmContext& context, const WmPath& call, WmCancelFlag cancelled, WmError* error);
 WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag cancelled, WmError* error);
 WmCode run_moments(WmContext& context, const WmHeadMoments& call, WmCancelFlag cancelled, WmError* error);
+WmCode run_outputs(WmContext& context, const WmHeadOutputs& call, WmCancelFlag cancelled, WmError* error);
 
 }  // namespace wisemerge::cpu

@@ -49,8 +49,17 @@ WmCode run_plain(WmContext& context, const WmCurve& call, size_t first, size_t l
     float* const ends[2] = {logits, logits + rows * call.classes};
     for (const int end : {0, 1}) {
       // With alpha 0 there is one model: that of this end.
-      const WmMatmul product{rows, call.classes, call.dimension, features, end ? call.w1 : call.w0, {}, 0,
-                             end ? call.bias1 : call.bias0, nullptr, ends[end], call.classes};
+      const WmMatmul product{rows,
+                             call.classes,
+                             call.dimension,
+                             features,
+                             end ? call.w1 : call.w0,
+                             {},
+                             0,
+                             end ? call.bias1 : call.bias0,
+                             nullptr,
+                             ends[end],
+                             call.classes};
       const WmCode code = run_matmul(context, product, cancelled, error);
       if (code != WM_OK) return code;
     }
@@ -83,8 +92,7 @@ WmCode run_curve(WmContext& context, const WmCurve& call, WmCancelFlag cancelled
     const ThreadScratch::Loan loan(context.scratch);
     for (size_t b = begin; b < end && !raised(cancelled); b++) {
       const size_t failures = failed.load(std::memory_order_relaxed);
-      if (failures >= kHopelessBlocks &&
-          failures * kHopelessShare > tried.load(std::memory_order_relaxed)) {
+      if (failures >= kHopelessBlocks && failures * kHopelessShare > tried.load(std::memory_order_relaxed)) {
         return;
       }
       screened[b] = screening.block(b * step, std::min<size_t>((b + 1) * step, call.rows), loan.data());

@@ -106,8 +106,8 @@ void Screening::pack_classes(size_t panel) {
     const bool moderate = b0 < 0x1p120f && b1 < 0x1p120f;
     // The last term: results of the bf16 instruction that became 0, and what f32 loses below 2^-126.
     const double lost = static_cast<double>(3 * call_.dimension + 16) * 0x1p-126;
-    constant_[c] = moderate ? static_cast<float>(
-                                  reach_ * (1 + 0x1p-7) * (chain_ * static_cast<double>(std::max(b0, b1)) + lost))
+    constant_[c] = moderate ? static_cast<float>(reach_ * (1 + 0x1p-7) *
+                                                 (chain_ * static_cast<double>(std::max(b0, b1)) + lost))
                             : std::numeric_limits<float>::infinity();
   }
 }
@@ -163,8 +163,9 @@ void Screening::label_logits(size_t first, size_t rows, Lines& lines, ScreenTile
   }
 }
 
-// Decides the candidates of one sample: those that come lowest against the label at either end of the interval
-// exactly, and then by the interval that they leave most of the others without. Gives how many were exact.
+// Decides the candidates of one sample: those that come lowest against the label at either end of the
+// interval exactly, and then by the interval that they leave most of the others without. Gives how many were
+// exact.
 size_t Screening::settle(size_t sample, size_t i, Lines& lines, ScreenTile& tile) const {
   Interval& interval = tile.interval[i];
   int32_t* const classes = tile.candidate[i];
@@ -227,7 +228,8 @@ size_t Screening::settle(size_t sample, size_t i, Lines& lines, ScreenTile& tile
 }
 
 ScreenPanel Screening::panel(size_t index) const {
-  const size_t first = index * kScreenColumns, present = std::min<size_t>(kScreenColumns, call_.classes - first);
+  const size_t first = index * kScreenColumns,
+               present = std::min<size_t>(kScreenColumns, call_.classes - first);
   return {w0_ + first * pairs_,
           w1_ + first * pairs_,
           start0_ + first,
@@ -263,8 +265,8 @@ bool Screening::block(size_t first, size_t last, float* scratch) const {
   for (size_t p = 0; p < panels_; p++) {
     const ScreenPanel classes = panel(p);
     for (size_t t = 0; t < tiles; t++) {
-      uint32_t full = screen_.screen(words + t * pairs_ * kScreenRows, pairs_, classes, allowance_, rows_of(t),
-                                     tile[t]);
+      uint32_t full =
+          screen_.screen(words + t * pairs_ * kScreenRows, pairs_, classes, allowance_, rows_of(t), tile[t]);
       for (; full != 0; full &= full - 1) {
         const auto i = static_cast<size_t>(__builtin_ctz(full));
         exact += settle(first + t * kScreenRows + i, i, lines, tile[t]);

@@ -1,5 +1,5 @@
-// The exact curve of a head by screening (screen.h): one thread takes a block of samples past all classes, and
-// computes in f32 only what the screened logits leave open.
+// The exact curve of a head by screening (screen.h): one thread takes a block of samples past all classes,
+// and computes in f32 only what the screened logits leave open.
 #pragma once
 
 #include "cpu/calls.h"

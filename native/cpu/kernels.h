@@ -48,6 +48,12 @@ struct Kernels {
                        const uint8_t* correct, size_t count, float* scratch, SampleMetrics* out);
   void (*head_moments)(const float* z0, const float* z1, size_t classes, int32_t label, float b, float g,
                        float* scratch, double* sums);
+  // One sample of WmHeadOutputs (head_outputs.inl), with the same scratch.
+  void (*head_outputs)(const float* z0, const float* z1, size_t classes, int32_t label, double alpha,
+                       float* scratch, double* out);
+
+  // One row of scores of a block of keys (attention.inl).
+  float (*attention_row)(float* scores, size_t count, float scale, float* max, float* sum);
 };
 
 // The table of one level, whose kernels are in namespace `level`.
@@ -55,7 +61,7 @@ struct Kernels {
   {                                                                                                         \
     isa, level::lerp, level::compare, level::xxh3_accumulate, level::xxh3_blocks, level::kTileRows,         \
         level::kTileColumns, level::matmul_pack, level::matmul_tile, level::head_path, level::head_metrics, \
-        level::head_moments                                                                                 \
+        level::head_moments, level::head_outputs, level::attention_row                                      \
   }
 
 inline size_t head_scratch(size_t classes) { return 3 * ((classes + 15) / 16 * 16); }

@@ -17,4 +17,6 @@
 #include "cpu/softmax.inl"
 #include "cpu/head_path.inl"
 #include "cpu/head_metrics.inl"
+#include "cpu/head_outputs.inl"
+#include "cpu/attention.inl"
 // clang-format on

@@ -13,9 +13,9 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(                                                                         \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c"))), apply_to = \
-        function)
+#pragma clang attribute push(                                                               \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c"))), \
+    apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")
@@ -130,13 +130,13 @@ uint32_t screen(const uint32_t* words, size_t pairs, const ScreenPanel& panel, f
       slack = _mm512_fmadd_ps(sizes, share, slack);
       // Both ordered: a NaN is neither clear nor lost.
       const uint32_t here = others >> at & 0xffffu;
-      const uint32_t clear = _mm512_mask_cmp_ps_mask(
-          _mm512_cmp_ps_mask(low, slack, _CMP_GT_OQ), high, slack, _CMP_GT_OQ);
+      const uint32_t clear =
+          _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(low, slack, _CMP_GT_OQ), high, slack, _CMP_GT_OQ);
       const uint32_t close = here & ~clear;
       if (close == 0) continue;
       const __m512 beaten = _mm512_sub_ps(_mm512_setzero_ps(), slack);
-      const uint32_t lost = _mm512_mask_cmp_ps_mask(
-          _mm512_cmp_ps_mask(low, beaten, _CMP_LT_OQ), high, beaten, _CMP_LT_OQ);
+      const uint32_t lost =
+          _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(low, beaten, _CMP_LT_OQ), high, beaten, _CMP_LT_OQ);
       if ((lost & here) != 0) {
         tile.lost[i] = 1;
         break;

@@ -59,10 +59,11 @@ WmCode check_matrix(const WmMatrix& matrix, const char* call, const char* name, 
   const int32_t dtype = matrix.dtype;
   if (dtype != static_cast<int32_t>(DType::kF32) && dtype != static_cast<int32_t>(DType::kF16) &&
       dtype != static_cast<int32_t>(DType::kBF16)) {
-    return fail(error, WM_INVALID_ARGUMENT, "%s: dtype %d of %s is none of F32, F16, BF16",
-                call, static_cast<int>(dtype), name);
+    return fail(error, WM_INVALID_ARGUMENT, "%s: dtype %d of %s is none of F32, F16, BF16", call,
+                static_cast<int>(dtype), name);
   }
-  if (!matrix.data && rows * columns > 0) return fail(error, WM_INVALID_ARGUMENT, "%s: %s is null", call, name);
+  if (!matrix.data && rows * columns > 0)
+    return fail(error, WM_INVALID_ARGUMENT, "%s: %s is null", call, name);
   if (matrix.row_stride != 1 && matrix.column_stride != 1) {
     return fail(error, WM_INVALID_ARGUMENT, "%s: %s has strides %llu and %llu; one must be 1", call, name,
                 static_cast<unsigned long long>(matrix.row_stride),

@@ -1,14 +1,14 @@
 // Screening of a linear head's classes in bf16: logits at twice the speed of f32, each with a bound on how
-// far it is from the f32 logit that matmul gives. Most classes never come near the label anywhere on the path,
-// and these logits suffice to tell; the others are handed on and computed exactly (head_screen.cc).
+// far it is from the f32 logit that matmul gives. Most classes never come near the label anywhere on the
+// path, and these logits suffice to tell; the others are handed on and computed exactly (head_screen.cc).
 //
 // The bound. With x' and w' rounded to bf16, Cauchy and Schwarz give
 //   |x.w - x'.w'| <= |x - x'| |w| + |x'| |w - w'|.
 // A sum of D products in f32 that starts from b and rounds each operation to one of the two neighbours is off
 // by at most n u / (1 - n u) (|b| + |x| |w|) for n operations on the way of a term and u = 2^-23, or 2^-24
 // where it rounds to nearest (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1).
-// matmul rounds D times to nearest; of the bf16 instruction only this much is assumed: at most D + 2 roundings
-// in any order, and results below 2^-126 that become 0. So the two logits differ by at most
+// matmul rounds D times to nearest; of the bf16 instruction only this much is assumed: at most D + 2
+// roundings in any order, and results below 2^-126 that become 0. So the two logits differ by at most
 //   |w| (|x - x'| + k |x|) + |w - w'| |x'| + k |b| + tiny,  k = 3.1 (D + 8) 2^-24.
 // Norms are f64 sums rounded up to f32. Where one is so large that a sum could overflow it counts as
 // infinite, and so does what is not a number: such classes are never screened out.
@@ -38,7 +38,7 @@ struct ScreenPanel {
 
 // The samples of a tile.
 struct ScreenTile {
-  float own0[kScreenRows], own1[kScreenRows];  // logits of the label, as matmul computes them
+  float own0[kScreenRows], own1[kScreenRows];         // logits of the label, as matmul computes them
   float by_norm[kScreenRows], by_error[kScreenRows];  // factors of the bound: |x - x'| + k |x|, |x'|
   float lo[kScreenRows], hi[kScreenRows];             // of `interval`
   int32_t label[kScreenRows];

@@ -186,6 +186,10 @@ WmCode run_path(WmContext& context, const WmPath& call, WmCancelFlag cancelled) 
 WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag cancelled) {
   check_metrics(call);
   const WmLogits& logits = call.logits;
+  // A call that does not end well adds nothing.
+  const size_t width = call.alpha_count * size_t{kMetricColumns};
+  std::vector<double> sums(call.sums, call.sums + width);
+  std::vector<uint32_t> counts(call.predicted ? call.alpha_count * logits.classes : 0);
   std::vector<int32_t> own;  // predictions that are only counted
   for (uint32_t k = 0; k < call.alpha_count; k += kMaxAlphas) {
     const uint32_t count = std::min(kMaxAlphas, call.alpha_count - k);
@@ -194,14 +198,16 @@ WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag c
       own.resize(count * logits.rows);
       predictions = own.data();
     }
-    const WmCode code = metrics_pass(context, call, call.alphas + k, count, call.sums + k * kMetricColumns,
+    const WmCode code = metrics_pass(context, call, call.alphas + k, count, sums.data() + k * kMetricColumns,
                                      predictions, cancelled);
     if (code != WM_OK) return code;
     for (uint32_t a = 0; call.predicted && a < count; a++) {
-      uint32_t* const classes = call.predicted + (k + a) * logits.classes;
+      uint32_t* const classes = counts.data() + (k + a) * logits.classes;
       for (uint64_t i = 0; i < logits.rows; i++) classes[predictions[a * logits.rows + i]]++;
     }
   }
+  std::copy(sums.begin(), sums.end(), call.sums);
+  for (size_t c = 0; c < counts.size(); c++) call.predicted[c] += counts[c];
   return WM_OK;
 }
 

@@ -105,6 +105,33 @@ void run_heads(Tally& tally, Opened& cuda, Opened& cpu, const HeadData& data,
                    " alphas: " + (code == WM_OK ? "bits" : error.message));
 }
 
+// Predictions that are only counted, sums that go on from others, and samples without weights.
+void counted_without_predictions(Tally& tally, Opened& cuda, Opened& cpu) {
+  const HeadData data(200, 9, Flavour::kTies);
+  const std::vector<double> alphas = {0.2, 0.9};
+  HeadResults wanted(data, 2), got(data, 2);
+  for (const auto& [opened, results] : {std::pair{&cpu, &wanted}, std::pair{&cuda, &got}}) {
+    WmError error = {};
+    bool good =
+        run_heads(opened->backend, opened->context, data, 0, 1, alphas, false, *results, &error) == WM_OK;
+    const WmHeadMetrics metrics = {data.view(),
+                                   results->lo.data(),
+                                   results->hi.data(),
+                                   results->open.data(),
+                                   alphas.data(),
+                                   2,
+                                   results->sums.data(),
+                                   results->predicted.data(),
+                                   nullptr};
+    good = good && opened->backend->head_metrics(opened->context, &metrics, nullptr, &error) == WM_OK;
+    const WmHeadMoments moments = {data.view(), nullptr, 0.8, 0.3, results->moments.data()};
+    good = good && opened->backend->head_moments(opened->context, &moments, nullptr, &error) == WM_OK;
+    tally.expect(good, error.message);
+  }
+  tally.expect(equal(wanted, got), "heads: counts without predictions, no weights: bits");
+  tally.expect(got.predicted[0] > 0 && got.sums[kTop1] > 0, "heads: something was counted");
+}
+
 template <class Call>
 void refuse(Tally& tally, Opened& cuda, WmCode (*run)(WmContext*, const Call*, WmCancelFlag, WmError*),
             const Call& call, const char* message) {
@@ -188,6 +215,8 @@ void check_heads(Tally& tally, Opened& cuda, Opened& cpu, bool reduced) {
   for (int k = 0; k < (reduced ? 1030 : 2100); k++) many.push_back(k / 1029.0);
   run_heads(tally, cuda, cpu, HeadData(reduced ? 130 : 1000, 4, Flavour::kUsual), many);
   if (!reduced) run_heads(tally, cuda, cpu, HeadData(20000, 1000, Flavour::kUsual), alphas);
+
+  counted_without_predictions(tally, cuda, cpu);
 
   HeadData data(10, 6, Flavour::kUsual);
   HeadResults results(data, 1);

@@ -133,6 +133,20 @@ TEST("cuda replay: matrix product of models in different dtypes") {
   check_tiles({9, 33, 50}, {DType::kF32, DType::kF16, DType::kBF16}, false, true, 1.2, true);
 }
 
+TEST("cuda replay: steps past the depth leave a negative zero as it is") {
+  const float a = -0.0f, w = 2, bias = -0.0f;
+  float out = 1;
+  Matmul product{};
+  product.m = product.n = product.k = 1;
+  product.a = {&a, 1, 1, DType::kF32};
+  product.w0 = {&w, 1, 1, DType::kF32};
+  product.bias = &bias;
+  product.out = &out;
+  product.out_stride = 1;
+  matmul_on_host(product);
+  CHECK_EQ(bit_cast<uint32_t>(out), 0x80000000u);
+}
+
 TEST("cuda replay: matrix product keeps infinities and NaN where they belong") {
   for (const float special : {INFINITY, -INFINITY, std::numeric_limits<float>::quiet_NaN()}) {
     check_tiles({20, 40, 30}, kWide, false, false, 0.3, true, 0, 0, special);

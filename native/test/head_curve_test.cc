@@ -18,7 +18,11 @@ constexpr const char* kIsas[] = {"baseline", "avx2", "avx512"};
 // Numbers stored in a dtype, in either order.
 struct Stored {
   Stored(DType dtype, size_t rows, size_t columns, bool transposed, const std::vector<float>& values)
-      : dtype(dtype), rows(rows), columns(columns), transposed(transposed), bytes(rows * columns * item_size(dtype)) {
+      : dtype(dtype),
+        rows(rows),
+        columns(columns),
+        transposed(transposed),
+        bytes(rows * columns * item_size(dtype)) {
     for (size_t i = 0; i < rows; i++) {
       for (size_t j = 0; j < columns; j++) {
         const size_t at = transposed ? j * rows + i : i * columns + j;
@@ -26,7 +30,8 @@ struct Stored {
         if (dtype == DType::kF32) {
           std::memcpy(bytes.data() + 4 * at, &v, 4);
         } else {
-          const uint16_t bits = dtype == DType::kF16 ? Element<DType::kF16>::store32(v) : Element<DType::kBF16>::store32(v);
+          const uint16_t bits =
+              dtype == DType::kF16 ? Element<DType::kF16>::store32(v) : Element<DType::kBF16>::store32(v);
           std::memcpy(bytes.data() + 2 * at, &bits, 2);
         }
       }
@@ -99,21 +104,37 @@ Intervals from_logits(const Problem& p, const Views& views) {
   WmError error{};
   for (const bool end : {false, true}) {
     const float* const bias = !p.biased ? nullptr : end ? p.bias1.data() : p.bias0.data();
-    const WmMatmul product{p.rows, p.classes, p.depth, views.x.view(), (end ? views.w1 : views.w0).view(), {}, 0,
-                           bias,   nullptr,   end ? z1.data() : z0.data(), p.classes};
+    const WmMatmul product{p.rows,   p.classes, p.depth, views.x.view(), (end ? views.w1 : views.w0).view(),
+                           {},       0,         bias,    nullptr,        end ? z1.data() : z0.data(),
+                           p.classes};
     CHECK_EQ(backend->matmul(&context, &product, nullptr, &error), WM_OK);
   }
   Intervals all(p.rows);
   const WmPath path{{p.rows, p.classes, p.classes, z0.data(), z1.data(), p.labels.data()},
-                    p.from, p.to, all.lo.data(), all.hi.data(), all.open.data()};
+                    p.from,
+                    p.to,
+                    all.lo.data(),
+                    all.hi.data(),
+                    all.open.data()};
   CHECK_EQ(backend->head_path(&context, &path, nullptr, &error), WM_OK);
   return all;
 }
 
 WmCurve curve_call(const Problem& p, const Views& views, Intervals& out) {
-  return {p.rows, p.classes, p.depth, views.x.view(), views.w0.view(), views.w1.view(),
-          p.biased ? p.bias0.data() : nullptr, p.biased ? p.bias1.data() : nullptr, p.labels.data(), p.from, p.to,
-          out.lo.data(), out.hi.data(), out.open.data()};
+  return {p.rows,
+          p.classes,
+          p.depth,
+          views.x.view(),
+          views.w0.view(),
+          views.w1.view(),
+          p.biased ? p.bias0.data() : nullptr,
+          p.biased ? p.bias1.data() : nullptr,
+          p.labels.data(),
+          p.from,
+          p.to,
+          out.lo.data(),
+          out.hi.data(),
+          out.open.data()};
 }
 
 // Gives the number of samples that are right somewhere.
@@ -130,7 +151,8 @@ size_t check_curve(const Problem& p) {
       CHECK(got == expected);
     }
   }
-  return static_cast<size_t>(std::count_if(expected.hi.begin(), expected.hi.end(), [](double hi) { return hi >= 0; }));
+  return static_cast<size_t>(
+      std::count_if(expected.hi.begin(), expected.hi.end(), [](double hi) { return hi >= 0; }));
 }
 
 // The same by screening alone; gives the share of blocks that screening decided.
@@ -293,8 +315,9 @@ TEST("head curve: screened logits are within their bound of f32 chains") {
       kernels->narrow(w.data(), depth, kColumns, w_words.data(), w_sums);
       // With an infinite bound every class is a candidate.
       const std::vector<float> infinite(kColumns, std::numeric_limits<float>::infinity());
-      const cpu::ScreenPanel panel{w_words.data(), w_words.data(), bias.data(), bias.data(), infinite.data(),
-                                   infinite.data(), infinite.data(), 0, ~0u};
+      const cpu::ScreenPanel panel{
+          w_words.data(),  w_words.data(),  bias.data(), bias.data(), infinite.data(),
+          infinite.data(), infinite.data(), 0,           ~0u};
       auto tile = std::make_unique<cpu::ScreenTile>();
       std::fill_n(tile->label, kRows, 1000);
       std::fill_n(tile->by_norm, kRows, 1.0f);
@@ -316,7 +339,8 @@ TEST("head curve: screened logits are within their bound of f32 chains") {
             x_lost2 += (a - a_kept) * (a - a_kept), w_lost2 += (b - b_kept) * (b - b_kept);
           }
           const auto near = [](double a, double b) { return std::fabs(a - b) <= 1e-12 * b; };
-          CHECK(near(x_sums[i], x2) && near(x_sums[kRows + i], kept2) && near(x_sums[2 * kRows + i], x_lost2));
+          CHECK(near(x_sums[i], x2) && near(x_sums[kRows + i], kept2) &&
+                near(x_sums[2 * kRows + i], x_lost2));
           CHECK(near(w_sums[j], w2) && near(w_sums[2 * kColumns + j], w_lost2));
           const double k = 3.1 * static_cast<double>(depth + 8) * 0x1p-24;
           const double bound = std::sqrt(w2) * (std::sqrt(x_lost2) + k * std::sqrt(x2)) +
@@ -352,7 +376,8 @@ TEST("head curve: refuses what it cannot do") {
   CHECK_EQ(code([](WmCurve& c) { c.to = std::numeric_limits<double>::infinity(); }), WM_INVALID_ARGUMENT);
   CHECK_EQ(code([](WmCurve& c) { c.labels = nullptr; }), WM_INVALID_ARGUMENT);
   CHECK_EQ(code([](WmCurve& c) { c.w1.dtype = static_cast<int32_t>(DType::kF64); }), WM_INVALID_ARGUMENT);
-  CHECK_EQ(code([](WmCurve& c) { c.features.row_stride = c.features.column_stride = 2; }), WM_INVALID_ARGUMENT);
+  CHECK_EQ(code([](WmCurve& c) { c.features.row_stride = c.features.column_stride = 2; }),
+           WM_INVALID_ARGUMENT);
   CHECK_EQ(code([](WmCurve& c) { c.classes = 3; }), WM_INVALID_ARGUMENT);  // labels go further
   const int32_t cancelled = 1;
   const WmCurve call = curve_call(p, views, out);

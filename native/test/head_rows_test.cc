@@ -56,10 +56,10 @@ TEST("head rows: a matrix product that fills the arena to its last byte") {
 }
 
 TEST("head rows: a curve that fills the arena to its last byte") {
-  // features: 3 x 4 BF16 at 0, w0 and w1: 5 x 4 F32 at 24 and 104, biases at 184 and 204, labels at 224, lo at
-  // 240, hi at 264, open at 288.
-  const std::vector<double> good = {3,   5,  4, kBF16, 0,   4,   1, kF32, 24,  104,
-                                    4,   1,  184, 204, 224, 0, 1, 240, 264, 288};
+  // features: 3 x 4 BF16 at 0, w0 and w1: 5 x 4 F32 at 24 and 104, biases at 184 and 204, labels at 224, lo
+  // at 240, hi at 264, open at 288.
+  const std::vector<double> good = {3, 5, 4,   kBF16, 0,   4, 1, kF32, 24,  104,
+                                    4, 1, 184, 204,   224, 0, 1, 240,  264, 288};
   const auto parse = [&](size_t at, double value, uint64_t bytes = 291) {
     std::vector<double> numbers = good;
     if (at < numbers.size()) numbers[at] = value;

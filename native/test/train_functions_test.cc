@@ -5,12 +5,13 @@
 #include <vector>
 
 #include "check.h"
-#include "train/functions.h"
+#include "network/functions.h"
 #include "train/loss.h"
 
 namespace wisemerge::test {
 namespace {
 
+using namespace wisemerge::network;
 using namespace wisemerge::train;
 
 // Within `relative` of the larger magnitude, or `absolute`.

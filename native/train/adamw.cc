@@ -3,9 +3,12 @@
 #include <cmath>
 #include <vector>
 
-#include "train/sums.h"
+#include "network/sums.h"
 
 namespace wisemerge::train {
+
+using namespace network;
+
 namespace {
 
 constexpr size_t kGrain = 32u << 10;

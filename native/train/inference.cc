@@ -10,6 +10,8 @@
 
 namespace wisemerge::train {
 
+using namespace network;
+
 Inference::Inference(std::shared_ptr<Engine> engine, std::vector<Layer> layers, uint64_t parameters,
                      uint64_t max_rows, int threads)
     : engine_(std::move(engine)), network_(std::move(layers), parameters, max_rows), pool_(threads) {}

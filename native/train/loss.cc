@@ -2,11 +2,14 @@
 
 #include <cmath>
 
-#include "train/functions.h"
+#include "network/functions.h"
+#include "network/sums.h"
 #include "train/passes.h"
-#include "train/sums.h"
 
 namespace wisemerge::train {
+
+using namespace network;
+
 namespace {
 
 struct RowLoss {

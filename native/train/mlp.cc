@@ -9,6 +9,9 @@
 #include "wisemerge/dtype.h"
 
 namespace wisemerge::train {
+
+using namespace network;
+
 namespace {
 
 [[noreturn]] void refuse(size_t index, const std::string& why) {

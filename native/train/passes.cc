@@ -1,31 +1,18 @@
 #include "train/passes.h"
 
-#include <algorithm>
-#include <cmath>
-
-#include "train/functions.h"
-#include "train/sums.h"
+#include "network/functions.h"
+#include "network/sums.h"
 
 namespace wisemerge::train {
+
+using namespace network;
+
 namespace {
 
 // Elements that cost more to compute than a thread to wake.
 constexpr size_t kGrain = 32u << 10;
 
 }  // namespace
-
-size_t grain_of(size_t width) { return std::max<size_t>(1, kGrain / std::max<size_t>(1, width)); }
-
-void activate(ThreadPool& pool, Activation activation, const float* x, size_t count, float* out) {
-  pool.parallel_for(count, kGrain, [&](size_t begin, size_t end) {
-    if (activation == Activation::kGelu) {
-      for (size_t i = begin; i < end; i++) out[i] = gelu(x[i]);
-    } else {
-      // Written so that NaN passes.
-      for (size_t i = begin; i < end; i++) out[i] = x[i] < 0.0f ? 0.0f : x[i];
-    }
-  });
-}
 
 void activate_backward(ThreadPool& pool, Activation activation, const float* x, size_t count,
                        float* gradient) {
@@ -34,32 +21,6 @@ void activate_backward(ThreadPool& pool, Activation activation, const float* x, 
       for (size_t i = begin; i < end; i++) gradient[i] *= gelu_slope(x[i]);
     } else {
       for (size_t i = begin; i < end; i++) gradient[i] = x[i] > 0.0f ? gradient[i] : 0.0f;
-    }
-  });
-}
-
-void layer_norm(ThreadPool& pool, const LayerNorm& call, const float* x, float* out, float* mean,
-                float* scale) {
-  const size_t width = call.width;
-  pool.parallel_for(call.rows, grain_of(width), [&](size_t begin, size_t end) {
-    for (size_t i = begin; i < end; i++) {
-      const float* const in = x + i * width;
-      float* const to = out + i * width;
-      const double count = static_cast<double>(width);
-      const float center =
-          static_cast<float>(lane_sum<float>(width, [&](size_t j) { return in[j]; }) / count);
-      const double variance =
-          lane_sum<float>(width, [&](size_t j) { return (in[j] - center) * (in[j] - center); }) / count;
-      const float factor = static_cast<float>(1.0 / std::sqrt(variance + static_cast<double>(call.epsilon)));
-      for (size_t j = 0; j < width; j++) to[j] = (in[j] - center) * factor;
-      if (call.weight) {
-        for (size_t j = 0; j < width; j++) to[j] *= call.weight[j];
-      }
-      if (call.bias) {
-        for (size_t j = 0; j < width; j++) to[j] += call.bias[j];
-      }
-      mean[i] = center;
-      scale[i] = factor;
     }
   });
 }

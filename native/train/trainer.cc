@@ -11,6 +11,8 @@
 
 namespace wisemerge::train {
 
+using namespace network;
+
 Trainer::Trainer(std::shared_ptr<Engine> engine, std::vector<Layer> layers, const OptimizerArrays& arrays,
                  uint64_t max_rows, const TrainerOptions& options)
     : engine_(std::move(engine)),

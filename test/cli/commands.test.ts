@@ -275,20 +275,33 @@ describe('doctor', () => {
 });
 
 describe('demo', () => {
-  it('makes two models, merges them and shows how far each result is from both', async () => {
-    const root = await tempDir();
-    const { json } = await runJson(['demo', '--out', join(root, 'demo')]);
-    expect(json.outputs.map(({ alpha }: { alpha: number }) => alpha)).toEqual([0, 0.25, 0.5, 0.75, 1]);
-    expect(json.outputs[0]).toMatchObject({ fromZeroshot: 0, sameAsZeroshot: 1 });
-    expect(json.outputs[4]).toMatchObject({ fromFinetuned: 0, sameAsFinetuned: 1 });
-    const distances = json.outputs.map(({ fromZeroshot }: { fromZeroshot: number }) => fromZeroshot);
-    expect(distances).toEqual([...distances].sort((x, y) => x - y));
-    expect(contents(readModel(json.outputs[0].directory))).toEqual(contents(readModel(json.zeroshot)));
-    const again = await runCli(['demo', '--out', join(root, 'demo')]);
-    expect(again.code).toBe(0);
-    expect(again.stdout).toMatch(/^alpha +distance to zero-shot/);
-    expect(again.stderr).toMatch(/merged 5 models in one pass/);
-  });
+  it('prints one object with accuracies in [0, 1], and keeps models where it is told to', async () => {
+    const out = join(await tempDir(), 'demo');
+    const { json, stderr } = await runJson(['demo', '--out', out, '--seeds', '2']);
+    const ends = { zeroshot: expect.any(Number), finetuned: expect.any(Number), chosen: expect.any(Number) };
+    expect(json).toMatchObject({
+      alpha: expect.any(Number),
+      id: ends,
+      shift: ends,
+      gain: { mean: expect.any(Number), ci95: [expect.any(Number), expect.any(Number)] },
+      seeds: 2,
+    });
+    expect(json).not.toHaveProperty('control');
+    const accuracies = [json.id, json.shift].flatMap((scores) => Object.values(scores) as number[]);
+    for (const value of [json.alpha, ...accuracies]) {
+      expect(value).toBeGreaterThan(0);
+      expect(value).toBeLessThan(1);
+    }
+    expect(json.gain.ci95[0]).toBeLessThan(json.gain.mean);
+    expect(json.gain.mean).toBeGreaterThan(0.015);
+    expect(json.id.chosen).toBeGreaterThan(json.id.finetuned - 0.005);
+    expect(stderr).toMatch(/the first seed's models are in .*demo\/zeroshot/);
+    expect(listFiles(out)).toContain('zeroshot/model.safetensors');
+    expect((await runJson(['verify', out])).json).toHaveLength(2);
+    const again = await runJson(['demo', '--out', out], 2);
+    expect(again.json.error.code).toBe('ERR_OUTPUT_EXISTS');
+    expect((await runJson(['demo', '--seeds', '1'], 2)).json.error.code).toBe('ERR_USAGE');
+  }, 180_000);
 });
 
 describe('help and version', () => {

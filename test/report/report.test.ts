@@ -1,17 +1,20 @@
-import { readFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { renderAsync } from '@resvg/resvg-js';
 import { expect, test } from 'vitest';
 import { thin } from '../../lib/report/curves-plot.js';
 import { plotFrontier } from '../../lib/report/frontier-plot.js';
 import { renderReport, writeReport } from '../../lib/report/report.js';
-import { makeAxis } from '../../lib/report/svg.js';
+import { makeAxis, standalone } from '../../lib/report/svg.js';
 import { accuracyPath } from '../../lib/sweep/exact-path.js';
 import { sweep } from '../../lib/sweep/sweep.js';
 import { readOutcomes } from '../../lib/sweep/sweep-directory.js';
 import type { SweepConfig } from '../../lib/sweep/sweep-options.js';
 import { Chromium } from '../support/chromium.js';
+import { runCli } from '../support/cli.js';
 import { sweepProject } from '../support/sweep-project.js';
+import { tempDir } from '../support/temp.js';
 
 /** Four models near a line on `far`, and off any line on `kept`. */
 const references = [0.3, 0.45, 0.6, 0.75].map((id, i) => ({
@@ -82,6 +85,50 @@ test('every figure of the tables is that of sweep.json', async () => {
   expect(held[0]![2]).toBe(percent(result.analysis.firmness!.crossValidation.chosen.mean));
 });
 
+test('the heat map and its table have the distances of sweep.json', async () => {
+  const { out, result } = await swept();
+  const { html } = renderReport(result, await readOutcomes(out, result.sets));
+  const { divergence } = JSON.parse(await readFile(join(out, 'sweep.json'), 'utf8'));
+  const figures = ({ parameters, relativeL2, cosine }: Record<string, number>) => [
+    String(parameters),
+    relativeL2!.toPrecision(2),
+    cosine!.toFixed(6),
+  ];
+  expect(rowsUnder(html, 'Where the models differ')).toEqual([
+    ['all', ...figures(divergence.total)],
+    ['head.weight', ...figures(divergence.others[0])],
+  ]);
+  const { relativeL2, cosine } = divergence.others[0];
+  expect(html).toContain(`distance ${relativeL2.toPrecision(4)}, cosine ${cosine.toFixed(6)}`);
+});
+
+test('the command on the page makes the same sweep', async () => {
+  const table = join(await tempDir(), 'models.csv');
+  const rows = references.map(({ name, scores: { id, far, kept } }) => [name, id, far, kept].join(','));
+  await writeFile(table, ['name,id,far,kept', ...rows].join('\n'));
+  const { out, result } = await swept({
+    references: table,
+    rule: 'max-shift:id-within=0.05',
+    divergence: false,
+  });
+  const { html } = renderReport(result, await readOutcomes(out, result.sets));
+  const [, escaped] = html.match(/<pre>(.*?)<\/pre>/s)!;
+  const command = escaped!.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(Number(code)));
+  // As a shell takes it apart.
+  const shell = spawnSync('sh', ['-c', `wisemerge() { printf '%s\\n' "$@"; }\n${command}`], {
+    encoding: 'utf8',
+  });
+  const args = shell.stdout.trimEnd().split('\n');
+  const again = join(out, '..', 'again');
+  const ran = await runCli([...args.slice(0, -1), again]);
+  expect(ran.stderr).toContain(again);
+  const without = (text: string) => text.replace(/"seconds": [^,\n]+/, '');
+  const [first, second] = await Promise.all(
+    [out, again].map(async (place) => without(await readFile(join(place, 'sweep.json'), 'utf8'))),
+  );
+  expect(second).toBe(first);
+});
+
 test('with reference models the page has their table and the frontier their line', async () => {
   const { out, result } = await swept({ references });
   const { html, plots } = renderReport(result, await readOutcomes(out, result.sets));
@@ -107,6 +154,9 @@ test('with reference models the page has their table and the frontier their line
 test('drawings are files that look the same alone: no variables of the page, a background', async () => {
   const { out, result } = await swept();
   const { plots } = renderReport(result, await readOutcomes(out, result.sets));
+  // Which colour is which set is told beside the drawing on the page, and inside it in a file.
+  for (const { name } of result.sets)
+    expect(plots.get('accuracy.svg')).toMatch(new RegExp(`<text[^>]*>${name}<`));
   for (const svg of plots.values()) {
     expect(svg).not.toContain('var(');
     expect(svg).toMatch(/<\/title><rect width="\d+" height="\d+" fill="#fff"\/>/);
@@ -166,6 +216,19 @@ test('names on the frontier do not overlap, however close their points lie', () 
         expect(across && one.top < other.bottom && other.top < one.bottom).toBe(false);
       }
     }
+  }
+});
+
+test('a legend takes the rows that it needs, and no name leaves the drawing', () => {
+  const names = Array.from({ length: 7 }, (_, i) => `distribution-shift-${i}`);
+  const svg = standalone('<svg viewBox="0 0 480 320"><title>t</title></svg>', names);
+  const height = Number(svg.match(/viewBox="0 0 480 (\d+)"/)![1]);
+  const places = [...svg.matchAll(/<text x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]+)</g)];
+  expect(places.map((place) => place[3])).toEqual(names);
+  for (const [, x, y, name] of places) {
+    expect(Number(x) + 7 * name!.length).toBeLessThanOrEqual(480);
+    expect(Number(y)).toBeGreaterThan(320);
+    expect(Number(y)).toBeLessThan(height);
   }
 });
 

@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { EvaluationSet } from '../../lib/eval/data/evaluation-set.js';
+import type { Evaluator } from '../../lib/eval/evaluator.js';
 import { hostBufferBytes } from '../../lib/native.js';
-import type { Evaluator } from '../../lib/sweep/evaluator.js';
 import { finetune } from '../../lib/train/finetune.js';
 import { NetworkEvaluator } from '../../lib/train/network-evaluator.js';
 import { bf16, fromBf16, noise } from '../support/heads.js';

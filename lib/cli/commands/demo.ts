@@ -30,9 +30,13 @@ export async function runDemo(flags: DemoFlags, signal: AbortSignal): Promise<vo
   );
   note(flags, `${result.seconds.toFixed(1)} s`);
   if (flags.out === undefined) return;
+  const { out } = flags;
   note(
     flags,
-    `the first seed's models are in ${flags.out}/zeroshot and ${flags.out}/finetuned: look further`,
+    `the first seed's models are in ${out}/zeroshot and ${out}/finetuned, its sweep is in ${out}/sweep;`,
   );
-  note(flags, 'with wisemerge inspect, diff, verify and merge');
+  note(
+    flags,
+    'report.html there is to look at; try inspect, diff, merge --alpha best --sweep, pick and verify too',
+  );
 }

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define WM_BACKEND_ABI 3u
+#define WM_BACKEND_ABI 4u
 #define WM_BACKEND_SYMBOL "wisemerge_backend"
 
 typedef enum WmCode {
@@ -88,8 +88,8 @@ typedef struct WmMatrix {
 
 /* out[i][j] = bias[j] + sum over l < k of a[i][l] * w[j][l], with w = lerp(w0, w1, alpha) and bias likewise
  * in f32, made while packing. a is m x k, w0 and w1 are n x k, out is m x n in f32 with rows out_stride
- * apart. Each element is one chain of f32 fused multiply-adds in ascending l on the CPU, whatever the
- * threads. w1 and bias1 may be null when alpha is 0, the biases always. */
+ * apart. Each element is one chain of f32 fused multiply-adds in ascending l, whatever the threads and the
+ * device. w1 and bias1 may be null when alpha is 0, the biases always. */
 typedef struct WmMatmul {
   uint64_t m, n, k;
   WmMatrix a, w0, w1;
@@ -98,6 +98,27 @@ typedef struct WmMatmul {
   float* out;
   uint64_t out_stride;
 } WmMatmul;
+
+/* Scaled dot-product attention (Vaswani et al., 2017) over `batch` sequences of `tokens` positions:
+ *
+ *   out_i = sum over j of p_j v_j, p = softmax over the j that i attends to of scale * (q_i . k_j)
+ *
+ * Head h of head_dim numbers at position i of sequence b begins at data + (b * tokens + i) * stride + h *
+ * head_dim; `heads` share out evenly among `kv_heads` heads of k and v. Position i attends to j where
+ * mask[b * tokens + j] is not 0 (null: all), j <= i if `causal`, and j > i - window if `window` is not 0;
+ * without any it gives zeros. All in f32, by blocks of keys in ascending order (Dao et al., 2022): memory
+ * does not grow with tokens^2. Keys that nobody attends to, whatever their number, change no bit. */
+typedef struct WmAttention {
+  uint64_t batch, tokens, heads, kv_heads, head_dim;
+  const float *q, *k, *v;
+  uint64_t q_stride, k_stride, v_stride;
+  float* out;
+  uint64_t out_stride;
+  const int32_t* mask;
+  int32_t causal;
+  uint64_t window;
+  float scale;
+} WmAttention;
 
 /* The logits of both ends of a path for one batch of samples: z(alpha) = z0 + alpha * (z1 - z0). Row i of
  * either begins `stride` floats after row i - 1. labels[i] is in [0, classes). */
@@ -116,9 +137,9 @@ typedef struct WmPath {
   uint8_t* open;
 } WmPath;
 
-/* What WmPath gives for the logits of both ends, which nobody else needs: features is rows x dimension, w0 and
- * w1 are classes x dimension, the biases (both or neither may be null) have `classes` elements. Bit for bit
- * head_path on the logits that matmul makes with alpha 0 and 1. */
+/* What WmPath gives for the logits of both ends, which nobody else needs: features is rows x dimension, w0
+ * and w1 are classes x dimension, the biases (both or neither may be null) have `classes` elements. Bit for
+ * bit head_path on the logits that matmul makes with alpha 0 and 1. */
 typedef struct WmCurve {
   uint64_t rows, classes, dimension;
   WmMatrix features, w0, w1;
@@ -154,6 +175,14 @@ typedef struct WmHeadMoments {
   double* sums;
 } WmHeadMoments;
 
+/* What both ends and the model at `alpha` put out: kOutputColumns numbers per sample, which head.h names, at
+ * outputs + i * kOutputColumns. */
+typedef struct WmHeadOutputs {
+  WmLogits logits;
+  double alpha;
+  double* outputs;
+} WmHeadOutputs;
+
 typedef struct WmContext WmContext;
 
 typedef struct WmBackend {
@@ -186,6 +215,11 @@ typedef struct WmBackend {
   WmCode (*head_moments)(WmContext* context, const WmHeadMoments* call, WmCancelFlag cancelled,
                          WmError* error);
   WmCode (*head_curve)(WmContext* context, const WmCurve* call, WmCancelFlag cancelled, WmError* error);
+  WmCode (*head_outputs)(WmContext* context, const WmHeadOutputs* call, WmCancelFlag cancelled,
+                         WmError* error);
+
+  /* Evaluation of networks. NULL where a backend does not have it. */
+  WmCode (*attention)(WmContext* context, const WmAttention* call, WmCancelFlag cancelled, WmError* error);
 } WmBackend;
 
 typedef const WmBackend* (*WmBackendEntry)(void);

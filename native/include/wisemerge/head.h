@@ -1,4 +1,4 @@
-// What the evaluation of a linear head counts: the columns of WmHeadMetrics::sums.
+// What the evaluation of a linear head counts: the columns of WmHeadMetrics::sums and WmHeadOutputs::outputs.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,26 @@ enum MetricColumn : size_t {
   kBinCorrect = kBinCount + kCalibrationBins,
   kBinConfidence = kBinCorrect + kCalibrationBins,
   kMetricColumns = kBinConfidence + kCalibrationBins,
+};
+
+// Of each of the three models, behind kOutputZeroshot and so on.
+enum ModelOutput : size_t {
+  kOutputPredicted,   // the lowest class with the highest logit
+  kOutputMargin,      // between the two highest logits; 0 for one class
+  kOutputConfidence,  // probability of the predicted class
+  kModelOutputs,
+};
+
+enum OutputColumn : size_t {
+  kOutputZeroshot,
+  kOutputFinetuned = kOutputZeroshot + kModelOutputs,
+  kOutputMerged = kOutputFinetuned + kModelOutputs,
+  kOutputDivergence0 = kOutputMerged + kModelOutputs,  // KL(p0 || p1) in nats
+  kOutputDivergence1,                                  // KL(p1 || p0)
+  kOutputEnsemblePredicted,                            // argmax of (1 - alpha) p0 + alpha p1
+  kOutputLabelLog0,                                    // log p0(label)
+  kOutputLabelLog1,
+  kOutputColumns,
 };
 
 // Samples are summed in blocks of this many, the blocks in ascending order, so that sums do not depend on the

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-namespace wisemerge::train {
+namespace wisemerge::network {
 
 inline constexpr size_t kSumLanes = 16;
 
@@ -22,4 +22,4 @@ inline double lane_sum(size_t count, const Value& value) {
   return total;
 }
 
-}  // namespace wisemerge::train
+}  // namespace wisemerge::network

@@ -6,7 +6,7 @@
 
 #include "wisemerge/convert.h"
 
-namespace wisemerge::train {
+namespace wisemerge::network {
 
 // e^x for x <= 0, within 2 units in the last place; below -87, where it leaves the normal range, e^-87. NaN
 // stays NaN. x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor polynomial of degree 7.
@@ -54,4 +54,29 @@ inline float gelu_slope(float x) {
   return normal.below + x * normal.density;
 }
 
-}  // namespace wisemerge::train
+// 1 / (1 + e^-x).
+inline float sigmoid(float x) {
+  const float e = exp_nonpositive(x < 0.0f ? x : -x);
+  return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+// Near 0, where the quotient of exponentials cancels, by the polynomial of the Cephes library (tanhf.c).
+inline float hyperbolic_tangent(float x) {
+  const float size = x < 0.0f ? -x : x;
+  const float e = exp_nonpositive(-2.0f * size);
+  const float far = (1.0f - e) / (1.0f + e);
+  const float z = x * x;
+  float sum = -5.70498872745e-3f;
+  sum = sum * z + 2.06390887954e-2f;
+  sum = sum * z - 5.37397155531e-2f;
+  sum = sum * z + 1.33314422036e-1f;
+  sum = sum * z - 3.33332819422e-1f;
+  const float near = sum * z * x + x;
+  return size < 0.625f ? near : x < 0.0f ? -far : far;
+}
+
+// The approximation of GELU by the hyperbolic tangent (Hendrycks and Gimpel, 2016), written by
+// (1 + tanh u) / 2 = sigmoid(2 u).
+inline float gelu_tanh(float x) { return x * sigmoid(1.59576912f * (x + 0.044715f * x * x * x)); }
+
+}  // namespace wisemerge::network

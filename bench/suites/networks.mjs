@@ -1,0 +1,172 @@
+// A network at one and at eight points between two models, against one of the models alone; and the two ways to
+// interpolate the weights of a product, at few and at many rows. Weights are random, of the shape of ViT-B/16.
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { figure } from '../lib/figures.mjs';
+import { generator } from '../lib/statistics.mjs';
+
+const [width, inner, heads, size, patch, classes] = [768, 3072, 12, 224, 16, 1000];
+const batch = 16;
+
+export async function networks({ quick, pairs, directory, log }) {
+  const { NetworkModel } = await import('../../dist/eval/network.js');
+  // A forward pass of all 12 blocks at eight points would take minutes; blocks are alike.
+  const layers = quick ? 1 : 3;
+  const [zeroshot, finetuned] = await makeModels(join(directory, `vit-b-${layers}`), layers);
+  const random = generator(2);
+  const pixels = Float32Array.from({ length: batch * 3 * size * size }, () => 2 * random() - 1);
+  const data = new Uint8Array(pixels.buffer);
+  const inputs = new Map([['pixel_values', { dtype: 'F32', shape: [batch, 3, size, size], data }]]);
+
+  const plain = await NetworkModel.open(zeroshot);
+  const path = await NetworkModel.open(zeroshot, finetuned);
+  const points = Array.from({ length: 8 }, (_, k) => (k + 1) / 10);
+  const timed = async (model, alphas) => {
+    const start = performance.now();
+    await model.forward(inputs, alphas);
+    return (performance.now() - start) / 1000;
+  };
+  await timed(plain, [0]);
+  await timed(path, [0.5]);
+  const baseline = process.resourceUsage().maxRSS;
+  await timed(path, points);
+  const grown = ((process.resourceUsage().maxRSS - baseline) * 1024) / 2 ** 20;
+  const runs = { plain: [], one: [], eight: [] };
+  for (let i = 0; i < pairs; i++) {
+    runs.plain.push(await timed(plain, [0]));
+    runs.one.push(await timed(path, [0.5]));
+    runs.eight.push(await timed(path, points));
+    const seconds = Object.values(runs).map((of) => of[i].toFixed(2));
+    log(
+      `networks ${i + 1}/${pairs}: plain ${seconds[0]} s, one point ${seconds[1]} s, eight ${seconds[2]} s`,
+    );
+  }
+  await plain[Symbol.asyncDispose]();
+  await path[Symbol.asyncDispose]();
+
+  const figures = [
+    figure('one point / the model alone', '', ratios(runs.one, runs.plain), { atMost: 1.15 }),
+    figure('eight points / eight times one', '', ratios(runs.eight, runs.one, 8), { atMost: 1.05 }),
+    figure('the model alone', 's', runs.plain),
+    figure('memory that eight points add to one', 'MiB', [grown]),
+  ];
+  const ways = {};
+  for (const rows of quick ? [32, 2048] : [1, 32, 256, 1024, 2048]) {
+    const { fused, scratch, alone } = await productTimes(rows, pairs);
+    ways[rows] = { fused, scratch, alone };
+    figures.push(
+      figure(`product of ${rows} rows: fused / scratch`, '', ratios(fused, scratch)),
+      figure(`product of ${rows} rows: scratch / without interpolation`, '', ratios(scratch, alone)),
+    );
+  }
+  return { figures, details: { layers, batch, runs, ways } };
+}
+
+const ratios = (of, by, times = 1) => of.map((seconds, i) => seconds / (times * by[i]));
+
+/** Seconds of products with [inner, width] matrices of bf16, from more of them than the caches hold. */
+async function productTimes(rows, pairs) {
+  const { Engine, HostBuffer, dtypeByName } = await import('../../dist/native.js');
+  const { Network } = await import('../../dist/native/network.js');
+  const [count, matrices] = [width * inner, 8];
+  const random = generator(3);
+  const weights = new HostBuffer(2 * matrices * 2 * count);
+  const codes = new Uint16Array(weights.buffer);
+  for (let i = 0; i < codes.length; i++) codes[i] = 0x3c00 + Math.floor(random() * 256);
+  const dtype = dtypeByName('BF16').index;
+  const parameters = Array.from({ length: matrices }, (_, i) => ({
+    count,
+    zeroshot: { dtype, offset: 4 * i * count },
+    finetuned: { dtype, offset: (4 * i + 2) * count },
+  }));
+  const memory = new HostBuffer(4 * rows * (width + matrices * inner));
+  new Float32Array(memory.buffer).fill(0.5);
+  const values = [
+    { count: rows * width, source: 'floats', offset: 0 },
+    ...parameters.map((_, i) => {
+      return { count: rows * inner, source: 'computed', offset: 4 * rows * (width + i * inner) };
+    }),
+  ];
+  const ops = parameters.map((_, i) => {
+    return { kind: 'linear', out: i + 1, values: [0], parameters: [i], sizes: [rows, width, inner, 0] };
+  });
+  const engine = new Engine();
+  const times = { fused: [], scratch: [], alone: [] };
+  const timed = async (way, alpha) => {
+    const network = new Network(engine, weights, parameters, { way });
+    const start = performance.now();
+    await network.run(memory, { values, ops }, new Float64Array(matrices).fill(alpha), 1);
+    const seconds = (performance.now() - start) / 1000;
+    network.close();
+    return seconds;
+  };
+  await timed('fused', 0.3);
+  await timed('scratch', 0.3);
+  for (let i = 0; i < pairs; i++) {
+    times.fused.push(await timed('fused', 0.3));
+    times.scratch.push(await timed('scratch', 0.3));
+    times.alone.push(await timed('fused', 0));
+  }
+  engine.close();
+  weights.release();
+  memory.release();
+  return times;
+}
+
+/** Two checkpoints of bf16, the second near the first. */
+async function makeModels(root, layers) {
+  const { writeSafetensors } = await import('../../dist/checkpoint/write-safetensors.js');
+  const paths = ['zeroshot', 'finetuned'].map((end) => join(root, end));
+  if (paths.every((path) => existsSync(join(path, 'model.safetensors')))) return paths;
+  const config = {
+    ...{ model_type: 'vit', hidden_size: width, num_attention_heads: heads, num_hidden_layers: layers },
+    ...{ intermediate_size: inner, image_size: size, patch_size: patch, hidden_act: 'gelu' },
+  };
+  for (const [at, path] of paths.entries()) {
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, 'config.json'), JSON.stringify(config));
+    const random = generator(at + 5);
+    const tensors = Object.entries(shapes(layers)).map(([name, shape]) => {
+      const count = shape.reduce((a, b) => a * b, 1);
+      const norm = name.includes('layernorm') && name.endsWith('weight');
+      // 1 or a number of the size 2^-5, as the upper half of its F32 bits.
+      const data = Uint16Array.from({ length: count }, () => {
+        const sign = random() < 0.5 ? 0 : 0x8000;
+        return norm ? 0x3f80 : sign | (0x3c80 + Math.floor(random() * 256));
+      });
+      return { name, dtype: 'BF16', shape, data: new Uint8Array(data.buffer) };
+    });
+    await writeSafetensors(join(path, 'model.safetensors'), tensors);
+  }
+  return paths;
+}
+
+function shapes(layers) {
+  const all = {
+    'vit.embeddings.cls_token': [1, 1, width],
+    'vit.embeddings.position_embeddings': [1, (size / patch) ** 2 + 1, width],
+    'vit.embeddings.patch_embeddings.projection.weight': [width, 3, patch, patch],
+    'vit.embeddings.patch_embeddings.projection.bias': [width],
+    'vit.layernorm.weight': [width],
+    'vit.layernorm.bias': [width],
+    'classifier.weight': [classes, width],
+    'classifier.bias': [classes],
+  };
+  const linear = (name, outputs, inputs) => {
+    all[`${name}.weight`] = [outputs, inputs];
+    all[`${name}.bias`] = [outputs];
+  };
+  for (let i = 0; i < layers; i++) {
+    const layer = `vit.encoder.layer.${i}`;
+    for (const part of ['query', 'key', 'value'])
+      linear(`${layer}.attention.attention.${part}`, width, width);
+    linear(`${layer}.attention.output.dense`, width, width);
+    linear(`${layer}.intermediate.dense`, inner, width);
+    linear(`${layer}.output.dense`, width, inner);
+    for (const norm of ['before', 'after']) {
+      all[`${layer}.layernorm_${norm}.weight`] = [width];
+      all[`${layer}.layernorm_${norm}.bias`] = [width];
+    }
+  }
+  return all;
+}

@@ -1,0 +1,82 @@
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { runCli } from '../support/cli.js';
+import { asFloats, fixture, relativeError } from '../support/networks.js';
+import { readTensors } from '../support/safetensors.js';
+import { tempDir } from '../support/temp.js';
+
+const ends = (name: string, a: string, b: string) => [
+  ...['--zeroshot', fixture(`${name}/${a}`), '--finetuned', fixture(`${name}/${b}`)],
+];
+
+/** Every expected tensor of a file is in the other, equal but for rounding. */
+function compareFiles(expected: string, out: string): void {
+  const results = readTensors(out);
+  const wanted = [...readTensors(expected).values()].filter(({ name }) => name.startsWith('alpha_'));
+  expect([...results.keys()].sort()).toEqual(wanted.map(({ name }) => name).sort());
+  for (const tensor of wanted) {
+    const result = results.get(tensor.name)!;
+    expect([result.dtype, result.shape]).toEqual([tensor.dtype, tensor.shape]);
+    expect(relativeError(asFloats(result), asFloats(tensor)), tensor.name).toBeLessThan(1e-5);
+  }
+}
+
+describe('wisemerge forward', () => {
+  test.each([
+    ['clip-tiny', ['zeroshot', 'finetuned'], 'expected', '0,0.3,0.5,1'],
+    ['vit-tiny', ['zeroshot', 'finetuned'], 'expected', '0,0.3,0.5,1'],
+    ['llama-tiny', ['base', 'a'], 'expected_logits', '0,0.3,1'],
+  ] as const)('%s: the file that transformers wrote', async (name, [a, b], file, alpha) => {
+    const out = join(await tempDir(), 'out.safetensors');
+    const inputs = fixture(`${name}/${file}.safetensors`);
+    const args = [...ends(name, a, b), '--alpha', alpha, '--inputs', inputs, '--out', out];
+    const { code, stdout, stderr } = await runCli(['forward', ...args]);
+    expect(code, stderr).toBe(0);
+    compareFiles(inputs, out);
+    expect(stdout).toMatch(/^output +shape +value\n/);
+    expect(stderr).toContain(out);
+    expect(readdirSync(join(out, '..'))).toEqual(['out.safetensors']);
+  });
+
+  test('one model: names without alpha, one JSON object', async () => {
+    const out = join(await tempDir(), 'out.safetensors');
+    const inputs = fixture('llama-tiny/expected_logits.safetensors');
+    const model = fixture('llama-tiny/a');
+    const args = ['--model', model, '--inputs', inputs, '--out', out, '--json', '--quiet'];
+    const { code, stdout, stderr } = await runCli(['forward', ...args]);
+    expect([code, stderr]).toEqual([0, '']);
+    const result = JSON.parse(stdout);
+    expect(result).toMatchObject({ architecture: 'llama', file: out });
+    const names = result.outputs.map(({ name }: { name: string }) => name);
+    expect(names).toEqual(['logits', 'loss']);
+    const expected = readTensors(inputs);
+    expect(result.outputs[1].value).toBeCloseTo(asFloats(expected.get('alpha_1.loss')!)[0]!, 5);
+    const logits = asFloats(readTensors(out).get('logits')!);
+    expect(relativeError(logits, asFloats(expected.get('alpha_1.logits')!))).toBeLessThan(1e-5);
+  });
+
+  test('what is wrong is said before anything is written', async () => {
+    const root = await tempDir();
+    const out = join(root, 'out.safetensors');
+    const inputs = fixture('vit-tiny/expected.safetensors');
+    const path = ends('vit-tiny', 'zeroshot', 'finetuned');
+    const failing = async (args: readonly string[]) => {
+      const { code, stderr } = await runCli(['forward', '--out', out, ...args]);
+      expect(existsSync(out)).toBe(false);
+      return `${code} ${stderr}`;
+    };
+    expect(await failing(['--inputs', inputs])).toMatch(/^2 .*ERR_USAGE/);
+    expect(await failing(['--inputs', inputs, ...path])).toMatch(/^2 .*ERR_USAGE/);
+    expect(await failing(['--inputs', inputs, ...path, '--alpha', '2'])).toMatch(/^2 .*ERR_ALPHA_RANGE/);
+    const tokens = fixture('llama-tiny/expected_logits.safetensors');
+    const wrong = await failing(['--inputs', tokens, ...path, '--alpha', '0.5']);
+    expect(wrong).toMatch(/^3 .*\(vit\) takes pixel_values; the inputs are .*ERR_DATA_MISMATCH/);
+
+    writeFileSync(out, 'mine');
+    const { code, stderr } = await runCli([
+      ...['forward', '--out', out, '--inputs', inputs, ...path, '--alpha', '0.5'],
+    ]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('ERR_OUTPUT_EXISTS')]);
+  });
+});

@@ -164,7 +164,7 @@ export class CurveSession implements Disposable {
 
 /**
  * The exact accuracy at every alpha of the domain, and what follows from it at some: `evaluateHead` without the
- * metrics that need probabilities, at about the cost of one alpha's.
+ * metrics that need probabilities, which cost more than the curve does.
  */
 export async function evaluateCurve(
   session: CurveSession,

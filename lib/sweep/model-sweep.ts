@@ -46,8 +46,9 @@ interface Evaluated {
  * Searches for alpha with any evaluator: the grid, then refinement around the best. Every model that was
  * evaluated is journalled; a run that was stopped goes on with the next one and gives the same result.
  *
- * Rejects with ERR_USAGE, ERR_REPORT_SET, ERR_OUTPUT_EXISTS, ERR_SWEEP_CHANGED, ERR_SWEEP_RESULT, ERR_IO,
- * ERR_EVALUATION where the evaluator gives no score, with what the evaluator throws, or with the abort reason.
+ * Rejects with ERR_USAGE, ERR_SWEEP_FILE, ERR_REPORT_SET, ERR_OUTPUT_EXISTS, ERR_SWEEP_CHANGED,
+ * ERR_SWEEP_RESULT, ERR_IO, ERR_EVALUATION where the evaluator gives no score, with what the evaluator throws, or
+ * with the abort reason.
  */
 export async function sweepWith(
   evaluator: Evaluator,

@@ -87,9 +87,7 @@ export const sweepSchema = z.strictObject({
   metrics: z
     .boolean()
     .default(true)
-    .describe(
-      'Of a head, all metrics; `false`: the exact curve of accuracy alone, which is several times faster.',
-    ),
+    .describe('Of a head, all metrics; `false`: the exact curve of accuracy alone, in less time.'),
   references: z
     .union([text, z.array(reference).min(1)])
     .optional()

@@ -14,6 +14,8 @@ constexpr size_t kPackDepth = 64;
 // Words of a block's samples: they stay in the L2 cache beside a panel.
 constexpr size_t kBlockBytes = 256u << 10;
 constexpr size_t kMaxTiles = 8;
+// With fewer classes the exact logits of labels and candidates cost more than screening saves.
+constexpr size_t kMinClasses = 32;
 // An exact logit costs about 32 screened ones. Past this share of the classes, besides some per sample, two
 // plain products cost less.
 constexpr size_t kExactShare = 64, kExactSome = 4;
@@ -47,7 +49,8 @@ struct Screening::Lines {
 };
 
 bool Screening::suits(const WmContext& context, const WmCurve& call) {
-  return context.screen && call.dimension > 0 && call.dimension <= kScreenDepth;
+  return context.screen && call.classes >= kMinClasses && call.dimension > 0 &&
+         call.dimension <= kScreenDepth;
 }
 
 Screening::Screening(WmContext& context, const WmCurve& call, WmCancelFlag cancelled)

@@ -114,6 +114,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--replicates <n>', 'bootstrap replicates (default: 1000)', parseCount)
     .option('--seed <n>', 'of folds and resamples (default: 0)', parseSeed)
     .option('--no-divergence', 'do not compare the two checkpoints layer by layer')
+    .option('--no-metrics', 'of a head, the exact curve of accuracy alone, in less time')
     .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)')
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--memory <size>', 'for features and logits (default: 1GiB)', parseBytes)

@@ -28,6 +28,8 @@ export interface SweepFlags {
   readonly seed?: number;
   /** False with --no-divergence; commander sets it to true otherwise. */
   readonly divergence?: boolean;
+  /** False with --no-metrics, likewise. */
+  readonly metrics?: boolean;
   readonly device?: string;
   readonly threads?: number;
   readonly memory?: number;
@@ -109,7 +111,7 @@ export function parseAlphasFlag(text: string): string {
 /** The file, if one is given, with the flags on top. Throws ERR_USAGE where neither names the models and sets. */
 export async function toSweepConfig(file: string | undefined, flags: SweepFlags): Promise<SweepConfig> {
   const { json: _json, quiet: _quiet, out: _out, resume: _resume, force: _force, ...more } = flags;
-  const { set, divergence, watch, until: _until, ...given } = more;
+  const { set, divergence, metrics, watch, until: _until, ...given } = more;
   // Loaded when needed: the parsers of sweep files would slow the start of every other command.
   const { readSweepFile } = await import('../sweep/sweep-options.js');
   const base = file === undefined ? {} : await readSweepFile(file);
@@ -117,8 +119,9 @@ export async function toSweepConfig(file: string | undefined, flags: SweepFlags)
     ...base,
     ...given,
     ...(set && { sets: [...set] }),
-    // The flag's default must not undo what the file says.
+    // The flags' defaults must not undo what the file says.
     ...(divergence === false && { divergence }),
+    ...(metrics === false && { metrics }),
   };
   const missing = (['zeroshot', 'finetuned', 'sets'] as const).filter(
     (key) => !(key in config) && !(key === 'finetuned' && watch !== undefined),

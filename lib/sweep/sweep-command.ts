@@ -7,7 +7,10 @@ import type { ResolvedSweep } from './sweep-options.js';
  */
 export function sweepCommand(config: ResolvedSweep): string {
   const { zeroshot, finetuned, head, command, keep, alphas, rule, folds, repeats, replicates, seed } = config;
-  const more = config.divergence === false ? ' --no-divergence' : '';
+  const more = [
+    ...(config.divergence === false ? [' --no-divergence'] : []),
+    ...(config.metrics === false ? [' --no-metrics'] : []),
+  ].join('');
   const sets = config.sets.map(({ name, role, kind, features, images, labels, groups }) => {
     const files = images ?? [features ?? '', labels ?? '', groups ?? ''].join(',').replace(/,+$/, '');
     return `--set ${quote(`${name}:${role}:${kind}${files && `=${files}`}`)}`;

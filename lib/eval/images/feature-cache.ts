@@ -17,8 +17,11 @@ export interface ImageEncoder {
   readonly dimension: number;
   /** Most images per call. Default 32. */
   readonly batch?: number;
-  /** Where it wants its images, [batch, 3, height, width]: a view of an arena, for instance. */
-  readonly input?: Float32Array;
+  /**
+   * Where it wants its images, [batch, 3, height, width] each: views of an arena, for instance. Two take turns, so
+   * that one is filled while the other is encoded. Default: two of their own.
+   */
+  readonly inputs?: readonly [Float32Array, Float32Array?];
   /** Features [count, dimension] of the first `count` images of `pixels`, [count, 3, height, width]. */
   encode(pixels: Float32Array, count: number, signal?: AbortSignal): Promise<Float32Array>;
 }
@@ -115,7 +118,9 @@ async function compute(
 ): Promise<readonly CorruptImage[]> {
   const { batch = 32, dimension } = encoder;
   const { width, height } = outputSize(transform);
-  const input = encoder.input ?? new Float32Array(batch * 3 * width * height);
+  const elements = 3 * width * height;
+  const own = (): Float32Array => new Float32Array(batch * elements);
+  const [first, second = first] = encoder.inputs ?? [own(), own()];
   const report = progressReporter(dataset.files.length, onProgress);
   await using loader = new ImageLoader(dataset, transform, {
     batch,
@@ -124,17 +129,22 @@ async function compute(
     ...(signal && { signal }),
   });
   const out = await FeatureFile.create(file, dimension);
+  let [input, other] = [first, second];
+  let loading = loader.next(input);
   try {
     const rows: number[] = [];
-    for (let images = await loader.next(input); images; images = await loader.next(input)) {
+    for (let images = await loading; images; images = await loading) {
       const { indices } = images;
-      const pixels = input.subarray(0, indices.length * 3 * width * height);
+      if (other !== input) loading = ahead(loader, other);
+      const pixels = input.subarray(0, indices.length * elements);
       const features = await encoder.encode(pixels, indices.length, signal);
       signal?.throwIfAborted();
       checkFeatures(features, indices, dataset, dimension);
       await out.append(features);
       rows.push(...indices);
       report(rows.length + loader.corrupt.length);
+      if (other === input) loading = loader.next(input);
+      [input, other] = [other, input];
     }
     if (rows.length === 0) {
       throw new WisemergeError('ERR_DATA', `none of the images of ${dataset.source} can be decoded`, {
@@ -148,9 +158,18 @@ async function compute(
     await out.finish(Int32Array.from(rows, (i) => dataset.labels[i]!));
     return loader.corrupt;
   } catch (error) {
+    // The memory that it writes to is the caller's again once this throws.
+    await loading.catch(() => {});
     await out.discard();
     throw error;
   }
+}
+
+/** Its failure is that of the next batch, or of none if this one's is first. */
+function ahead(loader: ImageLoader, into: Float32Array): ReturnType<ImageLoader['next']> {
+  const loading = loader.next(into);
+  loading.catch(() => {});
+  return loading;
 }
 
 function sampleRow({ files, labels, groups }: ImageSet, i: number): SampleRow {

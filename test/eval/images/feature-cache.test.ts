@@ -172,18 +172,25 @@ describe('features', () => {
     const directory = await tempDir();
     const { features } = await compute(images, directory);
     writeFileSync(features.replace(/:features$/, ''), 'damaged');
-    const input = new Float32Array(2 * smallElements);
+    const [one, two] = [new Float32Array(2 * smallElements), new Float32Array(2 * smallElements)];
+    const seen: unknown[] = [];
     const base = doubler();
-    const encoder: ImageEncoder = {
+    const into = (inputs: [Float32Array, Float32Array?]): ImageEncoder => ({
       ...base,
-      input,
+      inputs,
       encode: (pixels, count) => {
-        expect(pixels.buffer).toBe(input.buffer);
+        seen.push(pixels.buffer);
         return base.encode(pixels, count);
       },
-    };
-    const again = await compute(images, directory, { encoder });
+    });
+    const again = await compute(images, directory, { encoder: into([one, two]) });
     expect(again).toMatchObject({ hit: false, features });
-    expect(await rowsOf(again)).toMatchObject({ labels: [1, 0, 1, 0, 1] });
+    const rows = { features: [10, 20, 20, 40, 30, 60, 40, 80, 50, 100], labels: [1, 0, 1, 0, 1] };
+    expect(await rowsOf(again)).toMatchObject(rows);
+    expect(await rowsOf(await compute(images, await tempDir(), { encoder: into([one]) }))).toMatchObject(
+      rows,
+    );
+    expect(seen).toHaveLength(6);
+    expect(seen.every((buffer, i) => buffer === (i === 1 ? two : one).buffer)).toBe(true);
   });
 });

@@ -249,6 +249,14 @@ export class Engine {
     return run(() => this.#native.headPath(nativeBuffer(arena), Float64Array.from(numbers)), signal);
   }
 
+  /**
+   * The same from features and weights, with the same bits: no logits are kept. For the CPU only; others throw
+   * `ERR_DEVICE_UNAVAILABLE`.
+   */
+  headCurve(arena: HostBuffer, numbers: readonly number[], signal?: AbortSignal): Promise<void> {
+    return run(() => this.#native.headCurve(nativeBuffer(arena), Float64Array.from(numbers)), signal);
+  }
+
   /** Adds the metrics of a batch of samples at every alpha to sums in the arena. */
   headMetrics(
     arena: HostBuffer,

@@ -8,6 +8,7 @@ const alphas = Array.from({ length: 21 }, (_, k) => k / 20);
 
 export async function heads({ quick, pairs, log }) {
   const { HeadSession } = await import('../../dist/eval/head-session.js');
+  const { CurveSession, evaluateCurve } = await import('../../dist/eval/head-curve.js');
   const { evaluateHead, evaluateModel } = await import('../../dist/eval/head-evaluation.js');
   const { analyse } = await import('../../dist/sweep/analysis.js');
   const { parseRule } = await import('../../dist/sweep/rule.js');
@@ -30,7 +31,15 @@ export async function heads({ quick, pairs, log }) {
       session[Symbol.dispose]();
     }
   };
-  const curve = (session) => evaluateHead(session, set, []);
+  const curve = () =>
+    timed(async () => {
+      const session = new CurveSession(engine, head, [set]);
+      try {
+        await evaluateCurve(session, set, []);
+      } finally {
+        session[Symbol.dispose]();
+      }
+    });
   const everything = async (session) => {
     const { intervals } = await evaluateHead(session, set, alphas);
     analyse(alphas, [{ name: 'id', role: 'select', kind: 'id', intervals, labels: set.labels }], rule);
@@ -38,10 +47,11 @@ export async function heads({ quick, pairs, log }) {
   const runs = { one: [], curve: [], everything: [] };
   const one = (session) => evaluateModel(session, set);
   await withSession(one, { alpha: 0.5 });
+  await curve();
   await withSession(everything);
   for (let i = 0; i < pairs; i++) {
     runs.one.push(await withSession(one, { alpha: 0.5 }));
-    runs.curve.push(await withSession(curve));
+    runs.curve.push(await curve());
     runs.everything.push(await withSession(everything));
     const [single, exact, all] = [runs.one, runs.curve, runs.everything].map((of) => of[i].toFixed(3));
     log(`heads ${i + 1}/${pairs}: one ${single} s, curve ${exact} s, all ${all} s`);

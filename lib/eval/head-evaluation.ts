@@ -30,10 +30,7 @@ export async function evaluateHead(
 ): Promise<HeadEvaluation> {
   const { classes } = session.head;
   const { arena, engine } = session;
-  const domain: [number, number] = [
-    Math.min(0, options.domain?.[0] ?? 0, ...alphas),
-    Math.max(1, options.domain?.[1] ?? 1, ...alphas),
-  ];
+  const domain = domainOf(alphas, options.domain);
   const lo = new Float64Array(set.samples);
   const hi = new Float64Array(set.samples);
   const open = new Uint8Array(set.samples);
@@ -75,6 +72,14 @@ export async function evaluateHead(
     ),
   );
   return { intervals, metrics };
+}
+
+/** From the lowest to the highest alpha that anybody asks for; 0 and 1 are always inside. */
+export function domainOf(
+  alphas: readonly number[],
+  [from, to]: readonly [number, number] = [0, 1],
+): readonly [number, number] {
+  return [Math.min(0, from, ...alphas), Math.max(1, to, ...alphas)];
 }
 
 /**

@@ -51,8 +51,8 @@ export const outputColumns = 14;
 /** Alphas per call of the metrics. */
 export const maxAlphas = 32;
 
-const bytesOf = (dtype: HeadDType) => (dtype === 'F32' ? 4 : 2);
-const indexOf = (dtype: HeadDType) => dtypeByName(dtype as DTypeName)!.index;
+export const bytesOf = (dtype: HeadDType) => (dtype === 'F32' ? 4 : 2);
+export const indexOf = (dtype: HeadDType) => dtypeByName(dtype as DTypeName)!.index;
 
 /**
  * Logits of both ends of a head pair over evaluation sets, batch by batch: kept where the budget allows, else
@@ -232,7 +232,8 @@ function keyOf(set: FeatureSet, index: number): string {
   return `${index} ${set.name}`;
 }
 
-function checkSets(head: HeadPair, sets: readonly FeatureSet[]): void {
+/** Throws ERR_DATA_MISMATCH. */
+export function checkSets(head: HeadPair, sets: readonly FeatureSet[]): void {
   for (const set of sets) {
     if (set.dimension !== head.dimension) {
       throw new WisemergeError(

@@ -13,15 +13,23 @@ export interface GroupAccuracy {
   readonly top1: number;
 }
 
-/** What one candidate scores on one set. Shares are 0 to 1, logarithms natural. */
-export interface Metrics {
+/** What follows from which samples are right. Shares are 0 to 1. */
+export interface AccuracyMetrics {
   readonly samples: number;
   /** Share of samples whose label is the argmax; the lowest class wins a tie. */
   readonly top1: number;
-  /** Share of samples with fewer than 5 classes above the label. */
-  readonly top5: number;
   /** Mean over the classes that occur of the share of their samples classified correctly (balanced accuracy). */
   readonly meanPerClass: number;
+  /** Where the set has groups. */
+  readonly groups?: readonly GroupAccuracy[];
+  /** The lowest accuracy of a group. */
+  readonly worstGroup?: GroupAccuracy;
+}
+
+/** What one candidate scores on one set. Shares are 0 to 1, logarithms natural. */
+export interface Metrics extends AccuracyMetrics {
+  /** Share of samples with fewer than 5 classes above the label. */
+  readonly top5: number;
   /** Mean over the classes that occur or are predicted of the F1 score. */
   readonly macroF1: number;
   /** Mean negative log-likelihood, in nats. */
@@ -34,10 +42,73 @@ export interface Metrics {
   readonly brier: number;
   /** Share of samples predicted otherwise than by the ends. */
   readonly disagreement: { readonly zeroshot: number; readonly finetuned: number };
-  /** Where the set has groups. */
-  readonly groups?: readonly GroupAccuracy[];
-  /** The lowest accuracy of a group. */
-  readonly worstGroup?: GroupAccuracy;
+}
+
+interface Hits {
+  readonly correct: number;
+  /** Samples and correct ones, by class. */
+  readonly support: Uint32Array;
+  readonly hits: Uint32Array;
+  readonly groups?: ReturnType<typeof groupMetrics>;
+}
+
+function hitsAt(
+  alpha: number,
+  intervals: CorrectIntervals,
+  labels: Int32Array,
+  classes: number,
+  groups?: Groups,
+): Hits {
+  const support = new Uint32Array(classes);
+  const hits = new Uint32Array(classes);
+  const groupSamples = new Uint32Array(groups?.names.length ?? 0);
+  const groupHits = new Uint32Array(groupSamples.length);
+  let correct = 0;
+  for (let i = 0; i < labels.length; i++) {
+    const right = Number(isCorrectAt(intervals, i, alpha));
+    const label = labels[i]!;
+    correct += right;
+    support[label]! += 1;
+    hits[label]! += right;
+    if (groups) {
+      groupSamples[groups.ids[i]!]! += 1;
+      groupHits[groups.ids[i]!]! += right;
+    }
+  }
+  return {
+    correct,
+    support,
+    hits,
+    ...(groups && { groups: groupMetrics(groups.names, groupSamples, groupHits) }),
+  };
+}
+
+function meanRecall({ support, hits }: Hits): number {
+  let recalls = 0;
+  let occurring = 0;
+  for (let c = 0; c < support.length; c++) {
+    if (support[c]! === 0) continue;
+    recalls += hits[c]! / support[c]!;
+    occurring++;
+  }
+  return recalls / occurring;
+}
+
+/** Metrics that the exact curve alone gives. */
+export function accuracyOf(
+  alpha: number,
+  intervals: CorrectIntervals,
+  labels: Int32Array,
+  classes: number,
+  groups?: Groups,
+): AccuracyMetrics {
+  const all = hitsAt(alpha, intervals, labels, classes, groups);
+  return {
+    samples: labels.length,
+    top1: all.correct / labels.length,
+    meanPerClass: meanRecall(all),
+    ...all.groups,
+  };
 }
 
 /**
@@ -56,31 +127,11 @@ export function metricsOf(
 ): Metrics {
   const samples = labels.length;
   const classes = predicted.length;
-  const support = new Uint32Array(classes);
-  const hits = new Uint32Array(classes);
-  const groupSamples = new Uint32Array(groups?.names.length ?? 0);
-  const groupHits = new Uint32Array(groupSamples.length);
-  let correct = 0;
-  for (let i = 0; i < samples; i++) {
-    const right = Number(isCorrectAt(intervals, i, alpha));
-    const label = labels[i]!;
-    correct += right;
-    support[label]! += 1;
-    hits[label]! += right;
-    if (groups) {
-      groupSamples[groups.ids[i]!]! += 1;
-      groupHits[groups.ids[i]!]! += right;
-    }
-  }
-  let recalls = 0;
-  let occurring = 0;
+  const all = hitsAt(alpha, intervals, labels, classes, groups);
+  const { support, hits } = all;
   let f1 = 0;
   let known = 0;
   for (let c = 0; c < classes; c++) {
-    if (support[c]! > 0) {
-      recalls += hits[c]! / support[c]!;
-      occurring++;
-    }
     if (support[c]! + predicted[c]! > 0) {
       f1 += (2 * hits[c]!) / (support[c]! + predicted[c]!);
       known++;
@@ -90,9 +141,9 @@ export function metricsOf(
   const variance = Math.max(0, sums[column.nllSquares]! / samples - nll * nll);
   return {
     samples,
-    top1: correct / samples,
+    top1: all.correct / samples,
     top5: sums[column.top5]! / samples,
-    meanPerClass: recalls / occurring,
+    meanPerClass: meanRecall(all),
     macroF1: f1 / known,
     nll,
     nllStandardError: samples > 1 ? Math.sqrt(variance / (samples - 1)) : 0,
@@ -102,7 +153,7 @@ export function metricsOf(
       zeroshot: sums[column.zeroshot]! / samples,
       finetuned: sums[column.finetuned]! / samples,
     },
-    ...(groups && groupMetrics(groups.names, groupSamples, groupHits)),
+    ...all.groups,
   };
 }
 

@@ -19,6 +19,7 @@ export interface NativeEngine {
   compare(arena: NativeBuffer, segments: Float64Array): NativeJob<Float64Array>;
   matmul(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
   headPath(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
+  headCurve(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
   headMetrics(arena: NativeBuffer, numbers: Float64Array, alphas: Float64Array): NativeJob<void>;
   headMoments(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
   headOutputs(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;

@@ -2,6 +2,7 @@ import { xxh3 } from '@node-rs/xxhash';
 import type { ProgressListener } from '../checkpoint/progress.js';
 import { WisemergeError } from '../errors.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
+import { CurveSession, evaluateCurve } from '../eval/head-curve.js';
 import { evaluateHead } from '../eval/head-evaluation.js';
 import { HeadSession } from '../eval/head-session.js';
 import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
@@ -45,7 +46,8 @@ export interface RunOptions<Progress> {
 
 /**
  * Evaluates a classifier's head at every alpha: each set once, in one pass that gives the exact curve of
- * accuracy and the metrics on the grid. Each set is journalled; a run that was stopped goes on with the next.
+ * accuracy and the metrics on the grid, or the curve alone with `metrics: false`. Each set is journalled; a run
+ * that was stopped goes on with the next.
  */
 export async function sweepHead(
   config: ResolvedSweep,
@@ -99,9 +101,10 @@ async function run(
   began: number,
   { out, signal, onProgress, onCompare, references }: RunOptions<HeadProgress>,
 ): Promise<SweepResult> {
-  using session = new HeadSession(engine, heads, sets, {
-    ...(config.memory !== undefined && { memory: config.memory }),
-  });
+  const budget = { ...(config.memory !== undefined && { memory: config.memory }) };
+  using session = config.metrics
+    ? new HeadSession(engine, heads, sets, budget)
+    : new CurveSession(engine, heads, sets, budget);
   await engine.pin(session.arena.buffer);
   const samplesTotal = sets.reduce((sum, set) => sum + set.samples, 0);
   const swept = journal.entries.filter((entry): entry is SetEntry => !isDivergence(entry));
@@ -109,10 +112,15 @@ async function run(
   for (const [i, set] of sets.entries()) {
     if (i >= swept.length) {
       const start = performance.now();
-      const { intervals, metrics } = await evaluateHead(session, set, config.alphas, {
+      const evaluation = {
         ...(signal && { signal }),
-        onSamples: (done) => onProgress?.({ set: set.name, samplesDone: before + done, samplesTotal }),
-      });
+        onSamples: (done: number) =>
+          onProgress?.({ set: set.name, samplesDone: before + done, samplesTotal }),
+      };
+      const { intervals, metrics } =
+        session instanceof HeadSession
+          ? await evaluateHead(session, set, config.alphas, evaluation)
+          : await evaluateCurve(session, set, config.alphas, evaluation);
       const { name, role, kind, samples, fingerprint, labels, groups } = set;
       const outcome = await saveOutcome(out, i, name, { intervals, labels, ...(groups && { groups }) });
       const seconds = (performance.now() - start) / 1000;
@@ -124,15 +132,13 @@ async function run(
   }
   signal?.throwIfAborted();
   const divergence = await compareOnce(config, journal, signal, onCompare);
-  const select = sets.filter(({ role }) => role === 'select').map((set) => ({ set }));
-  const seen = select.length > 0 ? select : sets.map((set) => ({ set }));
-  const likelihood = {
-    alpha: await bestLikelihood(session, seen, { ...(signal && { signal }) }),
-    calibrated: await bestCalibrated(session, seen, { ...(signal && { signal }) }),
-  };
+  const withLogits = session instanceof HeadSession ? session : undefined;
+  const likelihood = withLogits ? await bestLikelihoods(withLogits, sets, signal) : null;
   const analysis = analyse(config.alphas, await readOutcomes(out, swept), analysisOptions(config));
   const outputs: OutputComparison[] = [];
-  for (const set of sets) outputs.push(await compareOutputs(session, set, analysis.selection.alpha, signal));
+  for (const set of withLogits ? sets : []) {
+    outputs.push(await compareOutputs(withLogits!, set, analysis.selection.alpha, signal));
+  }
   const result: SweepResult = {
     format: 'wisemerge-sweep',
     version: 1,
@@ -149,7 +155,7 @@ async function run(
     sets: swept.map(({ seconds: _seconds, ...set }) => set),
     likelihood,
     ...(divergence && { divergence }),
-    outputs,
+    ...(withLogits && { outputs }),
     ...(references && {
       robustness: robustnessOfSweep(references, swept, config.alphas, analysis.selection.index),
     }),
@@ -159,6 +165,19 @@ async function run(
   };
   await writeResult(out, result);
   return result;
+}
+
+async function bestLikelihoods(
+  session: HeadSession,
+  sets: readonly EvaluationSet[],
+  signal?: AbortSignal,
+): Promise<NonNullable<SweepResult['likelihood']>> {
+  const select = sets.filter(({ role }) => role === 'select').map((set) => ({ set }));
+  const seen = select.length > 0 ? select : sets.map((set) => ({ set }));
+  return {
+    alpha: await bestLikelihood(session, seen, { ...(signal && { signal }) }),
+    calibrated: await bestCalibrated(session, seen, { ...(signal && { signal }) }),
+  };
 }
 
 function hashOf({ zeroshot, finetuned, biases }: HeadPair): string {

@@ -46,8 +46,9 @@ interface Evaluated {
  * Searches for alpha with any evaluator: the grid, then refinement around the best. Every model that was
  * evaluated is journalled; a run that was stopped goes on with the next one and gives the same result.
  *
- * Rejects with ERR_USAGE, ERR_REPORT_SET, ERR_OUTPUT_EXISTS, ERR_SWEEP_CHANGED, ERR_SWEEP_RESULT, ERR_IO,
- * ERR_EVALUATION where the evaluator gives no score, with what the evaluator throws, or with the abort reason.
+ * Rejects with ERR_USAGE, ERR_SWEEP_FILE, ERR_REPORT_SET, ERR_OUTPUT_EXISTS, ERR_SWEEP_CHANGED,
+ * ERR_SWEEP_RESULT, ERR_IO, ERR_EVALUATION where the evaluator gives no score, with what the evaluator throws, or
+ * with the abort reason.
  */
 export async function sweepWith(
   evaluator: Evaluator,
@@ -58,6 +59,11 @@ export async function sweepWith(
   const { sets } = evaluator;
   const search = searchOf(config);
   checkSearch(search);
+  if (!config.metrics) {
+    throw new WisemergeError('ERR_SWEEP_FILE', 'metrics: false is for heads, not for whole models', {
+      hint: 'Whatever evaluates a whole model decides which metrics it gives: leave `metrics` out.',
+    });
+  }
   checkRule(parseRule(config.rule), config.alphas, sets);
   const identity = {
     ...decisive(config),

@@ -74,6 +74,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
       env, "Engine",
       {InstanceMethod("lerp", &EngineObject::lerp), InstanceMethod("compare", &EngineObject::compare),
        InstanceMethod("matmul", &EngineObject::matmul), InstanceMethod("headPath", &EngineObject::head_path),
+       InstanceMethod("headCurve", &EngineObject::head_curve),
        InstanceMethod("headMetrics", &EngineObject::head_metrics),
        InstanceMethod("headMoments", &EngineObject::head_moments),
        InstanceMethod("headOutputs", &EngineObject::head_outputs), InstanceMethod("pin", &EngineObject::pin),

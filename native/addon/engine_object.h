@@ -30,6 +30,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   // (buffer, numbers), metrics also (alphas), as core/head_rows.h has them -> undefined. In head_methods.cc.
   Napi::Value matmul(const Napi::CallbackInfo& info);
   Napi::Value head_path(const Napi::CallbackInfo& info);
+  Napi::Value head_curve(const Napi::CallbackInfo& info);
   Napi::Value head_metrics(const Napi::CallbackInfo& info);
   Napi::Value head_moments(const Napi::CallbackInfo& info);
   Napi::Value head_outputs(const Napi::CallbackInfo& info);

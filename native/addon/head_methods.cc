@@ -59,6 +59,17 @@ Napi::Value EngineObject::head_path(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value EngineObject::head_curve(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const auto& arena = BufferObject::argument(info, 0).memory();
+    const Napi::Float64Array row = doubles_argument(info, 1, "numbers");
+    return runtime_->start(
+        info.Env(), std::make_shared<ArenaJob<WmCurve>>(
+                        engine(), arena, &Engine::head_curve,
+                        parse_head_curve(row.Data(), row.ElementLength(), arena->data(), arena->size())));
+  });
+}
+
 Napi::Value EngineObject::head_metrics(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     const auto& arena = BufferObject::argument(info, 0).memory();

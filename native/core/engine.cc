@@ -72,6 +72,10 @@ void Engine::head_path(const WmPath& call, WmCancelFlag cancelled) {
   run(backend_->head_path, call, cancelled, "exact path");
 }
 
+void Engine::head_curve(const WmCurve& call, WmCancelFlag cancelled) {
+  run(backend_->head_curve, call, cancelled, "exact curve without logits");
+}
+
 void Engine::head_metrics(const WmHeadMetrics& call, WmCancelFlag cancelled) {
   run(backend_->head_metrics, call, cancelled, "evaluation of heads");
 }

@@ -33,6 +33,7 @@ class Engine {
   void compare(const std::vector<WmCompare>& items, WmCancelFlag cancelled);
   void matmul(const WmMatmul& call, WmCancelFlag cancelled);
   void head_path(const WmPath& call, WmCancelFlag cancelled);
+  void head_curve(const WmCurve& call, WmCancelFlag cancelled);
   void head_metrics(const WmHeadMetrics& call, WmCancelFlag cancelled);
   void head_moments(const WmHeadMoments& call, WmCancelFlag cancelled);
   void head_outputs(const WmHeadOutputs& call, WmCancelFlag cancelled);

@@ -42,6 +42,36 @@ WmLogits parse_logits(NumberRow& row) {
   return logits;
 }
 
+// The operands of a matrix product begin at these numbers; strides come behind the offsets whose ranges need
+// them.
+constexpr size_t kOperand = 3, kWeights = 7;
+
+WmMatrix parse_operand(NumberRow& row, const double* numbers, const char* what, uint64_t rows,
+                       uint64_t columns, uint8_t* arena, uint64_t bytes) {
+  WmMatrix matrix{};
+  matrix.dtype = matrix_dtype(row);
+  matrix.row_stride = NumberRow(numbers + kOperand + 2, 1, 1, arena, bytes).whole();
+  matrix.column_stride = NumberRow(numbers + kOperand + 3, 1, 1, arena, bytes).whole();
+  matrix.data = row.range<uint8_t>(what, extent(rows, matrix.row_stride, columns, matrix.column_stride),
+                                   item_size(static_cast<DType>(matrix.dtype)));
+  row.whole();
+  row.whole();
+  return matrix;
+}
+
+void parse_weights(NumberRow& row, const double* numbers, uint64_t rows, uint64_t columns, uint8_t* arena,
+                   uint64_t bytes, WmMatrix& w0, WmMatrix& w1) {
+  w0.dtype = w1.dtype = matrix_dtype(row);
+  w0.row_stride = w1.row_stride = NumberRow(numbers + kWeights + 3, 1, 1, arena, bytes).whole();
+  w0.column_stride = w1.column_stride = NumberRow(numbers + kWeights + 4, 1, 1, arena, bytes).whole();
+  const uint64_t count = extent(rows, w0.row_stride, columns, w0.column_stride);
+  const uint32_t size = item_size(static_cast<DType>(w0.dtype));
+  w0.data = row.range<uint8_t>("w0", count, size);
+  w1.data = row.optional<uint8_t>("w1", count, size);
+  row.whole();
+  row.whole();
+}
+
 constexpr size_t kLogitsNumbers = 6, kMoments = 6;
 
 }  // namespace
@@ -52,28 +82,12 @@ WmMatmul parse_matmul(const double* numbers, size_t length, uint8_t* arena, uint
   call.m = row.whole();
   call.n = row.whole();
   call.k = row.whole();
-  call.a.dtype = matrix_dtype(row);
-  // Strides come behind the offsets whose ranges need them.
-  const auto whole_at = [&](size_t at) { return NumberRow(numbers + at, 1, 1, arena, bytes).whole(); };
-  call.a.row_stride = whole_at(5);
-  call.a.column_stride = whole_at(6);
-  call.a.data = row.range<uint8_t>("a", extent(call.m, call.a.row_stride, call.k, call.a.column_stride),
-                                   item_size(static_cast<DType>(call.a.dtype)));
-  row.whole();
-  row.whole();
-  call.w0.dtype = call.w1.dtype = matrix_dtype(row);
-  call.w0.row_stride = call.w1.row_stride = whole_at(10);
-  call.w0.column_stride = call.w1.column_stride = whole_at(11);
-  const uint64_t weights = extent(call.n, call.w0.row_stride, call.k, call.w0.column_stride);
-  const uint32_t size = item_size(static_cast<DType>(call.w0.dtype));
-  call.w0.data = row.range<uint8_t>("w0", weights, size);
-  call.w1.data = row.optional<uint8_t>("w1", weights, size);
-  row.whole();
-  row.whole();
+  call.a = parse_operand(row, numbers, "a", call.m, call.k, arena, bytes);
+  parse_weights(row, numbers, call.n, call.k, arena, bytes, call.w0, call.w1);
   call.alpha = row.number();
   call.bias0 = row.optional<float>("bias0", call.n);
   call.bias1 = row.optional<float>("bias1", call.n);
-  call.out_stride = whole_at(16);
+  call.out_stride = NumberRow(numbers + 16, 1, 1, arena, bytes).whole();
   call.out = row.range<float>("out", extent(call.m, call.out_stride, call.n, 1));
   return call;
 }
@@ -87,6 +101,25 @@ WmPath parse_head_path(const double* numbers, size_t length, uint8_t* arena, uin
   call.lo = row.range<double>("lo", call.logits.rows);
   call.hi = row.range<double>("hi", call.logits.rows);
   call.open = row.range<uint8_t>("open", call.logits.rows);
+  return call;
+}
+
+WmCurve parse_head_curve(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes) {
+  NumberRow row(numbers, length, 20, arena, bytes);
+  WmCurve call{};
+  call.rows = row.whole();
+  call.classes = row.whole();
+  call.dimension = row.whole();
+  call.features = parse_operand(row, numbers, "features", call.rows, call.dimension, arena, bytes);
+  parse_weights(row, numbers, call.classes, call.dimension, arena, bytes, call.w0, call.w1);
+  call.bias0 = row.optional<float>("bias0", call.classes);
+  call.bias1 = row.optional<float>("bias1", call.classes);
+  call.labels = row.range<int32_t>("labels", call.rows);
+  call.from = row.number();
+  call.to = row.number();
+  call.lo = row.range<double>("lo", call.rows);
+  call.hi = row.range<double>("hi", call.rows);
+  call.open = row.range<uint8_t>("open", call.rows);
   return call;
 }
 

@@ -7,6 +7,8 @@
 //            bias0 bias1  out outStride
 //   logits   rows classes stride z0 z1 labels
 //   path     logits  from to  lo hi open
+//   curve    rows classes dimension  aDtype features aRowStride aColumnStride  wDtype w0 w1 wRowStride
+//            wColumnStride  bias0 bias1  labels  from to  lo hi open
 //   metrics  logits  lo hi open  sums predicted predictions
 //   moments  logits  weights b g  sums
 //   outputs  logits  alpha  outputs
@@ -23,6 +25,7 @@ namespace wisemerge {
 // All throw Error: ERR_INTERNAL_RANGE, ERR_INTERNAL_ARGUMENT.
 WmMatmul parse_matmul(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes);
 WmPath parse_head_path(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes);
+WmCurve parse_head_curve(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes);
 // `alphas` must outlive the call.
 WmHeadMetrics parse_head_metrics(const double* numbers, size_t length, const std::vector<double>& alphas,
                                  uint8_t* arena, uint64_t bytes);

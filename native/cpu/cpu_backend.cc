@@ -12,6 +12,7 @@
 #include "cpu/attention_gradient.h"
 #include "cpu/calls.h"
 #include "cpu/head.h"
+#include "cpu/head_curve.h"
 #include "cpu/matmul.h"
 #include "wisemerge/compare.h"
 #include "wisemerge/dtype.h"
@@ -248,6 +249,10 @@ WmCode head_moments(WmContext* context, const WmHeadMoments* call, WmCancelFlag 
   return guarded(error, [&] { return run_moments(*context, *call, cancelled, error); });
 }
 
+WmCode head_curve(WmContext* context, const WmCurve* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_curve(*context, *call, cancelled, error); });
+}
+
 WmCode head_outputs(WmContext* context, const WmHeadOutputs* call, WmCancelFlag cancelled, WmError* error) {
   return guarded(error, [&] { return run_outputs(*context, *call, cancelled, error); });
 }
@@ -277,6 +282,7 @@ constexpr WmBackend kBackend = {
     .head_path = head_path,
     .head_metrics = head_metrics,
     .head_moments = head_moments,
+    .head_curve = head_curve,
     .head_outputs = head_outputs,
     .attention = attention,
     .attention_gradient = attention_gradient,

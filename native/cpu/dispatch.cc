@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cpu/kernels.h"
+#include "cpu/screen.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -28,9 +29,15 @@ bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+// Older compilers do not know "avx512bf16" there; it needs no registers that AVX512 does not have.
+bool has_avx512_bf16() {
+  unsigned a, b, c, d;
+  return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+}
 #else
 bool has_avx2() { return false; }
 bool has_avx512() { return false; }
+bool has_avx512_bf16() { return false; }
 #endif
 
 struct Level {
@@ -55,6 +62,10 @@ const Kernels* select_kernels(const char* limit) {
     if (const Kernels* kernels = level.kernels()) return kernels;
   }
   return nullptr;
+}
+
+const ScreenKernels* select_screen(const Kernels* level) {
+  return level == avx512_kernels() && has_avx512_bf16() ? avx512bf16_screen() : nullptr;
 }
 
 void cpu_name(char* name, size_t size) {

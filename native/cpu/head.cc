@@ -24,14 +24,7 @@ WmCode check_logits(const WmLogits& logits, const char* call, WmError* error) {
   if (!logits.z0 || !logits.z1 || !logits.labels) {
     return fail(error, WM_INVALID_ARGUMENT, "%s: logits or labels are null", call);
   }
-  for (uint64_t i = 0; i < logits.rows; i++) {
-    if (logits.labels[i] < 0 || static_cast<uint64_t>(logits.labels[i]) >= logits.classes) {
-      return fail(error, WM_INVALID_ARGUMENT, "%s: label %d of sample %llu is outside 0..%llu", call,
-                  static_cast<int>(logits.labels[i]), static_cast<unsigned long long>(i),
-                  static_cast<unsigned long long>(logits.classes - 1));
-    }
-  }
-  return WM_OK;
+  return check_labels(logits.labels, logits.rows, logits.classes, call, error);
 }
 
 // Runs body(block, first, last) for every block of kSampleBlock samples.
@@ -60,12 +53,27 @@ void add_blocks(const std::vector<double>& blocks, size_t width, double* sums) {
 
 }  // namespace
 
-WmCode run_path(WmContext& context, const WmPath& call, WmCancelFlag cancelled, WmError* error) {
-  const WmCode code = check_logits(call.logits, "head_path", error);
-  if (code != WM_OK) return code;
-  if (!std::isfinite(call.from) || !std::isfinite(call.to) || call.from > call.to) {
-    return fail(error, WM_INVALID_ARGUMENT, "head_path: from %g to %g is no interval", call.from, call.to);
+WmCode check_labels(const int32_t* labels, uint64_t rows, uint64_t classes, const char* call,
+                    WmError* error) {
+  for (uint64_t i = 0; i < rows; i++) {
+    if (labels[i] < 0 || static_cast<uint64_t>(labels[i]) >= classes) {
+      return fail(error, WM_INVALID_ARGUMENT, "%s: label %d of sample %llu is outside 0..%llu", call,
+                  static_cast<int>(labels[i]), static_cast<unsigned long long>(i),
+                  static_cast<unsigned long long>(classes - 1));
+    }
   }
+  return WM_OK;
+}
+
+WmCode check_interval(double from, double to, const char* call, WmError* error) {
+  if (std::isfinite(from) && std::isfinite(to) && from <= to) return WM_OK;
+  return fail(error, WM_INVALID_ARGUMENT, "%s: from %g to %g is no interval", call, from, to);
+}
+
+WmCode run_path(WmContext& context, const WmPath& call, WmCancelFlag cancelled, WmError* error) {
+  WmCode code = check_logits(call.logits, "head_path", error);
+  if (code == WM_OK) code = check_interval(call.from, call.to, "head_path", error);
+  if (code != WM_OK) return code;
   const WmLogits& logits = call.logits;
   return for_each_block(context, logits, cancelled, [&](size_t, size_t first, size_t last, float*) {
     for (size_t i = first; i < last; i++) {

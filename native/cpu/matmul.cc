@@ -19,36 +19,16 @@ constexpr size_t kInlineProducts = 256u << 10;
 
 size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
-WmCode check_matrix(const WmMatrix& matrix, const char* name, uint64_t rows, uint64_t columns,
-                    WmError* error) {
-  const int32_t dtype = matrix.dtype;
-  if (dtype != static_cast<int32_t>(DType::kF32) && dtype != static_cast<int32_t>(DType::kF16) &&
-      dtype != static_cast<int32_t>(DType::kBF16)) {
-    return fail(error, WM_INVALID_ARGUMENT, "matmul: dtype %d of %s is none of F32, F16, BF16",
-                static_cast<int>(dtype), name);
-  }
-  if (!matrix.data && rows * columns > 0) return fail(error, WM_INVALID_ARGUMENT, "matmul: %s is null", name);
-  if (matrix.row_stride != 1 && matrix.column_stride != 1) {
-    return fail(error, WM_INVALID_ARGUMENT, "matmul: %s has strides %llu and %llu; one must be 1", name,
-                static_cast<unsigned long long>(matrix.row_stride),
-                static_cast<unsigned long long>(matrix.column_stride));
-  }
-  if (reinterpret_cast<uintptr_t>(matrix.data) % item_size(static_cast<DType>(dtype)) != 0) {
-    return fail(error, WM_INVALID_ARGUMENT, "matmul: %s is not aligned to its elements", name);
-  }
-  return WM_OK;
-}
-
 WmCode check(const WmMatmul& call, WmError* error) {
   if (!std::isfinite(call.alpha)) return fail(error, WM_INVALID_ARGUMENT, "matmul: alpha is %g", call.alpha);
   const uint64_t limit = uint64_t{1} << 40;
   if (call.m > limit || call.n > limit || call.k > limit || call.out_stride < call.n) {
     return fail(error, WM_INVALID_ARGUMENT, "matmul: sizes out of range");
   }
-  WmCode code = check_matrix(call.a, "a", call.m, call.k, error);
-  if (code == WM_OK) code = check_matrix(call.w0, "w0", call.n, call.k, error);
+  WmCode code = check_matrix(call.a, "matmul", "a", call.m, call.k, error);
+  if (code == WM_OK) code = check_matrix(call.w0, "matmul", "w0", call.n, call.k, error);
   if (code == WM_OK && call.alpha != 0) {
-    code = check_matrix(call.w1, "w1", call.n, call.k, error);
+    code = check_matrix(call.w1, "matmul", "w1", call.n, call.k, error);
     if (code == WM_OK && call.w1.column_stride != call.w0.column_stride &&
         (call.w1.column_stride == 1 || call.w0.column_stride == 1)) {
       return fail(error, WM_INVALID_ARGUMENT, "matmul: w0 and w1 are laid out differently");
@@ -73,6 +53,27 @@ float bias_at(const WmMatmul& call, size_t j) {
 }
 
 }  // namespace
+
+WmCode check_matrix(const WmMatrix& matrix, const char* call, const char* name, uint64_t rows,
+                    uint64_t columns, WmError* error) {
+  const int32_t dtype = matrix.dtype;
+  if (dtype != static_cast<int32_t>(DType::kF32) && dtype != static_cast<int32_t>(DType::kF16) &&
+      dtype != static_cast<int32_t>(DType::kBF16)) {
+    return fail(error, WM_INVALID_ARGUMENT, "%s: dtype %d of %s is none of F32, F16, BF16", call,
+                static_cast<int>(dtype), name);
+  }
+  if (!matrix.data && rows * columns > 0)
+    return fail(error, WM_INVALID_ARGUMENT, "%s: %s is null", call, name);
+  if (matrix.row_stride != 1 && matrix.column_stride != 1) {
+    return fail(error, WM_INVALID_ARGUMENT, "%s: %s has strides %llu and %llu; one must be 1", call, name,
+                static_cast<unsigned long long>(matrix.row_stride),
+                static_cast<unsigned long long>(matrix.column_stride));
+  }
+  if (reinterpret_cast<uintptr_t>(matrix.data) % item_size(static_cast<DType>(dtype)) != 0) {
+    return fail(error, WM_INVALID_ARGUMENT, "%s: %s is not aligned to its elements", call, name);
+  }
+  return WM_OK;
+}
 
 WmCode run_matmul(WmContext& context, const WmMatmul& call, WmCancelFlag cancelled, WmError* error) {
   const WmCode code = check(call, error);

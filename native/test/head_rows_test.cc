@@ -55,6 +55,33 @@ TEST("head rows: a matrix product that fills the arena to its last byte") {
   CHECK_EQ(reinterpret_cast<const uint8_t*>(call.out) - reinterpret_cast<const uint8_t*>(arena), 224);
 }
 
+TEST("head rows: a curve that fills the arena to its last byte") {
+  // features: 3 x 4 BF16 at 0, w0 and w1: 5 x 4 F32 at 24 and 104, biases at 184 and 204, labels at 224, lo
+  // at 240, hi at 264, open at 288.
+  const std::vector<double> good = {3, 5, 4,   kBF16, 0,   4, 1, kF32, 24,  104,
+                                    4, 1, 184, 204,   224, 0, 1, 240,  264, 288};
+  const auto parse = [&](size_t at, double value, uint64_t bytes = 291) {
+    std::vector<double> numbers = good;
+    if (at < numbers.size()) numbers[at] = value;
+    return code_of(
+        [&] { parse_head_curve(numbers.data(), numbers.size(), reinterpret_cast<uint8_t*>(arena), bytes); });
+  };
+  CHECK_EQ(parse(99, 0), "none");
+  CHECK_EQ(parse(99, 0, 290), "ERR_INTERNAL_RANGE");
+  CHECK_EQ(parse(12, -1), "none");
+  CHECK_EQ(parse(0, 4), "ERR_INTERNAL_RANGE");
+  CHECK_EQ(parse(5, 1e15), "ERR_INTERNAL_RANGE");
+  CHECK_EQ(parse(10, 40), "ERR_INTERNAL_RANGE");
+  CHECK_EQ(parse(14, 292), "ERR_INTERNAL_RANGE");
+  CHECK_EQ(parse(3, static_cast<double>(DType::kI32)), "ERR_INTERNAL_ARGUMENT");
+  CHECK_EQ(parse(16, 0.0 / 0.0), "ERR_INTERNAL_ARGUMENT");
+  const WmCurve call = parse_head_curve(good.data(), good.size(), reinterpret_cast<uint8_t*>(arena), 291);
+  CHECK_EQ(call.w1.row_stride, 4u);
+  CHECK_EQ(call.features.row_stride, 4u);
+  CHECK_EQ(call.to, 1.0);
+  CHECK_EQ(call.open - reinterpret_cast<uint8_t*>(arena), 288);
+}
+
 TEST("head rows: logits, labels and results stay inside the arena") {
   // Logits 3 x 5 in rows of 6 at 0 and 72, labels at 144, lo at 160, hi at 184, open at 208, sums at 216.
   std::vector<double> path = {3, 5, 6, 0, 72, 144, 0, 1, 160, 184, 208};

@@ -56,6 +56,27 @@ describe('wisemerge sweep', () => {
     expect([...checkpoint.tensors.keys()]).toEqual(['head.weight']);
   });
 
+  test('--no-metrics leaves the curves; without it the file decides', async () => {
+    const { path, out } = await sweepFile();
+    const curve = await runCli(['sweep', path, '--out', out, '--no-metrics', '--json']);
+    expect(curve.code).toBe(0);
+    const { sets, likelihood } = JSON.parse(curve.stdout);
+    expect(Object.keys(sets[0].metrics[0])).toEqual(['samples', 'top1', 'meanPerClass']);
+    expect(likelihood).toBeNull();
+    const changed = await runCli(['sweep', path, '--out', out, '--resume']);
+    expect(changed.stderr).toContain('ERR_SWEEP_CHANGED');
+
+    const said = await sweepFile((text) => `metrics: false\n${text}`);
+    const swept = await runCli(['sweep', said.path, '--out', said.out]);
+    expect(swept.code).toBe(0);
+    expect(swept.stdout).not.toContain('log-likelihood');
+    expect(swept.stdout).toContain('chosen alpha');
+    const whole = ['--command', 'true', '--set', 'id:select:id', '--out', join(said.directory, 'other')];
+    const ends = ['--zeroshot', said.options.zeroshot, '--finetuned', said.options.finetuned];
+    const refused = await runCli(['sweep', ...ends, ...whole, '--no-metrics']);
+    expect(refused.stderr).toContain('ERR_SWEEP_FILE');
+  });
+
   test('leaves an earlier sweep alone where the device is missing', async ({ skip }) => {
     if (devices().some(({ backend, available }) => backend === 'cuda' && available))
       return skip('there is one');

@@ -85,6 +85,21 @@ test('every figure of the tables is that of sweep.json', async () => {
   expect(held[0]![2]).toBe(percent(result.analysis.firmness!.crossValidation.chosen.mean));
 });
 
+test('of a sweep without metrics, what follows from the curves', async () => {
+  const { out } = await swept({ metrics: false, references });
+  await writeReport(out);
+  const html = await readFile(join(out, 'report.html'), 'utf8');
+  const json = JSON.parse(await readFile(join(out, 'sweep.json'), 'utf8'));
+  const cells = rowsUnder(html, 'At each alpha').map((row) => row.slice(1, 4));
+  const accuracy = ({ top1 }: { top1: number }) => [`${(100 * top1).toFixed(2)} %`, '', ''];
+  expect(cells).toEqual(json.sets[0].metrics.map(accuracy));
+  expect(rowsUnder(html, 'Flips')).toHaveLength(4 * json.sets.length);
+  for (const absent of ['<h2>Confidence', '<h2>Weights or outputs', 'log-likelihood', 'undefined', 'NaN']) {
+    expect(html).not.toContain(absent);
+  }
+  expect(html).toContain('--no-metrics');
+});
+
 test('the heat map and its table have the distances of sweep.json', async () => {
   const { out, result } = await swept();
   const { html } = renderReport(result, await readOutcomes(out, result.sets));

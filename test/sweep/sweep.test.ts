@@ -57,6 +57,33 @@ describe('a sweep', () => {
     expect(lines[3]['id:nll']).toBe(sets[0]!.metrics[3]!.nll);
   });
 
+  test('without metrics: the same curves and the same choice, from which samples are right', async () => {
+    const { directory, options } = await sweepProject();
+    const whole = await sweep({ ...options, out: join(directory, 'whole') });
+    const out = join(directory, 'curve');
+    const curve = await sweep({ ...options, metrics: false, out });
+    expect(curve.analysis).toEqual(whole.analysis);
+    expect(curve.likelihood).toBeNull();
+    expect(curve).not.toHaveProperty('outputs');
+    for (const [s, { metrics, outcome }] of curve.sets.entries()) {
+      const expected = whole.sets[s]!.metrics.map(({ samples, top1, meanPerClass }) => ({
+        samples,
+        top1,
+        meanPerClass,
+      }));
+      expect(metrics).toEqual(expected);
+      expect(await readOutcome(join(out, outcome!))).toEqual(
+        await readOutcome(join(directory, 'whole', whole.sets[s]!.outcome!)),
+      );
+    }
+    expect((await pick(out, { rule: 'max-id' })).selection).toEqual(
+      (await pick(join(directory, 'whole'), { rule: 'max-id' })).selection,
+    );
+    // The journal knows: metrics cannot be added to a sweep that was begun without.
+    expect(await code(sweep({ ...options, out, resume: true }))).toBe('ERR_SWEEP_CHANGED');
+    expect(await code(sweep({ ...options, metrics: false, out, resume: true }))).toBe('none');
+  });
+
   test('stopped after any set and resumed, it gives the same sweep.json', async () => {
     const { directory, options } = await sweepProject();
     const whole = join(directory, 'whole');

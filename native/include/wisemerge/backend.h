@@ -146,6 +146,19 @@ typedef struct WmPath {
   uint8_t* open;
 } WmPath;
 
+/* What WmPath gives for the logits of both ends, which nobody else needs: features is rows x dimension, w0
+ * and w1 are classes x dimension, the biases (both or neither may be null) have `classes` elements. Bit for
+ * bit head_path on the logits that matmul makes with alpha 0 and 1. */
+typedef struct WmCurve {
+  uint64_t rows, classes, dimension;
+  WmMatrix features, w0, w1;
+  const float *bias0, *bias1;
+  const int32_t* labels;
+  double from, to;
+  double *lo, *hi;
+  uint8_t* open;
+} WmCurve;
+
 /* Adds the metrics of the samples at each of `alpha_count` alphas to `sums`; head.h names its columns,
  * kMetricColumns doubles per alpha. lo, hi and open are what WmPath gave for an interval with 0, 1 and all
  * alphas: they decide what is correct at top-1. predicted[k * classes + c] (may be null) is raised by how
@@ -210,6 +223,7 @@ typedef struct WmBackend {
                          WmError* error);
   WmCode (*head_moments)(WmContext* context, const WmHeadMoments* call, WmCancelFlag cancelled,
                          WmError* error);
+  WmCode (*head_curve)(WmContext* context, const WmCurve* call, WmCancelFlag cancelled, WmError* error);
   WmCode (*head_outputs)(WmContext* context, const WmHeadOutputs* call, WmCancelFlag cancelled,
                          WmError* error);
 

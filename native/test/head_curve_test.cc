@@ -1,0 +1,388 @@
+// The exact curve of a head against head_path on the logits of matmul, bit for bit, at every SIMD level: with
+// screening where the CPU can, whatever the features and weights are. The screened logits against f64.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <random>
+
+#include "cpu/head_screen.h"
+#include "lerp_fixture.h"
+#include "wisemerge/convert.h"
+
+namespace wisemerge::test {
+namespace {
+
+constexpr const char* kIsas[] = {"baseline", "avx2", "avx512"};
+
+// Numbers stored in a dtype, in either order.
+struct Stored {
+  Stored(DType dtype, size_t rows, size_t columns, bool transposed, const std::vector<float>& values)
+      : dtype(dtype),
+        rows(rows),
+        columns(columns),
+        transposed(transposed),
+        bytes(rows * columns * item_size(dtype)) {
+    for (size_t i = 0; i < rows; i++) {
+      for (size_t j = 0; j < columns; j++) {
+        const size_t at = transposed ? j * rows + i : i * columns + j;
+        const float v = values[i * columns + j];
+        if (dtype == DType::kF32) {
+          std::memcpy(bytes.data() + 4 * at, &v, 4);
+        } else {
+          const uint16_t bits =
+              dtype == DType::kF16 ? Element<DType::kF16>::store32(v) : Element<DType::kBF16>::store32(v);
+          std::memcpy(bytes.data() + 2 * at, &bits, 2);
+        }
+      }
+    }
+  }
+  WmMatrix view() const {
+    return {static_cast<int32_t>(dtype), bytes.data(), transposed ? 1 : columns, transposed ? rows : 1};
+  }
+  DType dtype;
+  size_t rows, columns;
+  bool transposed;
+  std::vector<uint8_t> bytes;
+};
+
+// A head, and features that lean towards their labels by `lean`.
+struct Problem {
+  Problem(size_t rows, size_t classes, size_t depth, uint64_t seed, double lean = 3)
+      : rows(rows), classes(classes), depth(depth), x(rows * depth), w0(classes * depth), labels(rows) {
+    std::mt19937_64 random(seed);
+    std::normal_distribution<double> normal;
+    for (float& w : w0) w = static_cast<float>(normal(random));
+    w1 = w0;
+    for (float& w : w1) w += static_cast<float>(0.5 * normal(random));
+    const double size = std::sqrt(static_cast<double>(std::max<size_t>(depth, 1)));
+    for (size_t i = 0; i < rows; i++) {
+      labels[i] = static_cast<int32_t>(random() % classes);
+      for (size_t l = 0; l < depth; l++) {
+        const double w = w1[static_cast<size_t>(labels[i]) * depth + l];
+        x[i * depth + l] = static_cast<float>((normal(random) + lean * w / size) / size);
+      }
+    }
+    bias0.resize(classes);
+    bias1.resize(classes);
+    for (size_t c = 0; c < classes; c++) {
+      bias0[c] = static_cast<float>(normal(random));
+      bias1[c] = static_cast<float>(normal(random));
+    }
+  }
+  size_t rows, classes, depth;
+  std::vector<float> x, w0, w1, bias0, bias1;
+  std::vector<int32_t> labels;
+  DType x_dtype = DType::kF32, w0_dtype = DType::kF32, w1_dtype = DType::kF32;
+  bool x_transposed = false, w0_transposed = false, w1_transposed = false, biased = true;
+  double from = 0, to = 1;
+};
+
+struct Intervals {
+  explicit Intervals(size_t rows) : lo(rows, 7), hi(rows, 7), open(rows, 7) {}
+  std::vector<double> lo, hi;
+  std::vector<uint8_t> open;
+  bool operator==(const Intervals& other) const {
+    const size_t bytes = lo.size() * sizeof(double);
+    return std::memcmp(lo.data(), other.lo.data(), bytes) == 0 &&
+           std::memcmp(hi.data(), other.hi.data(), bytes) == 0 && open == other.open;
+  }
+};
+
+struct Views {
+  explicit Views(const Problem& p)
+      : x(p.x_dtype, p.rows, p.depth, p.x_transposed, p.x),
+        w0(p.w0_dtype, p.classes, p.depth, p.w0_transposed, p.w0),
+        w1(p.w1_dtype, p.classes, p.depth, p.w1_transposed, p.w1) {}
+  Stored x, w0, w1;
+};
+
+Intervals from_logits(const Problem& p, const Views& views) {
+  WmContext context(1, cpu::select_kernels("baseline"));
+  const WmBackend* const backend = wisemerge_cpu_backend();
+  std::vector<float> z0(p.rows * p.classes), z1(z0.size());
+  WmError error{};
+  for (const bool end : {false, true}) {
+    const float* const bias = !p.biased ? nullptr : end ? p.bias1.data() : p.bias0.data();
+    const WmMatmul product{p.rows,   p.classes, p.depth, views.x.view(), (end ? views.w1 : views.w0).view(),
+                           {},       0,         bias,    nullptr,        end ? z1.data() : z0.data(),
+                           p.classes};
+    CHECK_EQ(backend->matmul(&context, &product, nullptr, &error), WM_OK);
+  }
+  Intervals all(p.rows);
+  const WmPath path{{p.rows, p.classes, p.classes, z0.data(), z1.data(), p.labels.data()},
+                    p.from,
+                    p.to,
+                    all.lo.data(),
+                    all.hi.data(),
+                    all.open.data()};
+  CHECK_EQ(backend->head_path(&context, &path, nullptr, &error), WM_OK);
+  return all;
+}
+
+WmCurve curve_call(const Problem& p, const Views& views, Intervals& out) {
+  return {p.rows,
+          p.classes,
+          p.depth,
+          views.x.view(),
+          views.w0.view(),
+          views.w1.view(),
+          p.biased ? p.bias0.data() : nullptr,
+          p.biased ? p.bias1.data() : nullptr,
+          p.labels.data(),
+          p.from,
+          p.to,
+          out.lo.data(),
+          out.hi.data(),
+          out.open.data()};
+}
+
+// Gives the number of samples that are right somewhere.
+size_t check_curve(const Problem& p) {
+  const Views views(p);
+  const Intervals expected = from_logits(p, views);
+  for (const char* isa : kIsas) {
+    for (const int threads : {1, 3}) {
+      WmContext context(threads, cpu::select_kernels(isa));
+      Intervals got(p.rows);
+      const WmCurve call = curve_call(p, views, got);
+      WmError error{};
+      CHECK_EQ(wisemerge_cpu_backend()->head_curve(&context, &call, nullptr, &error), WM_OK);
+      CHECK(got == expected);
+    }
+  }
+  return static_cast<size_t>(
+      std::count_if(expected.hi.begin(), expected.hi.end(), [](double hi) { return hi >= 0; }));
+}
+
+// The same by screening alone; gives the share of blocks that screening decided.
+double check_screening(const Problem& p) {
+  const Views views(p);
+  const Intervals expected = from_logits(p, views);
+  WmContext context(2, cpu::select_kernels(nullptr));
+  Intervals got(p.rows);
+  const WmCurve call = curve_call(p, views, got);
+  if (!cpu::Screening::suits(context, call)) return -1;
+  const cpu::Screening screening(context, call, nullptr);
+  std::vector<float> memory(screening.scratch() + 16);
+  float* const scratch =
+      memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64 / sizeof(float);
+  size_t blocks = 0, decided = 0;
+  for (size_t first = 0; first < p.rows; first += screening.block_rows(), blocks++) {
+    const size_t last = std::min(p.rows, first + screening.block_rows());
+    if (!screening.block(first, last, scratch)) continue;
+    decided++;
+    for (size_t i = first; i < last; i++) {
+      CHECK_EQ(got.lo[i], expected.lo[i]);
+      CHECK_EQ(got.hi[i], expected.hi[i]);
+      CHECK_EQ(got.open[i], expected.open[i]);
+    }
+  }
+  return static_cast<double>(decided) / static_cast<double>(blocks);
+}
+
+}  // namespace
+
+TEST("head curve: every edge of a tile") {
+  uint64_t seed = 0;
+  for (const size_t rows : {1, 11, 13, 97}) {
+    for (const size_t classes : {1, 2, 32, 33, 79}) {
+      for (const size_t depth : {1, 2, 63, 65, 129}) check_curve(Problem(rows, classes, depth, ++seed));
+    }
+  }
+  check_curve(Problem(3, 5, 0, 1));
+}
+
+TEST("head curve: every dtype and layout") {
+  constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
+  Problem p(50, 70, 75, 5);
+  for (const DType x : kDTypes) {
+    for (const DType w : kDTypes) {
+      for (const bool transposed : {false, true}) {
+        p.x_dtype = x, p.w0_dtype = w, p.w1_dtype = x;
+        p.x_transposed = transposed, p.w0_transposed = !transposed, p.w1_transposed = transposed;
+        p.biased = transposed == (x == w);
+        CHECK(check_curve(p) > 0);
+      }
+    }
+  }
+}
+
+TEST("head curve: screening decides where classes are apart") {
+  for (const double lean : {3.0, 4.0, 6.0}) {
+    Problem p(500, 700, 300, 7, lean);
+    p.biased = lean == 4;
+    const double decided = check_screening(p);
+    CHECK(decided == -1 || decided == 1);
+    const size_t right = check_curve(p);
+    CHECK(right > 100);
+    CHECK(lean > 3 || right < 490);
+  }
+  Problem wide(100, 400, 130, 9, 5);
+  for (const auto& [from, to] : {std::pair{-1.0, 2.0}, std::pair{0.25, 0.25}, std::pair{-40.0, 0.5}}) {
+    wide.from = from, wide.to = to;
+    check_curve(wide);
+    check_screening(wide);
+  }
+}
+
+TEST("head curve: ties and nearly ties") {
+  for (const int steps : {0, 1, 4}) {
+    Problem p(120, 300, 90, 11, 5);
+    std::mt19937_64 random(3);
+    // Every class has a few others that differ from it by units in the last place of one weight.
+    for (size_t c = 0; c < p.classes; c++) {
+      if (c % 5 == 0) continue;
+      const size_t of = c / 5 * 5;
+      p.bias0[c] = p.bias0[of], p.bias1[c] = p.bias1[of];
+      for (auto* w : {&p.w0, &p.w1}) {
+        std::copy_n(w->begin() + static_cast<ptrdiff_t>(of * p.depth), p.depth,
+                    w->begin() + static_cast<ptrdiff_t>(c * p.depth));
+        float& one = (*w)[c * p.depth + random() % p.depth];
+        for (int n = 0; n < steps; n++) one = std::nextafter(one, random() % 2 ? 1e9f : -1e9f);
+      }
+    }
+    const double decided = check_screening(p);
+    CHECK(decided == -1 || decided > 0);
+    check_curve(p);
+  }
+  // Whole numbers: crossings at halves and thirds, parallel and equal classes.
+  Problem grid(400, 40, 6, 13);
+  std::mt19937_64 random(4);
+  for (auto* values : {&grid.x, &grid.w0, &grid.w1, &grid.bias0, &grid.bias1}) {
+    for (float& v : *values) v = static_cast<float>(static_cast<int>(random() % 5) - 2);
+  }
+  CHECK(check_curve(grid) > 0);
+}
+
+TEST("head curve: a head whose classes all come near is computed in full") {
+  Problem p(200, 500, 60, 15, 0);
+  for (size_t c = 1; c < p.classes; c++) {
+    for (size_t l = 0; l < p.depth; l++) {
+      p.w0[c * p.depth + l] = p.w0[l] * (1 + static_cast<float>(c) * 0x1p-22f);
+      p.w1[c * p.depth + l] = p.w1[l] * (1 - static_cast<float>(c) * 0x1p-21f);
+    }
+  }
+  p.biased = false;
+  const double decided = check_screening(p);
+  CHECK(decided == -1 || decided < 1);
+  check_curve(p);
+}
+
+TEST("head curve: sizes and numbers that no bound covers") {
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  for (const float odd : {nan, inf, -inf, 3e38f, -3e38f, 1e-39f, 0x1p61f, 0x1p-100f}) {
+    Problem p(60, 80, 40, 17, 5);
+    std::mt19937_64 random(5);
+    for (auto* values : {&p.x, &p.w0, &p.w1, &p.bias0, &p.bias1}) {
+      for (int n = 0; n < 3; n++) (*values)[random() % values->size()] = odd;
+    }
+    check_curve(p);
+  }
+  for (const double scale : {1e-42, 1e-36, 1e-20, 1e12, 1e19, 1e25}) {
+    Problem p(60, 80, 40, 19, 5);
+    p.biased = false;
+    for (auto* values : {&p.x, &p.w0, &p.w1}) {
+      for (float& v : *values) v = static_cast<float>(v * scale);
+    }
+    check_curve(p);
+    check_screening(p);
+  }
+}
+
+TEST("head curve: screened logits are within their bound of f32 chains") {
+  const cpu::ScreenKernels* const kernels = cpu::select_screen(cpu::select_kernels(nullptr));
+  if (!kernels) return;
+  constexpr size_t kRows = cpu::kScreenRows, kColumns = cpu::kScreenColumns;
+  double tightest = 1e9;
+  for (const size_t depth : {1, 2, 31, 512, 4096}) {
+    // Last: one feature dwarfs the others and cancels.
+    for (const int kind : {0, 1, 2}) {
+      std::mt19937_64 random(depth + static_cast<size_t>(kind));
+      std::normal_distribution<float> normal;
+      std::vector<float> x(depth * kRows), w(depth * kColumns), bias(kColumns);
+      for (float& v : x) v = kind == 1 ? std::fabs(normal(random)) + 1 : normal(random);
+      for (float& v : w) v = kind == 1 ? std::fabs(normal(random)) + 1 : normal(random);
+      for (float& v : bias) v = 10 * normal(random);
+      if (kind == 2 && depth > 2) {
+        for (size_t i = 0; i < kRows; i++) x[i] = 1e4f, x[kRows + i] = -1e4f;
+        for (size_t j = 0; j < kColumns; j++) w[j] = w[kColumns + j] = 100;
+      }
+      const size_t pairs = (depth + 1) / 2;
+      std::vector<uint32_t> x_words(pairs * kRows), w_words(pairs * kColumns);
+      double x_sums[3 * kRows] = {}, w_sums[3 * kColumns] = {};
+      kernels->narrow(x.data(), depth, kRows, x_words.data(), x_sums);
+      kernels->narrow(w.data(), depth, kColumns, w_words.data(), w_sums);
+      // With an infinite bound every class is a candidate.
+      const std::vector<float> infinite(kColumns, std::numeric_limits<float>::infinity());
+      const cpu::ScreenPanel panel{
+          w_words.data(),  w_words.data(),  bias.data(), bias.data(), infinite.data(),
+          infinite.data(), infinite.data(), 0,           ~0u};
+      auto tile = std::make_unique<cpu::ScreenTile>();
+      std::fill_n(tile->label, kRows, 1000);
+      std::fill_n(tile->by_norm, kRows, 1.0f);
+      std::fill_n(tile->by_error, kRows, 1.0f);
+      std::fill_n(tile->hi, kRows, 1.0f);
+      kernels->screen(x_words.data(), pairs, panel, 1e-6f, kRows, *tile);
+      for (size_t i = 0; i < kRows; i++) {
+        CHECK_EQ(tile->count[i], kColumns);
+        for (size_t j = 0; j < kColumns; j++) {
+          float chain = bias[j];
+          double x2 = 0, w2 = 0, kept2 = 0, x_lost2 = 0, w_lost2 = 0;
+          for (size_t l = 0; l < depth; l++) {
+            const float a = x[l * kRows + i], b = w[l * kColumns + j];
+            chain = std::fma(a, b, chain);
+            // To bf16 and back by the specification.
+            const double a_kept = Element<DType::kBF16>::load32(Element<DType::kBF16>::store32(a));
+            const double b_kept = Element<DType::kBF16>::load32(Element<DType::kBF16>::store32(b));
+            x2 += static_cast<double>(a) * a, w2 += static_cast<double>(b) * b, kept2 += a_kept * a_kept;
+            x_lost2 += (a - a_kept) * (a - a_kept), w_lost2 += (b - b_kept) * (b - b_kept);
+          }
+          const auto near = [](double a, double b) { return std::fabs(a - b) <= 1e-12 * b; };
+          CHECK(near(x_sums[i], x2) && near(x_sums[kRows + i], kept2) &&
+                near(x_sums[2 * kRows + i], x_lost2));
+          CHECK(near(w_sums[j], w2) && near(w_sums[2 * kColumns + j], w_lost2));
+          const double k = 3.1 * static_cast<double>(depth + 8) * 0x1p-24;
+          const double bound = std::sqrt(w2) * (std::sqrt(x_lost2) + k * std::sqrt(x2)) +
+                               std::sqrt(w_lost2 * kept2) + k * std::fabs(static_cast<double>(bias[j]));
+          CHECK_EQ(tile->candidate[i][j], static_cast<int32_t>(j));
+          const double error = std::fabs(static_cast<double>(tile->z0[i][j]) - static_cast<double>(chain));
+          CHECK(error <= bound);
+          CHECK_EQ(tile->z0[i][j], tile->z1[i][j]);
+          if (error > 0) tightest = std::min(tightest, bound / error);
+        }
+      }
+    }
+  }
+  CHECK(tightest < 10);  // what is bounded does happen
+}
+
+TEST("head curve: refuses what it cannot do") {
+  const Problem p(4, 6, 5, 1);
+  const Views views(p);
+  WmContext context(1, cpu::select_kernels(nullptr));
+  Intervals out(p.rows);
+  const auto code = [&](auto change) {
+    WmCurve call = curve_call(p, views, out);
+    change(call);
+    WmError error{};
+    return wisemerge_cpu_backend()->head_curve(&context, &call, nullptr, &error);
+  };
+  CHECK_EQ(code([](WmCurve&) {}), WM_OK);
+  CHECK_EQ(code([](WmCurve& c) { c.rows = 0; }), WM_OK);
+  CHECK_EQ(code([](WmCurve& c) { c.classes = 0; }), WM_INVALID_ARGUMENT);
+  CHECK_EQ(code([](WmCurve& c) { c.bias1 = nullptr; }), WM_INVALID_ARGUMENT);
+  CHECK_EQ(code([](WmCurve& c) { c.from = 2; }), WM_INVALID_ARGUMENT);
+  CHECK_EQ(code([](WmCurve& c) { c.to = std::numeric_limits<double>::infinity(); }), WM_INVALID_ARGUMENT);
+  CHECK_EQ(code([](WmCurve& c) { c.labels = nullptr; }), WM_INVALID_ARGUMENT);
+  CHECK_EQ(code([](WmCurve& c) { c.w1.dtype = static_cast<int32_t>(DType::kF64); }), WM_INVALID_ARGUMENT);
+  CHECK_EQ(code([](WmCurve& c) { c.features.row_stride = c.features.column_stride = 2; }),
+           WM_INVALID_ARGUMENT);
+  CHECK_EQ(code([](WmCurve& c) { c.classes = 3; }), WM_INVALID_ARGUMENT);  // labels go further
+  const int32_t cancelled = 1;
+  const WmCurve call = curve_call(p, views, out);
+  WmError error{};
+  CHECK_EQ(wisemerge_cpu_backend()->head_curve(&context, &call, &cancelled, &error), WM_CANCELLED);
+}
+
+}  // namespace wisemerge::test

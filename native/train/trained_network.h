@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "core/engine.h"
+#include "core/float_array.h"
 #include "core/thread_pool.h"
 #include "network/network.h"
 #include "network/ops.h"
-#include "network/weights.h"
 #include "train/gradient_plan.h"
 
 namespace wisemerge::train {
@@ -63,7 +63,7 @@ class TrainedNetwork {
   std::vector<uint64_t> starts_;  // of each tensor
   uint64_t inputs_ = 0, outputs_ = 0, parameters_ = 0, max_rows_ = 0;
   std::vector<float> input_;
-  network::FloatArray memory_;  // of values and gradients, for one program at a time
+  FloatArray memory_;  // of values and gradients, for one program at a time
   float* base_ = nullptr;
 };
 

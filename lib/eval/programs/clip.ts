@@ -98,7 +98,9 @@ export function clipOf(
   text: TextTower,
   weights: WeightTable,
 ): Architecture {
-  return { name, parts: [visionPart(vision, weights), textPart(text, weights), similarityPart] };
+  // A vision tower may be without one for texts: a classifier of images.
+  const texts = weights.has(text.table) ? [textPart(text, weights), similarityPart] : [];
+  return { name, parts: [visionPart(vision, weights), ...texts] };
 }
 
 function visionPart(tower: VisionTower, weights: WeightTable): NetworkPart {

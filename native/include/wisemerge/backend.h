@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define WM_BACKEND_ABI 4u
+#define WM_BACKEND_ABI 5u
 #define WM_BACKEND_SYMBOL "wisemerge_backend"
 
 typedef enum WmCode {

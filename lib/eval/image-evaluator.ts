@@ -1,6 +1,3 @@
-import { stat } from 'node:fs/promises';
-import { openCheckpoint } from '../checkpoint/checkpoint.js';
-import type { SafetensorsFile } from '../checkpoint/safetensors-file.js';
 import { WisemergeError } from '../errors.js';
 import { type DTypeName, dtypeByName, Engine } from '../native.js';
 import { Arena, ArenaLayout } from './arena.js';
@@ -13,6 +10,7 @@ import { type ImageTransform, outputSize } from './images/transform.js';
 import { readImageTransform } from './images/transform-file.js';
 import { type HeadPair, openHeads } from './linear-head.js';
 import { type Ends, type LogitEvaluation, LogitMeter, LogitTally } from './logit-meter.js';
+import { identityOf } from './model-identity.js';
 import { NetworkModel } from './network.js';
 
 export interface ImageSetSource extends ImageSource {
@@ -149,7 +147,7 @@ export class ImageEvaluator implements Evaluator {
         const outputs = results[k]!;
         if (head)
           await head.run(this.#engine, arena, meter, outputs.get('image_embeds')!.data, alpha, signal);
-        else spread(outputs.get('logits')!.data, this.#classes, arena, meter);
+        else meter.put(arena, outputs.get('logits')!.data);
         const predictions = await meter.measure(this.#engine, arena, rows, tallies[k]!, signal);
         if (!known && (alpha === 0 || alpha === 1)) ends[alpha].set(predictions, from);
         // Alpha 0 cannot be compared with alpha 1 yet.
@@ -216,13 +214,6 @@ class HeadProduct {
   }
 }
 
-/** Rows of logits to where the meter wants them. */
-function spread(logits: Float32Array, classes: number, arena: Arena, meter: LogitMeter): void {
-  const rows = logits.length / classes;
-  const to = arena.floats(meter.logits, rows * meter.stride);
-  for (let i = 0; i < rows; i++) to.set(logits.subarray(i * classes, (i + 1) * classes), i * meter.stride);
-}
-
 /** What the network gives for an image, and how many numbers of it. */
 async function probe(
   model: NetworkModel,
@@ -274,19 +265,5 @@ function checkLabels({ name, labels }: OpenSet, classes: number): void {
     'ERR_DATA_MISMATCH',
     `set ${name}: label ${labels[wrong]} of image ${wrong} is outside the ${classes} classes of the network`,
     { hint: 'Give classNames in the order of the head, so that directories get its numbers.' },
-  );
-}
-
-/** Sizes, headers and times of the files: weights that were saved anew are other weights. */
-async function identityOf(paths: readonly string[]): Promise<unknown> {
-  return await Promise.all(
-    paths.map(async (path) => {
-      const { files } = await openCheckpoint(path);
-      const identify = async ({ path: file, name, size, headerHash }: SafetensorsFile) => ({
-        ...{ name, size, headerHash },
-        mtimeMs: (await stat(file)).mtimeMs,
-      });
-      return await Promise.all(files.map(identify));
-    }),
   );
 }

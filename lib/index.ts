@@ -8,6 +8,22 @@ export { type ErrorCode, WisemergeError } from './errors.js';
 export type { SetSource } from './eval/data/evaluation-set.js';
 export { type ForwardOptions, type ForwardResult, forward } from './eval/forward.js';
 export type { Candidate, Evaluate, Score } from './eval/function-evaluator.js';
+export {
+  type CachedFeatures,
+  type CachedFeaturesOptions,
+  cachedFeatures,
+  type FeatureProgress,
+  type ImageEncoder,
+} from './eval/images/feature-cache.js';
+export {
+  type CorruptImage,
+  type ImageBatch,
+  ImageLoader,
+  type ImageLoaderOptions,
+} from './eval/images/image-loader.js';
+export { type ImageSet, type ImageSource, openImageSet } from './eval/images/image-set.js';
+export type { ImageTransform } from './eval/images/transform.js';
+export { readImageTransform } from './eval/images/transform-file.js';
 export type { Metrics } from './eval/metrics.js';
 export type { CandidateTensor } from './eval/model-pair.js';
 export { type DiffOptions, type DiffResult, diff, type TensorDiff } from './merge/diff.js';

@@ -43,6 +43,12 @@ export function parseAmount(text: string): number {
   return value;
 }
 
+export function parseNames(text: string): string[] {
+  const names = text.split(',').map((name) => name.trim());
+  if (names.includes('')) throw new InvalidArgumentError('Write names with commas between them.');
+  return names;
+}
+
 /** A lone value is one model; a list or range, even of one value, is a set of models; `best` is a sweep's choice. */
 export function parseAlphaFlag(text: string): number | number[] | 'best' {
   if (text === 'best') return text;

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { parseAlphas } from '../merge/alpha.js';
 import { version } from '../version.js';
-import { parseAmount, parseBytes, parseCount, parseSeed } from './arguments.js';
+import { parseAmount, parseBytes, parseCount, parseNames, parseSeed } from './arguments.js';
 import type { DemoFlags } from './commands/demo.js';
 import type { DiffFlags } from './commands/diff.js';
 import type { DoctorFlags } from './commands/doctor.js';
@@ -12,6 +12,7 @@ import { addMergeFlags, type MergeFlags } from './merge-flags.js';
 import {
   parseAlphasFlag,
   parseCommandFlag,
+  parseHeadsFlag,
   parseRecordedSet,
   parseSetFlag,
   type SweepFlags,
@@ -81,7 +82,12 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--zeroshot <path>', 'zero-shot model')
     .option('--finetuned <path>', 'model fine-tuned from it')
     .option('--head <tensor>', 'weight of the head (default: the only one that looks like a classifier)')
-    .option('--set <set>', 'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS]; repeat it for more sets', parseSetFlag)
+    .option(
+      '--set <set>',
+      'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS], or =IMAGES; repeat it for more sets',
+      parseSetFlag,
+    )
+    .option('--heads <files>', 'ZEROSHOT,FINETUNED: heads on the image embeddings of CLIP', parseHeadsFlag)
     .addOption(activationOption())
     .option(
       '--command <command>',
@@ -139,6 +145,7 @@ export function createProgram(signal: AbortSignal): Command {
       'safetensors with pixel_values, input_ids, attention_mask, features, …',
     )
     .requiredOption('--out <file>', 'safetensors to write: alpha_0.3.logits, …')
+    .option('--outputs <names>', 'of the results to give, such as loss (default: all)', parseNames)
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .action(async (flags: ForwardFlags) => (await import('./commands/forward.js')).runForward(flags, signal));
   withOutputFlags(program.command('verify <directory>'))

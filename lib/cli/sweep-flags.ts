@@ -10,6 +10,7 @@ export interface SweepFlags {
   readonly finetuned?: string;
   readonly head?: string;
   readonly set?: readonly SweepConfig['sets'][number][];
+  readonly heads?: NonNullable<SweepConfig['heads']>;
   readonly activation?: 'gelu' | 'relu';
   readonly command?: string[];
   readonly keep?: boolean;
@@ -44,25 +45,41 @@ export interface SweepFlags {
 type SetConfig = SweepConfig['sets'][number];
 
 /**
- * `name:role:kind=features,labels[,groups]`, as `val:select:id=val.npy,labels.npy`, or `name:role:kind` alone where
- * a command evaluates; collects repeated flags.
+ * `name:role:kind=features,labels[,groups]`, as `val:select:id=val.npy,labels.npy`; `name:role:kind=images` for a
+ * directory or table of images; `name:role:kind` alone where a command evaluates. Collects repeated flags.
  */
 export function parseSetFlag(text: string, earlier: readonly SetConfig[] = []): readonly SetConfig[] {
   const equals = text.indexOf('=');
   const [name, role, kind, ...more] = text.slice(0, equals < 0 ? text.length : equals).split(':');
-  const [features, labels, groups, ...files] = equals < 0 ? [] : text.slice(equals + 1).split(',');
+  const paths = equals < 0 ? [] : text.slice(equals + 1).split(',');
+  const [first, labels, groups, ...files] = paths;
   const roles = role === 'select' || role === 'report';
   const kinds = kind === 'id' || kind === 'shift';
-  if (!name || !roles || !kinds || more.length > 0 || (equals >= 0 && !labels) || files.length > 0) {
+  if (!name || !roles || !kinds || more.length > 0 || paths[0] === '' || files.length > 0) {
     throw new InvalidArgumentError(
       'Write NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS] with ROLE select or report and KIND id or shift,' +
-        ' such as val:select:id=val.npy,labels.npy; for a --command NAME:ROLE:KIND will do.',
+        ' such as val:select:id=val.npy,labels.npy; NAME:ROLE:KIND=IMAGES for a directory or table of images;' +
+        ' for a --command NAME:ROLE:KIND will do.',
     );
   }
   return [
     ...earlier,
-    { name, role, kind, ...(features && { features }), ...(labels && { labels }), ...(groups && { groups }) },
+    {
+      ...{ name, role, kind },
+      ...(first && (paths.length > 1 ? { features: first } : { images: first })),
+      ...(labels && { labels }),
+      ...(groups && { groups }),
+    },
   ];
+}
+
+/** Two paths. */
+export function parseHeadsFlag(text: string): NonNullable<SweepConfig['heads']> {
+  const [zeroshot, finetuned, ...more] = text.split(',');
+  if (!zeroshot || !finetuned || more.length > 0) {
+    throw new InvalidArgumentError('Write ZEROSHOT,FINETUNED: two checkpoints with a head.');
+  }
+  return { zeroshot, finetuned };
 }
 
 /** A command line, split at spaces. Throws where it is empty. */

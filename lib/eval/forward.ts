@@ -20,6 +20,8 @@ export interface ForwardOptions {
   readonly inputs: string;
   /** A new safetensors file for the results. */
   readonly out: string;
+  /** Names of the results wanted. Default: all. */
+  readonly outputs?: readonly string[];
   /** CPU threads; default: all. */
   readonly threads?: number;
   readonly signal?: AbortSignal;
@@ -53,7 +55,7 @@ export async function forward(options: ForwardOptions): Promise<ForwardResult> {
   await checkOutput(out);
   await using model = await NetworkModel.open(first, second, options);
   const inputs = await readInputs(options.inputs, model, signal);
-  const results = await model.forward(inputs, alphas, signal);
+  const results = await model.forward(inputs, alphas, options);
   const tensors = results.flatMap((outputs, k) =>
     tensorsOf(outputs, second === undefined ? '' : `alpha_${alphas[k]}.`),
   );

@@ -85,26 +85,40 @@ export class NetworkModel implements AsyncDisposable {
 
   /**
    * Evaluates all parts of the network whose inputs are there, at all points. Gives the results of each, in the
-   * order of `points`.
+   * order of `points`: all, or those named by `outputs`. The loss of a language model alone needs no room for logits.
    *
    * Throws ERR_DATA_MISMATCH and ERR_DTYPE_MISMATCH (inputs), ERR_NO_SUCH_TENSOR, ERR_MISSING_TENSOR and
-   * ERR_SHAPE_MISMATCH (weights), ERR_OUT_OF_MEMORY.
+   * ERR_SHAPE_MISMATCH (weights), ERR_USAGE (no such output), ERR_OUT_OF_MEMORY.
    */
   async forward(
     inputs: NetworkInputs,
     points: readonly NetworkPoint[],
-    signal?: AbortSignal,
+    options: { readonly signal?: AbortSignal; readonly outputs?: readonly string[] } = {},
   ): Promise<CandidateOutputs[]> {
+    const { signal, outputs: names } = options;
+    const wanted = (name: string) => names === undefined || names.includes(name);
     const results = points.map(() => new Map<string, NetworkOutput>());
     let ran = 0;
     for (const part of this.architecture.parts) {
       if (!part.needs.every((name) => inputs.has(name) || results[0]?.has(name))) continue;
-      await this.#runPart(part.bind(inputs, results[0]!), points, results, signal);
+      await this.#runPart(part.bind(inputs, results[0]!, wanted), points, results, signal);
       ran++;
     }
     if (ran === 0) throw this.missingInputs([...inputs.keys()]);
     if (this.architecture.finish) for (const outputs of results) this.architecture.finish(outputs, inputs);
+    for (const outputs of results) {
+      for (const name of [...outputs.keys()]) if (!wanted(name)) outputs.delete(name);
+    }
+    for (const name of names ?? []) if (!results[0]?.has(name)) throw this.#noOutput(name, ran);
     return results;
+  }
+
+  #noOutput(name: string, parts: number): WisemergeError {
+    return new WisemergeError(
+      'ERR_USAGE',
+      `${this.#zeroshot.path} (${this.architecture.name}) gives no "${name}" from these inputs`,
+      { hint: `docs/networks.md lists what each network gives; ${parts} of its parts ran.` },
+    );
   }
 
   /** All inputs that some part reads. */

@@ -11,8 +11,8 @@ export function sweepCommand(config: ResolvedSweep): string {
     ...(config.divergence === false ? [' --no-divergence'] : []),
     ...(config.metrics === false ? [' --no-metrics'] : []),
   ].join('');
-  const sets = config.sets.map(({ name, role, kind, features, labels, groups }) => {
-    const files = [features ?? '', labels ?? '', groups ?? ''].join(',').replace(/,+$/, '');
+  const sets = config.sets.map(({ name, role, kind, features, images, labels, groups }) => {
+    const files = images ?? [features ?? '', labels ?? '', groups ?? ''].join(',').replace(/,+$/, '');
     return `--set ${quote(`${name}:${role}:${kind}${files && `=${files}`}`)}`;
   });
   const search = [
@@ -23,6 +23,7 @@ export function sweepCommand(config: ResolvedSweep): string {
   const lines = [
     `wisemerge sweep --zeroshot ${quote(zeroshot)} --finetuned ${quote(finetuned)}`,
     ...(head === undefined ? [] : [`--head ${quote(head)}`]),
+    ...(config.heads ? [`--heads ${quote(`${config.heads.zeroshot},${config.heads.finetuned}`)}`] : []),
     ...(config.activation ? [`--activation ${config.activation}`] : []),
     ...(command ? [`--command ${quote(command.join(' '))}${keep ? ' --keep' : ''}`] : []),
     ...sets,
@@ -34,8 +35,11 @@ export function sweepCommand(config: ResolvedSweep): string {
   const unsaid = [
     ...(config.classNames ? ['classNames'] : []),
     ...(Array.isArray(config.references) ? ['references'] : []),
+    ...(config.sets.some(({ images, labels, groups }) => images && (labels ?? groups))
+      ? ['labels and groups of images']
+      : []),
   ];
   const rest =
-    unsaid.length > 0 ? `# not among flags, so in a sweep file: ${unsaid.join(' and ')} of sweep.json\n` : '';
+    unsaid.length > 0 ? `# not among flags, so in a sweep file: ${unsaid.join(', ')} of sweep.json\n` : '';
   return rest + lines.join(' \\\n  ');
 }

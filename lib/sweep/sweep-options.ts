@@ -23,6 +23,11 @@ const set = z.strictObject({
     .optional()
     .describe('[N, D] in .npy, .npz or .safetensors, as `file` or `file:member`. Not with `command`.'),
   labels: text.optional().describe('[N] class indices or names, also in .csv, .jsonl, .parquet.'),
+  images: text
+    .optional()
+    .describe(
+      'For whole networks: a directory with one directory per class, or a table of paths and labels.',
+    ),
   groups: text.optional().describe('[N] group of each sample.'),
 });
 
@@ -38,6 +43,10 @@ export const sweepSchema = z.strictObject({
   head: text
     .optional()
     .describe("Name of the head's weight; default: the only one that looks like a classifier."),
+  heads: z
+    .strictObject({ zeroshot: text, finetuned: text })
+    .optional()
+    .describe('For sets of images and CLIP: heads on image embeddings; default: in the models themselves.'),
   activation: z
     .enum(activations)
     .optional()
@@ -159,22 +168,34 @@ export function resolveSweep(config: SweepConfig, { evaluated = false } = {}): R
   };
 }
 
-/** A head is evaluated on features; whatever evaluates whole models has its own samples. */
+/**
+ * A head is evaluated on features, a network on images; whatever evaluates models itself has its own samples.
+ */
 function checkSources({ sets }: z.output<typeof sweepSchema>, whole: boolean): void {
-  for (const { name, features, labels } of sets) {
-    const missing = [features === undefined && 'features', labels === undefined && 'labels'].filter(Boolean);
-    if (!whole && missing.length > 0) {
-      throw new WisemergeError('ERR_SWEEP_FILE', `set ${name} has no ${missing.join(' and no ')}`, {
-        hint: 'Give the files, or a `command` that evaluates models.',
-      });
+  const kinds = new Set(sets.map(({ images }) => (images === undefined ? 'features' : 'images')));
+  if (kinds.size > 1) {
+    throw new WisemergeError('ERR_SWEEP_FILE', 'some sets are of images and some of features', {
+      hint: 'A sweep evaluates either whole networks or a head: make two of it.',
+    });
+  }
+  for (const { name, features, labels, images } of sets) {
+    const refuse = (why: string, hint: string) =>
+      new WisemergeError('ERR_SWEEP_FILE', `set ${name} ${why}`, { hint });
+    if (whole && (features ?? images) !== undefined) {
+      throw refuse(
+        `has ${images === undefined ? 'features' : 'images'}, which are for evaluation by wisemerge itself`,
+        'Leave them out, or the command or function that evaluates models.',
+      );
     }
-    if (whole && features !== undefined) {
-      throw new WisemergeError(
-        'ERR_SWEEP_FILE',
-        `set ${name} has features, which are for evaluating a head`,
-        {
-          hint: 'Leave `features` out, or the command or function that evaluates models.',
-        },
+    if (images !== undefined && features !== undefined) {
+      throw refuse('has features and images', 'Give one of them.');
+    }
+    if (whole || images !== undefined) continue;
+    const missing = [features === undefined && 'features', labels === undefined && 'labels'].filter(Boolean);
+    if (missing.length > 0) {
+      throw refuse(
+        `has no ${missing.join(' and no ')}`,
+        'Give the files, or images, or a `command` that evaluates models.',
       );
     }
   }
@@ -221,11 +242,15 @@ function relativeTo(directory: string, config: SweepConfig): SweepConfig {
     ...config,
     zeroshot: from(config.zeroshot),
     finetuned: from(config.finetuned),
+    ...(config.heads && {
+      heads: { zeroshot: from(config.heads.zeroshot), finetuned: from(config.heads.finetuned) },
+    }),
     ...(typeof config.references === 'string' && { references: from(config.references) }),
     sets: config.sets.map((item) => ({
       ...item,
       ...(item.features !== undefined && { features: from(item.features) }),
       ...(item.labels !== undefined && { labels: from(item.labels) }),
+      ...(item.images !== undefined && { images: from(item.images) }),
       ...(item.groups !== undefined && { groups: from(item.groups) }),
     })),
   };

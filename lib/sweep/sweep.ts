@@ -1,17 +1,14 @@
 import { resolve } from 'node:path';
-import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { ProgressListener } from '../checkpoint/progress.js';
 import { CommandEvaluator } from '../eval/command-evaluator.js';
 import { type Evaluate, FunctionEvaluator } from '../eval/function-evaluator.js';
-import { findNetwork, isMlp } from '../train/network.js';
-import { NetworkEvaluator } from '../train/network-evaluator.js';
-import { type HeadProgress, type RunOptions, sweepHead } from './head-sweep.js';
+import { type HeadProgress, sweepHead } from './head-sweep.js';
 import { type ModelProgress, sweepWith } from './model-sweep.js';
-import { openSets } from './open-sets.js';
+import { isNetwork, sweepImages, sweepNetwork } from './network-sweep.js';
 import { readReferences } from './references.js';
 import type { SweepResult } from './result.js';
 import type { DirectoryOptions } from './sweep-directory.js';
-import { type ResolvedSweep, resolveSweep, type SweepConfig } from './sweep-options.js';
+import { resolveSweep, type SweepConfig } from './sweep-options.js';
 
 export type SweepProgress = HeadProgress | ModelProgress;
 
@@ -33,8 +30,9 @@ export interface SweepOptions extends SweepConfig, DirectoryOptions {
  * Evaluates the models between two checkpoints and chooses alpha (WiSE-FT, Wortsman et al., 2021): curves of
  * accuracy, the choice by `rule`, and how firm it is.
  *
- * A classifier's head on cached features is evaluated at every alpha at once and exactly, MLPs at the alphas of
- * a grid and of a search around the best. Any other model goes through `evaluate` or `command`.
+ * A classifier's head on cached features is evaluated at every alpha at once and exactly; MLPs, and networks on
+ * images, at the alphas of a grid and of a search around the best. Any other model goes through `evaluate` or
+ * `command`.
  *
  * What is done is journalled, and `resume` goes on with it. Rejects with ERR_SWEEP_FILE, ERR_USAGE,
  * ERR_REPORT_SET, ERR_DATA, ERR_DATA_MISMATCH, ERR_INCOMPATIBLE (before any work), ERR_OUTPUT_EXISTS,
@@ -56,6 +54,7 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
     ...(references && { references }),
   };
   if (!evaluate && !config.command) {
+    if (config.sets.some(({ images }) => images !== undefined)) return await sweepImages(config, run);
     return (await isNetwork(config)) ? await sweepNetwork(config, run) : await sweepHead(config, run);
   }
   const evaluator = evaluate
@@ -65,35 +64,5 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
     return await sweepWith(evaluator, config, run);
   } finally {
     await evaluator.close();
-  }
-}
-
-/** An MLP is evaluated whole, as it is fine-tuned; of any other model its head. */
-async function isNetwork({ zeroshot, head }: ResolvedSweep): Promise<boolean> {
-  if (head !== undefined) return false;
-  await using checkpoint = await openCheckpoint(zeroshot);
-  return isMlp(checkpoint);
-}
-
-async function sweepNetwork(config: ResolvedSweep, run: RunOptions<ModelProgress>): Promise<SweepResult> {
-  const { zeroshot, finetuned, activation, threads } = config;
-  const { signal } = run;
-  const given = activation ? { activation } : {};
-  await using checkpoint = await openCheckpoint(zeroshot);
-  const { inputs, classes } = findNetwork(checkpoint, given);
-  const sets = await openSets(config, { classes, dimension: inputs });
-  try {
-    const evaluator = await NetworkEvaluator.open({
-      ...{ zeroshot, finetuned, sets, ...given },
-      ...(threads !== undefined && { threads }),
-      ...(signal && { signal }),
-    });
-    try {
-      return await sweepWith(evaluator, config, run);
-    } finally {
-      await evaluator.close();
-    }
-  } finally {
-    await Promise.all(sets.map((set) => set.close()));
   }
 }

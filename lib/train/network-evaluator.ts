@@ -4,11 +4,10 @@ import { formatShape, itemSize } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { Arena, ArenaLayout } from '../eval/arena.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
-import { metricColumns } from '../eval/metrics.js';
+import { type Ends, type LogitEvaluation, LogitMeter, LogitTally } from '../eval/logit-meter.js';
 import { Inference } from '../native/inference.js';
 import { dtypeByName, Engine } from '../native.js';
 import { type Activation, findNetwork, type Network } from './network.js';
-import { type Ends, type NetworkEvaluation, NetworkTally } from './network-tally.js';
 import { type ParameterPlan, planParameters, readParameters } from './parameters.js';
 
 export interface NetworkEvaluatorOptions {
@@ -118,8 +117,8 @@ export class NetworkEvaluator {
   async evaluate(
     alphas: readonly number[],
     signal?: AbortSignal,
-  ): Promise<readonly (readonly NetworkEvaluation[])[]> {
-    const bySet: NetworkEvaluation[][] = [];
+  ): Promise<readonly (readonly LogitEvaluation[])[]> {
+    const bySet: LogitEvaluation[][] = [];
     for (const set of this.sets) bySet.push(await this.#evaluateSet(set, alphas, signal));
     return alphas.map((_, k) => bySet.map((evaluations) => evaluations[k]!));
   }
@@ -128,10 +127,10 @@ export class NetworkEvaluator {
     set: EvaluationSet,
     alphas: readonly number[],
     signal: AbortSignal | undefined,
-  ): Promise<NetworkEvaluation[]> {
+  ): Promise<LogitEvaluation[]> {
     const known = this.#ends.get(set);
     const ends = known ?? [new Int32Array(set.samples), new Int32Array(set.samples)];
-    const tally = () => new NetworkTally(set.samples, this.#classes);
+    const tally = () => new LogitTally(set.samples, this.#classes);
     const tallies = new Map(alphas.map((alpha) => [alpha, tally()]));
     // The ends come first, so that their predictions of a batch are there to be compared with.
     const first = known ? [] : ([0, 1] as const);
@@ -141,17 +140,15 @@ export class NetworkEvaluator {
       const rows = Math.min(maxRows, set.samples - from);
       const bytes = rows * set.dimension * itemSize(set.featureDtype);
       await set.readFeatures(from, rows, this.#arena.bytes(this.#at.features, bytes));
-      this.#arena.ints(this.#at.labels, rows).set(set.labels.subarray(from, from + rows));
+      this.#arena.ints(this.#at.meter.labels, rows).set(set.labels.subarray(from, from + rows));
       for (const alpha of first) {
-        await this.#pass(set, rows, alpha, tallies.get(alpha) ?? tally(), signal);
-        ends[alpha].set(this.#arena.ints(this.#at.predictions, rows), from);
+        ends[alpha].set(await this.#pass(set, rows, alpha, tallies.get(alpha) ?? tally(), signal), from);
       }
       for (const alpha of first) {
         tallies.get(alpha)?.add(from, ends[alpha].subarray(from, from + rows), set.labels, ends);
       }
       for (const alpha of rest) {
-        await this.#pass(set, rows, alpha, tallies.get(alpha)!, signal);
-        const predictions = this.#arena.ints(this.#at.predictions, rows);
+        const predictions = await this.#pass(set, rows, alpha, tallies.get(alpha)!, signal);
         tallies.get(alpha)!.add(from, predictions, set.labels, ends);
       }
     }
@@ -159,35 +156,25 @@ export class NetworkEvaluator {
     return alphas.map((alpha) => tallies.get(alpha)!.evaluation(set));
   }
 
-  /** Adds the metrics of one model on the batch at hand, and leaves its predictions in the arena. */
+  /** Adds the metrics of one model on the batch at hand. Gives its predictions, valid until the next pass. */
   async #pass(
     set: EvaluationSet,
     rows: number,
     alpha: number,
-    tally: NetworkTally,
+    tally: LogitTally,
     signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const { zeroshot, finetuned, model, features, logits, labels, lo, hi, open, ...at } = this.#at;
+  ): Promise<Int32Array> {
+    const { zeroshot, finetuned, model, features, meter } = this.#at;
     const f32 = dtypeByName('F32')!.index;
     const { count } = this.#plan;
     const segment = Float64Array.of(f32, f32, f32, count, zeroshot, finetuned, model);
     await this.#engine.lerp(this.#arena.buffer, segment, Float64Array.of(alpha), signal);
     const { dimension, featureDtype } = set;
     const dtype = dtypeByName(featureDtype)!.index;
-    const stride = strideOf(this.#classes);
+    const { stride, logits } = meter;
     const pass = { samples: rows, dimension, dtype, features, parameters: model, stride, logits };
     await this.#inference.run(pass, signal);
-    // One model stands at both ends of the head's path.
-    const numbers = [rows, this.#classes, stride, logits, logits, labels];
-    await this.#engine.headPath(this.#arena.buffer, [...numbers, 0, 1, lo, hi, open], signal);
-    const sums = this.#arena.doubles(at.sums, metricColumns);
-    const predicted = this.#arena.counts(at.predicted, this.#classes);
-    sums.set(tally.sums);
-    predicted.set(tally.predicted);
-    const results = [lo, hi, open, at.sums, at.predicted, at.predictions];
-    await this.#engine.headMetrics(this.#arena.buffer, [...numbers, ...results], Float64Array.of(0), signal);
-    tally.sums.set(sums);
-    tally.predicted.set(predicted);
+    return await meter.measure(this.#engine, this.#arena, rows, tally, signal);
   }
 
   async close(): Promise<void> {
@@ -199,9 +186,6 @@ export class NetworkEvaluator {
 
 /** Byte offsets in the arena. */
 type Places = ReturnType<typeof reserve>;
-
-/** f32 from one row of logits to the next: whole cache lines. */
-const strideOf = (classes: number): number => Math.ceil(classes / 16) * 16;
 
 function reserve(
   layout: ArenaLayout,
@@ -219,14 +203,7 @@ function reserve(
     model: layout.reserve(4 * count),
     scratch: layout.reserve(Math.max(...tensors.map(({ bytes }) => bytes))),
     features: layout.reserve(rows * rowBytes),
-    labels: layout.reserve(4 * rows),
-    logits: layout.reserve(4 * rows * strideOf(classes)),
-    lo: layout.reserve(8 * rows),
-    hi: layout.reserve(8 * rows),
-    open: layout.reserve(rows),
-    sums: layout.reserve(8 * metricColumns),
-    predicted: layout.reserve(4 * classes),
-    predictions: layout.reserve(4 * rows),
+    meter: new LogitMeter(layout, rows, classes),
   };
 }
 

@@ -21,8 +21,8 @@ struct WmContext {
   const wisemerge::cpu::Kernels* kernels;
   const wisemerge::cpu::ScreenKernels* screen;  // null where there is nothing to gain
   std::vector<size_t> first_tiles;  // of each item of a call, then their total; kept to save allocations
-  wisemerge::cpu::Floats packed;    // the part of w that a matrix product works on
-  wisemerge::cpu::Floats logits;    // of a batch that nobody else wants
+  wisemerge::FloatArray packed;     // the part of w that a matrix product works on
+  wisemerge::FloatArray logits;     // of a batch that nobody else wants
   wisemerge::cpu::ThreadScratch scratch;  // of whoever computes a range of a parallel_for
 };
 

@@ -3,34 +3,12 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <mutex>
-#include <new>
 #include <vector>
 
+#include "core/float_array.h"
+
 namespace wisemerge::cpu {
-
-// A growing array on cache lines; its contents do not survive growth.
-class Floats {
- public:
-  float* reserve(size_t count) {
-    if (count > size_) {
-      data_.reset();
-      size_ = 0;
-      data_.reset(static_cast<float*>(::operator new(count * sizeof(float), kAlignment)));
-      size_ = count;
-    }
-    return data_.get();
-  }
-
- private:
-  static constexpr std::align_val_t kAlignment{64};
-  struct Free {
-    void operator()(float* data) const { ::operator delete(data, kAlignment); }
-  };
-  std::unique_ptr<float, Free> data_;
-  size_t size_ = 0;
-};
 
 // As many arrays as threads, lent to whoever computes.
 class ThreadScratch {
@@ -39,7 +17,7 @@ class ThreadScratch {
     if (arrays_.size() < threads) arrays_.resize(threads);
     idle_.clear();
     idle_.reserve(arrays_.size());
-    for (Floats& array : arrays_) idle_.push_back(array.reserve(floats));
+    for (FloatArray& array : arrays_) idle_.push_back(array.reserve(floats));
   }
 
   class Loan {
@@ -64,7 +42,7 @@ class ThreadScratch {
 
  private:
   std::mutex mutex_;
-  std::vector<Floats> arrays_;
+  std::vector<FloatArray> arrays_;
   std::vector<float*> idle_;
 };
 

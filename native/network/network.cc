@@ -152,7 +152,19 @@ void Network::run_op(const Program& program, const MemoryPlan& plan, const Op& o
       return;
     }
     case OpKind::kTokenLosses:
-      return token_losses(pool_, at.in(0), at.whole(1), n[0], n[1], at.out());
+    case OpKind::kHeadLosses: {
+      TokenLosses losses(at.whole(1), n[0]);
+      if (op.kind == OpKind::kTokenLosses) {
+        losses.add(pool_, at.in(0), 0, n[1]);
+      } else {
+        const auto add = [&](const float* logits, uint64_t first, uint64_t count) {
+          losses.add(pool_, logits, first, count);
+        };
+        weights_.slices({n[0], n[1], n[2], false, at.in(0), nullptr}, op.parameter[0], alpha(0), kLossBlock,
+                        add, cancelled);
+      }
+      return losses.finish(at.out());
+    }
   }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/engine.h"
+#include "core/float_array.h"
 #include "core/thread_pool.h"
 #include "network/memory_plan.h"
 #include "network/ops.h"

@@ -99,6 +99,12 @@ class OpCheck {
         value(0, times(n[0], n[1]));
         places(1, n[0], n[1], true);
         return out(n[0]);
+      case OpKind::kHeadLosses:
+        values(2, 2);
+        value(0, times(n[0], n[1]));
+        places(1, n[0], n[2], true);
+        parameter(0, times(n[1], n[2]));
+        return out(n[0]);
     }
     need(false, "an unknown kind of operation");
   }

@@ -53,10 +53,14 @@ enum class OpKind : uint8_t {
   // Sizes
   // rows, columns, width.
   kSimilarity,
-  // See token_losses: values logits, i32 labels [rows]. Sizes rows, classes.
+  // See TokenLosses: values logits, i32 labels [rows]. Sizes rows, classes.
   kTokenLosses,
+  // The same of the logits x W^T, which exist a slice of classes at a time. Values x [rows, inputs], i32
+  // labels
+  // [rows]. Parameter W [classes, inputs]. Sizes rows, inputs, classes.
+  kHeadLosses,
 };
-inline constexpr uint64_t kOpKinds = 16;
+inline constexpr uint64_t kOpKinds = 17;
 
 inline constexpr size_t kOpValues = 4, kOpParameters = 2, kOpSizes = 13;
 inline constexpr uint32_t kNone = UINT32_MAX;

@@ -1,12 +1,10 @@
 #include "network/weights.h"
 
 #include <algorithm>
-#include <new>
 
 namespace wisemerge::network {
 namespace {
 
-constexpr std::align_val_t kAlignment{64};
 // Weights that are interpolated at a time: they stay in the cache of the last level for the product.
 constexpr uint64_t kSliceFloats = 1u << 20;
 // From here on a product hides its packing, and interpolates while it packs at no cost. Below, the
@@ -54,18 +52,6 @@ WmMatrix matrix(DType dtype, const void* data, uint64_t row_stride, uint64_t col
 
 }  // namespace
 
-float* FloatArray::reserve(uint64_t count) {
-  if (count > size_) {
-    data_.reset();
-    size_ = 0;
-    data_.reset(static_cast<float*>(::operator new(count * sizeof(float), kAlignment)));
-    size_ = count;
-  }
-  return data_.get();
-}
-
-void FloatArray::Free::operator()(float* data) const { ::operator delete(data, kAlignment); }
-
 const float* Weights::whole(size_t slot, uint32_t parameter, double alpha, WmCancelFlag cancelled) {
   if (parameter == kNone) return nullptr;
   const Parameter& given = parameters_[parameter];
@@ -93,12 +79,28 @@ void Weights::rows(uint32_t parameter, double alpha, const int32_t* ids, uint64_
 
 void Weights::product(const Product& call, uint32_t weight, double alpha, uint32_t bias, double bias_alpha,
                       WmCancelFlag cancelled) {
-  const Parameter& given = parameters_[weight];
-  const float* const vector = whole(0, bias, bias_alpha, cancelled);
-  const Ends ends(given, alpha);
+  product_of(call, parameters_[weight], 0, alpha, whole(0, bias, bias_alpha, cancelled), cancelled);
+}
+
+void Weights::slices(const Product& call, uint32_t weight, double alpha, uint64_t multiple,
+                     const SliceBody& body, WmCancelFlag cancelled) {
+  const uint64_t wanted = kSliceFloats / std::max<uint64_t>(call.inputs, 1) / multiple * multiple;
+  const uint64_t step = std::max(wanted, multiple);
+  for (uint64_t first = 0; first < call.outputs; first += step) {
+    Product slice = call;
+    slice.outputs = std::min(step, call.outputs - first);
+    slice.out = logits_.reserve(call.rows * step);
+    product_of(slice, parameters_[weight], first, alpha, nullptr, cancelled);
+    body(slice.out, first, slice.outputs);
+  }
+}
+
+void Weights::product_of(const Product& call, const Parameter& weight, uint64_t first, double alpha,
+                         const float* bias, WmCancelFlag cancelled) {
+  const Ends ends(weight, alpha);
   const bool scratch = way_ == ProductWay::kScratch || (way_ == ProductWay::kAuto && call.rows < kFusedRows);
   if (scratch && ends.alpha != 0 && !call.transposed) {
-    return product_by_slices(call, given, alpha, vector, cancelled);
+    return product_by_slices(call, weight, first, alpha, bias, cancelled);
   }
   const uint64_t row_stride = call.transposed ? 1 : call.inputs;
   const uint64_t column_stride = call.transposed ? call.outputs : 1;
@@ -107,24 +109,25 @@ void Weights::product(const Product& call, uint32_t weight, double alpha, uint32
   product.n = call.outputs;
   product.k = call.inputs;
   product.a = matrix(DType::kF32, call.x, call.inputs, 1);
-  product.w0 = matrix(ends.dtype0, ends.x, row_stride, column_stride);
-  product.w1 = matrix(ends.dtype1, ends.y, row_stride, column_stride);
+  product.w0 = matrix(ends.dtype0, at(ends.x, ends.dtype0, first * call.inputs), row_stride, column_stride);
+  product.w1 = matrix(ends.dtype1, at(ends.y, ends.dtype1, first * call.inputs), row_stride, column_stride);
   product.alpha = ends.alpha;
-  product.bias0 = product.bias1 = vector;
+  product.bias0 = product.bias1 = bias;
   product.out = call.out;
   product.out_stride = call.outputs;
   engine_.matmul(product, cancelled);
 }
 
-void Weights::product_by_slices(const Product& call, const Parameter& weight, double alpha, const float* bias,
-                                WmCancelFlag cancelled) {
+void Weights::product_by_slices(const Product& call, const Parameter& weight, uint64_t first, double alpha,
+                                const float* bias, WmCancelFlag cancelled) {
   const Ends ends(weight, alpha);
-  const uint64_t step = std::clamp<uint64_t>(kSliceFloats / call.inputs, 1, call.outputs);
-  for (uint64_t first = 0; first < call.outputs; first += step) {
-    const uint64_t outputs = std::min(step, call.outputs - first);
+  const uint64_t step =
+      std::clamp<uint64_t>(kSliceFloats / std::max<uint64_t>(call.inputs, 1), 1, call.outputs);
+  for (uint64_t j = 0; j < call.outputs; j += step) {
+    const uint64_t outputs = std::min(step, call.outputs - j);
     void* const slice = slice_.reserve(step * call.inputs);
     uint64_t non_finite;
-    engine_.lerp({lerp_call(ends, first * call.inputs, outputs * call.inputs, &slice, &non_finite)},
+    engine_.lerp({lerp_call(ends, (first + j) * call.inputs, outputs * call.inputs, &slice, &non_finite)},
                  cancelled);
     WmMatmul product{};
     product.m = call.rows;
@@ -132,8 +135,8 @@ void Weights::product_by_slices(const Product& call, const Parameter& weight, do
     product.k = call.inputs;
     product.a = matrix(DType::kF32, call.x, call.inputs, 1);
     product.w0 = matrix(DType::kF32, slice, call.inputs, 1);
-    product.bias0 = bias ? bias + first : nullptr;
-    product.out = call.out + first;
+    product.bias0 = bias ? bias + j : nullptr;
+    product.out = call.out + j;
     product.out_stride = call.outputs;
     engine_.matmul(product, cancelled);
   }

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <functional>
 #include <vector>
 
 #include "core/engine.h"
+#include "core/float_array.h"
 #include "network/ops.h"
 
 namespace wisemerge::network {
@@ -15,19 +16,6 @@ enum class ProductWay : uint8_t {
   kAuto,     // by the number of rows
   kFused,    // interpolated while the product packs them
   kScratch,  // interpolated into memory that is used again, then multiplied
-};
-
-// A growing array on cache lines; its contents do not survive growth.
-class FloatArray {
- public:
-  float* reserve(uint64_t count);
-
- private:
-  struct Free {
-    void operator()(float* data) const;
-  };
-  std::unique_ptr<float, Free> data_;
-  uint64_t size_ = 0;
 };
 
 // x [rows, inputs], W [outputs, inputs], or [inputs, outputs] if transposed; out [rows, outputs].
@@ -55,14 +43,23 @@ class Weights {
   void product(const Product& call, uint32_t weight, double alpha, uint32_t bias, double bias_alpha,
                WmCancelFlag cancelled);
 
+  // Logits x W^T of `rows` rows in slices of classes, in order: calls body(logits [rows, count], first,
+  // count). Every slice but the last has a multiple of `multiple` classes.
+  using SliceBody = std::function<void(const float* logits, uint64_t first, uint64_t count)>;
+  void slices(const Product& call, uint32_t weight, double alpha, uint64_t multiple, const SliceBody& body,
+              WmCancelFlag cancelled);
+
  private:
-  void product_by_slices(const Product& call, const Parameter& weight, double alpha, const float* bias,
-                         WmCancelFlag cancelled);
+  // With rows `first` on of W.
+  void product_of(const Product& call, const Parameter& weight, uint64_t first, double alpha,
+                  const float* bias, WmCancelFlag cancelled);
+  void product_by_slices(const Product& call, const Parameter& weight, uint64_t first, double alpha,
+                         const float* bias, WmCancelFlag cancelled);
 
   Engine& engine_;
   const std::vector<Parameter>& parameters_;
   const ProductWay way_;
-  FloatArray vectors_[kSlots], slice_;
+  FloatArray vectors_[kSlots], slice_, logits_;
 };
 
 }  // namespace wisemerge::network

@@ -193,12 +193,14 @@ TEST("network ops: tokens in front, picked tokens and means") {
 
 TEST("network ops: losses of tokens") {
   ThreadPool pool(2);
-  const size_t rows = 4, classes = 37;
+  const size_t rows = 4, classes = 700;
   std::vector<float> logits = random_floats(rows * classes, 10, 20);
   logits[classes] = 1e30f;  // row 1: no overflow
-  const int32_t labels[] = {5, 0, -1, 36};
+  const int32_t labels[] = {5, 0, -1, 699};
   std::vector<float> out(rows);
-  token_losses(pool, logits.data(), labels, rows, classes, out.data());
+  TokenLosses losses(labels, rows);
+  losses.add(pool, logits.data(), 0, classes);
+  losses.finish(out.data());
   for (size_t i = 0; i < rows; i++) {
     if (labels[i] < 0) {
       CHECK_EQ(out[i], 0.0f);
@@ -210,6 +212,20 @@ TEST("network ops: losses of tokens") {
     for (size_t c = 0; c < classes; c++) sum += std::exp(static_cast<double>(z[c]) - label);
     CHECK(near(out[i], std::log(sum)));
   }
+  // Slice by slice.
+  TokenLosses sliced(labels, rows);
+  std::vector<float> again(rows);
+  for (size_t first = 0; first < classes; first += kLossBlock) {
+    const size_t count = std::min(kLossBlock, classes - first);
+    std::vector<float> slice;
+    for (size_t i = 0; i < rows; i++) {
+      const auto from = logits.begin() + static_cast<long>(i * classes + first);
+      slice.insert(slice.end(), from, from + static_cast<long>(count));
+    }
+    sliced.add(pool, slice.data(), first, count);
+  }
+  sliced.finish(again.data());
+  CHECK(again == out);
 }
 
 }  // namespace wisemerge::test

@@ -1,5 +1,6 @@
 // Programs as a whole: memory, candidates, ways, and operations whose weights are interpolated, against f64.
 #include <cmath>
+#include <iterator>
 #include <random>
 #include <vector>
 
@@ -192,6 +193,32 @@ TEST("network run: similarity is e^s x y^T, with arrays per candidate") {
   }
 }
 
+TEST("network run: losses without logits are those of the logits, to the bit") {
+  std::mt19937_64 random(8);
+  Weights2 weights;
+  const size_t rows = 3, inputs = 3000, classes = 900;  // several slices
+  const uint32_t head = weights.add(inputs * classes, random);
+  std::vector<float> x(rows * inputs), plain(2 * rows), sliced(2 * rows);
+  for (float& v : x) v = 0.05f * std::normal_distribution<float>()(random);
+  std::vector<int32_t> labels = {899, -1, 300};
+  Program program;
+  program.values = {{x.size(), Value::Source::kFloats, x.data()},
+                    {rows, Value::Source::kWhole, labels.data()},
+                    {rows * classes, Value::Source::kComputed, nullptr},
+                    {rows, Value::Source::kComputed, plain.data()},
+                    {rows, Value::Source::kComputed, sliced.data()}};
+  program.ops = {op(OpKind::kLinear, 2, {0}, {head}, {rows, inputs, classes, 0}),
+                 op(OpKind::kTokenLosses, 3, {2, 1}, {}, {rows, classes}),
+                 op(OpKind::kHeadLosses, 4, {0, 1}, {head}, {rows, inputs, classes})};
+  for (const ProductWay way : {ProductWay::kFused, ProductWay::kScratch}) {
+    Network network(std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{}), weights.stored(true),
+                    2, way);
+    network.run(program, {2, {0.3, 1}}, nullptr);
+    CHECK(plain == sliced);
+    CHECK(plain[0] > 0 && plain[1] == 0 && plain[0] != plain[rows]);
+  }
+}
+
 TEST("network run: values share memory, live ones never") {
   // A chain with a residual: x, a = f(x), b = f(a), c = f(b), y = c + x.
   Program program;
@@ -228,6 +255,43 @@ TEST("network run: what depends on no parameter is computed once for all candida
   CHECK(plan.places[1].shared);
   CHECK(!plan.places[2].shared);
   CHECK_EQ(plan.floats, 48u);
+}
+
+TEST("network run: a damaged program is an error or another program, never a wrong address") {
+  std::mt19937_64 random(13);
+  size_t refused = 0;
+  for (int round = 0; round < 3000; round++) {
+    Model model(1);
+    const uint64_t choices[] = {0, 1, 2, 3, 5, 9, kRows, kInputs, kHidden, 1ull << 31, (1ull << 52) - 1};
+    const uint64_t number = choices[random() % std::size(choices)];
+    Op& damaged = model.program.ops[random() % model.program.ops.size()];
+    switch (random() % 6) {
+      case 0:
+        damaged.kind = static_cast<OpKind>(random() % kOpKinds);
+        break;
+      case 1:
+        damaged.out = static_cast<uint32_t>(number);
+        break;
+      case 2:
+        damaged.value[random() % kOpValues] = static_cast<uint32_t>(number);
+        break;
+      case 3:
+        damaged.parameter[random() % kOpParameters] = static_cast<uint32_t>(number);
+        break;
+      case 4:
+        damaged.size[random() % kOpSizes] = number;
+        break;
+      default:
+        model.program.values[1 + random() % 5].count = number;
+    }
+    try {
+      model.run({0.3, 0.3, 0.3, 0.3, 0.3}, false, ProductWay::kAuto);
+    } catch (const Error&) {
+      refused++;
+    }
+  }
+  // What is left changes a number that the operation does not read, or to what it was.
+  CHECK(refused > 1500 && refused < 3000);
 }
 
 TEST("network run: programs that do not fit together are refused") {

@@ -56,6 +56,19 @@ describe('wisemerge forward', () => {
     expect(relativeError(logits, asFloats(expected.get('alpha_1.logits')!))).toBeLessThan(1e-5);
   });
 
+  test('--outputs names what is given', async () => {
+    const out = join(await tempDir(), 'out.safetensors');
+    const path = [...ends('llama-tiny', 'base', 'a'), '--alpha', '0.3'];
+    const inputs = fixture('llama-tiny/expected_logits.safetensors');
+    const args = [...path, '--inputs', inputs, '--out', out, '--outputs', 'loss'];
+    const { code, stderr } = await runCli(['forward', ...args]);
+    expect(code, stderr).toBe(0);
+    const [loss, ...others] = [...readTensors(out).values()];
+    expect([loss!.name, others]).toEqual(['alpha_0.3.loss', []]);
+    const expected = readTensors(inputs).get('alpha_0.3.loss')!;
+    expect(asFloats(loss!)[0]).toBeCloseTo(asFloats(expected)[0]!, 5);
+  });
+
   test('what is wrong is said before anything is written', async () => {
     const root = await tempDir();
     const out = join(root, 'out.safetensors');

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { NetworkModel } from '../../lib/eval/network.js';
 import type { NetworkInputs } from '../../lib/eval/programs/inputs.js';
+import { merge } from '../../lib/merge/merge.js';
 import { hostBufferBytes } from '../../lib/native.js';
 import { bf16, fromBf16, noise } from '../support/heads.js';
 import {
@@ -161,6 +162,22 @@ describe('networks', () => {
     }
     expect(results[1]).toEqual(results[0]);
     expect(results[2]).toEqual(results[0]);
+    // One model in each dtype.
+    await using mixed = await NetworkModel.open(versions[0]![0], versions[1]![1]);
+    expect((await mixed.forward(vit.inputs, [0, 0.3, 1])).map(bitsOf)).toEqual(results[0]);
+  });
+
+  test('a point of the path is the model that merge writes there, bit for bit', async () => {
+    for (const { models, inputs } of families.slice(0, 2)) {
+      const [zeroshot, finetuned] = models;
+      const out = join(await tempDir(), 'merged');
+      await merge({ zeroshot, finetuned, alpha: 0.3, out });
+      await using path = await NetworkModel.open(zeroshot, finetuned);
+      await using merged = await NetworkModel.open(out);
+      const [point] = await path.forward(inputs, [0.3]);
+      const [model] = await merged.forward(inputs, [0]);
+      expect(bitsOf(model!)).toEqual(bitsOf(point!));
+    }
   });
 
   test('an MLP against its definition in f64', async () => {
@@ -276,6 +293,6 @@ describe('networks', () => {
     await using model = await NetworkModel.open(...vit.models);
     const controller = new AbortController();
     controller.abort(new Error('enough'));
-    await expect(model.forward(vit.inputs, [0.5], controller.signal)).rejects.toThrow('enough');
+    await expect(model.forward(vit.inputs, [0.5], { signal: controller.signal })).rejects.toThrow('enough');
   });
 });

@@ -2,7 +2,7 @@ import { extname } from 'node:path';
 import { WisemergeError } from '../../errors.js';
 
 /** What an array or a column is read for: decides the names that are looked for first. */
-export type DataRole = 'features' | 'labels' | 'groups';
+export type DataRole = 'features' | 'labels' | 'groups' | 'images';
 
 /** The formats that are read, by the ending of the file's name. */
 export type DataFormat = 'npy' | 'npz' | 'safetensors' | 'csv' | 'jsonl' | 'parquet';
@@ -23,6 +23,7 @@ const usualNames: Readonly<Record<DataRole, readonly string[]>> = {
   features: ['features', 'X', 'x', 'embeddings'],
   labels: ['labels', 'label', 'class', 'y', 'targets', 'target'],
   groups: ['groups', 'group', 'g'],
+  images: ['path', 'paths', 'image', 'images', 'file', 'file_name', 'filename'],
 };
 
 export function isTable(format: DataFormat): boolean {
@@ -35,8 +36,8 @@ export function isTable(format: DataFormat): boolean {
  */
 export function parseDataPath(source: string, role: DataRole): DataPath {
   // Features come as arrays only: a table of numbers would be parsed at a hundredth of the disk's speed.
-  const formats: readonly DataFormat[] =
-    role === 'features' ? arrayFormats : [...arrayFormats, ...tableFormats];
+  const arrays = role === 'images' ? [] : arrayFormats;
+  const formats: readonly DataFormat[] = role === 'features' ? arrays : [...arrays, ...tableFormats];
   const endings = formats.map((format) => `.${format}`);
   const ending = extname(source).toLowerCase();
   if (endings.includes(ending)) return { file: source, format: ending.slice(1) as DataFormat };

@@ -31,7 +31,11 @@ export interface NetworkPart {
   /** Names of inputs that it reads if they are there. */
   readonly reads?: readonly string[];
   /** Throws ERR_DATA_MISMATCH, ERR_DTYPE_MISMATCH. */
-  bind(inputs: NetworkInputs, outputs: ReadonlyMap<string, NetworkOutput>): BoundPart;
+  bind(
+    inputs: NetworkInputs,
+    outputs: ReadonlyMap<string, NetworkOutput>,
+    wanted: (output: string) => boolean,
+  ): BoundPart;
 }
 
 /** What config.json and the names of the tensors say about a network. */

@@ -203,6 +203,13 @@ export class ProgramBuilder {
     return this.#op('tokenLosses', logits.rows, 1, [logits, labels], [logits.rows, logits.width]);
   }
 
+  /** Losses of the logits x W^T, which are not kept. */
+  headLosses(x: Rows, weight: string, labels: Rows): Rows {
+    const classes = this.weights.info(weight).shape[0]!;
+    const parameters = [this.weights.number(weight, [classes, x.width])];
+    return this.#op('headLosses', x.rows, 1, [x, labels], [x.rows, x.width, classes], { parameters });
+  }
+
   #vector(name: string, length: number): number {
     return this.weights.number(name, [length]);
   }

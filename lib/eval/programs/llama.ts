@@ -47,7 +47,7 @@ export const llama: ArchitectureFactory = (config, weights): Architecture => {
       {
         needs: ['input_ids'],
         reads: ['attention_mask', 'labels'],
-        bind(inputs): BoundPart {
+        bind(inputs, _outputs, wanted): BoundPart {
           const { ids, mask, batch, tokens } = bindTokens(inputs, vocabulary);
           const { frequencies, scale } = ropeFrequencies(fields, decoder.headDim, tokens);
           const labels = nextTokens(labelsOf(inputs, ids, vocabulary), mask, tokens);
@@ -71,9 +71,16 @@ export const llama: ArchitectureFactory = (config, weights): Architecture => {
               };
               x = block(b, x, `model.layers.${i}`, decoder, shape, turn);
             }
-            const logits = b.linear(b.rmsNorm(x, 'model.norm.weight', decoder.epsilon), head);
+            const last = b.rmsNorm(x, 'model.norm.weight', decoder.epsilon);
+            const targets = b.input('labels', 'i32', rows);
+            if (!wanted('logits')) {
+              // Logits of all tokens may be the largest array of all.
+              b.output('token_losses', b.headLosses(last, head, targets), [count, tokens]);
+              return;
+            }
+            const logits = b.linear(last, head);
             b.output('logits', logits, [count, tokens, logits.width]);
-            b.output('token_losses', b.tokenLosses(logits, b.input('labels', 'i32', rows)), [count, tokens]);
+            b.output('token_losses', b.tokenLosses(logits, targets), [count, tokens]);
           };
           return { batch, tokens, arrays, build };
         },

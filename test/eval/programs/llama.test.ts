@@ -27,6 +27,19 @@ describe('Llama', () => {
     expect(bitsOf(longer!).get('loss')).toEqual(bitsOf(plain!).get('loss'));
   });
 
+  test('the loss alone, without logits, is the same to the bit', async () => {
+    await using model = await NetworkModel.open(base, tuned);
+    const inputs = inputsOf(expected);
+    const all = await model.forward(inputs, [0, 0.3]);
+    const losses = await model.forward(inputs, [0, 0.3], { outputs: ['loss'] });
+    for (const [k, outputs] of losses.entries()) {
+      expect([...outputs.keys()]).toEqual(['loss']);
+      expect(bitsOf(outputs).get('loss')).toEqual(bitsOf(all[k]!).get('loss'));
+    }
+    const wrong = model.forward(inputs, [0], { outputs: ['loss', 'text_embeds'] });
+    await expect(wrong).rejects.toThrow('(llama) gives no "text_embeds"');
+  });
+
   test('labels say what counts', async () => {
     await using model = await NetworkModel.open(base);
     const ids = inputsOf(expected).get('input_ids')!;

@@ -1,0 +1,292 @@
+import { stat } from 'node:fs/promises';
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import type { SafetensorsFile } from '../checkpoint/safetensors-file.js';
+import { WisemergeError } from '../errors.js';
+import { type DTypeName, dtypeByName, Engine } from '../native.js';
+import { Arena, ArenaLayout } from './arena.js';
+import type { SetKind, SetRole } from './data/evaluation-set.js';
+import type { EvaluatedSet, Evaluator } from './evaluator.js';
+import { featureKey } from './images/feature-key.js';
+import { ImageLoader } from './images/image-loader.js';
+import { type ImageSet, type ImageSource, openImageSet } from './images/image-set.js';
+import { type ImageTransform, outputSize } from './images/transform.js';
+import { readImageTransform } from './images/transform-file.js';
+import { type HeadPair, openHeads } from './linear-head.js';
+import { type Ends, type LogitEvaluation, LogitMeter, LogitTally } from './logit-meter.js';
+import { NetworkModel } from './network.js';
+
+export interface ImageSetSource extends ImageSource {
+  readonly name: string;
+  readonly role: SetRole;
+  readonly kind: SetKind;
+}
+
+export interface ImageEvaluatorOptions {
+  readonly zeroshot: string;
+  readonly finetuned: string;
+  readonly sets: readonly ImageSetSource[];
+  /**
+   * Linear heads on image embeddings, for networks that have none of their own (CLIP): checkpoints as `openHeads`
+   * reads them. Default: in the models themselves.
+   */
+  readonly heads?: { readonly zeroshot: string; readonly finetuned: string };
+  /** Name of the heads' weight. */
+  readonly head?: string;
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Images that are decoded, evaluated and measured together: a multiple of the block that metrics are summed by. */
+const batchImages = 64;
+
+interface OpenSet extends EvaluatedSet {
+  readonly images: ImageSet;
+  readonly labels: Int32Array;
+}
+
+/**
+ * Evaluates the models between two image classifiers on sets of images: the network at all alphas at once, its head,
+ * and all metrics. Images are decoded once per call of `evaluate`. No merged weights are written.
+ */
+export class ImageEvaluator implements Evaluator {
+  readonly batch = 64;
+  readonly calls = 1;
+  readonly sets: readonly OpenSet[];
+  readonly identity: unknown;
+  readonly #model: NetworkModel;
+  readonly #transform: ImageTransform;
+  readonly #heads: HeadPair | undefined;
+  readonly #classes: number;
+  readonly #engine: Engine;
+  readonly #threads: number | undefined;
+  readonly #ends = new Map<OpenSet, Ends>();
+
+  private constructor(
+    model: NetworkModel,
+    transform: ImageTransform,
+    heads: HeadPair | undefined,
+    classes: number,
+    sets: readonly OpenSet[],
+    identity: unknown,
+    threads: number | undefined,
+  ) {
+    this.#model = model;
+    this.#transform = transform;
+    this.#heads = heads;
+    this.#classes = classes;
+    this.sets = sets;
+    this.identity = identity;
+    this.#threads = threads;
+    this.#engine = new Engine({ ...(threads !== undefined && { threads }) });
+  }
+
+  /**
+   * Opens models, heads, transform and sets. Rejects with ERR_CONFIG (no program, or no image transform), ERR_DATA,
+   * ERR_DATA_MISMATCH where labels or heads do not fit the network, ERR_NO_SUCH_TENSOR without a head, and as
+   * `openCheckpoint` and `openImageSet`.
+   */
+  static async open(options: ImageEvaluatorOptions): Promise<ImageEvaluator> {
+    const { zeroshot, finetuned, threads, signal } = options;
+    const opening = { ...(signal && { signal }) };
+    const transform = await readImageTransform(zeroshot);
+    const sets = await Promise.all(options.sets.map((set) => openSet(set, transform)));
+    const model = await NetworkModel.open(zeroshot, finetuned, {
+      ...opening,
+      ...(threads !== undefined && { threads }),
+    });
+    try {
+      const outputs = await probe(model, transform, signal);
+      const own = outputs.get('logits');
+      const embedding = outputs.get('image_embeds');
+      const heads = own === undefined ? await openImageHeads(options, embedding) : undefined;
+      const classes = own ?? heads!.classes;
+      for (const set of sets) checkLabels(set, classes);
+      const identity = { models: await identityOf([zeroshot, finetuned]), head: heads?.name ?? null };
+      return new ImageEvaluator(model, transform, heads, classes, sets, identity, threads);
+    } catch (error) {
+      await model[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async evaluate(alphas: readonly number[], signal?: AbortSignal): Promise<LogitEvaluation[][]> {
+    const bySet: LogitEvaluation[][] = [];
+    for (const set of this.sets) bySet.push(await this.#evaluateSet(set, alphas, signal));
+    return alphas.map((_, k) => bySet.map((evaluations) => evaluations[k]!));
+  }
+
+  async #evaluateSet(
+    set: OpenSet,
+    alphas: readonly number[],
+    signal: AbortSignal | undefined,
+  ): Promise<LogitEvaluation[]> {
+    const known = this.#ends.get(set);
+    const ends = known ?? ([new Int32Array(set.samples), new Int32Array(set.samples)] as const);
+    // The ends come first, so that their predictions of a batch are there to be compared with.
+    const order = [...new Set([...(known ? [] : [0, 1]), ...alphas])];
+    const tallies = order.map(() => new LogitTally(set.samples, this.#classes));
+    const { width, height } = outputSize(this.#transform);
+    const pixels = new Float32Array(batchImages * 3 * height * width);
+    const layout = new ArenaLayout();
+    const meter = new LogitMeter(layout, batchImages, this.#classes);
+    const head = this.#heads && new HeadProduct(layout, batchImages, this.#heads);
+    using arena = new Arena(layout);
+    head?.load(arena);
+    await using loader = new ImageLoader(set.images, this.#transform, {
+      batch: batchImages,
+      ...(this.#threads !== undefined && { threads: this.#threads }),
+      ...(signal && { signal }),
+    });
+    for (let from = 0; from < set.samples; from += batchImages) {
+      const batch = await loader.next(pixels);
+      const rows = batch!.indices.length;
+      arena.ints(meter.labels, rows).set(set.labels.subarray(from, from + rows));
+      const shape = [rows, 3, height, width];
+      const data = new Uint8Array(pixels.buffer, 0, 4 * shape.reduce((a, b) => a * b, 1));
+      const inputs = new Map([['pixel_values', { dtype: 'F32' as DTypeName, shape, data }]]);
+      const results = await this.#model.forward(inputs, order, signal ? { signal } : {});
+      for (const [k, alpha] of order.entries()) {
+        const outputs = results[k]!;
+        if (head)
+          await head.run(this.#engine, arena, meter, outputs.get('image_embeds')!.data, alpha, signal);
+        else spread(outputs.get('logits')!.data, this.#classes, arena, meter);
+        const predictions = await meter.measure(this.#engine, arena, rows, tallies[k]!, signal);
+        if (!known && (alpha === 0 || alpha === 1)) ends[alpha].set(predictions, from);
+        // Alpha 0 cannot be compared with alpha 1 yet.
+        if (alpha !== 0 || known) tallies[k]!.add(from, predictions, set.labels, ends);
+      }
+      if (!known) tallies[0]!.add(from, ends[0].subarray(from, from + rows), set.labels, ends);
+    }
+    this.#ends.set(set, ends);
+    return alphas.map((alpha) => tallies[order.indexOf(alpha)]!.evaluation(set));
+  }
+
+  async close(): Promise<void> {
+    this.#engine.close();
+    await this.#model[Symbol.asyncDispose]();
+  }
+}
+
+/** A linear head on embeddings, interpolated inside the product. */
+class HeadProduct {
+  readonly #heads: HeadPair;
+  readonly #at: Readonly<Record<'embeddings' | 'zeroshot' | 'finetuned' | 'bias0' | 'bias1', number>>;
+
+  constructor(layout: ArenaLayout, rows: number, heads: HeadPair) {
+    const { classes, dimension, biases, zeroshot, finetuned } = heads;
+    this.#heads = heads;
+    this.#at = {
+      embeddings: layout.reserve(4 * rows * dimension),
+      zeroshot: layout.reserve(zeroshot.byteLength),
+      finetuned: layout.reserve(finetuned.byteLength),
+      bias0: biases ? layout.reserve(4 * classes) : -1,
+      bias1: biases ? layout.reserve(4 * classes) : -1,
+    };
+  }
+
+  load(arena: Arena): void {
+    const { zeroshot, finetuned, biases, classes } = this.#heads;
+    arena.bytes(this.#at.zeroshot, zeroshot.byteLength).set(zeroshot);
+    arena.bytes(this.#at.finetuned, finetuned.byteLength).set(finetuned);
+    if (!biases) return;
+    arena.floats(this.#at.bias0, classes).set(biases.zeroshot);
+    arena.floats(this.#at.bias1, classes).set(biases.finetuned);
+  }
+
+  /** Logits of some embeddings, [rows, dimension], to where the meter wants them. */
+  async run(
+    engine: Engine,
+    arena: Arena,
+    { logits, stride }: LogitMeter,
+    embeddings: Float32Array,
+    alpha: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { classes, dimension, dtype } = this.#heads;
+    const at = this.#at;
+    arena.floats(at.embeddings, embeddings.length).set(embeddings);
+    const a = [dtypeByName('F32')!.index, at.embeddings, dimension, 1];
+    const w = [dtypeByName(dtype)!.index, at.zeroshot, at.finetuned, dimension, 1];
+    const sizes = [embeddings.length / dimension, classes, dimension];
+    await engine.matmul(
+      arena.buffer,
+      [...sizes, ...a, ...w, alpha, at.bias0, at.bias1, logits, stride],
+      signal,
+    );
+  }
+}
+
+/** Rows of logits to where the meter wants them. */
+function spread(logits: Float32Array, classes: number, arena: Arena, meter: LogitMeter): void {
+  const rows = logits.length / classes;
+  const to = arena.floats(meter.logits, rows * meter.stride);
+  for (let i = 0; i < rows; i++) to.set(logits.subarray(i * classes, (i + 1) * classes), i * meter.stride);
+}
+
+/** What the network gives for an image, and how many numbers of it. */
+async function probe(
+  model: NetworkModel,
+  transform: ImageTransform,
+  signal: AbortSignal | undefined,
+): Promise<Map<string, number>> {
+  const { width, height } = outputSize(transform);
+  const shape = [1, 3, height, width];
+  const data = new Uint8Array(4 * shape.reduce((a, b) => a * b, 1));
+  const inputs = new Map([['pixel_values', { dtype: 'F32' as DTypeName, shape, data }]]);
+  const [outputs] = await model.forward(inputs, [0], signal ? { signal } : {});
+  return new Map([...outputs!].map(([name, output]) => [name, output.shape.at(-1)!]));
+}
+
+async function openImageHeads(
+  { zeroshot, finetuned, heads = { zeroshot, finetuned }, head, signal }: ImageEvaluatorOptions,
+  dimension: number | undefined,
+): Promise<HeadPair> {
+  if (dimension === undefined) {
+    throw new WisemergeError('ERR_CONFIG', `${zeroshot} gives neither logits nor image embeddings`, {
+      file: zeroshot,
+      hint: 'Sets of images are for image classifiers and CLIP.',
+    });
+  }
+  const pair = await openHeads(heads.zeroshot, heads.finetuned, {
+    ...(head !== undefined && { head }),
+    ...(signal && { signal }),
+  });
+  if (pair.dimension === dimension) return pair;
+  throw new WisemergeError(
+    'ERR_DATA_MISMATCH',
+    `${pair.name} of ${heads.zeroshot} takes ${pair.dimension} numbers; ${zeroshot} gives embeddings of ${dimension}`,
+    { file: heads.zeroshot, hint: 'Heads and encoder must belong together: wisemerge head makes one.' },
+  );
+}
+
+async function openSet(source: ImageSetSource, transform: ImageTransform): Promise<OpenSet> {
+  const images = await openImageSet(source);
+  const { name, role, kind } = source;
+  const { labels, groups, files } = images;
+  const fingerprint = featureKey(images, { transform, encoder: '', dimension: 0, onCorrupt: 'error' });
+  return { name, role, kind, images, labels, samples: files.length, fingerprint, ...(groups && { groups }) };
+}
+
+function checkLabels({ name, labels }: OpenSet, classes: number): void {
+  const wrong = labels.findIndex((label) => label < 0 || label >= classes);
+  if (wrong < 0) return;
+  throw new WisemergeError(
+    'ERR_DATA_MISMATCH',
+    `set ${name}: label ${labels[wrong]} of image ${wrong} is outside the ${classes} classes of the network`,
+    { hint: 'Give classNames in the order of the head, so that directories get its numbers.' },
+  );
+}
+
+/** Sizes, headers and times of the files: weights that were saved anew are other weights. */
+async function identityOf(paths: readonly string[]): Promise<unknown> {
+  return await Promise.all(
+    paths.map(async (path) => {
+      const { files } = await openCheckpoint(path);
+      const identify = async ({ path: file, name, size, headerHash }: SafetensorsFile) => ({
+        ...{ name, size, headerHash },
+        mtimeMs: (await stat(file)).mtimeMs,
+      });
+      return await Promise.all(files.map(identify));
+    }),
+  );
+}

@@ -1,0 +1,114 @@
+import type { Engine } from '../native.js';
+import type { Arena, ArenaLayout } from './arena.js';
+import type { Groups } from './data/groups.js';
+import { type Metrics, metricColumns, metricsOf } from './metrics.js';
+
+/** What one model did on one set. */
+export interface LogitEvaluation {
+  /** Top-1, 0 to 1. */
+  readonly score: number;
+  /** Bit i % 32 of word floor(i / 32) for sample i. */
+  readonly correct: Uint32Array;
+  readonly metrics: Metrics;
+}
+
+/** What the zero-shot and the fine-tuned model predict, [samples]. */
+export type Ends = readonly [Int32Array, Int32Array];
+
+export interface LabelledSamples {
+  readonly labels: Int32Array;
+  readonly groups?: Groups;
+}
+
+/** One model on one set, batch after batch. */
+export class LogitTally {
+  readonly sums = new Float64Array(metricColumns);
+  readonly predicted: Uint32Array;
+  readonly #correct: Uint32Array;
+  readonly #disagreed = { zeroshot: 0, finetuned: 0 };
+
+  constructor(samples: number, classes: number) {
+    this.predicted = new Uint32Array(classes);
+    this.#correct = new Uint32Array(Math.ceil(samples / 32));
+  }
+
+  add(first: number, predictions: Int32Array, labels: Int32Array, [zeroshot, finetuned]: Ends): void {
+    for (let i = 0; i < predictions.length; i++) {
+      const [at, predicted] = [first + i, predictions[i]!];
+      if (predicted === labels[at]) this.#correct[at >>> 5]! |= 1 << (at & 31);
+      if (predicted !== zeroshot[at]) this.#disagreed.zeroshot++;
+      if (predicted !== finetuned[at]) this.#disagreed.finetuned++;
+    }
+  }
+
+  evaluation({ labels, groups }: LabelledSamples): LogitEvaluation {
+    const samples = labels.length;
+    const correct = this.#correct;
+    // A sample is right on the whole domain or nowhere: there is one model.
+    const hi = Float64Array.from(labels, (_, i) => ((correct[i >>> 5]! >>> (i & 31)) & 1 ? 1 : -1));
+    const intervals = {
+      domain: [0, 1] as const,
+      lo: new Float64Array(samples),
+      hi,
+      open: new Uint8Array(samples),
+    };
+    const metrics: Metrics = {
+      ...metricsOf(0, this.sums, this.predicted, intervals, labels, groups),
+      disagreement: {
+        zeroshot: this.#disagreed.zeroshot / samples,
+        finetuned: this.#disagreed.finetuned / samples,
+      },
+    };
+    return { score: metrics.top1, correct, metrics };
+  }
+}
+
+/** Turns batches of logits into metrics; its memory is part of the caller's arena. */
+export class LogitMeter {
+  /** Where the caller puts logits, f32 [rows, stride], and labels, i32 [rows]. */
+  readonly logits: number;
+  readonly labels: number;
+  /** f32 from one row of logits to the next: whole cache lines. */
+  readonly stride: number;
+  readonly #classes: number;
+  readonly #at: Readonly<Record<'lo' | 'hi' | 'open' | 'sums' | 'predicted' | 'predictions', number>>;
+
+  /** For batches of up to `rows` samples: a multiple of the block that metrics are summed by, but for the last. */
+  constructor(layout: ArenaLayout, rows: number, classes: number) {
+    this.#classes = classes;
+    this.stride = Math.ceil(classes / 16) * 16;
+    this.logits = layout.reserve(4 * rows * this.stride);
+    this.labels = layout.reserve(4 * rows);
+    this.#at = {
+      lo: layout.reserve(8 * rows),
+      hi: layout.reserve(8 * rows),
+      open: layout.reserve(rows),
+      sums: layout.reserve(8 * metricColumns),
+      predicted: layout.reserve(4 * classes),
+      predictions: layout.reserve(4 * rows),
+    };
+  }
+
+  /** Adds the metrics of the batch to `tally`. Gives its predictions, valid until the next call. */
+  async measure(
+    engine: Engine,
+    arena: Arena,
+    rows: number,
+    tally: LogitTally,
+    signal?: AbortSignal,
+  ): Promise<Int32Array> {
+    const { lo, hi, open, ...at } = this.#at;
+    // One model stands at both ends of the head's path.
+    const numbers = [rows, this.#classes, this.stride, this.logits, this.logits, this.labels];
+    await engine.headPath(arena.buffer, [...numbers, 0, 1, lo, hi, open], signal);
+    const sums = arena.doubles(at.sums, metricColumns);
+    const predicted = arena.counts(at.predicted, this.#classes);
+    sums.set(tally.sums);
+    predicted.set(tally.predicted);
+    const results = [lo, hi, open, at.sums, at.predicted, at.predictions];
+    await engine.headMetrics(arena.buffer, [...numbers, ...results], Float64Array.of(0), signal);
+    tally.sums.set(sums);
+    tally.predicted.set(predicted);
+    return arena.ints(at.predictions, rows);
+  }
+}

@@ -1,0 +1,73 @@
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { ImageEvaluator } from '../eval/image-evaluator.js';
+import { findNetwork, isMlp } from '../train/network.js';
+import { NetworkEvaluator } from '../train/network-evaluator.js';
+import type { RunOptions } from './head-sweep.js';
+import { type ModelProgress, sweepWith } from './model-sweep.js';
+import { openSets } from './open-sets.js';
+import type { SweepResult } from './result.js';
+import type { ResolvedSweep } from './sweep-options.js';
+
+/** An MLP is evaluated whole, as it is fine-tuned; of any other model its head. */
+export async function isNetwork({ zeroshot, head }: ResolvedSweep): Promise<boolean> {
+  if (head !== undefined) return false;
+  await using checkpoint = await openCheckpoint(zeroshot);
+  return isMlp(checkpoint);
+}
+
+/** On cached features, rows for the first layer. */
+export async function sweepNetwork(
+  config: ResolvedSweep,
+  run: RunOptions<ModelProgress>,
+): Promise<SweepResult> {
+  const { zeroshot, finetuned, activation, threads } = config;
+  const { signal } = run;
+  const given = activation ? { activation } : {};
+  await using checkpoint = await openCheckpoint(zeroshot);
+  const { inputs, classes } = findNetwork(checkpoint, given);
+  const sets = await openSets(config, { classes, dimension: inputs });
+  try {
+    const evaluator = await NetworkEvaluator.open({
+      ...{ zeroshot, finetuned, sets, ...given },
+      ...(threads !== undefined && { threads }),
+      ...(signal && { signal }),
+    });
+    try {
+      return await sweepWith(evaluator, config, run);
+    } finally {
+      await evaluator.close();
+    }
+  } finally {
+    await Promise.all(sets.map((set) => set.close()));
+  }
+}
+
+/** Whole networks on sets of images: ViT with its own head, CLIP with heads on its embeddings. */
+export async function sweepImages(
+  config: ResolvedSweep,
+  run: RunOptions<ModelProgress>,
+): Promise<SweepResult> {
+  const { zeroshot, finetuned, heads, head, threads, classNames } = config;
+  const { signal } = run;
+  const evaluator = await ImageEvaluator.open({
+    zeroshot,
+    finetuned,
+    sets: config.sets.map(({ name, role, kind, images, labels, groups }) => ({
+      ...{ name, role, kind },
+      // `resolveSweep` has seen to it that it is there.
+      images: images!,
+      ...(labels !== undefined && { labels }),
+      ...(groups !== undefined && { groups }),
+      ...(classNames && { classNames }),
+    })),
+    ...(heads && { heads }),
+    ...(head !== undefined && { head }),
+    ...(threads !== undefined && { threads }),
+    ...(signal && { signal }),
+  });
+  try {
+    return await sweepWith(evaluator, config, run);
+  } finally {
+    await evaluator.close();
+  }
+}

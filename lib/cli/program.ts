@@ -97,11 +97,10 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--keep', 'keep the models that were written for the command')
     .option('--alphas <values>', 'list or range to evaluate (default: 0:1:0.05)', parseAlphasFlag)
     .addOption(
-      new Option('--search <kind>', 'go on around the best of these alphas (with a command)').choices([
-        'grid',
-        'refine',
-        'golden',
-      ]),
+      new Option(
+        '--search <kind>',
+        'go on around the best of these alphas, or interpolate (whole models)',
+      ).choices(['grid', 'refine', 'golden', 'chebyshev']),
     )
     .option('--tolerance <distance>', 'of alpha, where the search ends (default: 0.01)', parseAmount)
     .option('--min-gain <share>', 'end the search where the best leads by less (default: 0)', parseAmount)

@@ -5,7 +5,7 @@ export type Forward = (alphas: readonly number[]) => Promise<readonly Float32Arr
 
 /** How far interpolated logits can be trusted. Shares are of samples, 0 to 1. */
 export interface Approximation {
-  /** Models that were run for a batch, those for checking included: the mean over batches. */
+  /** Models that were run for a batch, those for checking included: the mean over samples. */
   readonly forwards: number;
   /** Samples whose class was another at a point kept for checking, at the end of refinement. */
   readonly checked: number;
@@ -112,4 +112,31 @@ function shareInDoubt(logits: Float32Array, classes: number, errors: Float64Arra
     doubtful += Number(first - second <= 2 * errors[i]!);
   }
   return doubtful / errors.length;
+}
+
+/** The approximation of a set from those of its batches. */
+export class Approximations {
+  #samples = 0;
+  #sums = { forwards: 0, checked: 0, inDoubt: 0, direct: 0 };
+
+  /** Gives the batch's logits. */
+  add(rows: number, { logits, forwards, checked, inDoubt, direct }: LogitsAlong): readonly Float32Array[] {
+    this.#samples += rows;
+    this.#sums.forwards += rows * forwards;
+    this.#sums.checked += rows * checked;
+    this.#sums.inDoubt += rows * inDoubt;
+    this.#sums.direct += rows * direct;
+    return logits;
+  }
+
+  mean(): Approximation {
+    const { forwards, checked, inDoubt, direct } = this.#sums;
+    const samples = this.#samples;
+    return {
+      forwards: forwards / samples,
+      checked: checked / samples,
+      inDoubt: inDoubt / samples,
+      direct: direct / samples,
+    };
+  }
 }

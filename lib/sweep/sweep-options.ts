@@ -71,7 +71,7 @@ export const sweepSchema = z.strictObject({
     .enum(searchKinds)
     .default('grid')
     .describe(
-      '`refine` and `golden` go on around the best of `alphas`; the curve of a head is exact without.',
+      '`refine` and `golden` go on around the best of `alphas`; `chebyshev` interpolates between a few, on images; the curve of a head is exact without.',
     ),
   tolerance: z
     .number()

@@ -4,7 +4,7 @@ import { CommandEvaluator } from '../eval/command-evaluator.js';
 import { type Evaluate, FunctionEvaluator } from '../eval/function-evaluator.js';
 import { type HeadProgress, sweepHead } from './head-sweep.js';
 import { type ModelProgress, sweepWith } from './model-sweep.js';
-import { isNetwork, sweepImages, sweepNetwork } from './network-sweep.js';
+import { isNetwork, refuseChebyshev, sweepImages, sweepNetwork } from './network-sweep.js';
 import { readReferences } from './references.js';
 import type { SweepResult } from './result.js';
 import type { DirectoryOptions } from './sweep-directory.js';
@@ -57,6 +57,7 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
     if (config.sets.some(({ images }) => images !== undefined)) return await sweepImages(config, run);
     return (await isNetwork(config)) ? await sweepNetwork(config, run) : await sweepHead(config, run);
   }
+  refuseChebyshev(config);
   const evaluator = evaluate
     ? await FunctionEvaluator.open(config, evaluate, signal)
     : await CommandEvaluator.open({ ...config, command: config.command!, out: run.out }, signal);

@@ -21,6 +21,7 @@ export const opKinds = [
   'normalise',
   'similarity',
   'tokenLosses',
+  'linearLosses',
 ] as const;
 export type OpKind = (typeof opKinds)[number];
 

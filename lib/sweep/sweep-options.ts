@@ -7,6 +7,7 @@ import { parseAlphas } from '../merge/alpha.js';
 import { activations } from '../train/network.js';
 import { formatRule, parseRule } from './rule.js';
 import { searchKinds } from './search.js';
+import { checkTextSets, hasText, textSetFields } from './text-sets.js';
 
 const text = z.string().min(1);
 const count = z.int().min(1);
@@ -24,6 +25,7 @@ const set = z.strictObject({
     .describe('[N, D] in .npy, .npz or .safetensors, as `file` or `file:member`. Not with `command`.'),
   labels: text.optional().describe('[N] class indices or names, also in .csv, .jsonl, .parquet.'),
   groups: text.optional().describe('[N] group of each sample.'),
+  ...textSetFields,
 });
 
 const reference = z.strictObject({
@@ -145,7 +147,8 @@ export function resolveSweep(config: SweepConfig, { evaluated = false } = {}): R
     );
   }
   const whole = evaluated || command !== undefined;
-  checkSources(parsed.data, whole);
+  checkTextSets(parsed.data, whole);
+  if (!hasText(parsed.data.sets)) checkSources(parsed.data, whole);
   const list = typeof alphas === 'string' ? parseAlphas(alphas) : alphas;
   return {
     ...parsed.data,
@@ -223,6 +226,7 @@ function relativeTo(directory: string, config: SweepConfig): SweepConfig {
       ...(item.features !== undefined && { features: from(item.features) }),
       ...(item.labels !== undefined && { labels: from(item.labels) }),
       ...(item.groups !== undefined && { groups: from(item.groups) }),
+      ...(item.text !== undefined && { text: from(item.text) }),
     })),
   };
 }

@@ -12,6 +12,8 @@ import { readReferences } from './references.js';
 import type { SweepResult } from './result.js';
 import type { DirectoryOptions } from './sweep-directory.js';
 import { type ResolvedSweep, resolveSweep, type SweepConfig } from './sweep-options.js';
+import { hasText } from './text-sets.js';
+import { sweepText } from './text-sweep.js';
 
 export type SweepProgress = HeadProgress | ModelProgress;
 
@@ -34,7 +36,8 @@ export interface SweepOptions extends SweepConfig, DirectoryOptions {
  * accuracy, the choice by `rule`, and how firm it is.
  *
  * A classifier's head on cached features is evaluated at every alpha at once and exactly, MLPs at the alphas of
- * a grid and of a search around the best. Any other model goes through `evaluate` or `command`.
+ * a grid and of a search around the best, and so are decoders on sets with `text`. Any other model goes through
+ * `evaluate` or `command`.
  *
  * What is done is journalled, and `resume` goes on with it. Rejects with ERR_SWEEP_FILE, ERR_USAGE,
  * ERR_REPORT_SET, ERR_DATA, ERR_DATA_MISMATCH, ERR_INCOMPATIBLE (before any work), ERR_OUTPUT_EXISTS,
@@ -55,6 +58,7 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
     ...(onCompare && { onCompare }),
     ...(references && { references }),
   };
+  if (hasText(config.sets)) return await sweepText(config, run);
   if (!evaluate && !config.command) {
     return (await isNetwork(config)) ? await sweepNetwork(config, run) : await sweepHead(config, run);
   }

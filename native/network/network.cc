@@ -74,7 +74,8 @@ Network::Network(std::shared_ptr<Engine> engine, std::vector<Parameter> paramete
     : engine_(std::move(engine)),
       parameters_(std::move(parameters)),
       pool_(threads),
-      weights_(*engine_, parameters_, way) {}
+      weights_(*engine_, parameters_, way),
+      losses_(pool_, weights_) {}
 
 void Network::run(const Program& program, const Points& points, WmCancelFlag cancelled) {
   check_program(program, parameters_);
@@ -153,6 +154,9 @@ void Network::run_op(const Program& program, const MemoryPlan& plan, const Op& o
     }
     case OpKind::kTokenLosses:
       return token_losses(pool_, at.in(0), at.whole(1), n[0], n[1], at.out());
+    case OpKind::kLinearLosses:
+      return losses_.run({n[0], n[1], n[2], at.in(0), at.whole(1), at.out()}, op.parameter[0], alpha(0),
+                         op.parameter[1], alpha(1), cancelled);
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/engine.h"
 #include "core/thread_pool.h"
+#include "network/linear_loss.h"
 #include "network/memory_plan.h"
 #include "network/ops.h"
 #include "network/weights.h"
@@ -41,6 +42,7 @@ class Network {
   const std::vector<Parameter> parameters_;
   ThreadPool pool_;
   Weights weights_;
+  LinearLosses losses_;
   FloatArray activations_;
 };
 

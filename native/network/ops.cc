@@ -99,6 +99,14 @@ class OpCheck {
         value(0, times(n[0], n[1]));
         places(1, n[0], n[1], true);
         return out(n[0]);
+      case OpKind::kLinearLosses:
+        values(2, 2);
+        need(n[2] > 0, "no classes");
+        value(0, times(n[0], n[1]));
+        places(1, n[0], n[2], true);
+        parameter(0, times(n[1], n[2]));
+        optional_parameter(1, n[2]);
+        return out(n[0]);
     }
     need(false, "an unknown kind of operation");
   }

@@ -55,8 +55,11 @@ enum class OpKind : uint8_t {
   kSimilarity,
   // See token_losses: values logits, i32 labels [rows]. Sizes rows, classes.
   kTokenLosses,
+  // token_losses of x W^T + [b]: see LinearLosses. Values x, i32 labels [rows]. Parameters W, [b]. Sizes rows,
+  // inputs, classes.
+  kLinearLosses,
 };
-inline constexpr uint64_t kOpKinds = 16;
+inline constexpr uint64_t kOpKinds = 17;
 
 inline constexpr size_t kOpValues = 4, kOpParameters = 2, kOpSizes = 13;
 inline constexpr uint32_t kNone = UINT32_MAX;

@@ -8,6 +8,7 @@
 #include "core/status.h"
 #include "cpu/cpu_backend.h"
 #include "network/activations.h"
+#include "network/linear_loss.h"
 #include "network/memory_plan.h"
 #include "network/network.h"
 #include "wisemerge/convert.h"
@@ -190,6 +191,53 @@ TEST("network run: similarity is e^s x y^T, with arrays per candidate") {
       CHECK(std::abs(static_cast<double>(out[k * 15 + i]) - wanted) < 1e-5);
     }
   }
+}
+
+TEST("network run: losses straight from hidden states have the bits of those from logits, in any blocks") {
+  std::mt19937_64 random(3);
+  constexpr uint64_t rows = 37, inputs = 12, classes = 300;
+  Weights2 weights;
+  const uint32_t w = weights.add(classes * inputs, random), b = weights.add(classes, random);
+  std::vector<float> x(rows * inputs), losses(2 * rows), wanted(2 * rows);
+  for (float& v : x) v = std::normal_distribution<float>()(random);
+  std::vector<int32_t> labels(rows);
+  for (uint64_t i = 0; i < rows; i++) labels[i] = i % 3 == 1 ? -1 : static_cast<int32_t>(i * 7 % classes);
+  const std::vector<double> alphas = {0.25, 0.5, 1, 0};
+  Program program;
+  const auto computed = [](uint64_t count, float* out) {
+    return Value{count, Value::Source::kComputed, out};
+  };
+  program.values = {{rows * inputs, Value::Source::kFloats, x.data()},
+                    {rows, Value::Source::kWhole, labels.data()},
+                    computed(rows * classes, nullptr),
+                    computed(rows, wanted.data()),
+                    computed(rows, losses.data())};
+  program.ops = {op(OpKind::kLinear, 2, {0}, {w, b}, {rows, inputs, classes, 0}),
+                 op(OpKind::kTokenLosses, 3, {2, 1}, {}, {rows, classes}),
+                 op(OpKind::kLinearLosses, 4, {0, 1}, {w, b}, {rows, inputs, classes})};
+  const std::vector<Parameter> stored = weights.stored(true);
+  const auto engine = std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{});
+  Network network(engine, stored, 2, ProductWay::kAuto);
+  network.run(program, {2, alphas}, nullptr);
+  CHECK(losses == wanted);
+  CHECK_EQ(losses[1], 0.0f);
+  CHECK(losses[0] > 0);
+  for (const uint64_t logits : {uint64_t{1}, 2 * classes, 5 * classes + 1}) {
+    ThreadPool pool(1);
+    Weights interpolated(*engine, stored, ProductWay::kAuto);
+    LinearLosses blocks(pool, interpolated, logits);
+    std::vector<float> out(rows, -1);
+    blocks.run({rows, inputs, classes, x.data(), labels.data(), out.data()}, w, 0.25, b, 0.5, nullptr);
+    CHECK(std::equal(out.begin(), out.end(), wanted.begin()));
+  }
+  program.ops[2].size[2]--;
+  bool thrown = false;
+  try {
+    network.run(program, {2, alphas}, nullptr);
+  } catch (const Error& error) {
+    thrown = error.code() == "ERR_INTERNAL_ARGUMENT";
+  }
+  CHECK(thrown);
 }
 
 TEST("network run: values share memory, live ones never") {

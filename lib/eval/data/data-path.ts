@@ -2,7 +2,7 @@ import { extname } from 'node:path';
 import { WisemergeError } from '../../errors.js';
 
 /** What an array or a column is read for: decides the names that are looked for first. */
-export type DataRole = 'features' | 'labels' | 'groups';
+export type DataRole = 'features' | 'labels' | 'groups' | 'names' | 'texts';
 
 /** The formats that are read, by the ending of the file's name. */
 export type DataFormat = 'npy' | 'npz' | 'safetensors' | 'csv' | 'jsonl' | 'parquet';
@@ -23,6 +23,8 @@ const usualNames: Readonly<Record<DataRole, readonly string[]>> = {
   features: ['features', 'X', 'x', 'embeddings'],
   labels: ['labels', 'label', 'class', 'y', 'targets', 'target'],
   groups: ['groups', 'group', 'g'],
+  names: ['name', 'names', 'class_name', 'class', 'label'],
+  texts: ['text', 'texts', 'content', 'document'],
 };
 
 export function isTable(format: DataFormat): boolean {
@@ -36,7 +38,11 @@ export function isTable(format: DataFormat): boolean {
 export function parseDataPath(source: string, role: DataRole): DataPath {
   // Features come as arrays only: a table of numbers would be parsed at a hundredth of the disk's speed.
   const formats: readonly DataFormat[] =
-    role === 'features' ? arrayFormats : [...arrayFormats, ...tableFormats];
+    role === 'features'
+      ? arrayFormats
+      : role === 'names' || role === 'texts'
+        ? tableFormats
+        : [...arrayFormats, ...tableFormats];
   const endings = formats.map((format) => `.${format}`);
   const ending = extname(source).toLowerCase();
   if (endings.includes(ending)) return { file: source, format: ending.slice(1) as DataFormat };

@@ -97,16 +97,9 @@ export class ProgramBuilder {
     if (shape.length < 2 || inputs !== x.width) {
       throw this.weights.mismatch(weight, options.transposed ? `[${x.width}, …]` : `[…, ${x.width}]`);
     }
-    const bias = weight.replace(/weight$/, 'bias');
-    const biased = bias !== weight && this.weights.has(bias);
-    return this.#op(
-      'linear',
-      x.rows,
-      outputs,
-      [x],
-      [x.rows, inputs, outputs, Number(options.transposed ?? false)],
-      { parameters: [this.weights.number(weight, shape), biased ? this.#vector(bias, outputs) : undefined] },
-    );
+    const sizes = [x.rows, inputs, outputs, Number(options.transposed ?? false)];
+    const parameters = this.#affine(weight, shape, outputs);
+    return this.#op('linear', x.rows, outputs, [x], sizes, { parameters });
   }
 
   /** Tokens in front of each of `batch` sequences, [front, width] or [width], and positions, [tokens, width]. */
@@ -201,6 +194,20 @@ export class ProgramBuilder {
 
   tokenLosses(logits: Rows, labels: Rows): Rows {
     return this.#op('tokenLosses', logits.rows, 1, [logits, labels], [logits.rows, logits.width]);
+  }
+
+  /** The same straight from hidden states, by {@link linear} with this weight. */
+  linearLosses(x: Rows, weight: string, labels: Rows): Rows {
+    const [classes] = this.weights.info(weight).shape as [number];
+    const parameters = this.#affine(weight, [classes, x.width], classes);
+    return this.#op('linearLosses', x.rows, 1, [x, labels], [x.rows, x.width, classes], { parameters });
+  }
+
+  /** Numbers of a weight and of its bias, if there is one. */
+  #affine(weight: string, shape: readonly number[], outputs: number): (number | undefined)[] {
+    const bias = weight.replace(/weight$/, 'bias');
+    const biased = bias !== weight && this.weights.has(bias);
+    return [this.weights.number(weight, shape), biased ? this.#vector(bias, outputs) : undefined];
   }
 
   #vector(name: string, length: number): number {

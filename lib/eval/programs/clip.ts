@@ -98,7 +98,12 @@ export function clipOf(
   text: TextTower,
   weights: WeightTable,
 ): Architecture {
-  return { name, parts: [visionPart(vision, weights), textPart(text, weights), similarityPart] };
+  const longest = weights.info(text.positions).shape[0]!;
+  return {
+    name,
+    longest,
+    parts: [visionPart(vision, weights), textPart(text, longest, weights), similarityPart],
+  };
 }
 
 function visionPart(tower: VisionTower, weights: WeightTable): NetworkPart {
@@ -117,10 +122,9 @@ function visionPart(tower: VisionTower, weights: WeightTable): NetworkPart {
   });
 }
 
-function textPart(tower: TextTower, weights: WeightTable): NetworkPart {
+function textPart(tower: TextTower, longest: number, weights: WeightTable): NetworkPart {
   const { table, positions, heads, layers, activation, epsilon } = tower;
   const [vocabulary, width] = weights.info(table).shape as [number, number];
-  const longest = weights.info(positions).shape[0]!;
   return {
     needs: ['input_ids'],
     reads: ['attention_mask'],

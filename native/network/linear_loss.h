@@ -21,8 +21,8 @@ struct LinearLoss {
 // a batch would take more memory than everything else in a network.
 class LinearLosses {
  public:
-  // Logits at a time, in floats: 128 MiB are 256 rows of a vocabulary of 128 Ki. Each product interpolates the
-  // weights anew, which at that many rows costs a few hundredths of it.
+  // Logits at a time, in floats: 128 MiB are 256 rows of a vocabulary of 128 Ki. Each product interpolates
+  // the weights anew, which at that many rows costs a few hundredths of it.
   static constexpr uint64_t kLogits = 1u << 25;
 
   LinearLosses(ThreadPool& pool, Weights& weights, uint64_t logits = kLogits)

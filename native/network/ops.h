@@ -55,7 +55,8 @@ enum class OpKind : uint8_t {
   kSimilarity,
   // See token_losses: values logits, i32 labels [rows]. Sizes rows, classes.
   kTokenLosses,
-  // token_losses of x W^T + [b]: see LinearLosses. Values x, i32 labels [rows]. Parameters W, [b]. Sizes rows,
+  // token_losses of x W^T + [b]: see LinearLosses. Values x, i32 labels [rows]. Parameters W, [b]. Sizes
+  // rows,
   // inputs, classes.
   kLinearLosses,
 };

@@ -26,6 +26,7 @@ export type { ImageTransform } from './eval/images/transform.js';
 export { readImageTransform } from './eval/images/transform-file.js';
 export type { Metrics } from './eval/metrics.js';
 export type { CandidateTensor } from './eval/model-pair.js';
+export { makeZeroshotHead, type ZeroshotHead, type ZeroshotHeadOptions } from './eval/text/zeroshot-head.js';
 export { type DiffOptions, type DiffResult, diff, type TensorDiff } from './merge/diff.js';
 export { type MergeOutput, type MergeResult, merge, type RunOptions } from './merge/merge.js';
 export type { MergeOptions } from './merge/options.js';

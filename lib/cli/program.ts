@@ -7,6 +7,7 @@ import type { DiffFlags } from './commands/diff.js';
 import type { DoctorFlags } from './commands/doctor.js';
 import type { FinetuneFlags } from './commands/finetune.js';
 import type { ForwardFlags } from './commands/forward.js';
+import type { HeadFlags } from './commands/head.js';
 import type { PickFlags } from './commands/pick.js';
 import { addMergeFlags, type MergeFlags } from './merge-flags.js';
 import {
@@ -102,11 +103,10 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--keep', 'keep the models that were written for the command')
     .option('--alphas <values>', 'list or range to evaluate (default: 0:1:0.05)', parseAlphasFlag)
     .addOption(
-      new Option('--search <kind>', 'go on around the best of these alphas (with a command)').choices([
-        'grid',
-        'refine',
-        'golden',
-      ]),
+      new Option(
+        '--search <kind>',
+        'go on around the best of these alphas, or interpolate (whole models)',
+      ).choices(['grid', 'refine', 'golden', 'chebyshev']),
     )
     .option('--tolerance <distance>', 'of alpha, where the search ends (default: 0.01)', parseAmount)
     .option('--min-gain <share>', 'end the search where the best leads by less (default: 0)', parseAmount)
@@ -153,6 +153,20 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--outputs <names>', 'of the results to give, such as loss (default: all)', parseNames)
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .action(async (flags: ForwardFlags) => (await import('./commands/forward.js')).runForward(flags, signal));
+  withOutputFlags(program.command('head'))
+    .description('build a zero-shot classifier from the text tower of a CLIP model')
+    .requiredOption('--model <path>', 'CLIP model, with its tokenizer.json')
+    .requiredOption('--classes <file>', 'names of the classes: lines, a list in .json, a column of .csv')
+    .addOption(
+      new Option('--templates <file>', 'prompts with {} for the name: lines, or a list in .json').conflicts(
+        'template',
+      ),
+    )
+    .option('--template <text>', "a prompt (default: 'a photo of a {}.'); repeat it for more", collect)
+    .requiredOption('--out <file>', 'safetensors to write: head.weight')
+    .option('--threads <n>', 'CPU threads (default: all)', parseCount)
+    .option('--force', 'replace an earlier output of wisemerge')
+    .action(async (flags: HeadFlags) => (await import('./commands/head.js')).runHead(flags, signal));
   withOutputFlags(program.command('verify <directory>'))
     .description('check an output of wisemerge against its manifest')
     .action(async (directory: string, flags: OutputFlags) =>
@@ -178,6 +192,11 @@ function activationOption(): Option {
     '--activation <name>',
     'between layers of an MLP (default: of config.json, or gelu)',
   ).choices(['gelu', 'relu']);
+}
+
+/** Values of a repeated flag. */
+function collect(text: string, earlier: readonly string[] = []): readonly string[] {
+  return [...earlier, text];
 }
 
 function withOutputFlags(command: Command): Command {

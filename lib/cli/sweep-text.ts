@@ -2,19 +2,25 @@ import type { Analysis, ExactOptimum } from '../sweep/analysis.js';
 import type { CrossValidation } from '../sweep/cross-validation.js';
 import { formatIntervals, percent } from '../sweep/figures.js';
 import type { RecordsPick } from '../sweep/pick-records.js';
-import type { SweepResult } from '../sweep/result.js';
+import type { SetMetrics, SweepResult } from '../sweep/result.js';
 import { formatTable } from './format.js';
 
 const points = (share: number): string => `${share >= 0 ? '+' : ''}${(100 * share).toFixed(2)}`;
 const short = (alpha: number): string => String(Number(alpha.toFixed(4)));
 
-/** Top-1 accuracy of every set at every alpha, with the likelihood optima. */
+/** Accuracy, or perplexity where a set has one. */
+const scoreOf = ({ top1, perplexity }: SetMetrics): string => perplexity?.toFixed(3) ?? percent(top1);
+
+/** Top-1 accuracy, or perplexity, of every set at every alpha, with the likelihood optima. */
 export function describeCurves({ alphas, sets, likelihood, analysis }: SweepResult): string {
   const rows = alphas.map((alpha, k) => [
     `${alpha === analysis.selection.alpha ? '* ' : ''}${short(alpha)}`,
-    ...sets.map(({ metrics }) => percent(metrics[k]!.top1)),
+    ...sets.map(({ metrics }) => scoreOf(metrics[k]!)),
   ]);
-  const heads = sets.map(({ name, role, kind }) => `${name} (${kind}, ${role})`);
+  const heads = sets.map(({ name, role, kind, metrics }) => {
+    const what = metrics[0]?.perplexity === undefined ? '' : ', perplexity';
+    return `${name} (${kind}, ${role}${what})`;
+  });
   const table = formatTable(['alpha', ...heads], rows);
   if (!likelihood) return table;
   const { alpha, calibrated } = likelihood;
@@ -50,7 +56,14 @@ export function describeAnalysis(analysis: Analysis, curves?: SweepResult): stri
     const last = curves.alphas.indexOf(1);
     const first = curves.alphas.indexOf(0);
     for (const { name, kind, metrics } of curves.sets) {
-      const at = metrics[k]!.top1;
+      const { top1: at, perplexity } = metrics[k]!;
+      if (perplexity !== undefined) {
+        const ends = [first, last].map((i) => scoreOf(metrics[i]!));
+        lines.push(
+          `${name} (${kind}): perplexity ${scoreOf(metrics[k]!)}; zero-shot ${ends[0]}, fine-tuned ${ends[1]}.`,
+        );
+        continue;
+      }
       lines.push(
         `${name} (${kind}): ${percent(at)}, ${points(at - metrics[first]!.top1)} against zero-shot, ${points(at - metrics[last]!.top1)} against fine-tuned.`,
       );

@@ -1,5 +1,6 @@
 import type { SetKind, SetRole } from './data/evaluation-set.js';
 import type { Groups } from './data/groups.js';
+import type { Approximation } from './logit-path.js';
 import type { Metrics } from './metrics.js';
 
 /** A set of samples as the choice of alpha sees it. */
@@ -29,6 +30,8 @@ export interface SetEvaluation {
   /** In [0, 1], better when it is higher. Default: the share of `correct`. */
   readonly score?: number;
   readonly metrics?: Partial<Metrics>;
+  /** Where outputs were interpolated: how far they can be trusted. */
+  readonly approximation?: Approximation;
 }
 
 /** Anything that can tell how good the model at an alpha is. */

@@ -1,8 +1,8 @@
-import { rename, rm, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
-import { type TensorData, writeSafetensors } from '../checkpoint/write-safetensors.js';
-import { ioError, WisemergeError } from '../errors.js';
+import { checkOutputFile, writeWhole } from '../checkpoint/whole-file.js';
+import type { TensorData } from '../checkpoint/write-safetensors.js';
+import { WisemergeError } from '../errors.js';
 import { checkAlphas } from '../merge/alpha.js';
 import { type CandidateOutputs, NetworkModel } from './network.js';
 import type { NetworkInput } from './programs/inputs.js';
@@ -52,14 +52,14 @@ export async function forward(options: ForwardOptions): Promise<ForwardResult> {
   const { signal } = options;
   const { first, second, alphas } = modelsOf(options);
   const out = resolve(options.out);
-  await checkOutput(out);
+  await checkOutputFile(out);
   await using model = await NetworkModel.open(first, second, options);
   const inputs = await readInputs(options.inputs, model, signal);
   const results = await model.forward(inputs, alphas, options);
   const tensors = results.flatMap((outputs, k) =>
     tensorsOf(outputs, second === undefined ? '' : `alpha_${alphas[k]}.`),
   );
-  await writeWhole(out, tensors);
+  await writeWhole(out, tensors, { format: 'wisemerge forward' });
   return {
     architecture: model.architecture.name,
     file: out,
@@ -87,18 +87,6 @@ function modelsOf(options: ForwardOptions): { first: string; second?: string; al
   });
 }
 
-async function checkOutput(out: string): Promise<void> {
-  const there = await stat(out).catch((error) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw ioError(error, 'look for', out);
-  });
-  if (!there) return;
-  throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} exists`, {
-    file: out,
-    hint: 'Remove it, or write elsewhere.',
-  });
-}
-
 /** What the network reads of a file that may hold more. */
 async function readInputs(
   path: string,
@@ -123,18 +111,4 @@ function tensorsOf(outputs: CandidateOutputs, prefix: string): (TensorData & { f
     data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
     floats: data,
   }));
-}
-
-/** A file that is there is complete. */
-async function writeWhole(out: string, tensors: readonly TensorData[]): Promise<void> {
-  const partial = `${out}.${process.pid}.partial`;
-  try {
-    await writeSafetensors(partial, tensors, { format: 'wisemerge forward' });
-    await rename(partial, out).catch((error) => {
-      throw ioError(error, 'write', out);
-    });
-  } catch (error) {
-    await rm(partial, { force: true });
-    throw error;
-  }
 }

@@ -1,8 +1,12 @@
+import { stat } from 'node:fs/promises';
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import type { SafetensorsFile } from '../checkpoint/safetensors-file.js';
 import { WisemergeError } from '../errors.js';
-import { type DTypeName, dtypeByName, Engine } from '../native.js';
+import { type DTypeName, Engine } from '../native.js';
 import { Arena, ArenaLayout } from './arena.js';
 import type { SetKind, SetRole } from './data/evaluation-set.js';
 import type { EvaluatedSet, Evaluator } from './evaluator.js';
+import { HeadProduct } from './head-product.js';
 import { featureKey } from './images/feature-key.js';
 import { ImageLoader } from './images/image-loader.js';
 import { type ImageSet, type ImageSource, openImageSet } from './images/image-set.js';
@@ -10,7 +14,7 @@ import { type ImageTransform, outputSize } from './images/transform.js';
 import { readImageTransform } from './images/transform-file.js';
 import { type HeadPair, openHeads } from './linear-head.js';
 import { type Ends, type LogitEvaluation, LogitMeter, LogitTally } from './logit-meter.js';
-import { identityOf } from './model-identity.js';
+import { type Approximation, Approximations, logitsAlong } from './logit-path.js';
 import { NetworkModel } from './network.js';
 
 export interface ImageSetSource extends ImageSource {
@@ -30,6 +34,8 @@ export interface ImageEvaluatorOptions {
   readonly heads?: { readonly zeroshot: string; readonly finetuned: string };
   /** Name of the heads' weight. */
   readonly head?: string;
+  /** Interpolate logits between a few alphas where that can be checked (`logitsAlong`). */
+  readonly interpolate?: boolean;
   readonly threads?: number;
   readonly signal?: AbortSignal;
 }
@@ -41,6 +47,8 @@ interface OpenSet extends EvaluatedSet {
   readonly images: ImageSet;
   readonly labels: Int32Array;
 }
+
+type ImageEvaluation = LogitEvaluation & { readonly approximation?: Approximation };
 
 /**
  * Evaluates the models between two image classifiers on sets of images: the network at all alphas at once, its head,
@@ -57,24 +65,26 @@ export class ImageEvaluator implements Evaluator {
   readonly #classes: number;
   readonly #engine: Engine;
   readonly #threads: number | undefined;
+  readonly #interpolate: boolean;
   readonly #ends = new Map<OpenSet, Ends>();
 
   private constructor(
     model: NetworkModel,
-    transform: ImageTransform,
-    heads: HeadPair | undefined,
-    classes: number,
-    sets: readonly OpenSet[],
-    identity: unknown,
-    threads: number | undefined,
+    opened: Pick<ImageEvaluator, 'sets' | 'identity'> & {
+      readonly transform: ImageTransform;
+      readonly heads: HeadPair | undefined;
+      readonly classes: number;
+    },
+    { threads, interpolate = false }: ImageEvaluatorOptions,
   ) {
     this.#model = model;
-    this.#transform = transform;
-    this.#heads = heads;
-    this.#classes = classes;
-    this.sets = sets;
-    this.identity = identity;
+    this.#transform = opened.transform;
+    this.#heads = opened.heads;
+    this.#classes = opened.classes;
+    this.sets = opened.sets;
+    this.identity = opened.identity;
     this.#threads = threads;
+    this.#interpolate = interpolate;
     this.#engine = new Engine({ ...(threads !== undefined && { threads }) });
   }
 
@@ -100,15 +110,15 @@ export class ImageEvaluator implements Evaluator {
       const classes = own ?? heads!.classes;
       for (const set of sets) checkLabels(set, classes);
       const identity = { models: await identityOf([zeroshot, finetuned]), head: heads?.name ?? null };
-      return new ImageEvaluator(model, transform, heads, classes, sets, identity, threads);
+      return new ImageEvaluator(model, { transform, heads, classes, sets, identity }, options);
     } catch (error) {
       await model[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  async evaluate(alphas: readonly number[], signal?: AbortSignal): Promise<LogitEvaluation[][]> {
-    const bySet: LogitEvaluation[][] = [];
+  async evaluate(alphas: readonly number[], signal?: AbortSignal): Promise<ImageEvaluation[][]> {
+    const bySet: ImageEvaluation[][] = [];
     for (const set of this.sets) bySet.push(await this.#evaluateSet(set, alphas, signal));
     return alphas.map((_, k) => bySet.map((evaluations) => evaluations[k]!));
   }
@@ -117,12 +127,13 @@ export class ImageEvaluator implements Evaluator {
     set: OpenSet,
     alphas: readonly number[],
     signal: AbortSignal | undefined,
-  ): Promise<LogitEvaluation[]> {
+  ): Promise<ImageEvaluation[]> {
     const known = this.#ends.get(set);
     const ends = known ?? ([new Int32Array(set.samples), new Int32Array(set.samples)] as const);
     // The ends come first, so that their predictions of a batch are there to be compared with.
     const order = [...new Set([...(known ? [] : [0, 1]), ...alphas])];
     const tallies = order.map(() => new LogitTally(set.samples, this.#classes));
+    const approximations = new Approximations();
     const { width, height } = outputSize(this.#transform);
     const pixels = new Float32Array(batchImages * 3 * height * width);
     const layout = new ArenaLayout();
@@ -142,12 +153,21 @@ export class ImageEvaluator implements Evaluator {
       const shape = [rows, 3, height, width];
       const data = new Uint8Array(pixels.buffer, 0, 4 * shape.reduce((a, b) => a * b, 1));
       const inputs = new Map([['pixel_values', { dtype: 'F32' as DTypeName, shape, data }]]);
-      const results = await this.#model.forward(inputs, order, signal ? { signal } : {});
+      const forward = async (wanted: readonly number[]) => {
+        const results = await this.#model.forward(inputs, wanted, signal ? { signal } : {});
+        if (!head) return results.map((outputs) => outputs.get('logits')!.data);
+        const logits: Float32Array[] = [];
+        for (const [k, outputs] of results.entries()) {
+          const embeddings = outputs.get('image_embeds')!.data;
+          logits.push(await head.run(this.#engine, arena, embeddings, wanted[k]!, signal));
+        }
+        return logits;
+      };
+      const logits = this.#interpolate
+        ? approximations.add(rows, await logitsAlong(forward, order, this.#classes))
+        : await forward(order);
       for (const [k, alpha] of order.entries()) {
-        const outputs = results[k]!;
-        if (head)
-          await head.run(this.#engine, arena, meter, outputs.get('image_embeds')!.data, alpha, signal);
-        else meter.put(arena, outputs.get('logits')!.data);
+        meter.put(arena, logits[k]!);
         const predictions = await meter.measure(this.#engine, arena, rows, tallies[k]!, signal);
         if (!known && (alpha === 0 || alpha === 1)) ends[alpha].set(predictions, from);
         // Alpha 0 cannot be compared with alpha 1 yet.
@@ -156,61 +176,13 @@ export class ImageEvaluator implements Evaluator {
       if (!known) tallies[0]!.add(from, ends[0].subarray(from, from + rows), set.labels, ends);
     }
     this.#ends.set(set, ends);
-    return alphas.map((alpha) => tallies[order.indexOf(alpha)]!.evaluation(set));
+    const approximation = this.#interpolate ? { approximation: approximations.mean() } : {};
+    return alphas.map((alpha) => ({ ...tallies[order.indexOf(alpha)]!.evaluation(set), ...approximation }));
   }
 
   async close(): Promise<void> {
     this.#engine.close();
     await this.#model[Symbol.asyncDispose]();
-  }
-}
-
-/** A linear head on embeddings, interpolated inside the product. */
-class HeadProduct {
-  readonly #heads: HeadPair;
-  readonly #at: Readonly<Record<'embeddings' | 'zeroshot' | 'finetuned' | 'bias0' | 'bias1', number>>;
-
-  constructor(layout: ArenaLayout, rows: number, heads: HeadPair) {
-    const { classes, dimension, biases, zeroshot, finetuned } = heads;
-    this.#heads = heads;
-    this.#at = {
-      embeddings: layout.reserve(4 * rows * dimension),
-      zeroshot: layout.reserve(zeroshot.byteLength),
-      finetuned: layout.reserve(finetuned.byteLength),
-      bias0: biases ? layout.reserve(4 * classes) : -1,
-      bias1: biases ? layout.reserve(4 * classes) : -1,
-    };
-  }
-
-  load(arena: Arena): void {
-    const { zeroshot, finetuned, biases, classes } = this.#heads;
-    arena.bytes(this.#at.zeroshot, zeroshot.byteLength).set(zeroshot);
-    arena.bytes(this.#at.finetuned, finetuned.byteLength).set(finetuned);
-    if (!biases) return;
-    arena.floats(this.#at.bias0, classes).set(biases.zeroshot);
-    arena.floats(this.#at.bias1, classes).set(biases.finetuned);
-  }
-
-  /** Logits of some embeddings, [rows, dimension], to where the meter wants them. */
-  async run(
-    engine: Engine,
-    arena: Arena,
-    { logits, stride }: LogitMeter,
-    embeddings: Float32Array,
-    alpha: number,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const { classes, dimension, dtype } = this.#heads;
-    const at = this.#at;
-    arena.floats(at.embeddings, embeddings.length).set(embeddings);
-    const a = [dtypeByName('F32')!.index, at.embeddings, dimension, 1];
-    const w = [dtypeByName(dtype)!.index, at.zeroshot, at.finetuned, dimension, 1];
-    const sizes = [embeddings.length / dimension, classes, dimension];
-    await engine.matmul(
-      arena.buffer,
-      [...sizes, ...a, ...w, alpha, at.bias0, at.bias1, logits, stride],
-      signal,
-    );
   }
 }
 
@@ -265,5 +237,19 @@ function checkLabels({ name, labels }: OpenSet, classes: number): void {
     'ERR_DATA_MISMATCH',
     `set ${name}: label ${labels[wrong]} of image ${wrong} is outside the ${classes} classes of the network`,
     { hint: 'Give classNames in the order of the head, so that directories get its numbers.' },
+  );
+}
+
+/** Sizes, headers and times of the files: weights that were saved anew are other weights. */
+async function identityOf(paths: readonly string[]): Promise<unknown> {
+  return await Promise.all(
+    paths.map(async (path) => {
+      const { files } = await openCheckpoint(path);
+      const identify = async ({ path: file, name, size, headerHash }: SafetensorsFile) => ({
+        ...{ name, size, headerHash },
+        mtimeMs: (await stat(file)).mtimeMs,
+      });
+      return await Promise.all(files.map(identify));
+    }),
   );
 }

@@ -34,6 +34,8 @@ export interface Metrics extends AccuracyMetrics {
   readonly macroF1: number;
   /** Mean negative log-likelihood, in nats. */
   readonly nll: number;
+  /** Of text: e^nll. */
+  readonly perplexity?: number;
   /** Its standard error over samples; 0 for a single sample. */
   readonly nllStandardError: number;
   /** Expected calibration error in 15 bins of equal width (Guo et al., 2017). */

@@ -1,17 +1,9 @@
-import { stat } from 'node:fs/promises';
-import { openCheckpoint } from '../checkpoint/checkpoint.js';
-import type { SafetensorsFile } from '../checkpoint/safetensors-file.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 
-/** Sizes, headers and times of the files: weights that were saved anew are other weights. */
-export async function identityOf(paths: readonly string[]): Promise<unknown> {
-  return await Promise.all(
-    paths.map(async (path) => {
-      const { files } = await openCheckpoint(path);
-      const identify = async ({ path: file, name, size, headerHash }: SafetensorsFile) => ({
-        ...{ name, size, headerHash },
-        mtimeMs: (await stat(file)).mtimeMs,
-      });
-      return await Promise.all(files.map(identify));
-    }),
-  );
+/**
+ * What tells a model from others without reading its weights, as JSON: of each file name, size, time of the last
+ * change, and the hash of its header.
+ */
+export function modelIdentity({ files }: Checkpoint): unknown {
+  return files.map(({ name, size, mtimeMs, headerHash }) => [name, size, mtimeMs, headerHash]);
 }

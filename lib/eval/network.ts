@@ -121,6 +121,39 @@ export class NetworkModel implements AsyncDisposable {
     );
   }
 
+  /**
+   * What a decoder loses on each token, without its logits: [N, T] of `token_losses` (see `Architecture.losses`) for
+   * each point. Inputs are `input_ids`, and `labels` that stand in their place.
+   *
+   * Throws ERR_CONFIG for a model that is no decoder, and as `forward`.
+   */
+  async tokenLosses(
+    inputs: NetworkInputs,
+    points: readonly NetworkPoint[],
+    signal?: AbortSignal,
+  ): Promise<Float32Array[]> {
+    const { losses } = this.architecture;
+    if (!losses) throw this.noDecoder();
+    const results = points.map(() => new Map<string, NetworkOutput>());
+    await this.#runPart(
+      losses.bind(inputs, results[0]!, (name) => name === 'token_losses'),
+      points,
+      results,
+      signal,
+    );
+    return results.map((outputs) => outputs.get('token_losses')!.data);
+  }
+
+  /** That this is no decoder. */
+  noDecoder(): WisemergeError {
+    const { path } = this.#zeroshot;
+    return new WisemergeError(
+      'ERR_CONFIG',
+      `${path} (${this.architecture.name}) gives no probabilities of tokens`,
+      { file: path, hint: 'Text is scored by decoders: llama, mistral, qwen2, qwen3.' },
+    );
+  }
+
   /** All inputs that some part reads. */
   get inputNames(): ReadonlySet<string> {
     return new Set(this.architecture.parts.flatMap(({ needs, reads = [] }) => [...needs, ...reads]));

@@ -1,3 +1,4 @@
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { itemSize } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { Engine } from '../native.js';
@@ -5,7 +6,7 @@ import { Arena, ArenaLayout } from './arena.js';
 import type { EvaluationSet } from './data/evaluation-set.js';
 import type { Evaluator } from './evaluator.js';
 import { type Ends, type LogitEvaluation, LogitMeter, LogitTally } from './logit-meter.js';
-import { identityOf } from './model-identity.js';
+import { modelIdentity } from './model-identity.js';
 import { NetworkModel } from './network.js';
 
 export interface PictureEvaluatorOptions {
@@ -65,7 +66,7 @@ export class PictureEvaluator implements Evaluator {
         classes = outputs!.length;
         checkLabels(set, classes);
       }
-      return new PictureEvaluator(model, engine, classes, sets, await identityOf([zeroshot, finetuned]));
+      return new PictureEvaluator(model, engine, classes, sets, await identityOf(zeroshot, finetuned));
     } catch (error) {
       engine.close();
       await model[Symbol.asyncDispose]();
@@ -115,6 +116,12 @@ export class PictureEvaluator implements Evaluator {
     this.#engine.close();
     await this.#model[Symbol.asyncDispose]();
   }
+}
+
+async function identityOf(zeroshot: string, finetuned: string): Promise<unknown> {
+  await using first = await openCheckpoint(zeroshot);
+  await using second = await openCheckpoint(finetuned);
+  return { zeroshot: modelIdentity(first), finetuned: modelIdentity(second) };
 }
 
 const rowBytes = ({ dimension, featureDtype }: EvaluationSet): number => dimension * itemSize(featureDtype);

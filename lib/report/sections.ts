@@ -99,7 +99,18 @@ function table({ alphas, sets, analysis }: SweepResult): string {
       return [percent(top1), decimal(nll), decimal(ece)];
     }),
   ]);
-  return section('At each alpha', grid(head, rows, { marked: analysis.selection.index }));
+  const notes = sets.flatMap(({ name, approximation: found }) =>
+    found
+      ? [
+          `${name}: logits at these alphas are interpolated from ${found.forwards.toFixed(1)} models per image; ${percent(found.inDoubt)} of the samples are nearer a tie than the error found.`,
+        ]
+      : [],
+  );
+  return section(
+    'At each alpha',
+    ...notes.map((text) => paragraph(text)),
+    grid(head, rows, { marked: analysis.selection.index }),
+  );
 }
 
 function validation({ analysis }: SweepResult): string | undefined {

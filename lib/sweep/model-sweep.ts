@@ -1,5 +1,6 @@
 import { WisemergeError } from '../errors.js';
 import type { EvaluatedSet, Evaluator, SetEvaluation } from '../eval/evaluator.js';
+import type { Approximation } from '../eval/logit-path.js';
 import { version } from '../version.js';
 import { analyse } from './analysis.js';
 import { BitMatrix, bitCount } from './bits.js';
@@ -36,6 +37,7 @@ interface Evaluated {
   readonly seconds: number;
   readonly sets: readonly {
     readonly metrics: SetMetrics;
+    readonly approximation?: Approximation;
     readonly samples: number;
     /** The words of the bits, little-endian, in base64: where results of samples are known. */
     readonly correct?: string;
@@ -193,7 +195,8 @@ function record(
     alpha,
     seconds,
     sets: sets.map((set, s) => {
-      const { correct, score, metrics, samples = set.samples } = results?.[s] ?? {};
+      const { correct, score, metrics, approximation, samples = set.samples } = results?.[s] ?? {};
+      const approximated = approximation && { approximation };
       const refuse = (why: string) =>
         new WisemergeError('ERR_EVALUATION', `alpha ${alpha}, set ${set.name}: ${why}`, {
           details: { alpha, set: set.name },
@@ -203,7 +206,7 @@ function record(
       }
       if (!correct) {
         if (score === undefined) throw refuse('there is no score');
-        return { metrics: { ...metrics, top1: score }, samples };
+        return { metrics: { ...metrics, top1: score }, ...approximated, samples };
       }
       if (set.samples > 0 && samples !== set.samples) {
         throw refuse(`there are results of ${samples} samples; the set has ${set.samples}`);
@@ -216,6 +219,7 @@ function record(
       const bytes = Buffer.from(correct.buffer, correct.byteOffset, correct.byteLength);
       return {
         metrics: { ...metrics, top1: score ?? hits / samples },
+        ...approximated,
         samples,
         correct: bytes.toString('base64'),
       };
@@ -263,7 +267,20 @@ async function saveSets(
       ...{ name, role, kind, samples, fingerprint },
       outcome: outcome ? await saveOutcome(out, s, name, outcome) : null,
       metrics: all.map(({ sets: results }) => results[s]!.metrics),
+      ...worstOf(all.flatMap(({ sets: results }) => results[s]!.approximation ?? [])),
     });
   }
   return swept;
+}
+
+function worstOf(all: readonly Approximation[]): { approximation?: Approximation } {
+  if (all.length === 0) return {};
+  const most = (of: keyof Approximation) => Math.max(...all.map((one) => one[of]));
+  const [forwards, checked, inDoubt, direct] = [
+    most('forwards'),
+    most('checked'),
+    most('inDoubt'),
+    most('direct'),
+  ];
+  return { approximation: { forwards, checked, inDoubt, direct } };
 }

@@ -1,4 +1,5 @@
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { WisemergeError } from '../errors.js';
 import { ImageEvaluator } from '../eval/image-evaluator.js';
 import { findNetwork, isMlp } from '../train/network.js';
 import { NetworkEvaluator } from '../train/network-evaluator.js';
@@ -22,6 +23,7 @@ export async function sweepNetwork(
 ): Promise<SweepResult> {
   const { zeroshot, finetuned, activation, threads } = config;
   const { signal } = run;
+  refuseChebyshev(config);
   const given = activation ? { activation } : {};
   await using checkpoint = await openCheckpoint(zeroshot);
   const { inputs, classes } = findNetwork(checkpoint, given);
@@ -61,6 +63,7 @@ export async function sweepImages(
       ...(classNames && { classNames }),
     })),
     ...(heads && { heads }),
+    interpolate: config.search === 'chebyshev',
     ...(head !== undefined && { head }),
     ...(threads !== undefined && { threads }),
     ...(signal && { signal }),
@@ -70,4 +73,12 @@ export async function sweepImages(
   } finally {
     await evaluator.close();
   }
+}
+
+/** What interpolates is the evaluation of images. */
+export function refuseChebyshev({ search }: ResolvedSweep): void {
+  if (search !== 'chebyshev') return;
+  throw new WisemergeError('ERR_SWEEP_FILE', 'search chebyshev is for sets of images', {
+    hint: 'Use grid, refine or golden.',
+  });
 }

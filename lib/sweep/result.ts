@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { LikelihoodOptimum } from '../eval/likelihood.js';
+import type { Approximation } from '../eval/logit-path.js';
 import type { Metrics } from '../eval/metrics.js';
 import type { OutputComparison } from '../eval/output-comparison.js';
 import type { Analysis } from './analysis.js';
@@ -24,6 +25,8 @@ export interface SweptSet {
   readonly outcome: string | null;
   /** At each alpha of the sweep. */
   readonly metrics: readonly SetMetrics[];
+  /** Where outputs were interpolated (`search: chebyshev`). */
+  readonly approximation?: Approximation;
 }
 
 /** `top1` is the accuracy, or the score that an evaluator gave in its place. */

@@ -1,7 +1,10 @@
 import { WisemergeError } from '../errors.js';
 
-/** `grid`: the alphas given. `refine`: bisection around the best. `golden`: golden-section search around it. */
-export const searchKinds = ['grid', 'refine', 'golden'] as const;
+/**
+ * `grid`: the alphas given. `refine`: bisection around the best. `golden`: golden-section search around it.
+ * `chebyshev`: the alphas given, most of them by interpolation between a few (networks on images).
+ */
+export const searchKinds = ['grid', 'refine', 'golden', 'chebyshev'] as const;
 export type SearchKind = (typeof searchKinds)[number];
 
 export interface Search {
@@ -47,7 +50,7 @@ export function nextAlphas(search: Search, found: Found | undefined): number[] {
   const { kind, grid, tolerance, minGain, budget = Number.POSITIVE_INFINITY } = search;
   if (!found) return [...grid];
   const { alphas, criterion, index } = found;
-  if (kind === 'grid') return [];
+  if (kind === 'grid' || kind === 'chebyshev') return [];
   const best = alphas[index]!;
   const neighbours = [index - 1, index + 1].filter((k) => k >= 0 && k < alphas.length);
   const lead = (k: number) => criterion[index]! - criterion[k]!;

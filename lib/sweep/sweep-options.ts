@@ -7,6 +7,7 @@ import { parseAlphas } from '../merge/alpha.js';
 import { activations } from '../train/network.js';
 import { formatRule, parseRule } from './rule.js';
 import { searchKinds } from './search.js';
+import { checkTextSets, hasText, textSetFields } from './text-sets.js';
 
 const text = z.string().min(1);
 const count = z.int().min(1);
@@ -29,6 +30,7 @@ const set = z.strictObject({
       'For whole networks: a directory with one directory per class, or a table of paths and labels.',
     ),
   groups: text.optional().describe('[N] group of each sample.'),
+  ...textSetFields,
 });
 
 const reference = z.strictObject({
@@ -71,7 +73,7 @@ export const sweepSchema = z.strictObject({
     .enum(searchKinds)
     .default('grid')
     .describe(
-      '`refine` and `golden` go on around the best of `alphas`; the curve of a head is exact without.',
+      '`refine` and `golden` go on around the best of `alphas`; `chebyshev` interpolates between a few, on images; the curve of a head is exact without.',
     ),
   tolerance: z
     .number()
@@ -158,7 +160,8 @@ export function resolveSweep(config: SweepConfig, { evaluated = false } = {}): R
     );
   }
   const whole = evaluated || command !== undefined;
-  checkSources(parsed.data, whole);
+  checkTextSets(parsed.data, whole);
+  if (!hasText(parsed.data.sets)) checkSources(parsed.data, whole);
   const list = typeof alphas === 'string' ? parseAlphas(alphas) : alphas;
   return {
     ...parsed.data,
@@ -252,6 +255,7 @@ function relativeTo(directory: string, config: SweepConfig): SweepConfig {
       ...(item.labels !== undefined && { labels: from(item.labels) }),
       ...(item.images !== undefined && { images: from(item.images) }),
       ...(item.groups !== undefined && { groups: from(item.groups) }),
+      ...(item.text !== undefined && { text: from(item.text) }),
     })),
   };
 }

@@ -4,11 +4,13 @@ import { CommandEvaluator } from '../eval/command-evaluator.js';
 import { type Evaluate, FunctionEvaluator } from '../eval/function-evaluator.js';
 import { type HeadProgress, sweepHead } from './head-sweep.js';
 import { type ModelProgress, sweepWith } from './model-sweep.js';
-import { isNetwork, sweepImages, sweepNetwork } from './network-sweep.js';
+import { isNetwork, refuseChebyshev, sweepImages, sweepNetwork } from './network-sweep.js';
 import { readReferences } from './references.js';
 import type { SweepResult } from './result.js';
 import type { DirectoryOptions } from './sweep-directory.js';
 import { resolveSweep, type SweepConfig } from './sweep-options.js';
+import { hasText } from './text-sets.js';
+import { sweepText } from './text-sweep.js';
 
 export type SweepProgress = HeadProgress | ModelProgress;
 
@@ -30,9 +32,9 @@ export interface SweepOptions extends SweepConfig, DirectoryOptions {
  * Evaluates the models between two checkpoints and chooses alpha (WiSE-FT, Wortsman et al., 2021): curves of
  * accuracy, the choice by `rule`, and how firm it is.
  *
- * A classifier's head on cached features is evaluated at every alpha at once and exactly; MLPs, and networks on
- * images, at the alphas of a grid and of a search around the best. Any other model goes through `evaluate` or
- * `command`.
+ * A classifier's head on cached features is evaluated at every alpha at once and exactly; MLPs, networks on images,
+ * and decoders on text, at the alphas of a grid and of a search around the best. Any other model goes through
+ * `evaluate` or `command`.
  *
  * What is done is journalled, and `resume` goes on with it. Rejects with ERR_SWEEP_FILE, ERR_USAGE,
  * ERR_REPORT_SET, ERR_DATA, ERR_DATA_MISMATCH, ERR_INCOMPATIBLE (before any work), ERR_OUTPUT_EXISTS,
@@ -53,10 +55,15 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
     ...(onCompare && { onCompare }),
     ...(references && { references }),
   };
+  if (hasText(config.sets)) {
+    refuseChebyshev(config);
+    return await sweepText(config, run);
+  }
   if (!evaluate && !config.command) {
     if (config.sets.some(({ images }) => images !== undefined)) return await sweepImages(config, run);
     return (await isNetwork(config)) ? await sweepNetwork(config, run) : await sweepHead(config, run);
   }
+  refuseChebyshev(config);
   const evaluator = evaluate
     ? await FunctionEvaluator.open(config, evaluate, signal)
     : await CommandEvaluator.open({ ...config, command: config.command!, out: run.out }, signal);

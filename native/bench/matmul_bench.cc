@@ -178,6 +178,21 @@ int main(int argc, char** argv) {
     report.add("head path, 1000 classes (elements)", isa, 1, against_peak(plan, isa, 1, elements, [&] {
                  context.check(context.backend->head_path(context.context, &path, nullptr, nullptr));
                }));
+    // Features that lean towards their labels' weights, so that most labels win on a part of the path.
+    const size_t depth = 512;
+    const Matrix x(DType::kF32, rows, depth, 3), w0(DType::kF32, classes, depth, 4),
+        w1(DType::kF32, classes, depth, 5);
+    for (size_t i = 0; i < classes * depth; i++) w1.floats()[i] = w0.floats()[i] + 0.5f * w1.floats()[i];
+    for (size_t i = 0; i < rows * depth; i++) {
+      x.floats()[i] += 0.15f * w1.floats()[static_cast<size_t>(labels[i / depth]) * depth + i % depth];
+    }
+    const WmCurve curve{rows,    classes,       depth, x.view(), w0.view(), w1.view(), nullptr,
+                        nullptr, labels.data(), 0,     1,        lo.data(), hi.data(), open.data()};
+    report.add("head curve, 1000 classes, 512 features", isa, 1,
+               against_peak(plan, isa, 1, 4.0 * elements * depth, [&] {
+                 context.check(context.backend->head_curve(context.context, &curve, nullptr, nullptr));
+               }));
+    context.check(context.backend->head_path(context.context, &path, nullptr, nullptr));
     for (const uint32_t count : {1u, 21u}) {
       std::vector<double> alphas, sums(count * kMetricColumns);
       for (uint32_t k = 0; k < count; k++) alphas.push_back(count == 1 ? 0.5 : k / 20.0);

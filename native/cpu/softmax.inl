@@ -33,19 +33,17 @@ WM_FORCE_INLINE float maximum(const Group& group) {
 
 // wisemerge/softmax.h's in vectors, with the same bits.
 WM_FORCE_INLINE Vf exp_nonpositive(Vf x) {
-  const Vf magic = broadcast<Vf>(0x1.8p23f);  // adding it rounds to a whole number
+  const Vf magic = broadcast<Vf>(0x1.8p23f), inverse = broadcast<Vf>(0x1.715476p+0f);
   const Vf inside = larger(x, broadcast<Vf>(-87.0f));
-  const Vf shifted = fma(inside, broadcast<Vf>(0x1.715476p+0f), magic);
-  const Vf n = shifted - magic;
-  Vf r = fma(n, broadcast<Vf>(-0x1.62e4p-1f), inside);  // ln 2 in two parts: n times the first is exact
-  r = fma(n, broadcast<Vf>(-0x1.7f7d1cp-20f), r);
-  Vf p = broadcast<Vf>(0x1.6a243p-10f);
-  p = fma(p, r, broadcast<Vf>(0x1.1239e4p-7f));
-  p = fma(p, r, broadcast<Vf>(0x1.5558f2p-5f));
-  p = fma(p, r, broadcast<Vf>(0x1.555492p-3f));
-  p = fma(p, r, broadcast<Vf>(0x1.fffffcp-2f));
-  p = fma(p, r, broadcast<Vf>(1.0f));
-  p = fma(p, r, broadcast<Vf>(1.0f));
+  const Vf shifted = fma(inside, inverse, magic);
+  const Vf f = fma(inside, inverse, magic - shifted);
+  Vf p = broadcast<Vf>(0x1.41fba0p-13f);
+  p = fma(p, f, broadcast<Vf>(0x1.5f3e80p-10f));
+  p = fma(p, f, broadcast<Vf>(0x1.3b2d4ep-7f));
+  p = fma(p, f, broadcast<Vf>(0x1.c6aee8p-5f));
+  p = fma(p, f, broadcast<Vf>(0x1.ebfbdcp-3f));
+  p = fma(p, f, broadcast<Vf>(0x1.62e430p-1f));
+  p = fma(p, f, broadcast<Vf>(1.0f));
   const Vi exponent = (reinterpret_cast<Vi>(shifted) - reinterpret_cast<Vi>(magic)) << 23;
   return reinterpret_cast<Vf>(reinterpret_cast<Vi>(p) + exponent);
 }

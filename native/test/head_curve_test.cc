@@ -255,6 +255,54 @@ TEST("head curve: ties and nearly ties") {
   CHECK(check_curve(grid) > 0);
 }
 
+TEST("head curve: roundings that all go one way") {
+  // Class 0 is the label, class 1 its only rival, the same at both ends. What bf16 loses of features or
+  // weights adds up to the whole bound and turns the comparison around.
+  const float below = 1 + 0.99f * 0x1p-8f, above = 1 + 1.01f * 0x1p-8f;  // round to 1 and to 1 + 2^-7
+  for (const size_t depth : {2, 64, 513}) {
+    for (const bool of_features : {false, true}) {
+      for (const float rounded : {below, above}) {
+        Problem p(13, 64, depth, 21);
+        p.biased = false;
+        std::fill(p.labels.begin(), p.labels.end(), 0);
+        std::fill(p.x.begin(), p.x.end(), of_features ? rounded : 1.0f);
+        std::fill(p.w0.begin(), p.w0.end(), 0.0f);
+        // Half way between the rival's logit and what it is after rounding.
+        const float lost = rounded == below ? 1 : 1 + 0x1p-7f;
+        const float own = (rounded + lost) / 2 / (of_features ? rounded : 1.0f);
+        std::fill_n(p.w0.begin(), depth, own);
+        std::fill_n(p.w0.begin() + static_cast<ptrdiff_t>(depth), depth, of_features ? 1.0f : rounded);
+        p.w1 = p.w0;
+        const double decided = check_screening(p);
+        CHECK(decided == -1 || decided == 1);
+        CHECK_EQ(check_curve(p), rounded == below ? 0u : 13u);
+      }
+    }
+  }
+  // Numbers that bf16 holds, whose sum in f32 depends on the order within a pair: in ascending order these
+  // drift by +1020 and -509 from the bias, in the other by 0.
+  struct Drift {
+    float pattern[4];
+    int own;
+    size_t right;
+  };
+  for (const Drift& drift : {Drift{{3, -1, 0.5f, -1}, 510, 0}, Drift{{-2, -2.5f, 2.5f, 1}, -254, 13}}) {
+    const size_t depth = 1020;
+    Problem p(13, 64, depth, 22);
+    std::fill(p.labels.begin(), p.labels.end(), 0);
+    std::fill(p.x.begin(), p.x.end(), 1.0f);
+    std::fill(p.w0.begin(), p.w0.end(), 0.0f);
+    for (size_t l = 0; l < depth; l++) p.w0[depth + l] = drift.pattern[l % 4];
+    std::fill(p.bias0.begin(), p.bias0.end(), 0.0f);
+    p.bias0[0] = 0x1p24f + static_cast<float>(drift.own);
+    p.bias0[1] = 0x1p24f;
+    p.w1 = p.w0, p.bias1 = p.bias0;
+    const double decided = check_screening(p);
+    CHECK(decided == -1 || decided == 1);
+    CHECK_EQ(check_curve(p), drift.right);
+  }
+}
+
 TEST("head curve: a head whose classes all come near is computed in full") {
   Problem p(200, 500, 60, 15, 0);
   for (size_t c = 1; c < p.classes; c++) {

@@ -67,6 +67,17 @@ test('beyond 0 to 1 the curve is brute force', async () => {
   expect(clear).toBeGreaterThan(10_000);
 });
 
+test('a device that has no such call computes the logits', async () => {
+  const { head, set } = headCase(200, 40, 30, { seed: 14, biased: true });
+  using engine = new Engine();
+  using session = new CurveSession(engine, head, [set]);
+  using other = new Engine();
+  Object.defineProperty(other, 'device', { value: { ...engine.device, backend: 'cuda' } });
+  other.headCurve = () => Promise.reject(new Error('called'));
+  using fallback = new CurveSession(other, head, [set]);
+  expect(await evaluateCurve(fallback, set, [0.5])).toEqual(await evaluateCurve(session, set, [0.5]));
+});
+
 test('what cannot be evaluated is a typed error', async () => {
   const { head, set } = headCase(100, 5, 8);
   using engine = new Engine();

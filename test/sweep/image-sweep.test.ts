@@ -105,6 +105,33 @@ describe('a sweep on images', () => {
     expect(result.analysis.firmness!.crossValidation.sets).toEqual(['val']);
   });
 
+  test('by Chebyshev points agrees with all alphas evaluated, from a third of the models', async () => {
+    const { directory, options } = await project('vit-tiny');
+    const grid = { ...options, alphas: '0:1:0.05', divergence: false };
+    const all = await sweep({ ...grid, out: join(directory, 'all') });
+    const few = await sweep({ ...grid, search: 'chebyshev', out: join(directory, 'few') });
+    for (const [s, { metrics, approximation }] of few.sets.entries()) {
+      expect(approximation!.forwards).toBeLessThanOrEqual(11);
+      expect(approximation!.direct).toBe(0);
+      const samples = few.sets[s]!.samples;
+      for (const [k, { top1, nll }] of metrics.entries()) {
+        const exact = all.sets[s]!.metrics[k]!;
+        const doubtful = approximation!.inDoubt * samples * metrics.length;
+        expect(Math.abs(top1 - exact.top1) * samples).toBeLessThanOrEqual(doubtful + 1e-9);
+        expect(nll).toBeCloseTo(exact.nll!, 3);
+      }
+    }
+    expect(all.sets[0]!.approximation).toBeUndefined();
+    const refused = sweep({
+      ...grid,
+      search: 'chebyshev',
+      out: join(directory, 'no'),
+      evaluate: async () => ({}),
+      sets: [{ name: 'a', role: 'select', kind: 'id' }],
+    });
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_SWEEP_FILE' });
+  });
+
   test('of CLIP takes heads on its embeddings', async () => {
     const { directory, options } = await project('clip-tiny');
     const { labels, outputs } = await outputsOf(options, join(directory, 'val'), 'image_embeds');

@@ -2,7 +2,7 @@ import { extname } from 'node:path';
 import { WisemergeError } from '../../errors.js';
 
 /** What an array or a column is read for: decides the names that are looked for first. */
-export type DataRole = 'features' | 'labels' | 'groups' | 'images';
+export type DataRole = 'features' | 'labels' | 'groups' | 'images' | 'names' | 'texts';
 
 /** The formats that are read, by the ending of the file's name. */
 export type DataFormat = 'npy' | 'npz' | 'safetensors' | 'csv' | 'jsonl' | 'parquet';
@@ -24,6 +24,8 @@ const usualNames: Readonly<Record<DataRole, readonly string[]>> = {
   labels: ['labels', 'label', 'class', 'y', 'targets', 'target'],
   groups: ['groups', 'group', 'g'],
   images: ['path', 'paths', 'image', 'images', 'file', 'file_name', 'filename'],
+  names: ['name', 'names', 'class_name', 'class', 'label'],
+  texts: ['text', 'texts', 'content', 'document'],
 };
 
 export function isTable(format: DataFormat): boolean {
@@ -36,7 +38,8 @@ export function isTable(format: DataFormat): boolean {
  */
 export function parseDataPath(source: string, role: DataRole): DataPath {
   // Features come as arrays only: a table of numbers would be parsed at a hundredth of the disk's speed.
-  const arrays = role === 'images' ? [] : arrayFormats;
+  const table = role === 'images' || role === 'names' || role === 'texts';
+  const arrays = table ? [] : arrayFormats;
   const formats: readonly DataFormat[] = role === 'features' ? arrays : [...arrays, ...tableFormats];
   const endings = formats.map((format) => `.${format}`);
   const ending = extname(source).toLowerCase();

@@ -43,6 +43,15 @@ export interface Architecture {
   /** For messages: `vit`, `clip`, … */
   readonly name: string;
   readonly parts: readonly NetworkPart[];
+  /** Tokens of a text that the model was made for. */
+  readonly longest?: number;
+  /**
+   * Of a decoder: the part that gives `token_losses` [N, T], at each position -log p(the label behind it), in nats,
+   * 0 where that label is negative. No logits are kept where these are not wanted.
+   */
+  readonly losses?: NetworkPart;
+  /** The results of a sequence depend on the padding behind it. */
+  readonly paddingCounts?: boolean;
   /** Turns what a candidate gave into what it is asked for: the mean of losses. */
   finish?(outputs: Map<string, NetworkOutput>, inputs: NetworkInputs): void;
 }

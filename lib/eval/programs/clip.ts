@@ -98,9 +98,11 @@ export function clipOf(
   text: TextTower,
   weights: WeightTable,
 ): Architecture {
-  // A vision tower may be without one for texts: a classifier of images.
-  const texts = weights.has(text.table) ? [textPart(text, weights), similarityPart] : [];
-  return { name, parts: [visionPart(vision, weights), ...texts] };
+  const images = visionPart(vision, weights);
+  // A classifier of images needs no tower for texts.
+  if (!weights.has(text.table)) return { name, parts: [images] };
+  const longest = weights.info(text.positions).shape[0]!;
+  return { name, longest, parts: [images, textPart(text, longest, weights), similarityPart] };
 }
 
 function visionPart(tower: VisionTower, weights: WeightTable): NetworkPart {
@@ -119,10 +121,9 @@ function visionPart(tower: VisionTower, weights: WeightTable): NetworkPart {
   });
 }
 
-function textPart(tower: TextTower, weights: WeightTable): NetworkPart {
+function textPart(tower: TextTower, longest: number, weights: WeightTable): NetworkPart {
   const { table, positions, heads, layers, activation, epsilon } = tower;
   const [vocabulary, width] = weights.info(table).shape as [number, number];
-  const longest = weights.info(positions).shape[0]!;
   return {
     needs: ['input_ids'],
     reads: ['attention_mask'],

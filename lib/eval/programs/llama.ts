@@ -1,9 +1,15 @@
 import type { Config } from '../../checkpoint/checkpoint.js';
-import type { Architecture, ArchitectureFactory, BoundPart, NetworkOutput } from './architecture.js';
+import type {
+  Architecture,
+  ArchitectureFactory,
+  BoundPart,
+  NetworkOutput,
+  NetworkPart,
+} from './architecture.js';
 import type { AttentionShape, ProgramBuilder, Rows } from './builder.js';
 import { ConfigFields } from './config-fields.js';
 import { bindTokens, checkShape, type NetworkInputs, wholeOf } from './inputs.js';
-import { ropeFrequencies } from './rope-frequencies.js';
+import { ropeDependsOnLength, ropeFrequencies } from './rope-frequencies.js';
 import type { WeightTable } from './weight-table.js';
 
 /** What the decoders of the family have in common. */
@@ -41,51 +47,53 @@ export const llama: ArchitectureFactory = (config, weights): Architecture => {
   const window = slidingWindows(config, fields, layers);
   const vocabulary = weights.info(table).shape[0]!;
   const head = outputHead(fields, weights);
+  const part: NetworkPart = {
+    needs: ['input_ids'],
+    reads: ['attention_mask', 'labels'],
+    bind(inputs, _outputs, wanted): BoundPart {
+      const { ids, mask, batch, tokens } = bindTokens(inputs, vocabulary);
+      const { frequencies, scale } = ropeFrequencies(fields, decoder.headDim, tokens);
+      const labels = nextTokens(labelsOf(inputs, ids, vocabulary), mask, tokens);
+      const arrays = new Map([
+        ['input_ids', ids],
+        ['labels', labels],
+        ...(mask ? ([['attention_mask', mask]] as const) : []),
+      ]);
+      const build = (b: ProgramBuilder, count: number) => {
+        const rows = count * tokens;
+        const masked = mask && b.input('attention_mask', 'i32', rows);
+        const positions = b.constant(Int32Array.from({ length: rows }, (_, i) => i % tokens));
+        const turns = b.constant(frequencies);
+        const turn = (x: Rows) => b.rope(x, positions, turns, decoder.headDim, scale);
+        let x = b.embedding(b.input('input_ids', 'i32', rows), table);
+        for (let i = 0; i < layers; i++) {
+          const { heads, kvHeads, headDim } = decoder;
+          const shape: AttentionShape = {
+            ...{ batch: count, heads, kvHeads, headDim, causal: true, window: window(i) },
+            ...(masked && { mask: masked }),
+          };
+          x = block(b, x, `model.layers.${i}`, decoder, shape, turn);
+        }
+        const last = b.rmsNorm(x, 'model.norm.weight', decoder.epsilon);
+        const targets = b.input('labels', 'i32', rows);
+        if (!wanted('logits')) {
+          // Logits of all tokens may be the largest array of all.
+          b.output('token_losses', b.headLosses(last, head, targets), [count, tokens]);
+          return;
+        }
+        const logits = b.linear(last, head);
+        b.output('logits', logits, [count, tokens, logits.width]);
+        b.output('token_losses', b.tokenLosses(logits, targets), [count, tokens]);
+      };
+      return { batch, tokens, arrays, build };
+    },
+  };
   return {
     name: String(config.model_type),
-    parts: [
-      {
-        needs: ['input_ids'],
-        reads: ['attention_mask', 'labels'],
-        bind(inputs, _outputs, wanted): BoundPart {
-          const { ids, mask, batch, tokens } = bindTokens(inputs, vocabulary);
-          const { frequencies, scale } = ropeFrequencies(fields, decoder.headDim, tokens);
-          const labels = nextTokens(labelsOf(inputs, ids, vocabulary), mask, tokens);
-          const arrays = new Map([
-            ['input_ids', ids],
-            ['labels', labels],
-            ...(mask ? ([['attention_mask', mask]] as const) : []),
-          ]);
-          const build = (b: ProgramBuilder, count: number) => {
-            const rows = count * tokens;
-            const masked = mask && b.input('attention_mask', 'i32', rows);
-            const positions = b.constant(Int32Array.from({ length: rows }, (_, i) => i % tokens));
-            const turns = b.constant(frequencies);
-            const turn = (x: Rows) => b.rope(x, positions, turns, decoder.headDim, scale);
-            let x = b.embedding(b.input('input_ids', 'i32', rows), table);
-            for (let i = 0; i < layers; i++) {
-              const { heads, kvHeads, headDim } = decoder;
-              const shape: AttentionShape = {
-                ...{ batch: count, heads, kvHeads, headDim, causal: true, window: window(i) },
-                ...(masked && { mask: masked }),
-              };
-              x = block(b, x, `model.layers.${i}`, decoder, shape, turn);
-            }
-            const last = b.rmsNorm(x, 'model.norm.weight', decoder.epsilon);
-            const targets = b.input('labels', 'i32', rows);
-            if (!wanted('logits')) {
-              // Logits of all tokens may be the largest array of all.
-              b.output('token_losses', b.headLosses(last, head, targets), [count, tokens]);
-              return;
-            }
-            const logits = b.linear(last, head);
-            b.output('logits', logits, [count, tokens, logits.width]);
-            b.output('token_losses', b.tokenLosses(logits, targets), [count, tokens]);
-          };
-          return { batch, tokens, arrays, build };
-        },
-      },
-    ],
+    parts: [part],
+    longest: fields.count('max_position_embeddings', 2048),
+    losses: part,
+    paddingCounts: ropeDependsOnLength(fields),
     finish: (outputs, inputs) => {
       const { ids, mask, tokens } = bindTokens(inputs, vocabulary);
       meanLoss(outputs, nextTokens(labelsOf(inputs, ids, vocabulary), mask, tokens));

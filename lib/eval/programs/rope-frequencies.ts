@@ -14,13 +14,13 @@ const kinds = ['default', 'linear', 'dynamic', 'llama3', 'yarn'];
  * `tokens`: base^(-2c / d) (Su et al., 2021), or one of its extensions to longer contexts. Throws ERR_CONFIG.
  */
 export function ropeFrequencies(fields: ConfigFields, headDim: number, tokens: number): RopeFrequencies {
-  const rope = fields.has('rope_parameters') ? fields.part('rope_parameters') : fields.part('rope_scaling');
+  const rope = ropeFields(fields);
   const base = rope.has('rope_theta') ? rope.number('rope_theta') : fields.number('rope_theta', 10000);
   const share = rope.has('partial_rotary_factor')
     ? rope.number('partial_rotary_factor')
     : fields.number('partial_rotary_factor', 1);
   const dim = 2 * Math.floor((headDim * share) / 2);
-  const kind = rope.text('rope_type', rope.text('type', 'default'));
+  const kind = kindOf(rope);
   const plain = powers(base, dim);
   const of = (frequencies: number[], scale = 1) => ({ frequencies: Float32Array.from(frequencies), scale });
   switch (kind) {
@@ -41,6 +41,19 @@ export function ropeFrequencies(fields: ConfigFields, headDim: number, tokens: n
         hint: `Supported: ${kinds.join(', ')}.`,
       });
   }
+}
+
+/** Whether the length of the sequences, padding included, changes the angles. */
+export function ropeDependsOnLength(fields: ConfigFields): boolean {
+  return kindOf(ropeFields(fields)) === 'dynamic';
+}
+
+function ropeFields(fields: ConfigFields): ConfigFields {
+  return fields.has('rope_parameters') ? fields.part('rope_parameters') : fields.part('rope_scaling');
+}
+
+function kindOf(rope: ConfigFields): string {
+  return rope.text('rope_type', rope.text('type', 'default'));
 }
 
 function powers(base: number, dim: number): number[] {

@@ -1,0 +1,20 @@
+/** Chebyshev points of the second kind on [0, 1], ascending, both ends included. Those of 5 are among those of 9. */
+export function chebyshevPoints(count: number): number[] {
+  return Array.from({ length: count }, (_, j) => (1 - Math.cos((Math.PI * j) / (count - 1))) / 2);
+}
+
+/**
+ * Weights by which the values at `chebyshevPoints(count)` give that of the interpolating polynomial at `x`
+ * (barycentric formula: Berrut and Trefethen, 2004, section 5).
+ */
+export function chebyshevWeights(count: number, x: number): Float64Array {
+  const points = chebyshevPoints(count);
+  const at = points.findIndex((point) => Math.abs(point - x) < 1e-14);
+  if (at >= 0) return Float64Array.from(points, (_, j) => Number(j === at));
+  const terms = points.map((point, j) => {
+    const end = j === 0 || j === count - 1 ? 0.5 : 1;
+    return (j % 2 === 0 ? end : -end) / (x - point);
+  });
+  const sum = terms.reduce((a, b) => a + b, 0);
+  return Float64Array.from(terms, (term) => term / sum);
+}

@@ -1,0 +1,90 @@
+import { z } from 'zod';
+import { WisemergeError } from '../errors.js';
+import { normalisations, textTasks } from '../eval/text/text-set.js';
+
+/** What a set of a sweep file says where a decoder is evaluated on text. */
+export const textSetFields = {
+  text: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Text for a decoder, in place of features: .txt, .jsonl, .parquet or .csv. See docs/text.md.'),
+  task: z
+    .enum(textTasks)
+    .optional()
+    .describe('`perplexity` (default), or `choices`: questions in .jsonl with context, choices and label.'),
+  context: z.int().min(2).optional().describe('Tokens that the model sees at once; default: at most 1024.'),
+  stride: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('Tokens between windows of `perplexity`; default: half of context.'),
+  normalise: z
+    .enum(normalisations)
+    .optional()
+    .describe('What the likelihood of a choice is divided by: its tokens (default), bytes, or nothing.'),
+};
+
+interface GivenSet {
+  readonly name: string;
+  readonly features?: string | undefined;
+  readonly labels?: string | undefined;
+  readonly groups?: string | undefined;
+  readonly text?: string | undefined;
+  readonly task?: (typeof textTasks)[number] | undefined;
+  readonly context?: number | undefined;
+  readonly stride?: number | undefined;
+  readonly normalise?: (typeof normalisations)[number] | undefined;
+}
+
+/** Whether a sweep evaluates decoders on text. */
+export function hasText(sets: readonly GivenSet[]): boolean {
+  return sets.some(({ text }) => text !== undefined);
+}
+
+/**
+ * Checks what sets say about text. `whole`: models are evaluated by code of the caller's. Throws ERR_SWEEP_FILE naming
+ * the set.
+ */
+export function checkTextSets(
+  { sets, device }: { readonly sets: readonly GivenSet[]; readonly device?: string | undefined },
+  whole: boolean,
+): void {
+  const any = hasText(sets);
+  if (any && device?.startsWith('cuda')) {
+    throw new WisemergeError('ERR_SWEEP_FILE', `text is evaluated on the CPU, not on ${device}`, {
+      hint: 'Leave `device` out.',
+    });
+  }
+  for (const set of sets) {
+    const refuse = (why: string, hint: string) =>
+      new WisemergeError('ERR_SWEEP_FILE', `set ${set.name} ${why}`, { hint });
+    const options = (['task', 'context', 'stride', 'normalise'] as const).filter(
+      (key) => set[key] !== undefined,
+    );
+    if (set.text === undefined) {
+      if (options.length > 0)
+        throw refuse(`has ${options.join(', ')} but no text`, 'Give the file as `text`.');
+      if (any) throw refuse('has no text, and others have', 'Sweep text and features one by one.');
+      continue;
+    }
+    if (whole) throw refuse('has text, and a command or function', 'Leave one of them out.');
+    const choices = set.task === 'choices';
+    const foreign = (['features', 'labels', ...(choices ? [] : (['groups'] as const))] as const).filter(
+      (key) => set[key] !== undefined,
+    );
+    if (foreign.length > 0) {
+      throw refuse(
+        `has ${foreign.join(' and ')} beside its text`,
+        'The file of `choices` has the labels in it; text has no features, and `perplexity` no groups.',
+      );
+    }
+    const unused = choices ? ('stride' as const) : ('normalise' as const);
+    if (set[unused] !== undefined) {
+      throw refuse(
+        `has ${unused}, which is for task ${choices ? 'perplexity' : 'choices'}`,
+        `Leave \`${unused}\` out.`,
+      );
+    }
+  }
+}

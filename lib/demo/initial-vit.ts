@@ -2,8 +2,10 @@ import { constantTensor, type InitialModel, type Normal, normalTensor } from './
 import type { VitRecipe } from './recipe.js';
 import { channels, side } from './renderer.js';
 
-/** Of the class token, the positions and the classifier. */
+/** Of the class token and the classifier. */
 const smallDeviation = 0.02;
+/** Of positions: about that of the patches, which they must be told apart from at once. */
+const positionDeviation = 0.5;
 
 /**
  * A ViTForImageClassification of transformers with random weights: normal with variance 1 / inputs, the projections onto
@@ -45,7 +47,7 @@ export function initialVit(
       normalTensor(
         `${embeddings}.position_embeddings`,
         [1, Math.floor(side / patch) ** 2 + 1, width],
-        0.5,
+        positionDeviation,
         normal,
       ),
       normalTensor(

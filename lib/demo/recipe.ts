@@ -64,11 +64,11 @@ export const standardRecipe: Recipe = Object.freeze({
 export const vitRecipe: Recipe = Object.freeze({
   classes: 16,
   network: Object.freeze({ kind: 'vit', patch: 4, width: 48, depth: 3, heads: 4, inner: 96 }),
-  batchSize: 128,
+  batchSize: 64,
   weightDecay: 0.1,
   clip: 1,
-  pretraining: Object.freeze({ samples: 48_000, labelNoise: 0.5, copies: 1, epochs: 4, lr: 2e-3 }),
-  finetuning: Object.freeze({ samples: 160, labelNoise: 0, copies: 50, epochs: 4, lr: 3e-4 }),
+  pretraining: Object.freeze({ samples: 48_000, labelNoise: 0.4, copies: 1, epochs: 5, lr: 1e-3 }),
+  finetuning: Object.freeze({ samples: 320, labelNoise: 0, copies: 10, epochs: 4, lr: 6e-4 }),
   evaluated: 2000,
   alphas: Object.freeze(Array.from({ length: 11 }, (_, k) => k / 10)),
 });

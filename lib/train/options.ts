@@ -16,15 +16,18 @@ export type TrainingSet = Omit<FeatureSet, 'name'> & {
 export interface FinetuneOptions {
   /** θ₀, where training starts: a .safetensors file, an index, or a model directory. */
   readonly zeroshot: string;
-  /** Samples to train on: rows for the network's first layer. */
+  /** Samples to train on: pictures for the network, or rows for its first layer. */
   readonly train: TrainingSet;
   /** Samples to watch after each epoch. They change nothing. */
   readonly heldOut?: TrainingSet;
   /** Directory to create; epoch N goes to `out/epoch_000N`. */
   readonly out: string;
-  /** Weight of the linear head to train alone. Default: an MLP whole, of any other model its head. */
+  /**
+   * Weight of the linear head. On rows it is trained alone; default: an MLP whole, of any other model its head. On
+   * pictures it is that on CLIP's embeddings; default: the matrix that has the name of a classifier.
+   */
   readonly head?: string;
-  /** Between linear layers. Default: config.json's, else `gelu`. */
+  /** Between linear layers of an MLP. Default: config.json's, else `gelu`. */
   readonly activation?: Activation;
   /** Default 10. */
   readonly epochs?: number;

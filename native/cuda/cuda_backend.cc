@@ -153,9 +153,10 @@ extern "C" __attribute__((visibility("default"))) const WmBackend* wisemerge_bac
   using namespace wisemerge::cuda;
   static const std::string version = version_text();
   // No head_curve: callers make the logits and take head_path.
-  static const WmBackend backend = {
-      WM_BACKEND_ABI, "cuda",       version.c_str(), device_count, device_info, open,
-      close,          pin,          unpin,           lerp,         compare,     matmul,
-      head_path,      head_metrics, head_moments,    nullptr,      nullptr,     nullptr};
+  static const WmBackend backend = {WM_BACKEND_ABI, "cuda",       version.c_str(), device_count,
+                                    device_info,    open,         close,           pin,
+                                    unpin,          lerp,         compare,         matmul,
+                                    head_path,      head_metrics, head_moments,    nullptr,
+                                    nullptr,        nullptr,      nullptr};
   return &backend;
 }

@@ -36,14 +36,19 @@ export function createProgram(signal: AbortSignal): Command {
     );
 
   withOutputFlags(program.command('finetune'))
-    .description('train a linear head, or an MLP, from a zero-shot model on cached features')
+    .description(
+      'train a ViT on pictures, or a linear head or an MLP on cached features, from a zero-shot model',
+    )
     .requiredOption('--zeroshot <path>', 'model to start from')
-    .requiredOption('--features <file>', 'to train on, [N, D]: .npy, .npz:ARRAY or .safetensors:TENSOR')
+    .requiredOption(
+      '--features <file>',
+      'to train on, [N, D], or pictures [N, C, H, W]: .npy, .npz:ARRAY or .safetensors:TENSOR',
+    )
     .requiredOption('--labels <file>', '[N] class numbers: the same, .csv, .jsonl or .parquet')
     .option('--held-out-features <file>', 'to watch after each epoch')
     .option('--held-out-labels <file>', 'of the held-out features')
     .requiredOption('--out <directory>', 'output; epoch N goes to <directory>/epoch_000N')
-    .option('--head <tensor>', 'weight of the linear head to train alone (default: all of an MLP)')
+    .option('--head <tensor>', 'weight of the linear head: on features it is trained alone')
     .addOption(activationOption())
     .option('--epochs <n>', 'passes over the samples (default: 10)', parseCount)
     .option('--batch-size <n>', 'samples per step (default: 128)', parseCount)
@@ -175,6 +180,7 @@ export function createProgram(signal: AbortSignal): Command {
     .description('show the whole method on drawn pictures: train, fine-tune, sweep, choose, report')
     .option('--out <directory>', "keep the first seed's models and the result there (default: keep nothing)")
     .option('--seeds <n>', 'runs of the method, from 2 (default: 5)', parseCount)
+    .option('--vit', 'with a small ViT in the place of an MLP: minutes (default: 3 seeds)')
     .option('--control', 'show what breaks interpolation, too')
     .option('--force', 'replace an earlier demo')
     .action(async (flags: DemoFlags) => (await import('./commands/demo.js')).runDemo(flags, signal));

@@ -122,8 +122,8 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
           ...{ root, recipe, seed, control, onStep },
           scratch: own,
           ...(root !== own && { kept: transaction!.target }),
-          // The networks are too small to be shared out among threads with profit.
-          threads: 1,
+          // An MLP of this size is not shared out among threads with profit.
+          ...(recipe.network.kind === 'mlp' && { threads: 1 }),
           ...(signal && { signal }),
         }),
       );

@@ -1,14 +1,16 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type TensorData, writeSafetensors } from '../checkpoint/write-safetensors.js';
+import { writeSafetensors } from '../checkpoint/write-safetensors.js';
 import { ioError } from '../errors.js';
 import { Random } from '../sweep/random.js';
 import { finetune } from '../train/finetune.js';
 import { distributions } from './distributions.js';
 import { makeGlyphs } from './glyphs.js';
+import { initialMlp, normalFrom } from './initial-mlp.js';
+import { initialVit } from './initial-vit.js';
 import { drawPictures, trainingSet } from './pictures.js';
 import type { Recipe } from './recipe.js';
-import { pixels } from './renderer.js';
+import { shape } from './renderer.js';
 import { initialisation, pictureSets } from './streams.js';
 
 /** A progress report: what is being done, and how much of it is, 0 to 1. */
@@ -57,7 +59,7 @@ export async function train(
   const epochs = `${to}-epochs`;
   const { directory } = await finetune({
     zeroshot: from,
-    train: trainingSet(pictures, which.copies),
+    train: trainingSet(pictures, { copies: which.copies, ...(recipe.network.kind === 'vit' && { shape }) }),
     out: epochs,
     epochs: which.epochs,
     lr: which.lr,
@@ -75,30 +77,16 @@ export async function train(
   return to;
 }
 
-/**
- * Writes an MLP with ReLU and random weights, normal with variance 2 / inputs (He et al., 2015), and biases 0.
- */
+/** Writes the recipe's network with random weights. */
 export async function writeInitialModel(
   directory: string,
-  { classes, hidden }: Recipe,
+  { classes, network }: Recipe,
   seed: number,
   stream: number,
 ): Promise<void> {
-  const random = new Random(seed, stream);
-  const normal = () =>
-    Math.sqrt(-2 * Math.log(1 - random.uniform())) * Math.cos(2 * Math.PI * random.uniform());
-  const sizes = [pixels, ...hidden, classes];
-  const tensors = sizes.slice(1).flatMap((outputs, layer): TensorData[] => {
-    const inputs = sizes[layer]!;
-    const name = layer === hidden.length ? 'head' : `layers.${layer}`;
-    const deviation = Math.sqrt(2 / inputs);
-    const weight = Float32Array.from({ length: outputs * inputs }, () => deviation * normal());
-    return [
-      { name: `${name}.weight`, dtype: 'F32', shape: [outputs, inputs], data: new Uint8Array(weight.buffer) },
-      { name: `${name}.bias`, dtype: 'F32', shape: [outputs], data: new Uint8Array(4 * outputs) },
-    ];
-  });
-  const config = { model_type: 'mlp', hidden_act: 'relu', hidden_sizes: hidden, num_labels: classes };
+  const normal = normalFrom(new Random(seed, stream));
+  const { tensors, config } =
+    network.kind === 'mlp' ? initialMlp(network, classes, normal) : initialVit(network, classes, normal);
   try {
     await mkdir(directory, { recursive: true });
     await writeSafetensors(join(directory, 'model.safetensors'), tensors, { format: 'pt' });

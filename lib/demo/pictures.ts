@@ -72,14 +72,25 @@ export function splitInHalf({ features, labels }: Pictures, seed: number, set: n
   return [take(order.subarray(0, middle)), take(order.subarray(middle))];
 }
 
-/** Pictures to train on, each `copies` times: epochs end in files, and longer epochs are fewer. */
-export function trainingSet({ features, labels }: Pictures, copies = 1): TrainingSet {
+export interface SetOptions {
+  /** Each picture comes this often: epochs end in files, and longer epochs are fewer. Default 1. */
+  readonly copies?: number;
+  /** Of a picture, for networks that take pictures. Default: rows of features. */
+  readonly shape?: readonly number[];
+}
+
+/** Pictures to train on. */
+export function trainingSet(
+  { features, labels }: Pictures,
+  { copies = 1, shape }: SetOptions = {},
+): TrainingSet {
   const samples = labels.length;
   const bytes = bytesOf(features);
   const rowBytes = 4 * pixels;
   return {
     samples: samples * copies,
     dimension: pixels,
+    ...(shape && { shape }),
     featureDtype: 'F32',
     labels: Int32Array.from({ length: samples * copies }, (_, i) => labels[i % samples]!),
     readFeatures: async (first, count, into) => {
@@ -94,13 +105,19 @@ export function trainingSet({ features, labels }: Pictures, copies = 1): Trainin
 }
 
 /** Pictures to evaluate on, in memory. */
-export function evaluationSet(name: string, role: SetRole, kind: SetKind, pictures: Pictures): EvaluationSet {
+export function evaluationSet(
+  name: string,
+  role: SetRole,
+  kind: SetKind,
+  pictures: Pictures,
+  options: Pick<SetOptions, 'shape'> = {},
+): EvaluationSet {
   const { features, labels } = pictures;
-  const { samples, dimension, featureDtype, readFeatures } = trainingSet(pictures);
+  const { name: _name, ...set } = trainingSet(pictures, options);
   const hash = xxh3.Xxh3.withSeed().update(bytesOf(features)).update(bytesOf(labels));
   const fingerprint = hash.digest().toString(16).padStart(16, '0');
   const close = async () => {};
-  return { name, role, kind, samples, dimension, featureDtype, labels, fingerprint, readFeatures, close };
+  return { ...set, name, role, kind, fingerprint, close };
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Int32Array): Uint8Array {

@@ -5,6 +5,10 @@ import { type Glyph, glyphPoints } from './glyphs.js';
 /** Pixels along a side. */
 export const side = 16;
 export const pixels: number = side * side;
+/** Grey. */
+export const channels = 1;
+/** Of a picture, as networks of pictures take them. */
+export const shape: readonly number[] = Object.freeze([channels, side, side]);
 
 /** x, y, and the vector to the next point over its squared length: what the distance to a segment needs. */
 const segmentNumbers = 6;

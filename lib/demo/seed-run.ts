@@ -2,6 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
+import type { Evaluator } from '../eval/evaluator.js';
+import { PictureEvaluator } from '../eval/picture-evaluator.js';
 import { NetworkEvaluator } from '../train/network-evaluator.js';
 import { makePair, type TrainOptions, train, writeInitialModel } from './models.js';
 import { judgePair, type PairOutcome } from './outcome.js';
@@ -9,6 +11,7 @@ import { permuteHiddenUnits } from './permutation.js';
 import { type SaveSweep, saveSweep, sweepName } from './saved-sweep.js';
 import { makeEvaluationSets } from './sets.js';
 import { initialisation } from './streams.js';
+import { permuteVit } from './vit-permutation.js';
 
 /** What stands in the fine-tuned model's place to show what interpolation needs. */
 export const controls = ['permuted', 'independent'] as const;
@@ -50,15 +53,20 @@ export async function runSeed(options: SeedRunOptions): Promise<SeedOutcome> {
   return {
     ...outcome,
     controls: {
-      permuted: await judge(await makePermuted(scratch, pair.finetuned, seed)),
+      permuted: await judge(await makePermuted(scratch, pair.finetuned, options)),
       independent: await judge(await makeIndependent(scratch, options)),
     },
   };
 }
 
-async function makePermuted(scratch: string, finetuned: string, seed: number): Promise<string> {
+async function makePermuted(
+  scratch: string,
+  finetuned: string,
+  { recipe, seed }: TrainOptions,
+): Promise<string> {
   const permuted = join(scratch, 'permuted');
-  await permuteHiddenUnits(finetuned, permuted, seed, initialisation.permutation);
+  const permute = recipe.network.kind === 'mlp' ? permuteHiddenUnits : permuteVit;
+  await permute(finetuned, permuted, seed, initialisation.permutation);
   return permuted;
 }
 
@@ -75,7 +83,8 @@ async function sweepPair(
   { recipe, seed, threads, signal, onStep }: TrainOptions,
   save: SaveSweep | undefined,
 ): Promise<PairOutcome> {
-  const evaluator = await NetworkEvaluator.open({
+  const open = recipe.network.kind === 'mlp' ? NetworkEvaluator.open : PictureEvaluator.open;
+  const evaluator: Evaluator = await open({
     ...pair,
     sets,
     ...(threads !== undefined && { threads }),

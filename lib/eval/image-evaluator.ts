@@ -169,7 +169,7 @@ export class ImageEvaluator implements Evaluator {
         ? approximations.add(rows, await logitsAlong(forward, order, this.#classes))
         : await forward(order);
       for (const [k, alpha] of order.entries()) {
-        spread(logits[k]!, this.#classes, arena, meter);
+        meter.put(arena, logits[k]!);
         const predictions = await meter.measure(this.#engine, arena, rows, tallies[k]!, signal);
         if (!known && (alpha === 0 || alpha === 1)) ends[alpha].set(predictions, from);
         // Alpha 0 cannot be compared with alpha 1 yet.
@@ -186,13 +186,6 @@ export class ImageEvaluator implements Evaluator {
     this.#engine.close();
     await this.#model[Symbol.asyncDispose]();
   }
-}
-
-/** Rows of logits to where the meter wants them. */
-function spread(logits: Float32Array, classes: number, arena: Arena, meter: LogitMeter): void {
-  const rows = logits.length / classes;
-  const to = arena.floats(meter.logits, rows * meter.stride);
-  for (let i = 0; i < rows; i++) to.set(logits.subarray(i * classes, (i + 1) * classes), i * meter.stride);
 }
 
 /** What the network gives for an image, and how many numbers of it. */

@@ -29,7 +29,7 @@ export interface HeadOptions {
   readonly signal?: AbortSignal;
 }
 
-const usualNames = ['weight', 'head.weight', 'classifier.weight', 'fc.weight', 'classification_head.weight'];
+const usualNames = ['head.weight', 'classifier.weight', 'fc.weight', 'classification_head.weight'];
 
 /**
  * Reads the linear heads of two checkpoints (files or directories).
@@ -91,7 +91,10 @@ export function findWeight(checkpoint: Checkpoint, path: string, wanted: string 
       hint: `Its matrices: ${list(matrices)}.`,
     });
   }
-  const usual = matrices.filter(({ name }) => usualNames.some((n) => name === n || name.endsWith(`.${n}`)));
+  // `weight` alone is the state of a torch Linear; behind a dot it is every matrix's name.
+  const usual = matrices.filter(
+    ({ name }) => name === 'weight' || usualNames.some((n) => name === n || name.endsWith(`.${n}`)),
+  );
   const candidates = matrices.length === 1 ? matrices : usual;
   if (candidates.length === 1) return candidates[0]!;
   throw new WisemergeError(

@@ -89,6 +89,14 @@ export class LogitMeter {
     };
   }
 
+  /** Puts logits, [rows, classes], where they are measured. */
+  put(arena: Arena, logits: Float32Array): void {
+    const classes = this.#classes;
+    const rows = logits.length / classes;
+    const to = arena.floats(this.logits, rows * this.stride);
+    for (let i = 0; i < rows; i++) to.set(logits.subarray(i * classes, (i + 1) * classes), i * this.stride);
+  }
+
   /** Adds the metrics of the batch to `tally`. Gives its predictions, valid until the next call. */
   async measure(
     engine: Engine,

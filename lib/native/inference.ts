@@ -1,7 +1,19 @@
 // Networks applied to features: see native/train/inference.h; the numbers are those of native/train/train_rows.h.
 import { type Engine, type HostBuffer, nativeBuffer, nativeEngine } from '../native.js';
 import { addon, call, type NativeInference, run } from './addon.js';
-import { type LayerRow, layerNumbers } from './trainer.js';
+
+/** A layer of a network. */
+export interface LayerRow {
+  readonly kind: 'linear' | 'layernorm' | 'gelu' | 'relu';
+  /** Numbers per sample; equal for all kinds but `linear`. */
+  readonly inputs: number;
+  readonly outputs: number;
+  /** Where they begin in the array of parameters: [outputs, inputs] or [outputs], and [outputs]. */
+  readonly weight?: number;
+  readonly bias?: number;
+  /** Of `layernorm`. */
+  readonly epsilon?: number;
+}
 
 export interface InferenceOptions {
   readonly layers: readonly LayerRow[];
@@ -27,6 +39,14 @@ export interface InferenceCall {
   readonly stride: number;
   /** f32, [samples, stride]. */
   readonly logits: number;
+}
+
+const kinds: readonly LayerRow['kind'][] = ['linear', 'layernorm', 'gelu', 'relu'];
+
+function layerNumbers(layers: readonly LayerRow[]): number[] {
+  return layers.flatMap(({ kind, inputs, outputs, weight = -1, bias = -1, epsilon = 0 }) => [
+    ...[kinds.indexOf(kind), inputs, outputs, weight, bias, epsilon],
+  ]);
 }
 
 /** A network whose parameters are given anew with each call. */

@@ -80,6 +80,21 @@ export interface NetworkOptions {
 
 const [opValues, opParameters, opSizes] = [4, 2, 13];
 
+/** A program as native code reads it. */
+export function programNumbers({ values, ops }: ProgramRows): number[] {
+  return [
+    ...[values.length, ops.length],
+    ...values.flatMap(({ count, source, offset }) => [count, sources.indexOf(source), offset ?? -1]),
+    ...ops.flatMap(({ kind, out, values: operands, parameters = [], sizes, real = 0 }) => [
+      ...[opKinds.indexOf(kind), out],
+      ...padded(operands, opValues, -1),
+      ...padded(parameters, opParameters, -1),
+      ...padded(sizes, opSizes, 0),
+      real,
+    ]),
+  ];
+}
+
 /** A model at both ends of the path, whose weights lie in a buffer. */
 export class Network implements Disposable {
   readonly #native: NativeNetwork;
@@ -109,24 +124,19 @@ export class Network implements Disposable {
    */
   run(
     buffer: HostBuffer,
-    { values, ops }: ProgramRows,
+    program: ProgramRows,
     alphas: Float64Array,
     candidates: number,
     signal?: AbortSignal,
   ): Promise<void> {
-    const numbers = [
-      ...[values.length, ops.length],
-      ...values.flatMap(({ count, source, offset }) => [count, sources.indexOf(source), offset ?? -1]),
-      ...ops.flatMap(({ kind, out, values: operands, parameters = [], sizes, real = 0 }) => [
-        ...[opKinds.indexOf(kind), out],
-        ...padded(operands, opValues, -1),
-        ...padded(parameters, opParameters, -1),
-        ...padded(sizes, opSizes, 0),
-        real,
-      ]),
-    ];
     return run(
-      () => this.#native.run(nativeBuffer(buffer), Float64Array.from(numbers), candidates, alphas),
+      () =>
+        this.#native.run(
+          nativeBuffer(buffer),
+          Float64Array.from(programNumbers(program)),
+          candidates,
+          alphas,
+        ),
       signal,
     );
   }

@@ -1,29 +1,27 @@
 // Training natively: see native/train/trainer.h; the numbers are those of native/train/train_rows.h.
 import { type Engine, type HostBuffer, nativeBuffer, nativeEngine } from '../native.js';
 import { addon, call, type NativeTrainer, run } from './addon.js';
+import { type ProgramRows, programNumbers } from './network.js';
 
-/** A layer of a network. */
-export interface LayerRow {
-  readonly kind: 'linear' | 'layernorm' | 'gelu' | 'relu';
-  /** Numbers per sample; equal for all kinds but `linear`. */
-  readonly inputs: number;
-  readonly outputs: number;
-  /** Where they begin in the array of parameters: [outputs, inputs] or [outputs], and [outputs]. */
-  readonly weight?: number;
-  readonly bias?: number;
-  /** Of `layernorm`. */
-  readonly epsilon?: number;
+/** A network for one size of batch. Its values but the input lie in the arena, or nowhere. */
+export interface TrainerProgram {
+  readonly samples: number;
+  /** Numbers of values: what a batch is put into, and a row of logits for each sample. */
+  readonly input: number;
+  readonly output: number;
+  readonly rows: ProgramRows;
 }
 
 export interface TrainerOptions {
-  readonly layers: readonly LayerRow[];
-  /** Parameters, and byte offsets of f32 arrays of as many: themselves and AdamW's moments. */
+  /** Elements of each tensor, numbered as the programs' parameters are. */
+  readonly tensors: readonly number[];
+  /** One for each size of batch that calls need. */
+  readonly programs: readonly TrainerProgram[];
+  /** All parameters, and byte offsets of f32 arrays of as many: themselves, tensor by tensor, and AdamW's moments. */
   readonly count: number;
   readonly parameters: number;
   readonly firstMoment: number;
   readonly secondMoment: number;
-  /** Samples of the largest batch. */
-  readonly maxRows: number;
   /** 0: all. */
   readonly threads: number;
   readonly weightDecay: number;
@@ -68,27 +66,23 @@ export interface StepsResult {
 
 // AdamW's usual constants (Kingma and Ba, 2015).
 const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-8];
-const kinds: readonly LayerRow['kind'][] = ['linear', 'layernorm', 'gelu', 'relu'];
 const stepColumns = 4;
-
-/** Layers as native code reads them. */
-export function layerNumbers(layers: readonly LayerRow[]): number[] {
-  return layers.flatMap(({ kind, inputs, outputs, weight = -1, bias = -1, epsilon: small = 0 }) => [
-    ...[kinds.indexOf(kind), inputs, outputs, weight, bias, small],
-  ]);
-}
 
 /** A network under training, whose parameters and moments lie in `arena`. */
 export class Trainer implements Disposable {
   readonly #native: NativeTrainer;
 
   constructor(engine: Engine, arena: HostBuffer, options: TrainerOptions) {
-    const { layers, count, parameters, firstMoment, secondMoment, maxRows, threads } = options;
+    const { tensors, programs, count, parameters, firstMoment, secondMoment, threads } = options;
     const { weightDecay, labelSmoothing, clip } = options;
     const numbers = [
-      ...[count, parameters, firstMoment, secondMoment, maxRows, threads],
+      ...[count, parameters, firstMoment, secondMoment, threads],
       ...[beta1, beta2, epsilon, weightDecay, labelSmoothing, clip],
-      ...layerNumbers(layers),
+      ...[tensors.length, ...tensors],
+      ...programs.flatMap(({ samples, input, output, rows }) => {
+        const program = programNumbers(rows);
+        return [samples, input, output, program.length, ...program];
+      }),
     ];
     this.#native = call(
       () => new addon.Trainer(nativeEngine(engine), nativeBuffer(arena), Float64Array.from(numbers)),

@@ -15,11 +15,11 @@ import {
   type TrainingRecord,
   writeEpoch,
 } from './epoch-directory.js';
-import { findNetwork, type Network } from './network.js';
 import { readState, stateDirectory, stateName } from './optimizer-state.js';
 import { checkOptions, type FinetuneOptions, resolveTraining, type Training } from './options.js';
 import { learningRates, type Schedule } from './schedule.js';
 import { TrainingSession } from './session.js';
+import { findTrainedNetwork, type TrainedNetwork } from './trained-network.js';
 
 export interface FinetuneProgress {
   readonly epoch: number;
@@ -62,9 +62,9 @@ export interface FinetuneResult {
 }
 
 /**
- * Fine-tunes a classifier on cached features: the first step of WiSE-FT (Wortsman et al., 2021). Trains an MLP
- * end to end, or the linear head of any other model, from the zero-shot weights, with AdamW, linear warm-up and
- * a cosine schedule. Every epoch's checkpoint has the tensors, shapes and dtypes of the zero-shot model and
+ * Fine-tunes a classifier: the first step of WiSE-FT (Wortsman et al., 2021). On pictures trains ViT, or CLIP's
+ * vision tower with a linear head, end to end; on cached features an MLP, or the linear head of any other model.
+ * Starts from the zero-shot weights, with AdamW, linear warm-up and a cosine schedule. Every epoch's checkpoint has the tensors, shapes and dtypes of the zero-shot model and
  * appears whole; results depend on options and data alone, not on threads or interruptions.
  *
  * Rejects with WisemergeError before any work: ERR_USAGE, ERR_DATA_MISMATCH, ERR_DATA, ERR_NO_SUCH_TENSOR,
@@ -80,7 +80,8 @@ export async function finetune(options: FinetuneOptions & FinetuneRunOptions): P
   await using base = await openCheckpoint(given.zeroshot, signal ? { signal } : {});
   checkOutputPath(given.out, [base]);
   const { head, activation, threads = 0 } = given;
-  const network = findNetwork(base, {
+  const { shape = [given.train.dimension] } = given.train;
+  const network = await findTrainedNetwork(base, shape, {
     ...(head !== undefined && { head }),
     ...(activation && { activation }),
   });
@@ -120,7 +121,7 @@ class Run {
   readonly #options: FinetuneOptions;
   readonly #training: Training;
   readonly #base: Checkpoint;
-  readonly #network: Network;
+  readonly #network: TrainedNetwork;
   readonly #session: TrainingSession;
   readonly #listeners: Listeners;
   readonly #schedule: Schedule;
@@ -133,7 +134,7 @@ class Run {
     options: FinetuneOptions,
     training: Training,
     base: Checkpoint,
-    network: Network,
+    network: TrainedNetwork,
     session: TrainingSession,
     listeners: Listeners,
   ) {
@@ -203,7 +204,7 @@ class Run {
     return {
       ...this.#training,
       tensors: this.#network.tensors.map(({ name }) => name),
-      layers: this.#network.layers.map(({ kind, inputs, outputs }) => [kind, inputs, outputs]),
+      layers: this.#network.layers,
       head: head ?? null,
       activation: activation ?? null,
       zeroshot: hash.digest().toString(16).padStart(16, '0'),

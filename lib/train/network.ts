@@ -65,15 +65,18 @@ export function findNetwork(checkpoint: Checkpoint, options: NetworkOptions = {}
   const tensors = layers
     .flatMap(({ weight, bias }) => [weight, bias])
     .filter((tensor) => tensor !== undefined);
-  for (const { name, dtype, file } of tensors) {
-    if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') continue;
-    throw new WisemergeError(
-      'ERR_DTYPE_MISMATCH',
-      `${name} has dtype ${dtype}; F32, F16 and BF16 can be trained`,
-      { tensor: name, file, hint: 'Save the model as float32 first.' },
-    );
-  }
+  for (const tensor of tensors) checkTrained(tensor);
   return { layers, tensors, inputs: layers[0]!.inputs, classes: layers.at(-1)!.outputs };
+}
+
+/** Throws ERR_DTYPE_MISMATCH unless a tensor can be trained. */
+export function checkTrained({ name, dtype, file }: TensorInfo): void {
+  if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') return;
+  throw new WisemergeError(
+    'ERR_DTYPE_MISMATCH',
+    `${name} has dtype ${dtype}; F32, F16 and BF16 can be trained`,
+    { tensor: name, file, hint: 'Save the model as float32 first.' },
+  );
 }
 
 /** Whether a checkpoint is an MLP with hidden layers, all of which `findNetwork` takes. */

@@ -2,8 +2,15 @@ import { WisemergeError } from '../errors.js';
 import type { FeatureSet } from '../eval/head-session.js';
 import { type Activation, activations } from './network.js';
 
-/** Samples to train on or to watch. Features are taken as they are: CLIP's are saved L2-normalised. */
-export type TrainingSet = Omit<FeatureSet, 'name'> & { readonly name?: string };
+/**
+ * Samples to train on or to watch. Features are taken as they are: CLIP's are saved L2-normalised, pictures as
+ * `pixel_values`.
+ */
+export type TrainingSet = Omit<FeatureSet, 'name'> & {
+  readonly name?: string;
+  /** Of a sample: [channels, height, width] of a picture. Default: [dimension]. */
+  readonly shape?: readonly number[];
+};
 
 /** What to train, on what, and how. Defaults are those of the WiSE-FT repository. */
 export interface FinetuneOptions {

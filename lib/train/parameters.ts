@@ -2,7 +2,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { TensorInfo } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import type { Arena } from '../eval/arena.js';
-import type { LayerRow } from '../native/trainer.js';
+import type { LayerRow } from '../native/inference.js';
 import { dtypeByName, type Engine } from '../native.js';
 import type { Network } from './network.js';
 
@@ -20,13 +20,19 @@ export interface ParameterPlan {
   readonly layers: readonly LayerRow[];
 }
 
-export function planParameters({ tensors, layers }: Network): ParameterPlan {
+/** Tensors one behind another. */
+export function placeTensors(tensors: readonly TensorInfo[]): { trained: TrainedTensor[]; count: number } {
   let count = 0;
   const trained = tensors.map((tensor) => {
     const start = count;
     count += tensor.count;
     return { tensor, start };
   });
+  return { trained, count };
+}
+
+export function planParameters({ tensors, layers }: Network): ParameterPlan {
+  const { trained, count } = placeTensors(tensors);
   const starts = new Map(trained.map(({ tensor, start }) => [tensor.name, start]));
   const place = (tensor: TensorInfo | undefined) => (tensor ? starts.get(tensor.name)! : -1);
   return {

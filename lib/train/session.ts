@@ -1,13 +1,13 @@
 import { xxh3 } from '@node-rs/xxhash';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
-import { itemSize } from '../checkpoint/tensor.js';
+import { elementCount, formatShape, itemSize } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { Arena, ArenaLayout } from '../eval/arena.js';
-import { Trainer, type TrainingRows } from '../native/trainer.js';
+import { Trainer, type TrainerProgram, type TrainingRows } from '../native/trainer.js';
 import { dtypeByName, type Engine } from '../native.js';
-import type { Network } from './network.js';
 import type { Training, TrainingSet } from './options.js';
-import { convertElements, planParameters, readParameters, type TrainedTensor } from './parameters.js';
+import { convertElements, placeTensors, readParameters, type TrainedTensor } from './parameters.js';
+import type { TrainedNetwork } from './trained-network.js';
 
 /** Bytes of features read at once. */
 const pieceBytes = 16 * 2 ** 20;
@@ -40,7 +40,7 @@ export class TrainingSession implements Disposable {
   /** Memory is reserved, not filled. Throws ERR_OUT_OF_MEMORY, ERR_DATA_MISMATCH. */
   constructor(
     engine: Engine,
-    network: Network,
+    network: TrainedNetwork,
     training: Training,
     sets: { readonly train: TrainingSet; readonly heldOut?: TrainingSet | undefined },
     threads: number,
@@ -48,7 +48,7 @@ export class TrainingSession implements Disposable {
     checkSet('the training set', sets.train, network);
     if (sets.heldOut) checkSet('the held-out set', sets.heldOut, network);
     this.#engine = engine;
-    const { trained, count, layers } = planParameters(network);
+    const { trained, count } = placeTensors(network.tensors);
     this.trained = trained;
     this.count = count;
     const layout = new ArenaLayout();
@@ -60,14 +60,18 @@ export class TrainingSession implements Disposable {
     this.#stored = layout.reserve(Math.max(...network.tensors.map(({ bytes }) => bytes)));
     this.train = placeSet(layout, sets.train);
     this.heldOut = sets.heldOut && placeSet(layout, sets.heldOut);
+    const programs = sizesOf(training, sets).map((size) => placeProgram(layout, network, size));
     this.#arena = new Arena(layout);
+    for (const { constants } of programs) {
+      for (const { offset, data } of constants) this.#place(offset, data);
+    }
     this.trainer = new Trainer(engine, this.#arena.buffer, {
-      layers,
+      tensors: trained.map(({ tensor }) => tensor.count),
+      programs: programs.map(({ program }) => program),
       count,
       parameters: this.#arrays.parameter,
       firstMoment: this.#arrays.exp_avg,
       secondMoment: this.#arrays.exp_avg_sq,
-      maxRows: Math.min(training.batchSize, sets.train.samples),
       threads,
       weightDecay: training.weightDecay,
       labelSmoothing: training.labelSmoothing,
@@ -123,6 +127,11 @@ export class TrainingSession implements Disposable {
     return { samples, dimension, featureDtype, xxh3: hash.digest().toString(16).padStart(16, '0') };
   }
 
+  #place(offset: number, data: Int32Array | Float32Array): void {
+    if (data instanceof Int32Array) this.#arena.ints(offset, data.length).set(data);
+    else this.#arena.floats(offset, data.length).set(data);
+  }
+
   [Symbol.dispose](): void {
     this.trainer.close();
     this.#arena[Symbol.dispose]();
@@ -139,13 +148,45 @@ function placeSet(layout: ArenaLayout, { samples, dimension, featureDtype }: Tra
   };
 }
 
-function checkSet(what: string, set: TrainingSet, { inputs, classes, tensors }: Network): void {
-  const { samples, dimension, labels } = set;
+/** Samples of the batches of a run: whole ones, and what they leave of each set. */
+function sizesOf(
+  { batchSize }: Training,
+  { train, heldOut }: { readonly train: TrainingSet; readonly heldOut?: TrainingSet | undefined },
+): number[] {
+  const whole = Math.min(batchSize, train.samples);
+  const rests = [train, heldOut].map((set) => (set?.samples ?? 0) % whole);
+  return [...new Set([whole, ...rests.filter((rest) => rest > 0)])];
+}
+
+interface PlacedProgram {
+  readonly program: TrainerProgram;
+  readonly constants: readonly { readonly offset: number; readonly data: Int32Array | Float32Array }[];
+}
+
+/** A program with room for its constants. */
+function placeProgram(layout: ArenaLayout, network: TrainedNetwork, samples: number): PlacedProgram {
+  const { builder, input, output } = network.build(samples);
+  const constants = builder.constants.map(({ id, data }) => {
+    return { id, data, offset: layout.reserve(data.byteLength) };
+  });
+  const offsets = new Map(constants.map(({ id, offset }) => [id, offset]));
+  const { values, ops } = builder.rows;
+  const placed = values.map((value, id) => {
+    const offset = offsets.get(id);
+    return offset === undefined ? value : { ...value, offset };
+  });
+  return { program: { samples, input, output, rows: { values: placed, ops } }, constants };
+}
+
+function checkSet(what: string, set: TrainingSet, { sample, classes, tensors }: TrainedNetwork): void {
+  const { samples, dimension, shape = [dimension], labels } = set;
   const which = set.name === undefined ? what : `${what} (${set.name})`;
-  if (dimension !== inputs) {
+  if (formatShape(shape) !== formatShape(sample) || dimension !== elementCount(shape)) {
+    const has = (dims: readonly number[]) =>
+      dims.length === 1 ? `features of ${dims[0]} numbers` : `pictures of ${formatShape(dims)}`;
     throw new WisemergeError(
       'ERR_DATA_MISMATCH',
-      `${which} has features of ${dimension} numbers; ${tensors[0]!.name} takes ${inputs}`,
+      `${which} has ${has(shape)}; ${tensors[0]!.name} takes ${sample.length === 1 ? sample[0] : has(sample)}`,
       { tensor: tensors[0]!.name, hint: 'Features must come from the encoder that the model was made for.' },
     );
   }

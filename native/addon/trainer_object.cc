@@ -52,8 +52,8 @@ TrainerObject::TrainerObject(const Napi::CallbackInfo& info)
     const Napi::Float64Array row = doubles_argument(info, 2, "numbers");
     train::TrainerRow parsed =
         train::parse_trainer(row.Data(), row.ElementLength(), arena_->data(), arena_->size());
-    trainer_ = std::make_shared<train::Trainer>(engine, std::move(parsed.layers), parsed.arrays,
-                                                parsed.max_rows, parsed.options);
+    trainer_ = std::make_shared<train::Trainer>(engine, parsed.tensors, std::move(parsed.programs),
+                                                parsed.arrays, parsed.options);
   });
 }
 

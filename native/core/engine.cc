@@ -92,6 +92,10 @@ void Engine::attention(const WmAttention& call, WmCancelFlag cancelled) {
   run(backend_->attention, call, cancelled, "attention");
 }
 
+void Engine::attention_gradient(const WmAttentionGradient& call, WmCancelFlag cancelled) {
+  run(backend_->attention_gradient, call, cancelled, "gradient of attention");
+}
+
 void Engine::pin(const std::shared_ptr<HostBuffer>& buffer) {
   WmContext* const open = context();
   if (!backend_->pin || pinned_.count(buffer.get())) return;

@@ -38,6 +38,7 @@ class Engine {
   void head_moments(const WmHeadMoments& call, WmCancelFlag cancelled);
   void head_outputs(const WmHeadOutputs& call, WmCancelFlag cancelled);
   void attention(const WmAttention& call, WmCancelFlag cancelled);
+  void attention_gradient(const WmAttentionGradient& call, WmCancelFlag cancelled);
 
   // Keeps the buffer until unpin() or close(). Nothing happens where the backend has no use for pinning.
   void pin(const std::shared_ptr<HostBuffer>& buffer);

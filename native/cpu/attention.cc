@@ -1,10 +1,9 @@
 #include "cpu/attention.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
-#include "wisemerge/dtype.h"
+#include "cpu/attention_parts.h"
 
 namespace wisemerge::cpu {
 namespace {
@@ -12,33 +11,6 @@ namespace {
 // Scores of a block, 48 KiB, and the packed keys and values of a head stay in the L2 cache. Keys are counted
 // from 0 in whole blocks, so that a row's sums do not depend on which rows are computed beside it.
 constexpr size_t kQueries = 96, kKeys = 128;
-
-size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
-
-WmCode check(const WmAttention& call, WmError* error) {
-  const uint64_t limit = uint64_t{1} << 31;
-  if (call.batch > limit || call.tokens > limit || call.heads > limit || call.head_dim > limit ||
-      call.kv_heads == 0 || call.head_dim == 0 || call.heads % call.kv_heads != 0) {
-    return fail(error, WM_INVALID_ARGUMENT, "attention: %llu heads of %llu on %llu heads of keys",
-                static_cast<unsigned long long>(call.heads), static_cast<unsigned long long>(call.head_dim),
-                static_cast<unsigned long long>(call.kv_heads));
-  }
-  const uint64_t width = call.heads * call.head_dim, kv_width = call.kv_heads * call.head_dim;
-  if (call.q_stride < width || call.out_stride < width || call.k_stride < kv_width ||
-      call.v_stride < kv_width) {
-    return fail(error, WM_INVALID_ARGUMENT, "attention: rows overlap");
-  }
-  if (!std::isfinite(call.scale))
-    return fail(error, WM_INVALID_ARGUMENT, "attention: scale is %g", static_cast<double>(call.scale));
-  if (call.batch * call.tokens * call.heads > 0 && (!call.q || !call.k || !call.v || !call.out)) {
-    return fail(error, WM_INVALID_ARGUMENT, "attention: q, k, v or out is null");
-  }
-  return WM_OK;
-}
-
-WmMatrix matrix(const float* data, uint64_t row_stride, uint64_t column_stride) {
-  return {static_cast<int32_t>(DType::kF32), data, row_stride, column_stride};
-}
 
 // One block of queries of one head against all keys that any of them attends to.
 class QueryBlock {
@@ -94,7 +66,7 @@ class QueryBlock {
     std::fill_n(sum_, rows_, 0.0f);
     std::fill_n(zeros_, kernels_.tile_columns, 0.0f);
     for (size_t i = 0; i < rows_; i++) std::fill_n(out_ + i * call_.out_stride, call_.head_dim, 0.0f);
-    pack(matrix(q_, call_.q_stride, 1), rows_, call_.head_dim, kernels_.tile_rows, queries_);
+    pack(f32_matrix(q_, call_.q_stride, 1), rows_, call_.head_dim, kernels_.tile_rows, queries_);
     const size_t last = call_.causal ? first_ + rows_ : call_.tokens;
     const size_t begin = call_.window && first_ + 1 > call_.window ? first_ + 1 - call_.window : 0;
     for (size_t j = begin / kKeys * kKeys; j < last; j += kKeys) add_keys(j, std::min(kKeys, last - j));
@@ -128,36 +100,20 @@ class QueryBlock {
   void add_keys(size_t first, size_t count) {
     const float* const k = k_ + first * call_.k_stride;
     const float* const v = v_ + first * call_.v_stride;
-    pack(matrix(k, call_.k_stride, 1), count, call_.head_dim, kernels_.tile_columns, keys_);
+    pack(f32_matrix(k, call_.k_stride, 1), count, call_.head_dim, kernels_.tile_columns, keys_);
     multiply(queries_, keys_, call_.head_dim, zeros_, scores_, kKeys, count);
     const size_t padded = ceil_div(count, 16) * 16;
     for (size_t i = 0; i < rows_; i++) {
       float* const row = scores_ + i * kKeys;
-      leave_out(row, first_ + i, first, count, padded);
+      leave_out(call_, mask_, first_ + i, first, count, padded, row);
       const float shrink = kernels_.attention_row(row, padded, call_.scale, max_ + i, sum_ + i);
       if (shrink == 1) continue;
       float* const out = out_ + i * call_.out_stride;
       for (size_t c = 0; c < call_.head_dim; c++) out[c] *= shrink;
     }
-    pack(matrix(scores_, kKeys, 1), rows_, count, kernels_.tile_rows, weights_);
-    pack(matrix(v, 1, call_.v_stride), call_.head_dim, count, kernels_.tile_columns, values_);
+    pack(f32_matrix(scores_, kKeys, 1), rows_, count, kernels_.tile_rows, weights_);
+    pack(f32_matrix(v, 1, call_.v_stride), call_.head_dim, count, kernels_.tile_columns, values_);
     multiply(weights_, values_, count, nullptr, out_, call_.out_stride, call_.head_dim);
-  }
-
-  // -infinity for the keys from `first` on that position i does not attend to.
-  void leave_out(float* row, size_t i, size_t first, size_t count, size_t padded) const {
-    constexpr float kOut = -std::numeric_limits<float>::infinity();
-    for (size_t j = count; j < padded; j++) row[j] = kOut;
-    if (call_.causal && i < first + count) {
-      for (size_t j = i < first ? 0 : i + 1 - first; j < count; j++) row[j] = kOut;
-    }
-    if (call_.window && i + 1 > call_.window) {
-      const size_t begin = i + 1 - call_.window;
-      for (size_t j = first; j < std::min(begin, first + count); j++) row[j - first] = kOut;
-    }
-    if (mask_) {
-      for (size_t j = 0; j < count; j++) row[j] = mask_[first + j] != 0 ? row[j] : kOut;
-    }
   }
 
   const WmAttention& call_;
@@ -173,7 +129,7 @@ class QueryBlock {
 }  // namespace
 
 WmCode run_attention(WmContext& context, const WmAttention& call, WmCancelFlag cancelled, WmError* error) {
-  const WmCode code = check(call, error);
+  const WmCode code = check_attention(call, error);
   if (code != WM_OK) return code;
   const Kernels& kernels = *context.kernels;
   const QueryBlock::Layout layout(kernels, call.head_dim);

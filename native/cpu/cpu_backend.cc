@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cpu/attention.h"
+#include "cpu/attention_gradient.h"
 #include "cpu/calls.h"
 #include "cpu/head.h"
 #include "cpu/head_curve.h"
@@ -260,6 +261,11 @@ WmCode attention(WmContext* context, const WmAttention* call, WmCancelFlag cance
   return guarded(error, [&] { return run_attention(*context, *call, cancelled, error); });
 }
 
+WmCode attention_gradient(WmContext* context, const WmAttentionGradient* call, WmCancelFlag cancelled,
+                          WmError* error) {
+  return guarded(error, [&] { return run_attention_gradient(*context, *call, cancelled, error); });
+}
+
 constexpr WmBackend kBackend = {
     .abi = WM_BACKEND_ABI,
     .name = "cpu",
@@ -279,6 +285,7 @@ constexpr WmBackend kBackend = {
     .head_curve = head_curve,
     .head_outputs = head_outputs,
     .attention = attention,
+    .attention_gradient = attention_gradient,
 };
 
 }  // namespace

@@ -20,11 +20,11 @@ void with_function(Activation activation, const Body& body) {
       // Written so that NaN passes.
       return body([](float x) { return x < 0.0f ? 0.0f : x; });
     case Activation::kQuickGelu:
-      return body([](float x) { return x * sigmoid(1.702f * x); });
+      return body([](float x) { return swish(x, kQuickGeluSlope); });
     case Activation::kGeluTanh:
       return body([](float x) { return gelu_tanh(x); });
     case Activation::kSilu:
-      return body([](float x) { return x * sigmoid(x); });
+      return body([](float x) { return swish(x, 1.0f); });
     case Activation::kTanh:
       return body([](float x) { return hyperbolic_tangent(x); });
   }

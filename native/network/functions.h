@@ -60,6 +60,15 @@ inline float sigmoid(float x) {
   return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
+inline constexpr float kQuickGeluSlope = 1.702f;
+
+// x sigmoid(slope x): SiLU at slope 1, quick GELU (Hendrycks and Gimpel, 2016) at 1.702; and its derivative.
+inline float swish(float x, float slope) { return x * sigmoid(slope * x); }
+inline float swish_slope(float x, float slope) {
+  const float s = sigmoid(slope * x);
+  return s + slope * x * s * (1.0f - s);
+}
+
 // Near 0, where the quotient of exponentials cancels, by the polynomial of the Cephes library (tanhf.c).
 inline float hyperbolic_tangent(float x) {
   const float size = x < 0.0f ? -x : x;
@@ -76,7 +85,11 @@ inline float hyperbolic_tangent(float x) {
 }
 
 // The approximation of GELU by the hyperbolic tangent (Hendrycks and Gimpel, 2016), written by
-// (1 + tanh u) / 2 = sigmoid(2 u).
+// (1 + tanh u) / 2 = sigmoid(2 u); and its derivative.
 inline float gelu_tanh(float x) { return x * sigmoid(1.59576912f * (x + 0.044715f * x * x * x)); }
+inline float gelu_tanh_slope(float x) {
+  const float s = sigmoid(1.59576912f * (x + 0.044715f * x * x * x));
+  return s + x * s * (1.0f - s) * 1.59576912f * (1.0f + 0.134145f * x * x);
+}
 
 }  // namespace wisemerge::network

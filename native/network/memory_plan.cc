@@ -1,35 +1,12 @@
 #include "network/memory_plan.h"
 
 #include <algorithm>
-#include <map>
 
 #include "core/number_row.h"
+#include "network/memory_parts.h"
 
 namespace wisemerge::network {
 namespace {
-
-constexpr uint64_t kLine = 16;  // floats
-
-// Memory in use: where each part begins, and where it ends. New parts go into the first gap that holds them.
-class Parts {
- public:
-  uint64_t take(uint64_t size) {
-    uint64_t begin = 0;
-    for (const auto& [first, last] : used_) {
-      if (first - begin >= size) break;
-      begin = last;
-    }
-    used_[begin] = begin + size;
-    highest_ = std::max(highest_, begin + size);
-    return begin;
-  }
-  void free(uint64_t begin) { used_.erase(begin); }
-  uint64_t highest() const { return highest_; }
-
- private:
-  std::map<uint64_t, uint64_t> used_;
-  uint64_t highest_ = 0;
-};
 
 bool in_place(OpKind kind) {
   switch (kind) {
@@ -84,8 +61,8 @@ MemoryPlan::MemoryPlan(const Program& program, uint64_t candidates) : places(pro
     if (!wanted && takes_over()) {
       out.offset = places[source].offset;
     } else if (!wanted) {
-      const uint64_t one = (program.values[op.out].count + kLine - 1) / kLine * kLine;
-      out.offset = parts.take(std::max(kLine, times(one, out.shared ? 1 : candidates)));
+      const uint64_t one = whole_lines(program.values[op.out].count);
+      out.offset = parts.take(std::max(kLineFloats, times(one, out.shared ? 1 : candidates)));
     }
     for (const uint32_t id : op.value) {
       if (id == kNone || last_read[id] != at || places[id].offset == kElsewhere) continue;

@@ -6,6 +6,8 @@
 
 #include "core/status.h"
 #include "network/activations.h"
+#include "network/attention_call.h"
+#include "network/memory_parts.h"
 #include "network/norms.h"
 #include "network/rearrange.h"
 #include "network/rope.h"
@@ -34,7 +36,7 @@ class Operands {
     if (place.offset == MemoryPlan::kElsewhere) {
       return static_cast<float*>(value.memory) + candidate * value.count;
     }
-    return memory_ + place.offset + candidate * ((value.count + 15) / 16 * 16);
+    return memory_ + place.offset + candidate * whole_lines(value.count);
   }
 
   const Program& program_;
@@ -43,29 +45,6 @@ class Operands {
   const uint64_t candidate_;
   float* const memory_;
 };
-
-WmAttention attention_call(const Op& op, const Operands& at) {
-  const auto& n = op.size;
-  WmAttention call{};
-  call.batch = n[0];
-  call.tokens = n[1];
-  call.heads = n[2];
-  call.kv_heads = n[3];
-  call.head_dim = n[4];
-  call.causal = n[5] != 0;
-  call.window = n[6];
-  call.q_stride = n[7];
-  call.k_stride = n[8];
-  call.v_stride = n[9];
-  call.q = at.in(0) + n[10];
-  call.k = at.in(1) + n[11];
-  call.v = at.in(2) + n[12];
-  call.mask = at.whole(3);
-  call.scale = static_cast<float>(op.real);
-  call.out = at.out();
-  call.out_stride = n[2] * n[4];
-  return call;
-}
 
 }  // namespace
 
@@ -118,8 +97,7 @@ void Network::run_op(const Program& program, const MemoryPlan& plan, const Op& o
     case OpKind::kAdd:
       return add(pool_, at.in(0), at.in(1), n[0], at.out());
     case OpKind::kLayerNorm:
-      return layer_norm(pool_, {n[0], n[1], parameter(0), parameter(1), epsilon}, at.in(0), at.out(), nullptr,
-                        nullptr);
+      return layer_norm(pool_, {n[0], n[1], parameter(0), parameter(1), epsilon}, at.in(0), at.out());
     case OpKind::kRmsNorm:
       return rms_norm(pool_, n[0], n[1], parameter(0), epsilon, at.in(0), at.out());
     case OpKind::kActivation:
@@ -129,7 +107,8 @@ void Network::run_op(const Program& program, const MemoryPlan& plan, const Op& o
     case OpKind::kRope:
       return rope(pool_, {n[0], n[1], n[2], n[3], at.whole(1), at.in(2), epsilon}, at.in(0), at.out());
     case OpKind::kAttention:
-      return engine_->attention(attention_call(op, at), cancelled);
+      return engine_->attention(attention_call(op, at.in(0), at.in(1), at.in(2), at.whole(3), at.out()),
+                                cancelled);
     case OpKind::kPickToken:
       return pick_token(pool_, {n[0], n[1], n[2]}, at.in(0), at.whole(1), at.out());
     case OpKind::kMeanToken:

@@ -8,17 +8,20 @@
 
 namespace wisemerge::network {
 
-// Layer normalisation (Ba et al., 2016): out = (x - mean) / sqrt(variance + epsilon) * weight + bias for each
-// row, with the biased variance. weight and bias are [width], each may be null. `mean` and `scale`, [rows],
-// receive the mean and 1 / sqrt(variance + epsilon) for a backward pass; null where there is none. out may be
-// x.
+// Of one row: the mean and 1 / sqrt(variance + epsilon), with the biased variance.
+struct RowMoments {
+  float mean, scale;
+};
+RowMoments row_moments(const float* x, size_t width, float epsilon);
+
+// Layer normalisation (Ba et al., 2016): out = (x - mean) * scale * weight + bias for each row. weight and
+// bias are [width], each may be null. out may be x.
 struct LayerNorm {
   size_t rows, width;
   const float *weight, *bias;
   float epsilon;
 };
-void layer_norm(ThreadPool& pool, const LayerNorm& call, const float* x, float* out, float* mean,
-                float* scale);
+void layer_norm(ThreadPool& pool, const LayerNorm& call, const float* x, float* out);
 
 // Root mean square normalisation (Zhang and Sennrich, 2019): out = x / sqrt(mean(x^2) + epsilon) * weight.
 // out may be x.

@@ -84,8 +84,7 @@ TEST("network ops: normalisations") {
     const std::vector<float> x = random_floats(rows * width, 2), weight = random_floats(width, 3),
                              bias = random_floats(width, 4);
     std::vector<float> layer(x.size()), rms = x, unit(x.size());
-    layer_norm(pool, {rows, width, weight.data(), bias.data(), 1e-3f}, x.data(), layer.data(), nullptr,
-               nullptr);
+    layer_norm(pool, {rows, width, weight.data(), bias.data(), 1e-3f}, x.data(), layer.data());
     rms_norm(pool, rows, width, weight.data(), 1e-3f, rms.data(), rms.data());
     normalise(pool, rows, width, x.data(), unit.data());
     for (size_t i = 0; i < rows; i++) {

@@ -139,4 +139,27 @@ TEST("train inference: refuses what leaves the arena") {
   CHECK_EQ(code(6, 2040), "ERR_INTERNAL_RANGE");
 }
 
+TEST("train inference: layers that do not fit are refused") {
+  const auto refused = [](const std::vector<Layer>& all, uint64_t count, uint64_t rows = 4) {
+    try {
+      Mlp(all, count, rows);
+      return false;
+    } catch (const Error& error) {
+      return std::string(error.code()) == "ERR_INTERNAL_ARGUMENT";
+    }
+  };
+  const auto changed = [](auto change) {
+    std::vector<Layer> all = layers();
+    change(all);
+    return all;
+  };
+  CHECK(!refused(layers(), kParameters));
+  CHECK(refused(layers(), kParameters - 1));
+  CHECK(refused(layers(), kParameters, 0));
+  CHECK(refused({}, 10));
+  CHECK(refused(changed([](auto& all) { all[2].inputs++; }), 2 * kParameters));
+  CHECK(refused(changed([](auto& all) { all[0].outputs = uint64_t{1} << 62; }), UINT64_MAX - 1));
+  CHECK(refused(changed([](auto& all) { all[0].weight = Layer::kNone; }), kParameters));
+}
+
 }  // namespace wisemerge::test

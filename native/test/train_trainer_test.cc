@@ -9,6 +9,7 @@
 #include "check.h"
 #include "core/status.h"
 #include "cpu/cpu_backend.h"
+#include "program_reference.h"
 #include "train/trainer.h"
 #include "wisemerge/convert.h"
 
@@ -40,34 +41,35 @@ struct Problem {
   }
 };
 
+ProgramDraft draft_of(uint64_t samples) {
+  ProgramDraft draft(samples, kDimension);
+  const uint32_t hidden = draft.norm(draft.linear(0, kDimension, kHidden), kHidden);
+  draft.linear(draft.activation(hidden, network::Activation::kGelu), kHidden, kClasses, false);
+  return draft;
+}
+
+BatchProgram program_of(const ProgramDraft& draft) { return {draft.samples, 0, draft.output, draft.program}; }
+
 struct Model {
-  std::vector<Layer> layers;
+  std::vector<uint64_t> tensors = draft_of(1).tensors;
   std::vector<float> parameters, first_moment, second_moment;
 
   Model() {
-    uint64_t count = 0;
-    const auto take = [&](uint64_t size) {
-      count += size;
-      return count - size;
-    };
-    Layer in{LayerKind::kLinear, kDimension, kHidden}, norm{LayerKind::kLayerNorm, kHidden, kHidden},
-        out{LayerKind::kLinear, kHidden, kClasses};
-    in.weight = take(kDimension * kHidden);
-    in.bias = take(kHidden);
-    norm.weight = take(kHidden);
-    norm.bias = take(kHidden);
-    norm.epsilon = 1e-5f;
-    out.weight = take(kHidden * kClasses);
-    layers = {in, norm, {LayerKind::kGelu, kHidden, kHidden}, out};
     std::mt19937_64 random(2);
     std::normal_distribution<float> normal(0, 0.2f);
-    for (uint64_t i = 0; i < count; i++) parameters.push_back(normal(random));
-    for (uint64_t i = 0; i < kHidden; i++) parameters[norm.weight + i] = 1;
-    first_moment.resize(count);
-    second_moment.resize(count);
+    for (size_t t = 0; t < tensors.size(); t++) {
+      // The third is the norm's weight.
+      for (uint64_t i = 0; i < tensors[t]; i++) parameters.push_back(t == 2 ? 1 : normal(random));
+    }
+    first_moment.resize(parameters.size());
+    second_moment.resize(parameters.size());
   }
   OptimizerArrays arrays() {
     return {parameters.size(), parameters.data(), first_moment.data(), second_moment.data()};
+  }
+  // For batches of `rows` samples, and what they leave of all samples.
+  static std::vector<BatchProgram> programs(uint64_t rows) {
+    return {program_of(draft_of(rows)), program_of(draft_of(kSamples % rows))};
   }
 };
 
@@ -105,7 +107,7 @@ TEST("train trainer: learns what can be separated") {
   for (const bool balanced : {false, true}) {
     Model model;
     const auto engine = std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{0, 1, ""});
-    Trainer trainer(engine, model.layers, model.arrays(), kBatch, options(1));
+    Trainer trainer(engine, model.tensors, Model::programs(kBatch), model.arrays(), options(1));
     const LossSums before = trainer.evaluate(problem.data(), nullptr);
     train_epochs(trainer, problem, 12, kSteps, balanced);
     const LossSums after = trainer.evaluate(problem.data(), nullptr);
@@ -120,7 +122,7 @@ TEST("train trainer: threads, SIMD level and calls change no bit") {
   Model reference;
   {
     const auto engine = std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{0, 1, ""});
-    Trainer trainer(engine, reference.layers, reference.arrays(), kBatch, options(1));
+    Trainer trainer(engine, reference.tensors, Model::programs(kBatch), reference.arrays(), options(1));
     train_epochs(trainer, problem, 3, kSteps);
   }
   struct Way {
@@ -132,7 +134,7 @@ TEST("train trainer: threads, SIMD level and calls change no bit") {
     Model model;
     const auto engine =
         std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{0, way.threads, way.isa});
-    Trainer trainer(engine, model.layers, model.arrays(), kBatch, options(way.threads));
+    Trainer trainer(engine, model.tensors, Model::programs(kBatch), model.arrays(), options(way.threads));
     train_epochs(trainer, problem, 3, way.steps);
     CHECK(same_bits(model.parameters, reference.parameters));
     CHECK(same_bits(model.first_moment, reference.first_moment));
@@ -151,16 +153,14 @@ TEST("train trainer: large layers have the same bits with any threads") {
   for (uint64_t i = 0; i < kRows; i++) labels.push_back(static_cast<int32_t>(i % kWide));
   std::vector<float> first;
   for (const int threads : {1, 2, 4}) {
-    Layer norm{LayerKind::kLayerNorm, kWide, kWide}, linear{LayerKind::kLinear, kWide, kWide};
-    norm.weight = 0;
-    norm.bias = kWide;
-    linear.weight = 2 * kWide;
-    linear.bias = 2 * kWide + kWide * kWide;
-    const uint64_t count = linear.bias + kWide;
+    ProgramDraft draft(kRows, kWide);
+    const uint32_t inner = draft.activation(draft.norm(0, kWide), network::Activation::kGelu);
+    draft.linear(inner, kWide, kWide);
+    const uint64_t count = 2 * kWide + kWide * kWide + kWide;
     std::vector<float> parameters(count, 0.01f), m(count), v(count);
     const auto engine = std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{0, threads, ""});
-    Trainer trainer(engine, {norm, {LayerKind::kGelu, kWide, kWide}, linear},
-                    {count, parameters.data(), m.data(), v.data()}, kRows, options(threads));
+    Trainer trainer(engine, draft.tensors, {program_of(draft)},
+                    {count, parameters.data(), m.data(), v.data()}, options(threads));
     const TrainingData data{kRows, kWide, DType::kF32, reinterpret_cast<const uint8_t*>(features.data()),
                             labels.data()};
     trainer.train({data, {1, 1, false}, kRows, 0, 0, {1e-3}}, nullptr);
@@ -182,7 +182,7 @@ TEST("train trainer: features of 16 bits count as their values") {
   }
   Model model;
   const auto engine = std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{0, 1, ""});
-  Trainer trainer(engine, model.layers, model.arrays(), 50, options(1));
+  Trainer trainer(engine, model.tensors, Model::programs(50), model.arrays(), options(1));
   const auto loss = [&](DType dtype, const void* features) {
     const TrainingData data{kSamples, kDimension, dtype, static_cast<const uint8_t*>(features),
                             problem.labels.data()};
@@ -196,7 +196,7 @@ TEST("train trainer: a loss that is not finite stops before the update") {
   Problem problem;
   Model model;
   const auto engine = std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{0, 1, ""});
-  Trainer trainer(engine, model.layers, model.arrays(), kBatch, options(1));
+  Trainer trainer(engine, model.tensors, Model::programs(kBatch), model.arrays(), options(1));
   const Sampling sampling{1, 1, false};
   const uint32_t bad = epoch_order(problem.labels.data(), kSamples, sampling)[2 * kBatch + 1];
   problem.features[bad * kDimension] = std::numeric_limits<float>::quiet_NaN();
@@ -212,7 +212,7 @@ TEST("train trainer: refuses what it cannot do, and stops when told") {
   Problem problem;
   Model model;
   const auto engine = std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{0, 1, ""});
-  Trainer trainer(engine, model.layers, model.arrays(), kBatch, options(1));
+  Trainer trainer(engine, model.tensors, Model::programs(kBatch), model.arrays(), options(1));
   const auto code = [&](auto change, WmCancelFlag cancelled = nullptr) -> std::string {
     StepsCall call{problem.data(), {1, 1, false}, kBatch, 0, 0, {1e-3}};
     change(call);

@@ -1,11 +1,11 @@
 #include "train/mlp.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "core/status.h"
-#include "train/passes.h"
+#include "network/activations.h"
+#include "network/norms.h"
 #include "wisemerge/dtype.h"
 
 namespace wisemerge::train {
@@ -42,8 +42,7 @@ void check_layers(const std::vector<Layer>& layers, uint64_t parameters, uint64_
   }
 }
 
-template <class T>
-T* at(T* parameters, uint64_t start) {
+const float* at(const float* parameters, uint64_t start) {
   return start == Layer::kNone ? nullptr : parameters + start;
 }
 
@@ -62,23 +61,10 @@ Activation activation_of(const Layer& layer) {
 }  // namespace
 
 Mlp::Mlp(std::vector<Layer> layers, uint64_t parameters, uint64_t max_rows)
-    : layers_(std::move(layers)), parameters_(parameters), max_rows_(max_rows), first_trained_(0) {
+    : layers_(std::move(layers)), parameters_(parameters), max_rows_(max_rows) {
   check_layers(layers_, parameters_, max_rows_);
-  const auto trained = [](const Layer& layer) {
-    return layer.weight != Layer::kNone || layer.bias != Layer::kNone;
-  };
-  while (first_trained_ < layers_.size() && !trained(layers_[first_trained_])) first_trained_++;
-  uint64_t widest = 0;
   activations_.emplace_back(max_rows * layers_.front().inputs);
-  for (const Layer& layer : layers_) {
-    activations_.emplace_back(max_rows * layer.outputs);
-    const bool norm = layer.kind == LayerKind::kLayerNorm;
-    means_.emplace_back(norm ? max_rows : 0);
-    scales_.emplace_back(norm ? max_rows : 0);
-    widest = std::max({widest, layer.inputs, layer.outputs});
-  }
-  current_.resize(max_rows * widest);
-  spare_.resize(max_rows * widest);
+  for (const Layer& layer : layers_) activations_.emplace_back(max_rows * layer.outputs);
 }
 
 float* Mlp::forward(Engine& engine, ThreadPool& pool, const float* parameters, uint64_t rows,
@@ -102,7 +88,7 @@ float* Mlp::forward(Engine& engine, ThreadPool& pool, const float* parameters, u
         break;
       }
       case LayerKind::kLayerNorm:
-        layer_norm(pool, norm_call(layer, parameters, rows), x, out, means_[i].data(), scales_[i].data());
+        layer_norm(pool, norm_call(layer, parameters, rows), x, out);
         break;
       case LayerKind::kGelu:
       case LayerKind::kRelu:
@@ -111,63 +97,6 @@ float* Mlp::forward(Engine& engine, ThreadPool& pool, const float* parameters, u
     }
   }
   return activations_.back().data();
-}
-
-void Mlp::backward(Engine& engine, ThreadPool& pool, const float* parameters, uint64_t rows, float* gradient,
-                   WmCancelFlag cancelled) {
-  std::fill_n(gradient, parameters_, 0.0f);
-  const float* const outputs = activations_.back().data();
-  std::copy_n(outputs, rows * layers_.back().outputs, current_.data());
-  for (size_t i = layers_.size(); i-- > first_trained_;) {
-    const Layer& layer = layers_[i];
-    const float* const x = activations_[i].data();
-    switch (layer.kind) {
-      case LayerKind::kLinear: {
-        const bool wanted = i > first_trained_;
-        backward_linear(engine, pool, i, parameters, rows, current_.data(), gradient, wanted, cancelled);
-        current_.swap(spare_);
-        break;
-      }
-      case LayerKind::kLayerNorm:
-        layer_norm_backward(pool, norm_call(layer, parameters, rows), x, means_[i].data(), scales_[i].data(),
-                            current_.data(), at(gradient, layer.weight), at(gradient, layer.bias));
-        break;
-      case LayerKind::kGelu:
-      case LayerKind::kRelu:
-        activate_backward(pool, activation_of(layer), x, rows * layer.inputs, current_.data());
-        break;
-    }
-  }
-}
-
-void Mlp::backward_linear(Engine& engine, ThreadPool& pool, size_t index, const float* parameters,
-                          uint64_t rows, const float* upstream, float* gradient, bool wanted,
-                          WmCancelFlag cancelled) {
-  const Layer& layer = layers_[index];
-  // dW = dY^T X: both operands transposed by their strides.
-  WmMatmul weights{};
-  weights.m = layer.outputs;
-  weights.n = layer.inputs;
-  weights.k = rows;
-  weights.a = matrix(upstream, 1, layer.outputs);
-  weights.w0 = matrix(activations_[index].data(), 1, layer.inputs);
-  weights.out = gradient + layer.weight;
-  weights.out_stride = layer.inputs;
-  engine.matmul(weights, cancelled);
-  if (layer.bias != Layer::kNone) {
-    column_sums(pool, upstream, rows, layer.outputs, gradient + layer.bias);
-  }
-  if (!wanted) return;
-  // dX = dY W.
-  WmMatmul inputs{};
-  inputs.m = rows;
-  inputs.n = layer.inputs;
-  inputs.k = layer.outputs;
-  inputs.a = matrix(upstream, layer.outputs, 1);
-  inputs.w0 = matrix(parameters + layer.weight, 1, layer.inputs);
-  inputs.out = spare_.data();
-  inputs.out_stride = layer.inputs;
-  engine.matmul(inputs, cancelled);
 }
 
 }  // namespace wisemerge::train

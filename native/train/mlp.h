@@ -1,5 +1,4 @@
-// A feed-forward network as a list of layers over one flat f32 array of parameters: forward pass, and the
-// gradient of a loss by back-propagation.
+// A feed-forward network as a list of layers over one flat f32 array of parameters.
 #pragma once
 
 #include <cstdint>
@@ -44,22 +43,10 @@ class Mlp {
   float* forward(Engine& engine, ThreadPool& pool, const float* parameters, uint64_t rows,
                  WmCancelFlag cancelled);
 
-  // After forward() for the same batch, with the gradient of the loss by the outputs in the array that
-  // forward() returned: fills `gradient`, laid out as the parameters; parameters of no layer get 0.
-  void backward(Engine& engine, ThreadPool& pool, const float* parameters, uint64_t rows, float* gradient,
-                WmCancelFlag cancelled);
-
  private:
-  // Of linear layer `index`; leaves the gradient by its input in `spare_` if `wanted`.
-  void backward_linear(Engine& engine, ThreadPool& pool, size_t index, const float* parameters, uint64_t rows,
-                       const float* upstream, float* gradient, bool wanted, WmCancelFlag cancelled);
-
   const std::vector<Layer> layers_;
   const uint64_t parameters_, max_rows_;
-  size_t first_trained_;                            // no gradient is wanted below this layer
-  std::vector<std::vector<float>> activations_;     // what enters each layer, and the output
-  std::vector<std::vector<float>> means_, scales_;  // per layer; only layer normalisation has any
-  std::vector<float> current_, spare_;              // gradients by what enters and leaves a layer
+  std::vector<std::vector<float>> activations_;  // what enters each layer, and the output
 };
 
 }  // namespace wisemerge::train

@@ -1,5 +1,8 @@
 #include "train/passes.h"
 
+#include <cmath>
+#include <vector>
+
 #include "network/functions.h"
 #include "network/sums.h"
 
@@ -14,48 +17,81 @@ constexpr size_t kGrain = 32u << 10;
 
 }  // namespace
 
-void activate_backward(ThreadPool& pool, Activation activation, const float* x, size_t count,
-                       float* gradient) {
-  pool.parallel_for(count, kGrain, [&](size_t begin, size_t end) {
-    if (activation == Activation::kGelu) {
-      for (size_t i = begin; i < end; i++) gradient[i] *= gelu_slope(x[i]);
-    } else {
-      for (size_t i = begin; i < end; i++) gradient[i] = x[i] > 0.0f ? gradient[i] : 0.0f;
-    }
-  });
+void activate_backward(ThreadPool& pool, Activation activation, const float* x, const float* dy, size_t count,
+                       float* dx) {
+  const auto run = [&](const auto& pass) {
+    pool.parallel_for(count, kGrain, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; i++) dx[i] = pass(x[i], dy[i]);
+    });
+  };
+  switch (activation) {
+    case Activation::kGelu:
+      return run([](float at, float up) { return up * gelu_slope(at); });
+    case Activation::kRelu:
+      return run([](float at, float up) { return at > 0.0f ? up : 0.0f; });
+    case Activation::kQuickGelu:
+      return run([](float at, float up) { return up * swish_slope(at, kQuickGeluSlope); });
+    case Activation::kGeluTanh:
+      return run([](float at, float up) { return up * gelu_tanh_slope(at); });
+    case Activation::kSilu:
+      return run([](float at, float up) { return up * swish_slope(at, 1.0f); });
+    case Activation::kTanh:
+      return run([](float at, float up) {
+        const float tanh = hyperbolic_tangent(at);
+        return up * (1.0f - tanh * tanh);
+      });
+  }
 }
 
-void layer_norm_backward(ThreadPool& pool, const LayerNorm& call, const float* x, const float* mean,
-                         const float* scale, float* gradient, float* weight_gradient, float* bias_gradient) {
+void layer_norm_backward(ThreadPool& pool, const LayerNorm& call, const float* x, const float* dy, float* dx,
+                         float* weight_gradient, float* bias_gradient) {
   const size_t width = call.width;
-  // Before the rows, which overwrite the gradient.
-  if (bias_gradient) column_sums(pool, gradient, call.rows, width, bias_gradient);
+  std::vector<RowMoments> moments(call.rows);
+  pool.parallel_for(call.rows, grain_of(width), [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; i++) moments[i] = row_moments(x + i * width, width, call.epsilon);
+  });
+  // Before the rows, which may overwrite dy.
+  if (bias_gradient) column_sums(pool, dy, call.rows, width, bias_gradient);
   if (weight_gradient) {
     pool.parallel_for(width, grain_of(call.rows), [&](size_t begin, size_t end) {
       for (size_t j = begin; j < end; j++) weight_gradient[j] = 0;
       for (size_t i = 0; i < call.rows; i++) {
+        const auto [mean, scale] = moments[i];
         for (size_t j = begin; j < end; j++) {
-          weight_gradient[j] += gradient[i * width + j] * ((x[i * width + j] - mean[i]) * scale[i]);
+          weight_gradient[j] += dy[i * width + j] * ((x[i * width + j] - mean) * scale);
         }
       }
     });
   }
+  if (!dx) return;
   pool.parallel_for(call.rows, grain_of(width), [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; i++) {
       const float* const in = x + i * width;
-      float* const row = gradient + i * width;
-      const float center = mean[i], factor = scale[i];
-      if (call.weight) {
-        for (size_t j = 0; j < width; j++) row[j] *= call.weight[j];
-      }
+      const float* const up = dy + i * width;
+      float* const row = dx + i * width;
+      const auto [mean, scale] = moments[i];
+      for (size_t j = 0; j < width; j++) row[j] = call.weight ? up[j] * call.weight[j] : up[j];
       const double count = static_cast<double>(width);
       const float average =
           static_cast<float>(lane_sum<float>(width, [&](size_t j) { return row[j]; }) / count);
       const float along = static_cast<float>(
-          lane_sum<float>(width, [&](size_t j) { return row[j] * ((in[j] - center) * factor); }) / count);
-      for (size_t j = 0; j < width; j++) {
-        row[j] = factor * (row[j] - average - (in[j] - center) * factor * along);
-      }
+          lane_sum<float>(width, [&](size_t j) { return row[j] * ((in[j] - mean) * scale); }) / count);
+      for (size_t j = 0; j < width; j++) row[j] = scale * (row[j] - average - (in[j] - mean) * scale * along);
+    }
+  });
+}
+
+void normalise_backward(ThreadPool& pool, size_t rows, size_t width, const float* x, const float* dy,
+                        float* dx) {
+  pool.parallel_for(rows, grain_of(width), [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; i++) {
+      const float* const in = x + i * width;
+      const float* const up = dy + i * width;
+      const double squares = lane_sum<float>(width, [&](size_t j) { return in[j] * in[j]; });
+      const double product = lane_sum<float>(width, [&](size_t j) { return in[j] * up[j]; });
+      const float along = static_cast<float>(product / squares);
+      const float scale = static_cast<float>(1.0 / std::sqrt(squares));
+      for (size_t j = 0; j < width; j++) dx[i * width + j] = scale * (up[j] - in[j] * along);
     }
   });
 }

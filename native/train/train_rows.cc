@@ -1,15 +1,18 @@
 #include "train/train_rows.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "core/number_row.h"
 #include "core/status.h"
+#include "network/network_rows.h"
 
 namespace wisemerge::train {
 namespace {
 
-constexpr size_t kTrainerNumbers = 12, kLayerNumbers = 6, kDataNumbers = 5, kStepsNumbers = 6;
+constexpr size_t kTrainerNumbers = 12, kProgramNumbers = 4, kLayerNumbers = 6, kDataNumbers = 5,
+                 kStepsNumbers = 6;
 constexpr size_t kNetworkNumbers = 3, kLogitsNumbers = 7;
 
 uint64_t optional_place(NumberRow& row) {
@@ -62,17 +65,35 @@ TrainingData parse_data(NumberRow& row) {
   return data;
 }
 
+// A row of numbers in parts.
+class Numbers {
+ public:
+  Numbers(const double* numbers, size_t length) : next_(numbers), left_(length) {}
+
+  const double* take(uint64_t count) {
+    if (count > left_) throw Error("ERR_INTERNAL_ARGUMENT", "the numbers of a trainer end too early");
+    const double* const part = next_;
+    next_ += count;
+    left_ -= count;
+    return part;
+  }
+  bool at_end() const { return left_ == 0; }
+
+ private:
+  const double* next_;
+  uint64_t left_;
+};
+
 }  // namespace
 
 TrainerRow parse_trainer(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes) {
-  const size_t layers = count_layers("trainer", length, kTrainerNumbers);
-  NumberRow row(numbers, length, length, arena, bytes);
+  Numbers next(numbers, length);
+  NumberRow row(next.take(kTrainerNumbers), kTrainerNumbers, kTrainerNumbers, arena, bytes);
   TrainerRow trainer{};
   trainer.arrays.count = row.whole();
   trainer.arrays.parameters = row.range<float>("parameters", trainer.arrays.count);
   trainer.arrays.first_moment = row.range<float>("first moments", trainer.arrays.count);
   trainer.arrays.second_moment = row.range<float>("second moments", trainer.arrays.count);
-  trainer.max_rows = row.whole();
   trainer.options.threads = static_cast<int>(row.whole() & INT32_MAX);
   trainer.options.adamw.beta1 = row.number();
   trainer.options.adamw.beta2 = row.number();
@@ -80,7 +101,19 @@ TrainerRow parse_trainer(const double* numbers, size_t length, uint8_t* arena, u
   trainer.options.adamw.weight_decay = row.number();
   trainer.options.label_smoothing = row.number();
   trainer.options.clip = row.number();
-  trainer.layers = parse_layers(row, layers);
+  const uint64_t tensors = row.whole();
+  NumberRow counts(next.take(tensors), tensors, tensors, arena, bytes);
+  for (uint64_t i = 0; i < tensors; i++) trainer.tensors.push_back(counts.whole());
+  while (!next.at_end()) {
+    NumberRow head(next.take(kProgramNumbers), kProgramNumbers, kProgramNumbers, arena, bytes);
+    BatchProgram batch{};
+    batch.samples = head.whole();
+    batch.input = static_cast<uint32_t>(std::min<uint64_t>(head.whole(), network::kNone));
+    batch.output = static_cast<uint32_t>(std::min<uint64_t>(head.whole(), network::kNone));
+    const uint64_t count = head.whole();
+    batch.program = network::parse_program(next.take(count), count, 1, arena, bytes);
+    trainer.programs.push_back(std::move(batch));
+  }
   return trainer;
 }
 

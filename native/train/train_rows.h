@@ -1,9 +1,10 @@
 // The numbers by which JavaScript describes a trainer and its calls, as core/head_rows.h has them: everything
 // lies in one arena, at byte offsets; -1 stands for what is not there.
 //
-//   trainer  parameterCount parameters firstMoment secondMoment  maxRows threads
+//   trainer  parameterCount parameters firstMoment secondMoment  threads
 //            beta1 beta2 epsilon weightDecay labelSmoothing clip
-//            then layers
+//            tensors, then for each its count, then for each program
+//            samples input output, how many numbers follow, and these, of network/network_rows.h
 //   layers   for each: kind inputs outputs weight bias epsilon, weight and bias counted in parameters
 //   data     samples dimension dtype features labels
 //   steps    data  seed epoch balanced batch first updates
@@ -22,9 +23,9 @@ namespace wisemerge::train {
 
 struct TrainerRow {
   OptimizerArrays arrays;
-  uint64_t max_rows;
   TrainerOptions options;
-  std::vector<Layer> layers;
+  std::vector<uint64_t> tensors;
+  std::vector<BatchProgram> programs;
 };
 
 struct NetworkRow {

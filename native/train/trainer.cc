@@ -6,22 +6,27 @@
 #include <utility>
 
 #include "core/status.h"
+#include "network/activations.h"
 #include "train/feature_rows.h"
-#include "train/passes.h"
 
 namespace wisemerge::train {
 
 using namespace network;
 
-Trainer::Trainer(std::shared_ptr<Engine> engine, std::vector<Layer> layers, const OptimizerArrays& arrays,
-                 uint64_t max_rows, const TrainerOptions& options)
-    : engine_(std::move(engine)),
-      options_(options),
+Trainer::Trainer(std::shared_ptr<Engine> engine, const std::vector<uint64_t>& tensors,
+                 std::vector<BatchProgram> programs, const OptimizerArrays& arrays,
+                 const TrainerOptions& options)
+    : options_(options),
       arrays_(arrays),
-      network_(std::move(layers), arrays.count, max_rows),
+      network_(std::move(engine), tensors, std::move(programs), arrays.parameters, options.threads),
       pool_(options.threads),
       gradient_(arrays.count),
-      labels_(max_rows) {}
+      labels_(network_.max_rows()) {
+  if (network_.parameters() != arrays.count) {
+    throw Error("ERR_INTERNAL_ARGUMENT", "tensors of " + std::to_string(network_.parameters()) + " in " +
+                                             std::to_string(arrays.count) + " parameters");
+  }
+}
 
 StepsResult Trainer::train(const StepsCall& call, WmCancelFlag cancelled) {
   check(call.data);
@@ -44,11 +49,11 @@ StepsResult Trainer::train(const StepsCall& call, WmCancelFlag cancelled) {
     const uint64_t first = (call.first + step) * call.batch;
     const uint64_t rows = std::min(call.batch, call.data.samples - first);
     gather(call.data, order_.data() + first, 0, rows);
-    float* const logits = network_.forward(*engine_, pool_, arrays_.parameters, rows, cancelled);
+    float* const logits = network_.forward(rows, cancelled);
     const LossSums sums = cross_entropy(pool_, logits, labels_.data(), rows, network_.outputs(),
                                         options_.label_smoothing, true, losses_);
     if (std::isfinite(sums.loss)) {
-      network_.backward(*engine_, pool_, arrays_.parameters, rows, gradient_.data(), cancelled);
+      network_.backward(rows, gradient_.data(), cancelled);
     }
     const double norm =
         std::isfinite(sums.loss) ? global_norm(pool_, gradient_.data(), arrays_.count) : sums.loss;
@@ -75,7 +80,7 @@ LossSums Trainer::evaluate(const TrainingData& data, WmCancelFlag cancelled) {
     stop_if_cancelled(cancelled);
     const uint64_t rows = std::min(network_.max_rows(), data.samples - first);
     gather(data, nullptr, first, rows);
-    float* const logits = network_.forward(*engine_, pool_, arrays_.parameters, rows, cancelled);
+    float* const logits = network_.forward(rows, cancelled);
     const LossSums sums =
         cross_entropy(pool_, logits, labels_.data(), rows, network_.outputs(), 0, false, losses_);
     total.loss += sums.loss;

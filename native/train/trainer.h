@@ -1,4 +1,4 @@
-// Fine-tuning of a network on cached features: epochs of AdamW on the softmax cross-entropy, and evaluation.
+// Fine-tuning of a network: epochs of AdamW on the softmax cross-entropy, and evaluation.
 //
 // Everything is a function of the arguments: a run gives the same bits with any number of threads, cut into
 // any calls, on any CPU that has the same C library.
@@ -12,8 +12,8 @@
 #include "core/thread_pool.h"
 #include "train/adamw.h"
 #include "train/loss.h"
-#include "train/mlp.h"
 #include "train/sampling.h"
+#include "train/trained_network.h"
 #include "wisemerge/dtype.h"
 
 namespace wisemerge::train {
@@ -58,9 +58,10 @@ struct StepsResult {
 
 class Trainer {
  public:
-  // `arrays` are the caller's, and are read and written by every call. Throws as Mlp.
-  Trainer(std::shared_ptr<Engine> engine, std::vector<Layer> layers, const OptimizerArrays& arrays,
-          uint64_t max_rows, const TrainerOptions& options);
+  // `arrays` are the caller's, and are read and written by every call; `tensors` share out the parameters.
+  // There is a program for every size of batch that calls need. Throws as TrainedNetwork.
+  Trainer(std::shared_ptr<Engine> engine, const std::vector<uint64_t>& tensors,
+          std::vector<BatchProgram> programs, const OptimizerArrays& arrays, const TrainerOptions& options);
 
   // Both throw Error: ERR_ABORTED, after which the arrays are those of some step between, ERR_INTERNAL_*.
   StepsResult train(const StepsCall& call, WmCancelFlag cancelled);
@@ -72,10 +73,9 @@ class Trainer {
   // Puts samples order[0] to order[rows - 1] (null: `first` and those behind it) into the network's input.
   void gather(const TrainingData& data, const uint32_t* order, uint64_t first, uint64_t rows);
 
-  const std::shared_ptr<Engine> engine_;
   const TrainerOptions options_;
   const OptimizerArrays arrays_;
-  Mlp network_;
+  TrainedNetwork network_;
   ThreadPool pool_;
   std::vector<float> gradient_;
   std::vector<int32_t> labels_;  // of the batch

@@ -4,7 +4,10 @@ import { describe, expect, test } from 'vitest';
 import { writeSafetensors } from '../../lib/checkpoint/write-safetensors.js';
 import type { TrainingSet } from '../../lib/train/options.js';
 import { runCli, startCli } from '../support/cli.js';
+import { noise } from '../support/heads.js';
 import { contents, listFiles, readModel } from '../support/models.js';
+import { fixture } from '../support/networks.js';
+import { tempDir } from '../support/temp.js';
 import { headTensors, mlpTensors, separable, trainingProject } from '../support/training.js';
 
 async function writeSet(path: string, set: TrainingSet): Promise<string[]> {
@@ -37,6 +40,27 @@ async function project(samples = 203) {
 }
 
 describe('wisemerge finetune', () => {
+  test('trains a ViT on pictures', async () => {
+    const root = await tempDir();
+    const zeroshot = fixture('vit-tiny/zeroshot');
+    const random = noise(3);
+    const data = Float32Array.from({ length: 12 * 3 * 32 * 32 }, () => random());
+    const set = join(root, 'set.safetensors');
+    await writeSafetensors(set, [
+      { name: 'pixel_values', dtype: 'F32', shape: [12, 3, 32, 32], data: new Uint8Array(data.buffer) },
+      { name: 'labels', dtype: 'I32', shape: [12], data: new Uint8Array(new Int32Array(12).buffer) },
+    ]);
+    const out = join(root, 'out');
+    const args = ['finetune', '--zeroshot', zeroshot, '--out', out, '--epochs', '2', '--batch-size', '5'];
+    const files = ['--features', `${set}:pixel_values`, '--labels', `${set}:labels`];
+    const { code, stderr } = await runCli([...args, ...files]);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toMatch(/trained 56 tensors: [\d, ]+ parameters;/);
+    expect([...readModel(join(out, 'epoch_0002')).keys()].sort()).toEqual(
+      [...readModel(zeroshot).keys()].sort(),
+    );
+  });
+
   test('trains, tells how it went, and merge goes on from it', async () => {
     const { root, zeroshot, out, args, heldOut } = await project();
     const flags = [

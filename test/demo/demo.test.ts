@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verify } from '../../lib/checkpoint/verify.js';
 import { type DemoResult, demo } from '../../lib/demo/demo.js';
-import { standardRecipe } from '../../lib/demo/recipe.js';
+import { standardRecipe, vitRecipe } from '../../lib/demo/recipe.js';
+import { NetworkModel } from '../../lib/eval/network.js';
 import { merge } from '../../lib/merge/merge.js';
 import { readResult } from '../../lib/sweep/result.js';
 import { listFiles } from '../support/models.js';
@@ -125,6 +126,32 @@ describe('a run of the demo', () => {
       return rest;
     };
     expect(await figures()).toEqual(await figures());
+  });
+
+  it('with a ViT gives the same figures again, and a sweep of it', async () => {
+    const out = join(await tempDir(), 'demo');
+    const { classes, batchSize, weightDecay, clip } = vitRecipe;
+    const network = { kind: 'vit', patch: 4, width: 16, depth: 2, heads: 2, inner: 32 } as const;
+    const { pretraining, finetuning, evaluated, alphas } = tiny;
+    const small = {
+      ...{ classes, batchSize, weightDecay, clip, network },
+      pretraining,
+      finetuning,
+      evaluated,
+      alphas,
+    };
+    const figures = async (more = {}) => {
+      const { seconds: _seconds, ...rest } = await demo({ seeds: 2, recipe: small, control: true, ...more });
+      return rest;
+    };
+    const first = await figures({ out });
+    expect(await figures()).toEqual(first);
+    const { permuted } = first.control!;
+    expect(Math.abs(permuted.id.finetuned - first.id.finetuned)).toBeLessThan(0.05);
+    const sweep = await readResult(join(out, 'sweep'));
+    expect(sweep.sets[1]!.metrics.at(-1)!.top1).toBe(first.runs[0]!.id.finetuned);
+    await using model = await NetworkModel.open(join(out, 'zeroshot'), join(out, 'finetuned'));
+    expect(model.architecture.name).toBe('vit');
   });
 
   it('replaces an earlier demo with --force only, and nothing else', async () => {

@@ -136,7 +136,7 @@ describe('sets of pictures', () => {
 
   it('are read by rows, over copies', async () => {
     const pictures = await drawPictures(glyphs, distributions.id, 10, { seed: 1, set: 3 });
-    const set = trainingSet(pictures, 3);
+    const set = trainingSet(pictures, { copies: 3 });
     expect(set.samples).toBe(30);
     expect([...set.labels]).toEqual([...pictures.labels, ...pictures.labels, ...pictures.labels]);
     const rows = new Float32Array(15 * pixels);

@@ -1,4 +1,5 @@
 import { type DemoResult, demo } from '../../demo/demo.js';
+import { vitRecipe, vitSeeds } from '../../demo/recipe.js';
 import { describeControl, describeDemo } from '../demo-text.js';
 import { ProgressLine } from '../progress-line.js';
 import { note, type OutputFlags, printResult } from '../terminal.js';
@@ -7,15 +8,17 @@ export interface DemoFlags extends OutputFlags {
   readonly out?: string;
   readonly seeds?: number;
   readonly control?: boolean;
+  readonly vit?: boolean;
   readonly force?: boolean;
 }
 
 export async function runDemo(flags: DemoFlags, signal: AbortSignal): Promise<void> {
-  const { json: _json, quiet: _quiet, ...options } = flags;
+  const { json: _json, quiet: _quiet, vit = false, ...options } = flags;
   const progress = new ProgressLine(flags);
   let result: DemoResult;
   try {
     result = await demo({
+      ...(vit && { recipe: vitRecipe, seeds: vitSeeds }),
       ...options,
       signal,
       onProgress: ({ run, runs, what, share }) =>

@@ -41,7 +41,8 @@ export async function runFinetune(flags: FinetuneFlags, signal: AbortSignal): Pr
   }
   const opened: EvaluationSet[] = [];
   const open = async (name: string, features: string, labels: string): Promise<TrainingSet> => {
-    const set = await openEvaluationSet({ name, role: 'select', kind: 'id', features, labels });
+    const source = { name, role: 'select', kind: 'id', features, labels } as const;
+    const set = await openEvaluationSet(source, { pictures: true });
     opened.push(set);
     // By its files, as the command that is recorded names it.
     return { ...set, name: `${features},${labels}` };

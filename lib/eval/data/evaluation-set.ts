@@ -1,4 +1,4 @@
-import { formatShape, itemSize } from '../../checkpoint/tensor.js';
+import { elementCount, formatShape, itemSize } from '../../checkpoint/tensor.js';
 import { type ErrorCode, WisemergeError } from '../../errors.js';
 import { type ArrayFile, openArrayFile } from './array-file.js';
 import { parseDataPath } from './data-path.js';
@@ -33,6 +33,8 @@ export interface HeadShape {
   readonly dimension?: number;
   /** Classes: labels are 0 to `classes - 1`. */
   readonly classes?: number;
+  /** Features may be pictures, [N, channels, height, width]: for networks that take `pixel_values`. */
+  readonly pictures?: boolean;
 }
 
 /** Samples to evaluate on: checked, labels in memory, features on disk. */
@@ -42,8 +44,10 @@ export interface EvaluationSet {
   readonly kind: SetKind;
   /** N. */
   readonly samples: number;
-  /** D. */
+  /** D; of pictures channels * height * width. */
   readonly dimension: number;
+  /** Of pictures: [channels, height, width]. */
+  readonly shape?: readonly number[];
   /** Of the rows that `readFeatures` gives: the file's, but F32 for F64. */
   readonly featureDtype: FeatureDType;
   /** [N]. */
@@ -114,7 +118,8 @@ async function evaluationSet(
   labels: Int32Array,
   groups: Groups | undefined,
 ): Promise<EvaluationSet> {
-  const [samples, dimension] = array.shape as [number, number];
+  const [samples, ...shape] = array.shape as [number, ...number[]];
+  const dimension = elementCount(shape);
   const wide = array.dtype === 'F64';
   const featureDtype = wide ? 'F32' : (array.dtype as FeatureDType);
   return {
@@ -123,6 +128,7 @@ async function evaluationSet(
     kind,
     samples,
     dimension,
+    ...(shape.length > 1 && { shape }),
     featureDtype,
     labels,
     ...(groups && { groups }),
@@ -153,7 +159,7 @@ const featureDtypes = ['F64', 'F32', 'F16', 'BF16'];
 
 function featureProblems({ name, file, dtype, shape }: ArrayFile, head: HeadShape): SetProblem[] {
   const problems: SetProblem[] = [];
-  const [samples, dimension] = shape;
+  const [, dimension] = shape;
   if (!featureDtypes.includes(dtype)) {
     problems.push({
       code: 'ERR_DATA',
@@ -162,17 +168,18 @@ function featureProblems({ name, file, dtype, shape }: ArrayFile, head: HeadShap
       hint: 'Save the features as float32 or float16.',
     });
   }
-  if (shape.length !== 2) {
+  if (shape.length !== 2 && !(head.pictures && shape.length === 4)) {
+    const pictures = head.pictures ? ', pictures [samples, channels, height, width]' : '';
     problems.push({
       code: 'ERR_DATA',
-      message: `${name} has the shape ${formatShape(shape)}; features are [samples, dimension]`,
+      message: `${name} has the shape ${formatShape(shape)}; features are [samples, dimension]${pictures}`,
       file,
       hint:
         shape.length > 2
           ? 'Save pooled features: one vector per sample.'
           : 'Save one row per sample, and check that this is the array of features.',
     });
-  } else if (samples === 0 || dimension === 0) {
+  } else if (shape.includes(0)) {
     problems.push({
       code: 'ERR_DATA',
       message: `${name} is empty: its shape is ${formatShape(shape)}`,

@@ -98,12 +98,11 @@ export function clipOf(
   text: TextTower,
   weights: WeightTable,
 ): Architecture {
+  const images = visionPart(vision, weights);
+  // A classifier of images needs no tower for texts.
+  if (!weights.has(text.table)) return { name, parts: [images] };
   const longest = weights.info(text.positions).shape[0]!;
-  return {
-    name,
-    longest,
-    parts: [visionPart(vision, weights), textPart(text, longest, weights), similarityPart],
-  };
+  return { name, longest, parts: [images, textPart(text, longest, weights), similarityPart] };
 }
 
 function visionPart(tower: VisionTower, weights: WeightTable): NetworkPart {

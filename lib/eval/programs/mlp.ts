@@ -2,6 +2,7 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { WisemergeError } from '../../errors.js';
 import { findNetwork, type Network } from '../../train/network.js';
 import type { Architecture } from './architecture.js';
+import type { ProgramBuilder, Rows } from './builder.js';
 import { checkShape, floatsOf } from './inputs.js';
 
 /**
@@ -25,20 +26,25 @@ export function mlp(checkpoint: Checkpoint): Architecture | undefined {
             tokens: 1,
             arrays: new Map([['features', floatsOf('features', features)]]),
             build(b, count) {
-              let x = b.input('features', 'f32', count, inputs);
-              for (const { kind, weight, epsilon } of layers) {
-                if (kind === 'linear') x = b.linear(x, weight!.name);
-                else if (kind === 'layernorm') {
-                  x = b.layerNorm(x, weight!.name.replace(/\.weight$/, ''), epsilon!);
-                } else x = b.activation(x, kind);
-              }
-              b.output('logits', x, [count, x.width]);
+              const logits = chain(b, b.input('features', 'f32', count, inputs), layers);
+              b.output('logits', logits, [count, logits.width]);
             },
           };
         },
       },
     ],
   };
+}
+
+/** One layer after another. */
+export function chain(b: ProgramBuilder, features: Rows, layers: Network['layers']): Rows {
+  let x = features;
+  for (const { kind, weight, epsilon } of layers) {
+    if (kind === 'linear') x = b.linear(x, weight!.name);
+    else if (kind === 'layernorm') x = b.layerNorm(x, weight!.name.replace(/\.weight$/, ''), epsilon!);
+    else x = b.activation(x, kind);
+  }
+  return x;
 }
 
 function networkOf(checkpoint: Checkpoint): Network | undefined {

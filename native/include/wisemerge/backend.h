@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define WM_BACKEND_ABI 4u
+#define WM_BACKEND_ABI 5u
 #define WM_BACKEND_SYMBOL "wisemerge_backend"
 
 typedef enum WmCode {
@@ -120,6 +120,15 @@ typedef struct WmAttention {
   float scale;
 } WmAttention;
 
+/* The gradients of a loss by q, k and v, from that by the result, `out_gradient`, which is laid out as
+ * `forward.out`; forward.out itself is not read. They are added to what lies at q_gradient, k_gradient and
+ * v_gradient, laid out as q, k and v, in an order that does not depend on the threads. */
+typedef struct WmAttentionGradient {
+  WmAttention forward;
+  const float* out_gradient;
+  float *q_gradient, *k_gradient, *v_gradient;
+} WmAttentionGradient;
+
 /* The logits of both ends of a path for one batch of samples: z(alpha) = z0 + alpha * (z1 - z0). Row i of
  * either begins `stride` floats after row i - 1. labels[i] is in [0, classes). */
 typedef struct WmLogits {
@@ -220,6 +229,8 @@ typedef struct WmBackend {
 
   /* Evaluation of networks. NULL where a backend does not have it. */
   WmCode (*attention)(WmContext* context, const WmAttention* call, WmCancelFlag cancelled, WmError* error);
+  WmCode (*attention_gradient)(WmContext* context, const WmAttentionGradient* call, WmCancelFlag cancelled,
+                               WmError* error);
 } WmBackend;
 
 typedef const WmBackend* (*WmBackendEntry)(void);

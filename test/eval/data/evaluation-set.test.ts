@@ -63,6 +63,22 @@ describe('a set', () => {
     await set.close();
   });
 
+  it('of pictures has their shape, where pictures are wanted', async () => {
+    const files = { features: await features([2, 1, 2, 3], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]) };
+    const set = await open({ ...files, labels: await labels(0, 1) }, { pictures: true });
+    expect(set).toMatchObject({ samples: 2, dimension: 6, shape: [1, 2, 3] });
+    const into = new Float32Array(6);
+    await set.readFeatures(1, 1, new Uint8Array(into.buffer));
+    expect([...into]).toEqual([6, 7, 8, 9, 10, 11]);
+    await set.close();
+    const refused = [problem('ERR_DATA', /\[2, 1, 2, 3\]; features are \[samples, dimension\]$/)];
+    expect(await problems({ ...files, labels: await labels(0, 1) })).toEqual(refused);
+    const flat = { features: await features([2, 2, 3], new Float32Array(12)), labels: await labels(0, 1) };
+    expect(await problems(flat, { pictures: true })).toEqual([
+      problem('ERR_DATA', /pictures \[samples, channels/),
+    ]);
+  });
+
   it('of float64 gives float32, rounded to nearest even, aligned or not', async () => {
     const values = [1 + 2 ** -24, 1 + 3 * 2 ** -24, 0.1, -1e-46, 3.4028235677973362e38, 2 ** -149];
     const expected = [1, 1 + 2 ** -22, Math.fround(0.1), -0, 3.4028234663852886e38, 2 ** -149];

@@ -1,6 +1,4 @@
-import { stat } from 'node:fs/promises';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
-import type { SafetensorsFile } from '../checkpoint/safetensors-file.js';
 import { WisemergeError } from '../errors.js';
 import { type DTypeName, Engine } from '../native.js';
 import { Arena, ArenaLayout } from './arena.js';
@@ -15,6 +13,7 @@ import { readImageTransform } from './images/transform-file.js';
 import { type HeadPair, openHeads } from './linear-head.js';
 import { type Ends, type LogitEvaluation, LogitMeter, LogitTally } from './logit-meter.js';
 import { type Approximation, Approximations, logitsAlong } from './logit-path.js';
+import { modelIdentity } from './model-identity.js';
 import { NetworkModel } from './network.js';
 
 export interface ImageSetSource extends ImageSource {
@@ -109,7 +108,10 @@ export class ImageEvaluator implements Evaluator {
       const heads = own === undefined ? await openImageHeads(options, embedding) : undefined;
       const classes = own ?? heads!.classes;
       for (const set of sets) checkLabels(set, classes);
-      const identity = { models: await identityOf([zeroshot, finetuned]), head: heads?.name ?? null };
+      const models = await Promise.all(
+        [zeroshot, finetuned].map(async (path) => modelIdentity(await openCheckpoint(path))),
+      );
+      const identity = { models, head: heads?.name ?? null };
       return new ImageEvaluator(model, { transform, heads, classes, sets, identity }, options);
     } catch (error) {
       await model[Symbol.asyncDispose]();
@@ -237,19 +239,5 @@ function checkLabels({ name, labels }: OpenSet, classes: number): void {
     'ERR_DATA_MISMATCH',
     `set ${name}: label ${labels[wrong]} of image ${wrong} is outside the ${classes} classes of the network`,
     { hint: 'Give classNames in the order of the head, so that directories get its numbers.' },
-  );
-}
-
-/** Sizes, headers and times of the files: weights that were saved anew are other weights. */
-async function identityOf(paths: readonly string[]): Promise<unknown> {
-  return await Promise.all(
-    paths.map(async (path) => {
-      const { files } = await openCheckpoint(path);
-      const identify = async ({ path: file, name, size, headerHash }: SafetensorsFile) => ({
-        ...{ name, size, headerHash },
-        mtimeMs: (await stat(file)).mtimeMs,
-      });
-      return await Promise.all(files.map(identify));
-    }),
   );
 }

@@ -1,4 +1,6 @@
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { ProgressListener } from '../checkpoint/progress.js';
+import { modelIdentity } from '../eval/model-identity.js';
 import { diff } from '../merge/diff.js';
 import { type Divergence, groupByLayer } from './divergence.js';
 import type { Journal } from './journal.js';
@@ -7,6 +9,8 @@ import type { ResolvedSweep } from './sweep-options.js';
 /** In a sweep's journal, beside what it evaluated. */
 export interface DivergenceEntry {
   readonly divergence: Divergence;
+  /** Of what was compared: a head may stay while the rest of its checkpoint changes. */
+  readonly models: string;
   readonly seconds: number;
 }
 
@@ -21,7 +25,13 @@ export async function compareOnce<Entry extends object>(
   onCompare: ProgressListener | undefined,
 ): Promise<Divergence | undefined> {
   if (!wanted) return undefined;
-  for (const entry of journal.entries) if (isDivergence(entry)) return entry.divergence;
+  const models = JSON.stringify([
+    modelIdentity(await openCheckpoint(zeroshot)),
+    modelIdentity(await openCheckpoint(finetuned)),
+  ]);
+  for (const entry of journal.entries) {
+    if (isDivergence(entry) && entry.models === models) return entry.divergence;
+  }
   const start = performance.now();
   const found = await diff(zeroshot, finetuned, {
     ...(threads !== undefined && { threads }),
@@ -29,7 +39,7 @@ export async function compareOnce<Entry extends object>(
     ...(onCompare && { onProgress: onCompare }),
   });
   const divergence = groupByLayer(found);
-  await journal.add({ divergence, seconds: (performance.now() - start) / 1000 });
+  await journal.add({ divergence, models, seconds: (performance.now() - start) / 1000 });
   return divergence;
 }
 

@@ -9,6 +9,7 @@ import type { FinetuneOptions, TrainingSet } from '../../lib/train/options.js';
 import { noise } from '../support/heads.js';
 import { listFiles, readModel, writeModel } from '../support/models.js';
 import { asFloats, fixture, floats } from '../support/networks.js';
+import { openClip, timm, toOpenClip, toTimm } from '../support/other-names.js';
 import { randomF32 } from '../support/random.js';
 import { readTensors, type Tensor, tensor } from '../support/safetensors.js';
 import { tempDir } from '../support/temp.js';
@@ -170,6 +171,34 @@ describe('training on pictures', () => {
     };
     const slope = ((await at(1)) - (await at(-1))) / (2 * step);
     expect(Math.abs(slope / square - 1)).toBeLessThan(2e-3);
+  });
+});
+
+describe('other names of the same networks', () => {
+  /** Three epochs, to what f32 leaves of another order of summation. */
+  const losses = async (zeroshot: string) => {
+    const { epochs, trained } = await run({ zeroshot, train: pictures(40, 5), heldOut: pictures(20, 5, 2) });
+    return { trained, epochs: epochs.flatMap(({ loss, heldOut }) => [loss, heldOut!.loss]) };
+  };
+
+  test('timm: queries, keys and values in one matrix', async () => {
+    const own = await losses(vit);
+    const other = await losses(
+      writeModel(join(await tempDir(), 'timm'), toTimm('vit-tiny/zeroshot'), { config: timm }),
+    );
+    expect(other.trained).toContain('blocks.2.attn.qkv.weight');
+    for (const [i, loss] of own.epochs.entries()) expect(other.epochs[i]).toBeCloseTo(loss, 3);
+  });
+
+  test('open_clip: a projection that is transposed', async () => {
+    const own = await losses(clipWithHead(await tempDir()));
+    const head = tensor('classifier.weight', 'F32', [5, 24], randomF32(5 * 24, 4));
+    const files = { 'open_clip_config.json': JSON.stringify(openClip) };
+    const tensors = [...toOpenClip('clip-tiny/zeroshot'), head];
+    const other = await losses(writeModel(join(await tempDir(), 'open-clip'), tensors, { files }));
+    expect(other.trained).toContain('visual.proj');
+    expect(other.trained).not.toContain('text_projection');
+    for (const [i, loss] of own.epochs.entries()) expect(other.epochs[i]).toBeCloseTo(loss, 3);
   });
 });
 

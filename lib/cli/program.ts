@@ -180,7 +180,7 @@ export function createProgram(signal: AbortSignal): Command {
     .description('show the whole method on drawn pictures: train, fine-tune, sweep, choose, report')
     .option('--out <directory>', "keep the first seed's models and the result there (default: keep nothing)")
     .option('--seeds <n>', 'runs of the method, from 2 (default: 5)', parseCount)
-    .option('--vit', 'with a small ViT in the place of an MLP: minutes (default: 3 seeds)')
+    .option('--vit', 'with a small ViT in the place of an MLP: some minutes')
     .option('--control', 'show what breaks interpolation, too')
     .option('--force', 'replace an earlier demo')
     .action(async (flags: DemoFlags) => (await import('./commands/demo.js')).runDemo(flags, signal));

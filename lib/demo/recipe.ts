@@ -72,5 +72,3 @@ export const vitRecipe: Recipe = Object.freeze({
   evaluated: 2000,
   alphas: Object.freeze(Array.from({ length: 11 }, (_, k) => k / 10)),
 });
-/** Runs of it, unless told otherwise. */
-export const vitSeeds = 3;

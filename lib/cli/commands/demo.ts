@@ -1,5 +1,5 @@
 import { type DemoResult, demo } from '../../demo/demo.js';
-import { vitRecipe, vitSeeds } from '../../demo/recipe.js';
+import { vitRecipe } from '../../demo/recipe.js';
 import { describeControl, describeDemo } from '../demo-text.js';
 import { ProgressLine } from '../progress-line.js';
 import { note, type OutputFlags, printResult } from '../terminal.js';
@@ -18,7 +18,7 @@ export async function runDemo(flags: DemoFlags, signal: AbortSignal): Promise<vo
   let result: DemoResult;
   try {
     result = await demo({
-      ...(vit && { recipe: vitRecipe, seeds: vitSeeds }),
+      ...(vit && { recipe: vitRecipe }),
       ...options,
       signal,
       onProgress: ({ run, runs, what, share }) =>

@@ -55,7 +55,14 @@ export function parseSetFlag(text: string, earlier: readonly SetConfig[] = []): 
   const [first, labels, groups, ...files] = paths;
   const roles = role === 'select' || role === 'report';
   const kinds = kind === 'id' || kind === 'shift';
-  if (!name || !roles || !kinds || more.length > 0 || paths[0] === '' || files.length > 0) {
+  if (
+    !name ||
+    !roles ||
+    !kinds ||
+    more.length > 0 ||
+    (paths.length === 1 && paths[0] === '') ||
+    files.length > 0
+  ) {
     throw new InvalidArgumentError(
       'Write NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS] with ROLE select or report and KIND id or shift,' +
         ' such as val:select:id=val.npy,labels.npy; NAME:ROLE:KIND=IMAGES for a directory or table of images;' +

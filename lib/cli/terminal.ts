@@ -32,7 +32,7 @@ export function printError(flags: OutputFlags, error: unknown): void {
     // Messages quote names of tensors and files, which come from the checkpoint.
     process.stderr.write(`${label} ${text.split('\n').map(printable).join('\n')}\n`);
   } else if (isAbort(error)) {
-    process.stderr.write('interrupted: nothing was written\n');
+    process.stderr.write('interrupted\n');
   } else {
     process.stderr.write(
       `${label} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,

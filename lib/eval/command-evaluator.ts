@@ -7,6 +7,7 @@ import { planMerge } from '../merge/plan.js';
 import { incompatible } from '../merge/problems.js';
 import type { EvaluatedSet, Evaluator, SetEvaluation } from './evaluator.js';
 import { evaluationsOf, type ModelSets } from './function-evaluator.js';
+import { modelIdentities } from './model-identity.js';
 import { openNamedSet } from './set-files.js';
 
 export interface CommandModels extends ModelSets {
@@ -35,10 +36,10 @@ export class CommandEvaluator implements Evaluator {
   readonly calls = Number.POSITIVE_INFINITY;
   readonly #models: CommandModels;
 
-  private constructor(models: CommandModels, sets: readonly EvaluatedSet[]) {
+  private constructor(models: CommandModels, sets: readonly EvaluatedSet[], identities: readonly unknown[]) {
     this.#models = models;
     this.sets = sets;
-    this.identity = models.command;
+    this.identity = { command: models.command, models: identities };
   }
 
   /** Rejects with ERR_INCOMPATIBLE, ERR_DATA, and what opening a checkpoint throws. */
@@ -54,7 +55,7 @@ export class CommandEvaluator implements Evaluator {
       ...(signal && { signal }),
     });
     if (plan.problems.length > 0) throw incompatible(plan.problems);
-    return new CommandEvaluator(models, sets);
+    return new CommandEvaluator(models, sets, await modelIdentities([zeroshot, finetuned]));
   }
 
   async evaluate(alphas: readonly number[], signal?: AbortSignal): Promise<SetEvaluation[][]> {
@@ -95,7 +96,15 @@ async function run(
   signal: AbortSignal | undefined,
 ): Promise<string> {
   signal?.throwIfAborted();
-  const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  // A group of its own, so that what the command has started ends with it.
+  const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const kill = (signalName: NodeJS.Signals) => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, signalName);
+    } catch {
+      // It has ended.
+    }
+  };
   let output = '';
   let errors = '';
   let tooLong = false;
@@ -103,15 +112,15 @@ async function run(
     output += text;
     if (output.length > outputLimit) {
       tooLong = true;
-      child.kill('SIGKILL');
+      kill('SIGKILL');
     }
   });
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-errorTail);
   });
   const stop = () => {
-    child.kill('SIGTERM');
-    setTimeout(() => child.kill('SIGKILL'), graceMs).unref();
+    kill('SIGTERM');
+    setTimeout(() => kill('SIGKILL'), graceMs).unref();
   };
   signal?.addEventListener('abort', stop, { once: true });
   try {

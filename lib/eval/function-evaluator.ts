@@ -2,6 +2,7 @@ import { WisemergeError } from '../errors.js';
 import { merge } from '../merge/merge.js';
 import type { EvaluatedSet, Evaluator, SetEvaluation } from './evaluator.js';
 import type { Metrics } from './metrics.js';
+import { modelIdentities } from './model-identity.js';
 import { type CandidateTensor, ModelPair } from './model-pair.js';
 import { type NamedSet, openNamedSet } from './set-files.js';
 
@@ -46,14 +47,21 @@ export interface ModelSets {
 /** Evaluation by a function of the caller. */
 export class FunctionEvaluator implements Evaluator {
   readonly sets: readonly EvaluatedSet[];
-  readonly identity = 'function';
+  readonly identity: unknown;
   readonly batch = 1;
   readonly calls = Number.POSITIVE_INFINITY;
   readonly #models: ModelSets;
   readonly #pair: ModelPair;
   readonly #evaluate: Evaluate;
 
-  private constructor(models: ModelSets, sets: readonly EvaluatedSet[], pair: ModelPair, evaluate: Evaluate) {
+  private constructor(
+    models: ModelSets,
+    sets: readonly EvaluatedSet[],
+    pair: ModelPair,
+    evaluate: Evaluate,
+    identity: unknown,
+  ) {
+    this.identity = identity;
     this.#models = models;
     this.sets = sets;
     this.#pair = pair;
@@ -69,7 +77,8 @@ export class FunctionEvaluator implements Evaluator {
       ...(threads !== undefined && { threads }),
       ...(signal && { signal }),
     });
-    return new FunctionEvaluator(models, sets, pair, evaluate);
+    const identity = { models: await modelIdentities([zeroshot, finetuned]) };
+    return new FunctionEvaluator(models, sets, pair, evaluate, identity);
   }
 
   async evaluate(alphas: readonly number[], signal?: AbortSignal): Promise<SetEvaluation[][]> {
@@ -120,6 +129,13 @@ export function evaluationsOf(
     if (typeof score === 'number') return { score };
     if (typeof score !== 'object' || score === null) throw refuse(`there is no score for set ${name}`);
     const { correct, score: value, metrics } = score as Exclude<Score, number>;
+    if (value !== undefined && typeof value !== 'number') throw refuse(`set ${name}: score is no number`);
+    if (correct !== undefined && (typeof correct !== 'object' || correct === null)) {
+      throw refuse(`set ${name}: correct is no array`);
+    }
+    if (metrics !== undefined && !isMetrics(metrics)) {
+      throw refuse(`set ${name}: metrics is no object of numbers`);
+    }
     return {
       ...(correct !== undefined &&
         bitsOf(correct, (i) => refuse(`set ${name}: correct[${i}] is neither right nor wrong`))),
@@ -127,6 +143,12 @@ export function evaluationsOf(
       ...(metrics !== undefined && { metrics }),
     };
   });
+}
+
+/** An object of figures, some of which come in pairs, as `disagreement` does. */
+function isMetrics(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.values(value).every((one) => Number.isFinite(one) || isMetrics(one));
 }
 
 function bitsOf(

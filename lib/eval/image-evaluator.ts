@@ -1,4 +1,3 @@
-import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { WisemergeError } from '../errors.js';
 import { type DTypeName, Engine } from '../native.js';
 import { Arena, ArenaLayout } from './arena.js';
@@ -10,10 +9,10 @@ import { ImageLoader } from './images/image-loader.js';
 import { type ImageSet, type ImageSource, openImageSet } from './images/image-set.js';
 import { type ImageTransform, outputSize } from './images/transform.js';
 import { readImageTransform } from './images/transform-file.js';
-import { type HeadPair, openHeads } from './linear-head.js';
+import { type HeadPair, headHash, openHeads } from './linear-head.js';
 import { type Ends, type LogitEvaluation, LogitMeter, LogitTally } from './logit-meter.js';
 import { type Approximation, Approximations, logitsAlong } from './logit-path.js';
-import { modelIdentity } from './model-identity.js';
+import { modelIdentities } from './model-identity.js';
 import { NetworkModel } from './network.js';
 
 export interface ImageSetSource extends ImageSource {
@@ -54,7 +53,8 @@ type ImageEvaluation = LogitEvaluation & { readonly approximation?: Approximatio
  * and all metrics. Images are decoded once per call of `evaluate`. No merged weights are written.
  */
 export class ImageEvaluator implements Evaluator {
-  readonly batch = 64;
+  /** Few, so that a run that is stopped has something to go on from; all, where they are interpolated. */
+  readonly batch: number;
   readonly calls = 1;
   readonly sets: readonly OpenSet[];
   readonly identity: unknown;
@@ -84,6 +84,7 @@ export class ImageEvaluator implements Evaluator {
     this.identity = opened.identity;
     this.#threads = threads;
     this.#interpolate = interpolate;
+    this.batch = interpolate ? Number.MAX_SAFE_INTEGER : 8;
     this.#engine = new Engine({ ...(threads !== undefined && { threads }) });
   }
 
@@ -105,13 +106,12 @@ export class ImageEvaluator implements Evaluator {
       const outputs = await probe(model, transform, signal);
       const own = outputs.get('logits');
       const embedding = outputs.get('image_embeds');
+      if (own !== undefined && options.heads) throw ownHead(zeroshot);
       const heads = own === undefined ? await openImageHeads(options, embedding) : undefined;
       const classes = own ?? heads!.classes;
       for (const set of sets) checkLabels(set, classes);
-      const models = await Promise.all(
-        [zeroshot, finetuned].map(async (path) => modelIdentity(await openCheckpoint(path))),
-      );
-      const identity = { models, head: heads?.name ?? null };
+      const models = await modelIdentities([zeroshot, finetuned]);
+      const identity = { models, head: heads ? [heads.name, headHash(heads)] : null };
       return new ImageEvaluator(model, { transform, heads, classes, sets, identity }, options);
     } catch (error) {
       await model[Symbol.asyncDispose]();
@@ -222,6 +222,13 @@ async function openImageHeads(
     `${pair.name} of ${heads.zeroshot} takes ${pair.dimension} numbers; ${zeroshot} gives embeddings of ${dimension}`,
     { file: heads.zeroshot, hint: 'Heads and encoder must belong together: wisemerge head makes one.' },
   );
+}
+
+function ownHead(zeroshot: string): WisemergeError {
+  return new WisemergeError('ERR_USAGE', `${zeroshot} has a head of its own`, {
+    file: zeroshot,
+    hint: 'Leave `heads` out: they are for the embeddings of CLIP.',
+  });
 }
 
 async function openSet(source: ImageSetSource, transform: ImageTransform): Promise<OpenSet> {

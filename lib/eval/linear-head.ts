@@ -1,3 +1,4 @@
+import { xxh3 } from '@node-rs/xxhash';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
@@ -69,6 +70,14 @@ export async function openHeads(
     finetuned: stored ? bytes1 : asBytes(toFloats(bytes1, weight1.dtype, weight1.name)),
     ...(biases && { biases }),
   };
+}
+
+/** XXH3-64 of both weights and biases, 16 hex digits. */
+export function headHash({ zeroshot, finetuned, biases }: HeadPair): string {
+  const parts = [zeroshot, finetuned, ...(biases ? [biases.zeroshot, biases.finetuned] : [])];
+  const state = xxh3.Xxh3.withSeed();
+  for (const part of parts) state.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+  return state.digest().toString(16).padStart(16, '0');
 }
 
 function isHeadDType(dtype: string): dtype is HeadDType {

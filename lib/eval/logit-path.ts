@@ -7,8 +7,6 @@ export type Forward = (alphas: readonly number[]) => Promise<readonly Float32Arr
 export interface Approximation {
   /** Models that were run for a batch, those for checking included: the mean over samples. */
   readonly forwards: number;
-  /** Samples whose class was another at a point kept for checking, at the end of refinement. */
-  readonly checked: number;
   /** Mean over alphas of the samples whose two best logits are no further apart than twice the error found. */
   readonly inDoubt: number;
   /** Samples that were evaluated at every alpha after all. */
@@ -60,12 +58,12 @@ export async function logitsAlong(
     const guessed = alphas.flatMap((alpha, k) => (known.has(alpha) ? [] : [logits[k]!]));
     const doubts = guessed.map((one) => shareInDoubt(one, classes, errors));
     const inDoubt = doubts.reduce((sum, share) => sum + share, 0) / Math.max(1, alphas.length);
-    return { logits, forwards: known.size, checked: other / errors.length, inDoubt, direct: 0 };
+    return { logits, forwards: known.size, inDoubt, direct: 0 };
   }
   await evaluate(alphas);
   return {
     logits: alphas.map((alpha) => known.get(alpha)!),
-    ...{ forwards: known.size, checked: 0, inDoubt: 0, direct: 1 },
+    ...{ forwards: known.size, inDoubt: 0, direct: 1 },
   };
 }
 
@@ -117,24 +115,22 @@ function shareInDoubt(logits: Float32Array, classes: number, errors: Float64Arra
 /** The approximation of a set from those of its batches. */
 export class Approximations {
   #samples = 0;
-  #sums = { forwards: 0, checked: 0, inDoubt: 0, direct: 0 };
+  #sums = { forwards: 0, inDoubt: 0, direct: 0 };
 
   /** Gives the batch's logits. */
-  add(rows: number, { logits, forwards, checked, inDoubt, direct }: LogitsAlong): readonly Float32Array[] {
+  add(rows: number, { logits, forwards, inDoubt, direct }: LogitsAlong): readonly Float32Array[] {
     this.#samples += rows;
     this.#sums.forwards += rows * forwards;
-    this.#sums.checked += rows * checked;
     this.#sums.inDoubt += rows * inDoubt;
     this.#sums.direct += rows * direct;
     return logits;
   }
 
   mean(): Approximation {
-    const { forwards, checked, inDoubt, direct } = this.#sums;
+    const { forwards, inDoubt, direct } = this.#sums;
     const samples = this.#samples;
     return {
       forwards: forwards / samples,
-      checked: checked / samples,
       inDoubt: inDoubt / samples,
       direct: direct / samples,
     };

@@ -1,4 +1,4 @@
-import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 
 /**
  * What tells a model from others without reading its weights, as JSON: of each file name, size, time of the last
@@ -6,4 +6,9 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js';
  */
 export function modelIdentity({ files }: Checkpoint): unknown {
   return files.map(({ name, size, mtimeMs, headerHash }) => [name, size, mtimeMs, headerHash]);
+}
+
+/** The same of several, by path. Rejects as `openCheckpoint`. */
+export async function modelIdentities(paths: readonly string[]): Promise<unknown[]> {
+  return await Promise.all(paths.map(async (path) => modelIdentity(await openCheckpoint(path))));
 }

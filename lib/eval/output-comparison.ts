@@ -79,7 +79,8 @@ export async function compareOutputs(
   const isMean = alpha >= 0 && alpha <= 1;
   let [agree, kl01, kl10, ensembleRight, ensembleNll, ensembleDiffers] = [0, 0, 0, 0, 0, 0];
   // Devices leave the logits in host memory, and have no kernel for this.
-  using engine = new Engine();
+  using own = session.engine.device.backend === 'cpu' ? undefined : new Engine();
+  const engine = own ?? session.engine;
   await session.forEach(
     set,
     async ({ first, rows, numbers }) => {

@@ -1,4 +1,3 @@
-import { xxh3 } from '@node-rs/xxhash';
 import type { ProgressListener } from '../checkpoint/progress.js';
 import { WisemergeError } from '../errors.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
@@ -6,7 +5,7 @@ import { CurveSession, evaluateCurve } from '../eval/head-curve.js';
 import { evaluateHead } from '../eval/head-evaluation.js';
 import { HeadSession } from '../eval/head-session.js';
 import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
-import { type HeadPair, openHeads } from '../eval/linear-head.js';
+import { type HeadPair, headHash, openHeads } from '../eval/linear-head.js';
 import { compareOutputs, type OutputComparison } from '../eval/output-comparison.js';
 import { Engine, engineOptions } from '../native.js';
 import { version } from '../version.js';
@@ -71,7 +70,7 @@ export async function sweepHead(
   const sets = await openSets(config, heads);
   try {
     checkRule(parseRule(config.rule), config.alphas, sets);
-    const hash = hashOf(heads);
+    const hash = headHash(heads);
     const fingerprints = sets.map((set) => set.fingerprint);
     const identity = { ...decisive(config), headHash: hash, fingerprints, ...(references && { references }) };
     // Before the output is touched: a device may be missing.
@@ -136,8 +135,11 @@ async function run(
   const likelihood = withLogits ? await bestLikelihoods(withLogits, sets, signal) : null;
   const analysis = analyse(config.alphas, await readOutcomes(out, swept), analysisOptions(config));
   const outputs: OutputComparison[] = [];
-  for (const set of withLogits ? sets : []) {
-    outputs.push(await compareOutputs(withLogits!, set, analysis.selection.alpha, signal));
+  for (const [s, set] of withLogits ? sets.entries() : []) {
+    const found = await compareOutputs(withLogits!, set, analysis.selection.alpha, signal);
+    // What is right is decided by the exact path, not by rounded logits.
+    const { top1 } = swept[s]!.metrics[analysis.selection.index]!;
+    outputs.push({ ...found, merged: { ...found.merged, top1 } });
   }
   const result: SweepResult = {
     format: 'wisemerge-sweep',
@@ -178,11 +180,4 @@ async function bestLikelihoods(
     alpha: await bestLikelihood(session, seen, { ...(signal && { signal }) }),
     calibrated: await bestCalibrated(session, seen, { ...(signal && { signal }) }),
   };
-}
-
-function hashOf({ zeroshot, finetuned, biases }: HeadPair): string {
-  const parts = [zeroshot, finetuned, ...(biases ? [biases.zeroshot, biases.finetuned] : [])];
-  const state = xxh3.Xxh3.withSeed();
-  for (const part of parts) state.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
-  return state.digest().toString(16).padStart(16, '0');
 }

@@ -122,7 +122,9 @@ async function runSearch(
   let found: Evaluated[] = [];
   let wanted = nextAlphas(search, undefined);
   while (wanted.length > 0) {
-    const missing = wanted.filter((alpha) => !known.has(alpha));
+    const unknown = wanted.filter((alpha) => !known.has(alpha));
+    // What is interpolated depends on which alphas are asked for together: all, or none.
+    const missing = search.kind === 'chebyshev' && unknown.length > 0 ? wanted : unknown;
     const before = found.length + wanted.length - missing.length;
     await evaluateAll(evaluator, missing, config.concurrency, journal, known, options, before);
     found = [...found, ...wanted.map((alpha) => known.get(alpha)!)].sort((a, b) => a.alpha - b.alpha);
@@ -276,11 +278,6 @@ async function saveSets(
 function worstOf(all: readonly Approximation[]): { approximation?: Approximation } {
   if (all.length === 0) return {};
   const most = (of: keyof Approximation) => Math.max(...all.map((one) => one[of]));
-  const [forwards, checked, inDoubt, direct] = [
-    most('forwards'),
-    most('checked'),
-    most('inDoubt'),
-    most('direct'),
-  ];
-  return { approximation: { forwards, checked, inDoubt, direct } };
+  const [forwards, inDoubt, direct] = [most('forwards'), most('inDoubt'), most('direct')];
+  return { approximation: { forwards, inDoubt, direct } };
 }

@@ -34,6 +34,8 @@ export function sweepCommand(config: ResolvedSweep): string {
   ];
   const unsaid = [
     ...(config.classNames ? ['classNames'] : []),
+    ...(command?.some((part) => /\s/.test(part)) ? ['command'] : []),
+    ...(config.sets.some(({ text }) => text !== undefined) ? ['what sets say about text'] : []),
     ...(Array.isArray(config.references) ? ['references'] : []),
     ...(config.sets.some(({ images, labels, groups }) => images && (labels ?? groups))
       ? ['labels and groups of images']

@@ -10,6 +10,8 @@ import type { ResolvedSweep } from './sweep-options.js';
 
 const journalName = 'journal.jsonl';
 const outcomesName = 'outcomes';
+/** What the report of an earlier sweep left. */
+const drawn = ['report.html', 'plots'];
 
 export interface DirectoryOptions {
   /** Go on where an earlier run of the same configuration stopped. */
@@ -40,7 +42,7 @@ export async function openSweepDirectory<Entry>(
     });
   }
   if (exists) {
-    for (const name of [resultName, recordsName, outcomesName, journalName]) {
+    for (const name of [resultName, recordsName, outcomesName, journalName, ...drawn]) {
       await rm(join(out, name), { recursive: true, force: true });
     }
   }
@@ -62,12 +64,15 @@ export async function saveOutcome(
   return file;
 }
 
-/** The options that decide what comes out: a sweep may go on with more threads or on another device. */
-export function decisive(
-  config: ResolvedSweep,
-): Omit<ResolvedSweep, 'threads' | 'memory' | 'device' | 'concurrency'> {
+/**
+ * The options that decide what is evaluated: a sweep may go on with more threads, on another device, or with other
+ * folds. The rule decides where a search goes, and nothing else.
+ */
+export function decisive(config: ResolvedSweep): Partial<ResolvedSweep> {
   const { threads: _threads, memory: _memory, device: _device, concurrency: _concurrency, ...rest } = config;
-  return rest;
+  const { folds: _folds, repeats: _repeats, replicates: _replicates, seed: _seed, rule, ...evaluated } = rest;
+  const searching = config.search === 'refine' || config.search === 'golden';
+  return { ...evaluated, ...(searching && { rule }) };
 }
 
 /** What the sets of a sweep gave, from its files. */

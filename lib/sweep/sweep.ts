@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { ProgressListener } from '../checkpoint/progress.js';
+import { WisemergeError } from '../errors.js';
 import { CommandEvaluator } from '../eval/command-evaluator.js';
 import { type Evaluate, FunctionEvaluator } from '../eval/function-evaluator.js';
 import { type HeadProgress, sweepHead } from './head-sweep.js';
@@ -8,7 +9,7 @@ import { isNetwork, refuseChebyshev, sweepImages, sweepNetwork } from './network
 import { readReferences } from './references.js';
 import type { SweepResult } from './result.js';
 import type { DirectoryOptions } from './sweep-directory.js';
-import { resolveSweep, type SweepConfig } from './sweep-options.js';
+import { type ResolvedSweep, resolveSweep, type SweepConfig } from './sweep-options.js';
 import { hasText } from './text-sets.js';
 import { sweepText } from './text-sweep.js';
 
@@ -45,6 +46,8 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
   const { out, resume, force, evaluate, signal, onProgress, onCompare, ...given } = options;
   signal?.throwIfAborted();
   const config = resolveSweep(given, { evaluated: evaluate !== undefined });
+  const kind = evaluate || config.command ? 'other' : await kindOf(config);
+  refuseUnused(kind, given);
   const references = config.references && (await readReferences(config.references, config.sets));
   const run = {
     out: resolve(out),
@@ -55,15 +58,11 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
     ...(onCompare && { onCompare }),
     ...(references && { references }),
   };
-  if (hasText(config.sets)) {
-    refuseChebyshev(config);
-    return await sweepText(config, run);
-  }
-  if (!evaluate && !config.command) {
-    if (config.sets.some(({ images }) => images !== undefined)) return await sweepImages(config, run);
-    return (await isNetwork(config)) ? await sweepNetwork(config, run) : await sweepHead(config, run);
-  }
+  if (kind === 'images') return await sweepImages(config, run);
+  if (kind === 'head') return await sweepHead(config, run);
   refuseChebyshev(config);
+  if (kind === 'text') return await sweepText(config, run);
+  if (kind === 'network') return await sweepNetwork(config, run);
   const evaluator = evaluate
     ? await FunctionEvaluator.open(config, evaluate, signal)
     : await CommandEvaluator.open({ ...config, command: config.command!, out: run.out }, signal);
@@ -71,5 +70,46 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
     return await sweepWith(evaluator, config, run);
   } finally {
     await evaluator.close();
+  }
+}
+
+type SweepKind = 'head' | 'network' | 'images' | 'text' | 'other';
+
+async function kindOf(config: ResolvedSweep): Promise<SweepKind> {
+  if (hasText(config.sets)) return 'text';
+  if (config.sets.some(({ images }) => images !== undefined)) return 'images';
+  return (await isNetwork(config)) ? 'network' : 'head';
+}
+
+/** Options that only some kinds of sweeps have a use for. */
+const usedBy: Readonly<Partial<Record<keyof SweepConfig, readonly SweepKind[]>>> = {
+  keep: ['other'],
+  heads: ['images'],
+  activation: ['network'],
+  budget: ['network', 'images', 'text', 'other'],
+  tolerance: ['network', 'images', 'text', 'other'],
+  minGain: ['network', 'images', 'text', 'other'],
+  concurrency: ['other'],
+};
+
+/** An option that would do nothing is a misunderstanding. Throws ERR_SWEEP_FILE. */
+function refuseUnused(kind: SweepKind, given: SweepConfig): void {
+  const what = {
+    head: 'the head of a classifier',
+    network: 'an MLP',
+    images: 'a network on images',
+    text: 'a decoder on text',
+    other: 'models by your own code',
+  }[kind];
+  for (const [option, kinds] of Object.entries(usedBy)) {
+    if (given[option as keyof SweepConfig] === undefined || kinds.includes(kind)) continue;
+    throw new WisemergeError('ERR_SWEEP_FILE', `${option} does nothing where ${what} is evaluated`, {
+      hint: `Leave ${option} out.`,
+    });
+  }
+  if (kind !== 'head' && given.device?.startsWith('cuda')) {
+    throw new WisemergeError('ERR_SWEEP_FILE', `${what} is evaluated on the CPU, not on ${given.device}`, {
+      hint: 'Leave `device` out; a head on features can be evaluated on a GPU.',
+    });
   }
 }

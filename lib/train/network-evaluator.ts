@@ -37,7 +37,7 @@ const cacheRows = 256;
  */
 export class NetworkEvaluator {
   /** Alphas share the reading of the sets, and need no memory each but their counts. */
-  readonly batch = 64;
+  readonly batch = 8;
   readonly calls = 1;
   readonly sets: readonly EvaluationSet[];
   /** Of the network and both ends; JSON. */

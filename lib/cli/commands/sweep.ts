@@ -1,3 +1,4 @@
+import { WisemergeError } from '../../errors.js';
 import { reportName, writeReport } from '../../report/report.js';
 import { plain, type SweepResult } from '../../sweep/result.js';
 import { sweep } from '../../sweep/sweep.js';
@@ -14,7 +15,10 @@ export async function runSweep(
   signal: AbortSignal,
 ): Promise<void> {
   const config = await toSweepConfig(file, flags);
+  if (flags.watch === undefined && flags.until !== undefined) throw unused('--until', 'is for --watch');
   if (flags.watch !== undefined) {
+    if (flags.force) throw unused('--force', 'is not for --watch: delete the sweeps to be made anew');
+    if (flags.resume) throw unused('--resume', 'is what --watch always does');
     const { watch, until, out } = flags;
     return await runWatch({ ...config, watch, out, ...(until !== undefined && { until }) }, flags, signal);
   }
@@ -48,4 +52,8 @@ export async function runSweep(
   if (png === 'unavailable')
     warn(flags, 'Plots are written as SVG alone: the PNG renderer does not run here.');
   note(flags, `${result.seconds.toFixed(1)} s; results in ${flags.out}, ${reportName} to look at`);
+}
+
+function unused(flag: string, why: string): WisemergeError {
+  return new WisemergeError('ERR_USAGE', `${flag} ${why}`, { hint: `Leave ${flag} out.` });
 }

@@ -164,7 +164,7 @@ export class ImageLoader implements OutputSize, AsyncDisposable {
     if (this.#options.onCorrupt !== 'skip') {
       throw new WisemergeError('ERR_DATA', `${path} cannot be decoded: ${reason}`, {
         file: path,
-        hint: "Restore or remove the file, or leave such images out with onCorrupt: 'skip'.",
+        hint: "Restore or remove the file; ImageLoader and cachedFeatures leave such images out with onCorrupt: 'skip'.",
         details: { index },
       });
     }

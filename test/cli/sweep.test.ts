@@ -189,6 +189,26 @@ describe('wisemerge sweep', () => {
     expect(await readFile(join(out, 'epoch_2', 'report.html'), 'utf8')).toContain('Why this alpha');
   });
 
+  test('the command that a report prints makes the same sweep again', async () => {
+    const { directory, options, out } = await sweepFile();
+    const labels = join(directory, 'labels.csv');
+    await writeFile(labels, 'label\n0\n1\n0\n1\n');
+    const script = join(directory, 'evaluate.sh');
+    await writeFile(script, '#!/bin/sh\necho "{\\"id\\": {\\"correct\\": [1, 0, 1, 1]}}"\n');
+    const ends = ['--zeroshot', options.zeroshot, '--finetuned', options.finetuned];
+    const set = ['--set', `id:select:id=,${labels}`, '--folds', '2', '--alphas', '0,1', '--replicates', '5'];
+    const made = await runCli(['sweep', ...ends, ...set, '--command', `sh ${script}`, '--out', out]);
+    expect(made.code).toBe(0);
+    const html = await readFile(join(out, 'report.html'), 'utf8');
+    const printed = /<pre>(.*?)<\/pre>/s.exec(html)![1]!.replaceAll('&#39;', "'").replaceAll('\\\n', ' ');
+    const words = [...printed.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!);
+    const again = join(directory, 'again');
+    const args = words.slice(1).map((word, i) => (words[i] === '--out' ? again : word));
+    expect((await runCli(args)).code).toBe(0);
+    const read = async (path: string) => withoutTimings(await readFile(join(path, 'sweep.json'), 'utf8'));
+    expect(await read(again)).toBe(await read(out));
+  });
+
   test('usage errors', async () => {
     const { directory, options, path, out } = await sweepFile();
     const failing: [string[], string][] = [
@@ -196,6 +216,8 @@ describe('wisemerge sweep', () => {
       [['sweep', path, '--out', out, '--set', 'id=val.npy'], 'NAME:ROLE:KIND'],
       [['sweep', path, '--out', out, '--rule', 'maximum'], 'maximum'],
       [['pick', directory], '--resume'],
+      [['sweep', path, '--out', out, '--until', '2'], '--watch'],
+      [['sweep', path, '--out', out, '--watch', directory, '--force'], '--force'],
       [
         [
           'merge',

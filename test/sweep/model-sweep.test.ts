@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint.js';
@@ -190,6 +190,11 @@ describe('a sweep by a function', () => {
     ['a score above 1', { id: 76.2, far: 1, kept: 1 }],
     ['a NaN', { id: Number.NaN, far: 1, kept: 1 }],
     ['text', { id: 'good', far: 1, kept: 1 }],
+    ['a score of text', { id: { score: '0.5' }, far: 1, kept: 1 }],
+    ['a score of null', { id: { score: null }, far: 1, kept: 1 }],
+    ['results of null', { id: { correct: null }, far: 1, kept: 1 }],
+    ['results as text', { id: { correct: '1010' }, far: 1, kept: 1 }],
+    ['metrics of text', { id: { score: 1, metrics: { nll: 'low' } }, far: 1, kept: 1 }],
     ['neither right nor wrong', { id: { correct: [1, 0, 2] }, far: 1, kept: 1 }],
     ['no samples', { id: { correct: [] }, far: 1, kept: 1 }],
   ])('%s is no evaluation', async (_, value) => {
@@ -198,6 +203,28 @@ describe('a sweep by a function', () => {
     expect(await code(sweep({ ...options, out: join(directory, 'sweep'), evaluate: odd }))).toBe(
       'ERR_EVALUATION',
     );
+  });
+
+  test('resuming with other models is refused, with other folds it is not', async () => {
+    const { directory, options } = await models();
+    const out = join(directory, 'sweep');
+    await sweep({ ...options, out, evaluate });
+    const never: Evaluate = () => Promise.reject(new Error('evaluated again'));
+    const { analysis } = await sweep({
+      ...options,
+      out,
+      evaluate: never,
+      resume: true,
+      folds: 4,
+      rule: 'max-id',
+    });
+    expect(analysis.firmness!.crossValidation.folds).toBe(4);
+    await rm(options.finetuned);
+    await writeSafetensors(options.finetuned, [
+      { name: 'w', dtype: 'F32', shape: [2, 2], data: bytes(zero) },
+      { name: 'step', dtype: 'I32', shape: [1], data: bytes(Int32Array.of(7)) },
+    ]);
+    expect(await code(sweep({ ...options, out, evaluate, resume: true }))).toBe('ERR_SWEEP_CHANGED');
   });
 
   test('models must see the same samples', async () => {
@@ -233,6 +260,8 @@ describe('a sweep by a function', () => {
     expect(await attempt({ budget: 4 })).toBe('ERR_USAGE');
     expect(await attempt({ rule: 'max-mean:kept=1' })).toBe('ERR_REPORT_SET');
     expect(await attempt({ command: ['true'] })).toBe('ERR_SWEEP_FILE');
+    expect(await attempt({ activation: 'relu' })).toBe('ERR_SWEEP_FILE');
+    expect(await attempt({ device: 'cuda' })).toBe('ERR_SWEEP_FILE');
     expect(await attempt({ sets: [{ ...options.sets[0]!, features: 'a.npy' }] })).toBe('ERR_SWEEP_FILE');
     const other = join(directory, 'other.safetensors');
     await writeSafetensors(other, [{ name: 'w', dtype: 'F32', shape: [4], data: bytes(one) }]);
@@ -298,7 +327,8 @@ console.log(JSON.stringify({ id: 1 - Math.abs(first - 1.3), far: { correct: [1, 
       code: 'ERR_EVALUATION',
       message: expect.stringContaining('cannot start no-such-program'),
     });
-    const command = await script(directory, 'await new Promise((resolve) => setTimeout(resolve, 60000));');
+    // What the command itself has started holds its pipes, and must end as well.
+    const command = ['sh', '-c', 'sleep 60 & sleep 60', 'sh'];
     const stop = new AbortController();
     await mkdir(join(directory, 'stopped'), { recursive: true });
     setTimeout(() => stop.abort(new Error('Ctrl-C')), 500);

@@ -178,6 +178,7 @@ describe('a sweep', () => {
     expect(await attempt({ alphas: 'x' })).toMatch(/^ERR_/);
     expect(await attempt({ sets: [options.sets[0], options.sets[0]] })).toBe('ERR_SWEEP_FILE');
     expect(await attempt({ folds: 1 })).toBe('ERR_SWEEP_FILE');
+    expect(await attempt({ budget: 3 })).toBe('ERR_SWEEP_FILE');
     expect(await attempt({ zeroshot: join(directory, 'id.safetensors') })).toMatch(/^ERR_/);
     const wrong = { ...options.sets[0]!, labels: options.sets[1]!.labels };
     expect(await attempt({ sets: [wrong] })).toBe('ERR_DATA_MISMATCH');

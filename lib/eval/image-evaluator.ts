@@ -10,7 +10,7 @@ import { type ImageSet, type ImageSource, openImageSet } from './images/image-se
 import { type ImageTransform, outputSize } from './images/transform.js';
 import { readImageTransform } from './images/transform-file.js';
 import { type HeadPair, headHash, openHeads } from './linear-head.js';
-import { type Ends, type LogitEvaluation, LogitMeter, LogitTally } from './logit-meter.js';
+import { checkLabels, type Ends, type LogitEvaluation, LogitMeter, PathTally } from './logit-meter.js';
 import { type Approximation, Approximations, logitsAlong } from './logit-path.js';
 import { modelIdentities } from './model-identity.js';
 import { NetworkModel } from './network.js';
@@ -40,6 +40,8 @@ export interface ImageEvaluatorOptions {
 
 /** Images that are decoded, evaluated and measured together: a multiple of the block that metrics are summed by. */
 const batchImages = 64;
+
+const labelHint = 'Give classNames in the order of the head, so that directories get its numbers.';
 
 interface OpenSet extends EvaluatedSet {
   readonly images: ImageSet;
@@ -109,7 +111,7 @@ export class ImageEvaluator implements Evaluator {
       if (own !== undefined && options.heads) throw ownHead(zeroshot);
       const heads = own === undefined ? await openImageHeads(options, embedding) : undefined;
       const classes = own ?? heads!.classes;
-      for (const set of sets) checkLabels(set, classes);
+      for (const set of sets) checkLabels(set, classes, labelHint);
       const models = await modelIdentities([zeroshot, finetuned]);
       const identity = { models, head: heads ? [heads.name, headHash(heads)] : null };
       return new ImageEvaluator(model, { transform, heads, classes, sets, identity }, options);
@@ -130,11 +132,7 @@ export class ImageEvaluator implements Evaluator {
     alphas: readonly number[],
     signal: AbortSignal | undefined,
   ): Promise<ImageEvaluation[]> {
-    const known = this.#ends.get(set);
-    const ends = known ?? ([new Int32Array(set.samples), new Int32Array(set.samples)] as const);
-    // The ends come first, so that their predictions of a batch are there to be compared with.
-    const order = [...new Set([...(known ? [] : [0, 1]), ...alphas])];
-    const tallies = order.map(() => new LogitTally(set.samples, this.#classes));
+    const tally = new PathTally(set.samples, this.#classes, alphas, this.#ends.get(set));
     const approximations = new Approximations();
     const { width, height } = outputSize(this.#transform);
     const pixels = new Float32Array(batchImages * 3 * height * width);
@@ -151,7 +149,6 @@ export class ImageEvaluator implements Evaluator {
     for (let from = 0; from < set.samples; from += batchImages) {
       const batch = await loader.next(pixels);
       const rows = batch!.indices.length;
-      arena.ints(meter.labels, rows).set(set.labels.subarray(from, from + rows));
       const shape = [rows, 3, height, width];
       const data = new Uint8Array(pixels.buffer, 0, 4 * shape.reduce((a, b) => a * b, 1));
       const inputs = new Map([['pixel_values', { dtype: 'F32' as DTypeName, shape, data }]]);
@@ -166,20 +163,13 @@ export class ImageEvaluator implements Evaluator {
         return logits;
       };
       const logits = this.#interpolate
-        ? approximations.add(rows, await logitsAlong(forward, order, this.#classes))
-        : await forward(order);
-      for (const [k, alpha] of order.entries()) {
-        meter.put(arena, logits[k]!);
-        const predictions = await meter.measure(this.#engine, arena, rows, tallies[k]!, signal);
-        if (!known && (alpha === 0 || alpha === 1)) ends[alpha].set(predictions, from);
-        // Alpha 0 cannot be compared with alpha 1 yet.
-        if (alpha !== 0 || known) tallies[k]!.add(from, predictions, set.labels, ends);
-      }
-      if (!known) tallies[0]!.add(from, ends[0].subarray(from, from + rows), set.labels, ends);
+        ? approximations.add(rows, await logitsAlong(forward, tally.alphas, this.#classes))
+        : await forward(tally.alphas);
+      await tally.add(meter, this.#engine, arena, set.labels, from, rows, logits, signal);
     }
-    this.#ends.set(set, ends);
+    this.#ends.set(set, tally.ends);
     const approximation = this.#interpolate ? { approximation: approximations.mean() } : {};
-    return alphas.map((alpha) => ({ ...tallies[order.indexOf(alpha)]!.evaluation(set), ...approximation }));
+    return alphas.map((alpha) => ({ ...tally.evaluation(alpha, set), ...approximation }));
   }
 
   async close(): Promise<void> {
@@ -237,14 +227,4 @@ async function openSet(source: ImageSetSource, transform: ImageTransform): Promi
   const { labels, groups, files } = images;
   const fingerprint = featureKey(images, { transform, encoder: '', dimension: 0, onCorrupt: 'error' });
   return { name, role, kind, images, labels, samples: files.length, fingerprint, ...(groups && { groups }) };
-}
-
-function checkLabels({ name, labels }: OpenSet, classes: number): void {
-  const wrong = labels.findIndex((label) => label < 0 || label >= classes);
-  if (wrong < 0) return;
-  throw new WisemergeError(
-    'ERR_DATA_MISMATCH',
-    `set ${name}: label ${labels[wrong]} of image ${wrong} is outside the ${classes} classes of the network`,
-    { hint: 'Give classNames in the order of the head, so that directories get its numbers.' },
-  );
 }

@@ -1,3 +1,4 @@
+import { WisemergeError } from '../errors.js';
 import type { Engine } from '../native.js';
 import type { Arena, ArenaLayout } from './arena.js';
 import type { Groups } from './data/groups.js';
@@ -119,4 +120,64 @@ export class LogitMeter {
     tally.predicted.set(predicted);
     return arena.ints(at.predictions, rows);
   }
+}
+
+/** Models at several alphas on one set, all of whose logits of a batch are there together. */
+export class PathTally {
+  /** The alphas to evaluate, each once; the ends come first, unless their predictions are known. */
+  readonly alphas: readonly number[];
+  /** Complete after the last batch. */
+  readonly ends: Ends;
+  readonly #known: boolean;
+  readonly #tallies: readonly LogitTally[];
+
+  constructor(samples: number, classes: number, alphas: readonly number[], known: Ends | undefined) {
+    this.ends = known ?? [new Int32Array(samples), new Int32Array(samples)];
+    this.#known = known !== undefined;
+    this.alphas = [...new Set([...(known ? [] : [0, 1]), ...alphas])];
+    this.#tallies = this.alphas.map(() => new LogitTally(samples, classes));
+  }
+
+  /** Adds a batch from sample `from`: logits [rows, classes] of each of `alphas`. */
+  async add(
+    meter: LogitMeter,
+    engine: Engine,
+    arena: Arena,
+    labels: Int32Array,
+    from: number,
+    rows: number,
+    logits: readonly Float32Array[],
+    signal?: AbortSignal,
+  ): Promise<void> {
+    arena.ints(meter.labels, rows).set(labels.subarray(from, from + rows));
+    const predicted: Int32Array[] = [];
+    for (const [k, alpha] of this.alphas.entries()) {
+      meter.put(arena, logits[k]!);
+      predicted.push((await meter.measure(engine, arena, rows, this.#tallies[k]!, signal)).slice());
+      if (!this.#known && (alpha === 0 || alpha === 1)) this.ends[alpha].set(predicted[k]!, from);
+    }
+    for (const [k, predictions] of predicted.entries()) {
+      this.#tallies[k]!.add(from, predictions, labels, this.ends);
+    }
+  }
+
+  /** After the last batch, of one of `alphas`. */
+  evaluation(alpha: number, set: LabelledSamples): LogitEvaluation {
+    return this.#tallies[this.alphas.indexOf(alpha)]!.evaluation(set);
+  }
+}
+
+/** Throws ERR_DATA_MISMATCH where a label is no class of the network. */
+export function checkLabels(
+  { name, labels }: { readonly name: string; readonly labels: Int32Array },
+  classes: number,
+  hint: string,
+): void {
+  const wrong = labels.findIndex((label) => label < 0 || label >= classes);
+  if (wrong < 0) return;
+  throw new WisemergeError(
+    'ERR_DATA_MISMATCH',
+    `set ${name}: label ${labels[wrong]} of picture ${wrong} is outside the ${classes} classes of the network`,
+    { hint },
+  );
 }

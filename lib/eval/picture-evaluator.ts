@@ -1,12 +1,10 @@
-import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { itemSize } from '../checkpoint/tensor.js';
-import { WisemergeError } from '../errors.js';
 import { Engine } from '../native.js';
 import { Arena, ArenaLayout } from './arena.js';
 import type { EvaluationSet } from './data/evaluation-set.js';
 import type { Evaluator } from './evaluator.js';
-import { type Ends, type LogitEvaluation, LogitMeter, LogitTally } from './logit-meter.js';
-import { modelIdentity } from './model-identity.js';
+import { checkLabels, type Ends, type LogitEvaluation, LogitMeter, PathTally } from './logit-meter.js';
+import { modelIdentities } from './model-identity.js';
 import { NetworkModel } from './network.js';
 
 export interface PictureEvaluatorOptions {
@@ -64,9 +62,9 @@ export class PictureEvaluator implements Evaluator {
       for (const set of sets) {
         const [outputs] = await forward(model, set, 1, new Uint8Array(rowBytes(set)), [0], signal);
         classes = outputs!.length;
-        checkLabels(set, classes);
+        checkLabels(set, classes, "Labels are the classes' numbers in the head's order.");
       }
-      return new PictureEvaluator(model, engine, classes, sets, await identityOf(zeroshot, finetuned));
+      return new PictureEvaluator(model, engine, classes, sets, await modelIdentities([zeroshot, finetuned]));
     } catch (error) {
       engine.close();
       await model[Symbol.asyncDispose]();
@@ -87,10 +85,7 @@ export class PictureEvaluator implements Evaluator {
     signal: AbortSignal | undefined,
   ): Promise<LogitEvaluation[]> {
     const { samples, labels } = set;
-    const known = this.#ends.get(set);
-    const ends = known ?? ([new Int32Array(samples), new Int32Array(samples)] as const);
-    const order = [...new Set([...(known ? [] : [0, 1]), ...alphas])];
-    const tallies = order.map(() => new LogitTally(samples, this.#classes));
+    const tally = new PathTally(samples, this.#classes, alphas, this.#ends.get(set));
     const layout = new ArenaLayout();
     const meter = new LogitMeter(layout, batchPictures, this.#classes);
     using arena = new Arena(layout);
@@ -98,30 +93,17 @@ export class PictureEvaluator implements Evaluator {
       const rows = Math.min(batchPictures, samples - from);
       const pixels = new Uint8Array(rows * rowBytes(set));
       await set.readFeatures(from, rows, pixels);
-      arena.ints(meter.labels, rows).set(labels.subarray(from, from + rows));
-      const logits = await forward(this.#model, set, rows, pixels, order, signal);
-      const predicted: Int32Array[] = [];
-      for (const [k, alpha] of order.entries()) {
-        meter.put(arena, logits[k]!);
-        predicted.push((await meter.measure(this.#engine, arena, rows, tallies[k]!, signal)).slice());
-        if (!known && (alpha === 0 || alpha === 1)) ends[alpha].set(predicted[k]!, from);
-      }
-      for (const [k, predictions] of predicted.entries()) tallies[k]!.add(from, predictions, labels, ends);
+      const logits = await forward(this.#model, set, rows, pixels, tally.alphas, signal);
+      await tally.add(meter, this.#engine, arena, labels, from, rows, logits, signal);
     }
-    this.#ends.set(set, ends);
-    return alphas.map((alpha) => tallies[order.indexOf(alpha)]!.evaluation(set));
+    this.#ends.set(set, tally.ends);
+    return alphas.map((alpha) => tally.evaluation(alpha, set));
   }
 
   async close(): Promise<void> {
     this.#engine.close();
     await this.#model[Symbol.asyncDispose]();
   }
-}
-
-async function identityOf(zeroshot: string, finetuned: string): Promise<unknown> {
-  await using first = await openCheckpoint(zeroshot);
-  await using second = await openCheckpoint(finetuned);
-  return { zeroshot: modelIdentity(first), finetuned: modelIdentity(second) };
 }
 
 const rowBytes = ({ dimension, featureDtype }: EvaluationSet): number => dimension * itemSize(featureDtype);
@@ -138,14 +120,4 @@ async function forward(
   const inputs = new Map([['pixel_values', { dtype: featureDtype, shape: [rows, ...shape], data }]]);
   const results = await model.forward(inputs, alphas, { outputs: ['logits'], ...(signal && { signal }) });
   return results.map((outputs) => outputs.get('logits')!.data);
-}
-
-function checkLabels({ name, labels }: EvaluationSet, classes: number): void {
-  const wrong = labels.findIndex((label) => label < 0 || label >= classes);
-  if (wrong < 0) return;
-  throw new WisemergeError(
-    'ERR_DATA_MISMATCH',
-    `set ${name}: label ${labels[wrong]} of picture ${wrong} is outside the ${classes} classes of the network`,
-    { hint: "Labels are the classes' numbers in the head's order." },
-  );
 }

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "bench/backend_context.h"
 #include "bench/calibrated.h"
 #include "cpu/cpu_backend.h"
 #include "wisemerge/compare.h"
@@ -27,24 +28,6 @@ struct Case {
   std::string isa;
   int threads;
   uint32_t alphas;
-};
-
-struct Context {
-  Context(int threads, const char* isa) {
-    const WmOpenOptions options = {0, threads, isa};
-    check(backend->open(&options, &context, &error));
-  }
-  ~Context() { backend->close(context); }
-  Context(const Context&) = delete;
-  Context& operator=(const Context&) = delete;
-  void check(WmCode code) const {
-    if (code == WM_OK) return;
-    std::fprintf(stderr, "backend: %s\n", error.message);
-    std::exit(1);
-  }
-  const WmBackend* backend = wisemerge_cpu_backend();
-  WmContext* context = nullptr;
-  WmError error = {};
 };
 
 // Random finite weights of magnitude 2^-8 to 1, with 1 in 64 elements equal on both sides when seeds differ.

@@ -9,6 +9,7 @@
 #include <random>
 #include <string>
 
+#include "bench/backend_context.h"
 #include "bench/calibrated.h"
 #include "cpu/cpu_backend.h"
 #include "wisemerge/convert.h"
@@ -45,24 +46,6 @@ __attribute__((target("avx2,fma"))) float peak_avx2(size_t rounds) {
   return _mm256_cvtss_f32(sums[0]);
 }
 #endif
-
-struct Context {
-  Context(int threads, const char* isa) {
-    const WmOpenOptions options = {0, threads, isa};
-    check(backend->open(&options, &context, &error));
-  }
-  ~Context() { backend->close(context); }
-  Context(const Context&) = delete;
-  Context& operator=(const Context&) = delete;
-  void check(WmCode code) const {
-    if (code == WM_OK) return;
-    std::fprintf(stderr, "backend: %s\n", error.message);
-    std::exit(1);
-  }
-  const WmBackend* backend = wisemerge_cpu_backend();
-  WmContext* context = nullptr;
-  WmError error = {};
-};
 
 struct Matrix {
   Matrix(DType dtype, size_t rows, size_t columns, uint64_t seed)

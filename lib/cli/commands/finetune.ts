@@ -2,33 +2,16 @@ import { WisemergeError } from '../../errors.js';
 import { type EvaluationSet, openEvaluationSet } from '../../eval/data/evaluation-set.js';
 import type { EpochRecord } from '../../train/epoch-directory.js';
 import { type FinetuneResult, finetune } from '../../train/finetune.js';
-import type { Activation } from '../../train/network.js';
-import type { TrainingSet } from '../../train/options.js';
+import type { FinetuneOptions, TrainingSet } from '../../train/options.js';
 import { formatCount, formatNumber, formatPercent, formatTable, printable } from '../format.js';
 import { ProgressLine } from '../progress-line.js';
 import { note, type OutputFlags, printResult, warn } from '../terminal.js';
 
-export interface FinetuneFlags extends OutputFlags {
-  readonly zeroshot: string;
+export interface FinetuneFlags extends OutputFlags, Omit<FinetuneOptions, 'train' | 'heldOut'> {
   readonly features: string;
   readonly labels: string;
   readonly heldOutFeatures?: string;
   readonly heldOutLabels?: string;
-  readonly out: string;
-  readonly head?: string;
-  readonly activation?: Activation;
-  readonly epochs?: number;
-  readonly batchSize?: number;
-  readonly lr?: number;
-  readonly weightDecay?: number;
-  readonly labelSmoothing?: number;
-  readonly clip?: number;
-  readonly warmup?: number;
-  readonly seed?: number;
-  readonly balanced?: boolean;
-  readonly threads?: number;
-  readonly resume?: boolean;
-  readonly force?: boolean;
 }
 
 export async function runFinetune(flags: FinetuneFlags, signal: AbortSignal): Promise<void> {

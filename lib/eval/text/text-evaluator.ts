@@ -25,7 +25,7 @@ const [passTokens, mostCandidates] = [16384, 64];
 
 /**
  * Evaluates the models between two decoders on text: an `Evaluator` for a sweep. Interpolated weights exist one
- * operation at a time, logits some rows at a time (native/network/linear_loss.h).
+ * operation at a time, logits a slice of the vocabulary at a time (native/network/ops.h, kHeadLosses).
  */
 export class TextEvaluator implements Evaluator {
   readonly sets: readonly EvaluatedSet[];

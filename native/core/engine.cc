@@ -96,6 +96,34 @@ void Engine::attention_gradient(const WmAttentionGradient& call, WmCancelFlag ca
   run(backend_->attention_gradient, call, cancelled, "gradient of attention");
 }
 
+void Engine::merge_count(const WmMergeCount& call, WmCancelFlag cancelled) {
+  run(backend_->merge_count, call, cancelled, "counting of ranks");
+}
+
+void Engine::merge_sums(const WmMergeSums& call, WmCancelFlag cancelled) {
+  run(backend_->merge_sums, call, cancelled, "sums of deltas");
+}
+
+void Engine::merge_gram(const WmMergeGram& call, WmCancelFlag cancelled) {
+  run(backend_->merge_gram, call, cancelled, "inner products of models");
+}
+
+void Engine::merge_overlap(const WmMergeOverlap& call, WmCancelFlag cancelled) {
+  run(backend_->merge_overlap, call, cancelled, "overlap of deltas");
+}
+
+void Engine::merge_rank_mask(const WmMergeRankMask& call, WmCancelFlag cancelled) {
+  run(backend_->merge_rank_mask, call, cancelled, "ranking of rows");
+}
+
+void Engine::merge_divergence(const WmMergeDivergence& call, WmCancelFlag cancelled) {
+  run(backend_->merge_divergence, call, cancelled, "divergence of rows");
+}
+
+void Engine::merge_combine(const WmMergeCombine& call, WmCancelFlag cancelled) {
+  run(backend_->merge_combine, call, cancelled, "merge of many models");
+}
+
 void Engine::pin(const std::shared_ptr<HostBuffer>& buffer) {
   WmContext* const open = context();
   if (!backend_->pin || pinned_.count(buffer.get())) return;

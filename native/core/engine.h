@@ -39,6 +39,13 @@ class Engine {
   void head_outputs(const WmHeadOutputs& call, WmCancelFlag cancelled);
   void attention(const WmAttention& call, WmCancelFlag cancelled);
   void attention_gradient(const WmAttentionGradient& call, WmCancelFlag cancelled);
+  void merge_count(const WmMergeCount& call, WmCancelFlag cancelled);
+  void merge_sums(const WmMergeSums& call, WmCancelFlag cancelled);
+  void merge_gram(const WmMergeGram& call, WmCancelFlag cancelled);
+  void merge_overlap(const WmMergeOverlap& call, WmCancelFlag cancelled);
+  void merge_rank_mask(const WmMergeRankMask& call, WmCancelFlag cancelled);
+  void merge_divergence(const WmMergeDivergence& call, WmCancelFlag cancelled);
+  void merge_combine(const WmMergeCombine& call, WmCancelFlag cancelled);
 
   // Keeps the buffer until unpin() or close(). Nothing happens where the backend has no use for pinning.
   void pin(const std::shared_ptr<HostBuffer>& buffer);

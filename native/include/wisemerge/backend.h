@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define WM_BACKEND_ABI 5u
+#define WM_BACKEND_ABI 6u
 #define WM_BACKEND_SYMBOL "wisemerge_backend"
 
 typedef enum WmCode {
@@ -192,6 +192,131 @@ typedef struct WmHeadOutputs {
   double* outputs;
 } WmHeadOutputs;
 
+/* A range of N tensors of one shape, element by element as merge.h specifies. Element e of the range is
+ * element `first` + e of the tensors and lies e items behind each pointer; pointers are host memory aligned
+ * to their items, dtypes wisemerge::DType values of kind float. d_i = x_i - base, or x_i where base is null.
+ *
+ * `first` is a multiple of kMergeSpan (merge.h), or of `row` where a call takes whole rows: `row` is the
+ * number of elements of a row in the view that the method takes of the tensor. */
+typedef struct WmMergeInputs {
+  uint64_t first, count, row;
+  uint32_t models;
+  int32_t base_dtype;
+  const void* base;
+  const void* const* x;
+  const int32_t* x_dtypes;
+} WmMergeInputs;
+
+/* What an element is ranked by. */
+typedef enum WmScore {
+  WM_SCORE_MAGNITUDE = 0, /* |d_model| */
+  WM_SCORE_VARIANCE = 1,  /* population variance of all models' d */
+  WM_SCORE_ROW_SCALED = 2 /* |d_model| times its row's score */
+} WmScore;
+
+typedef enum WmKeepRule {
+  WM_KEEP_ALL = 0,
+  WM_KEEP_RANKED = 1, /* by score: between (low_key, low_from..low_to) and (high_key, ..high_to) */
+  WM_KEEP_RANDOM = 2, /* with `probability`, by Philox (philox.h) */
+  WM_KEEP_MASKED = 3  /* where bit e % 8 of mask[e / 8] is set, e counted from the range's first element */
+} WmKeepRule;
+
+/* Which elements of one model's delta take part. A ranked element has a key (merge_key of its score) and its
+ * index in the tensor; it is kept if key > low_key, or key == low_key and low_from <= index < low_to; and key
+ * < high_key, or key == high_key and index < high_to. */
+typedef struct WmKeep {
+  int32_t rule, score;
+  const double* row_scores; /* of the tensor, from its first row on */
+  uint64_t low_key, low_from, low_to, high_key, high_to;
+  double probability;
+  uint64_t key;
+  uint32_t stream;
+  const uint8_t* mask;
+} WmKeep;
+
+/* Adds 1 to table[(key >> shift) & 0xffff], 65536 counters, for each element of `model` whose key >> shift >>
+ * 16 is `prefix`. */
+typedef struct WmMergeCount {
+  WmMergeInputs inputs;
+  uint32_t model;
+  int32_t score;
+  const double* row_scores;
+  uint32_t shift;
+  uint64_t prefix;
+  uint64_t* table;
+} WmMergeCount;
+
+/* Of each span, kMergeSumColumns numbers per model (merge.h): sums[span][model][column]. keeps: one per
+ * model.
+ */
+typedef struct WmMergeSums {
+  WmMergeInputs inputs;
+  const WmKeep* keeps;
+  double* sums;
+} WmMergeSums;
+
+typedef enum WmMergeAxis { WM_AXIS_WHOLE = 0, WM_AXIS_ROW = 1, WM_AXIS_COLUMN = 2 } WmMergeAxis;
+
+/* Inner products <d_i, d_j> for i <= j, in the order (0,0) (0,1) .. (1,1) ..: of each span, sums[span][pair];
+ * of each whole row, sums[row][pair]; or added to each column's, sums[column][pair], over the range's whole
+ * rows. */
+typedef struct WmMergeGram {
+  WmMergeInputs inputs;
+  int32_t axis;
+  double* sums;
+} WmMergeGram;
+
+/* Adds to counts[2 * i] the elements of model i with |d_i| > epsilon where another model has one too, and to
+ * counts[2 * i + 1] those where it is alone. */
+typedef struct WmMergeOverlap {
+  WmMergeInputs inputs;
+  double epsilon;
+  uint64_t* counts;
+} WmMergeOverlap;
+
+/* The mask (as WmKeep::mask) of MagPrune over whole rows: each element of `model` is kept with the
+ * probability merge_rank_probability of its rank by (|d|, index) in its row; random bits by `key`, `stream`
+ * and its index in the tensor. */
+typedef struct WmMergeRankMask {
+  WmMergeInputs inputs;
+  uint32_t model, stream;
+  double density, epsilon;
+  uint64_t key;
+  uint8_t* mask;
+} WmMergeRankMask;
+
+/* Kullback-Leibler divergence per whole row of softmax(x_0) from softmax(base), both plus 1e-8 and not
+ * normalised again: sum of p ln(p / q), in f64. divergence[row]. */
+typedef struct WmMergeDivergence {
+  WmMergeInputs inputs;
+  double* divergence;
+} WmMergeDivergence;
+
+typedef enum WmMergeOperation {
+  WM_MERGE_SUM = 0,       /* sum of w_i x_i (no base) */
+  WM_MERGE_DELTA_SUM = 1, /* base + sum of w_i d_i over what is kept */
+  WM_MERGE_CONSENSUS = 2, /* parameters: normalize, lambda */
+  WM_MERGE_ELECTED = 3,   /* parameters: floor */
+  WM_MERGE_OVERLAP = 4,   /* parameters: epsilon */
+  WM_MERGE_NEARSWAP = 5,  /* one model; parameters: t */
+  WM_MERGE_FISHER = 6     /* 2 n models: x_i, then F_i (no base); parameters: floor */
+} WmMergeOperation;
+
+/* out[e] from all inputs, by the function of merge.h that bears the operation's name, rounded once. weights
+ * [models], or with axis WM_AXIS_ROW [row of the range][models], or with WM_AXIS_COLUMN [column][models] (SUM
+ * and DELTA_SUM only). factors [models]: what kept deltas are multiplied by (CONSENSUS), or those that are
+ * alone (OVERLAP). keeps [models], or null: all (DELTA_SUM, CONSENSUS, ELECTED). */
+typedef struct WmMergeCombine {
+  WmMergeInputs inputs;
+  int32_t operation, axis;
+  const double *weights, *factors;
+  const WmKeep* keeps;
+  double parameters[2];
+  int32_t out_dtype;
+  void* out;
+  uint64_t* non_finite; /* the number of NaN and infinite elements in out */
+} WmMergeCombine;
+
 typedef struct WmContext WmContext;
 
 typedef struct WmBackend {
@@ -231,6 +356,19 @@ typedef struct WmBackend {
   WmCode (*attention)(WmContext* context, const WmAttention* call, WmCancelFlag cancelled, WmError* error);
   WmCode (*attention_gradient)(WmContext* context, const WmAttentionGradient* call, WmCancelFlag cancelled,
                                WmError* error);
+
+  /* Merging of many models. NULL where a backend does not have it. */
+  WmCode (*merge_count)(WmContext* context, const WmMergeCount* call, WmCancelFlag cancelled, WmError* error);
+  WmCode (*merge_sums)(WmContext* context, const WmMergeSums* call, WmCancelFlag cancelled, WmError* error);
+  WmCode (*merge_gram)(WmContext* context, const WmMergeGram* call, WmCancelFlag cancelled, WmError* error);
+  WmCode (*merge_overlap)(WmContext* context, const WmMergeOverlap* call, WmCancelFlag cancelled,
+                          WmError* error);
+  WmCode (*merge_rank_mask)(WmContext* context, const WmMergeRankMask* call, WmCancelFlag cancelled,
+                            WmError* error);
+  WmCode (*merge_divergence)(WmContext* context, const WmMergeDivergence* call, WmCancelFlag cancelled,
+                             WmError* error);
+  WmCode (*merge_combine)(WmContext* context, const WmMergeCombine* call, WmCancelFlag cancelled,
+                          WmError* error);
 } WmBackend;
 
 typedef const WmBackend* (*WmBackendEntry)(void);

@@ -1,0 +1,204 @@
+// Merging of N tensors of one shape, element by element: the specification that SIMD and CUDA kernels equal
+// bit for bit. d_i = x_i - base is model i's delta (task vector; Ilharco et al., 2023); without a base it is
+// x_i.
+//
+// Arithmetic is in f64 where any input or the base is F64, else in f32 (`Scalar` below); coefficients are
+// given in f64 and rounded to Scalar once. One rounding to the output dtype, to nearest even, at the end.
+// Models are taken in the order in which they are given.
+//
+// Reductions have a fixed order, so that a result depends on neither threads, chunks, SIMD width nor device:
+// - along a tensor or a row: element e of the span or row belongs to lane e % kMergeLanes; lanes add up their
+//   elements in ascending order in f64 (products with fma) and fold as a halving tree, lane[i] += lane[i + s]
+//   for s = 8, 4, 2, 1. Spans of kMergeSpan elements, counted from the tensor's first, add up in ascending
+//   order (in the caller, which receives the sums of each);
+// - down the columns: one chain of f64 fma per column, in ascending order of the rows.
+#pragma once
+
+#include <cmath>
+
+#include "wisemerge/backend.h"
+#include "wisemerge/convert.h"
+#include "wisemerge/philox.h"
+
+namespace wisemerge {
+
+inline constexpr uint32_t kMergeLanes = 16;
+inline constexpr uint32_t kMergeSpan = 1u << 16;
+
+// Columns of WmMergeSums::sums, per model.
+inline constexpr uint32_t kMergeSumKept = 0;           // elements kept
+inline constexpr uint32_t kMergeSumMagnitude = 1;      // sum |d|
+inline constexpr uint32_t kMergeSumKeptMagnitude = 2;  // sum |d| over those kept
+inline constexpr uint32_t kMergeSumKeptSquare = 3;     // sum d^2 over those kept
+inline constexpr uint32_t kMergeSumColumns = 4;
+
+// Equal values give 0, infinities included, so that what fine-tuning did not touch stays as it is.
+template <class Scalar>
+WM_HD Scalar merge_delta(Scalar x, Scalar base) {
+  return x == base ? Scalar(0) : x - base;
+}
+
+template <class Scalar>
+WM_HD Scalar merge_fma(Scalar a, Scalar b, Scalar c) {
+  if constexpr (sizeof(Scalar) == 4) {
+    return fmaf(a, b, c);
+  } else {
+    return fma(a, b, c);
+  }
+}
+
+// A score's place in the order of magnitudes: the bits without the sign. NaN ranks above infinity.
+WM_HD uint64_t merge_key(float score) { return bit_cast<uint32_t>(score) & 0x7fffffffu; }
+WM_HD uint64_t merge_key(double score) { return bit_cast<uint64_t>(score) & 0x7fffffffffffffffull; }
+
+// The population variance of the models' deltas at one element; `delta(i)` for i < models.
+template <class Scalar, class Delta>
+WM_HD Scalar merge_variance(uint32_t models, const Delta& delta) {
+  Scalar sum = 0;
+  for (uint32_t i = 0; i < models; i++) sum += delta(i);
+  const Scalar mean = sum / static_cast<Scalar>(models);
+  Scalar squares = 0;
+  for (uint32_t i = 0; i < models; i++) {
+    const Scalar away = delta(i) - mean;
+    squares = merge_fma(away, away, squares);
+  }
+  return squares / static_cast<Scalar>(models);
+}
+
+// WM_KEEP_RANKED: whether an element of this key and index lies between the two ends.
+WM_HD bool merge_keep_ranked(const WmKeep& keep, uint64_t key, uint64_t index) {
+  const bool above =
+      key > keep.low_key || (key == keep.low_key && index >= keep.low_from && index < keep.low_to);
+  return above && (key < keep.high_key || (key == keep.high_key && index < keep.high_to));
+}
+
+// WM_KEEP_RANDOM.
+WM_HD bool merge_keep_random(const WmKeep& keep, uint64_t index) {
+  return philox_bits(index, keep.stream, keep.key) < philox_threshold(keep.probability);
+}
+
+// The probability with which MagPrune keeps the element of ascending rank `rank` (from 0) among `length` of a
+// row (Deep, Bhardwaj and Poria, 2024, section 3.1).
+WM_HD double merge_rank_probability(double density, double epsilon, uint64_t rank, uint64_t length) {
+  if (length < 2) return density;
+  return density - epsilon + 2 * epsilon * (static_cast<double>(rank) / static_cast<double>(length - 1));
+}
+
+// WM_MERGE_SUM: sum of w_i x_i.
+template <class Scalar, class Value>
+WM_HD Scalar merge_sum(uint32_t models, const Value& x, const Value& weight) {
+  Scalar sum = weight(0) * x(0);
+  for (uint32_t i = 1; i < models; i++) sum = merge_fma<Scalar>(weight(i), x(i), sum);
+  return sum;
+}
+
+// One step of WM_MERGE_DELTA_SUM: base + sum of w_i d_i over what is kept. A delta of 0 leaves even the sign
+// of a zero alone.
+template <class Scalar>
+WM_HD Scalar merge_add(Scalar sum, Scalar weight, Scalar delta, bool keep) {
+  return !keep || delta == 0 ? sum : merge_fma(weight, delta, sum);
+}
+
+// What is added to the base by WM_MERGE_CONSENSUS (TIES: Yadav et al., 2023, section 3): D_i = factor_i d_i
+// where kept, else 0; the elected sign is that of their sum, + for 0; those of that sign add up, divided by
+// their weights' sum if `normalize` (by 1 where that is 0), times lambda.
+template <class Scalar, class Value>
+WM_HD Scalar merge_consensus(uint32_t models, const Value& scaled, const Value& weight, bool normalize,
+                             Scalar lambda) {
+  Scalar sum = 0;
+  for (uint32_t i = 0; i < models; i++) sum += scaled(i);
+  const bool positive = !(sum < 0);
+  Scalar mixed = 0, divisor = 0;
+  for (uint32_t i = 0; i < models; i++) {
+    const Scalar value = scaled(i);
+    const bool agrees = positive ? value > 0 : value < 0;
+    mixed += agrees ? value : Scalar(0);
+    divisor += agrees ? static_cast<Scalar>(weight(i)) : Scalar(0);
+  }
+  if (sum != sum) return sum;
+  if (normalize && divisor != 0) mixed /= divisor;
+  return mixed * lambda;
+}
+
+// What is added to the base by WM_MERGE_ELECTED (SCE: Wan et al., 2024, section 3.2): the sign is elected by
+// the sum of the kept deltas themselves; those of that sign add up with their weights, over the weights' sum,
+// at least `floor`.
+template <class Scalar, class Value>
+WM_HD Scalar merge_elected(uint32_t models, const Value& kept, const Value& weight, Scalar floor) {
+  Scalar sum = 0;
+  for (uint32_t i = 0; i < models; i++) sum += kept(i);
+  const bool positive = !(sum < 0);
+  Scalar mixed = 0, divisor = 0;
+  for (uint32_t i = 0; i < models; i++) {
+    const Scalar value = kept(i);
+    const bool agrees = positive ? value > 0 : value < 0;
+    mixed = agrees ? merge_fma<Scalar>(weight(i), value, mixed) : mixed;
+    divisor += agrees ? static_cast<Scalar>(weight(i)) : Scalar(0);
+  }
+  if (sum != sum) return sum;
+  return mixed / (divisor > floor ? divisor : floor);
+}
+
+// What is added to the base by WM_MERGE_OVERLAP (RAM: 2601.13572): a delta beyond epsilon counts fully, times
+// its model's factor, where no other model has one, and as part of their mean where others have.
+template <class Scalar, class Value>
+WM_HD Scalar merge_overlap(uint32_t models, const Value& delta, const Value& factor, Scalar epsilon) {
+  Scalar sum = 0, alone = 0, invalid = 0;
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < models; i++) {
+    const Scalar value = delta(i);
+    invalid = value != value ? value : invalid;
+    const bool counts = (value < 0 ? -value : value) > epsilon;
+    count += counts;
+    sum += counts ? value : Scalar(0);
+    alone = counts ? static_cast<Scalar>(factor(i)) * value : alone;
+  }
+  if (invalid != invalid) return invalid;
+  if (count == 0) return 0;
+  return count == 1 ? alone : sum / static_cast<Scalar>(count);
+}
+
+// WM_MERGE_NEARSWAP: x moves towards the other model where the two are within t of each other.
+template <class Scalar>
+WM_HD Scalar merge_nearswap(Scalar base, Scalar other, Scalar t) {
+  if (base == other) return base;
+  const Scalar away = base < other ? other - base : base - other;
+  const Scalar share = t / (away > Scalar(1e-6) ? away : Scalar(1e-6));
+  const Scalar weight = share < 0 ? Scalar(0) : share > 1 ? Scalar(1) : share;
+  return merge_fma(weight, other, (Scalar(1) - weight) * base);
+}
+
+// WM_MERGE_FISHER: the mean of the models weighted by w_i F_i (Matena and Raffel, 2022, section 3); by w_i
+// alone where these add up to no more than `floor`. F_i is input models + i.
+template <class Scalar, class Value>
+WM_HD Scalar merge_fisher(uint32_t models, const Value& x, const Value& fisher, const Value& weight,
+                          Scalar floor) {
+  Scalar sum = 0, total = 0, plain = 0, weights = 0;
+  for (uint32_t i = 0; i < models; i++) {
+    const Scalar w = weight(i), f = w * fisher(i);
+    sum = merge_fma<Scalar>(f, x(i), sum);
+    total += f;
+    plain = merge_fma<Scalar>(w, x(i), plain);
+    weights += w;
+  }
+  return total > floor ? sum / total : plain / weights;
+}
+
+// Adding nothing keeps the base's bits.
+template <class Scalar>
+WM_HD Scalar merge_add_to(Scalar base, Scalar mixed) {
+  return mixed == 0 ? base : base + mixed;
+}
+
+// The last step of every operation: a NaN has the same bits on every device.
+template <class Scalar>
+WM_HD Scalar merge_canonical(Scalar value) {
+  if (value == value) return value;
+  if constexpr (sizeof(Scalar) == 4) {
+    return bit_cast<float>(0x7fc00000u);
+  } else {
+    return bit_cast<double>(0x7ff8000000000000ull);
+  }
+}
+
+}  // namespace wisemerge

@@ -33,7 +33,7 @@
       # Shared by the addon and the tests: what is tested is what ships.
       "target_name": "wisemerge_core",
       "type": "static_library",
-      "sources": ["<@(core_sources)", "<@(cpu_sources)", "<@(network_sources)", "<@(train_sources)"],
+      "sources": ["<@(core_sources)", "<@(cpu_sources)", "<@(network_sources)", "<@(train_sources)", "<@(merge_sources)"],
       "cflags": ["-fPIC"]
     },
     {

@@ -46,7 +46,7 @@ compile() {
 export -f object compile
 
 cuda=$(sources cuda_sources)
-host=$(sources core_sources cpu_sources network_sources train_sources)
+host=$(sources core_sources cpu_sources network_sources train_sources merge_sources)
 tests=$(sources test_sources)
 parity=$(sources cuda_parity_sources)
 fake=$(sources cuda_fake_sources)

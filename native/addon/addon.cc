@@ -13,6 +13,7 @@
 #include "addon/file_functions.h"
 #include "addon/header_function.h"
 #include "addon/inference_object.h"
+#include "addon/merge_object.h"
 #include "addon/network_object.h"
 #include "addon/runtime.h"
 #include "addon/stream_object.h"
@@ -43,6 +44,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("HostBuffer", BufferObject::define(env));
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("BlockStream", StreamObject::define(env));
+  exports.Set("MergeStream", MergeObject::define(env));
   exports.Set("Network", NetworkObject::define(env));
   exports.Set("Trainer", TrainerObject::define(env));
   exports.Set("Inference", InferenceObject::define(env));
@@ -53,6 +55,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("preallocate", Napi::Function::New<guarded<preallocate_file>>(env));
   exports.Set("cachedBytes", Napi::Function::New<guarded<cached_file_bytes>>(env));
   exports.Set("evict", Napi::Function::New<guarded<evict_file>>(env));
+  exports.Set("mergeMethods", Napi::Function::New<MergeObject::methods>(env));
   exports.Set("liveBytes", Napi::Function::New<live_bytes>(env));
   exports.Set("version", WISEMERGE_VERSION);
   exports.Set("napiVersion", NAPI_VERSION);

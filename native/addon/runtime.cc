@@ -94,7 +94,7 @@ Napi::Object Runtime::start(Napi::Env env, std::shared_ptr<PromiseJob> job,
 void Runtime::post(std::function<void()> task) { executor_.submit(std::make_shared<Task>(std::move(task))); }
 
 void Runtime::adopt(const std::shared_ptr<Engine>& engine) { add_weak(engines_, engine); }
-void Runtime::adopt(const std::shared_ptr<BlockStream>& stream) { add_weak(streams_, stream); }
+void Runtime::adopt(const std::shared_ptr<Stoppable>& stream) { add_weak(streams_, stream); }
 
 void Runtime::finished(std::shared_ptr<Job> job) {
   {

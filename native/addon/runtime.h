@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "core/block_stream.h"
 #include "core/engine.h"
 #include "core/executor.h"
 #include "core/status.h"
+#include "core/stoppable.h"
 
 namespace wisemerge {
 
@@ -56,7 +56,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
 
   // Ended with the environment: streams first, engines after the last job.
   void adopt(const std::shared_ptr<Engine>& engine);
-  void adopt(const std::shared_ptr<BlockStream>& stream);
+  void adopt(const std::shared_ptr<Stoppable>& stream);
 
   // Where the addon lies.
   const std::string& directory() const { return directory_; }
@@ -75,7 +75,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   std::mutex finished_mutex_;
   std::vector<std::shared_ptr<Job>> finished_;
   std::vector<std::weak_ptr<Engine>> engines_;
-  std::vector<std::weak_ptr<BlockStream>> streams_;
+  std::vector<std::weak_ptr<Stoppable>> streams_;
   size_t pending_ = 0;  // promises to settle; the event loop stays alive while there are any
   bool ended_ = false;
   Executor executor_;

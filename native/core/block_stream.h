@@ -21,6 +21,7 @@
 #include "core/segments.h"
 #include "core/shared_fd.h"
 #include "core/status.h"
+#include "core/stoppable.h"
 #include "core/xxh3.h"
 #include "wisemerge/compare.h"
 
@@ -82,12 +83,12 @@ struct BlockStreamOptions {
   std::vector<uint64_t> outs;
 };
 
-class BlockStream {
+class BlockStream : public Stoppable {
  public:
   static constexpr uint64_t kPage = 4096;  // what direct I/O is aligned to
 
   explicit BlockStream(BlockStreamOptions options);
-  ~BlockStream();
+  ~BlockStream() override;
   BlockStream(const BlockStream&) = delete;
   BlockStream& operator=(const BlockStream&) = delete;
 
@@ -103,8 +104,7 @@ class BlockStream {
   // Lets go of the files of an output, all of whose blocks are through, and returns the XXH3 of each.
   std::vector<uint64_t> finish_output(uint32_t output);
 
-  // Fails what is queued, waits for what is running and joins. Idempotent; call from one thread.
-  void shutdown();
+  void shutdown() override;
 
   uint64_t slot_bytes() const { return options_.slot_bytes; }
   uint32_t alpha_count() const { return static_cast<uint32_t>(options_.alphas.size()); }

@@ -1,0 +1,48 @@
+#include "merge/combination.h"
+
+#include <cmath>
+#include <cstdlib>
+
+namespace wisemerge {
+namespace {
+
+// How far from 1 coefficients may add up and be taken as 1: far below what f32 can tell.
+constexpr double kUnitSum = 1e-12;
+
+}  // namespace
+
+void write_combination(TensorRun& run, const std::vector<double>& coefficients) {
+  double sum = 0;
+  for (const double c : coefficients) sum += c;
+  if (std::abs(sum - 1) > kUnitSum) {
+    run.set_base(-1);
+    run.write([&](WmMergeCombine& call) {
+      call.operation = WM_MERGE_SUM;
+      call.weights = coefficients.data();
+    });
+    return;
+  }
+  run.set_base(0);
+  const std::vector<double> rest(coefficients.begin() + 1, coefficients.end());
+  write_delta_sum(run, rest);
+}
+
+void write_delta_sum(TensorRun& run, const std::vector<double>& coefficients,
+                     const std::vector<WmKeep>& keeps) {
+  run.write([&](WmMergeCombine& call) {
+    call.operation = WM_MERGE_DELTA_SUM;
+    call.weights = coefficients.data();
+    call.keeps = keeps.empty() ? nullptr : keeps.data();
+  });
+}
+
+void write_vectors(TensorRun& run, WmMergeAxis axis, const std::vector<double>& coefficients) {
+  run.write([&](WmMergeCombine& call) {
+    call.operation = run.has_base() ? WM_MERGE_DELTA_SUM : WM_MERGE_SUM;
+    call.axis = axis;
+    const uint64_t first = axis == WM_AXIS_ROW ? call.inputs.first / call.inputs.row : 0;
+    call.weights = coefficients.data() + first * run.models();
+  });
+}
+
+}  // namespace wisemerge

@@ -1,0 +1,101 @@
+#include "merge/job_rows.h"
+
+#include "core/number_row.h"
+
+namespace wisemerge {
+namespace {
+
+// -1 or a whole number below `limit`.
+int32_t optional_index(NumberRow& row, double limit) {
+  const double value = row.number();
+  if (value == -1) return -1;
+  if (!(value >= 0 && value < limit) || value != std::floor(value)) {
+    throw Error("ERR_INTERNAL_ARGUMENT",
+                std::to_string(value) + " is neither -1 nor below " + std::to_string(limit));
+  }
+  return static_cast<int32_t>(value);
+}
+
+uint64_t below(NumberRow& row, uint64_t limit, const char* what) {
+  const uint64_t value = row.whole();
+  if (value >= limit) throw Error("ERR_INTERNAL_ARGUMENT", "there is no " + std::string(what));
+  return value;
+}
+
+void check_addend(const MergeJob& job, const MergeInput& input) {
+  if (!input.addend) return;
+  if (!is_float(input.dtype) || input.addend->rows * input.addend->columns != job.count) {
+    throw Error("ERR_INTERNAL_ARGUMENT", job.name + ": an addend does not fit its tensor");
+  }
+}
+
+void check(const MergeJob& job, const MergeMethod& method) {
+  const auto fail = [&](const char* why) { throw Error("ERR_INTERNAL_ARGUMENT", job.name + ": " + why); };
+  if (job.row == 0 || (job.count % job.row != 0)) fail("rows do not make up the tensor");
+  if (job.base >= static_cast<int32_t>(job.inputs.size())) fail("the base is no input");
+  if (method.run == merge_copy) {
+    if (job.inputs.size() > 1 || (job.inputs.empty() && job.count > 0)) fail("a copy has one input");
+    if (!job.inputs.empty() && !is_float(job.inputs[0].dtype) && job.inputs[0].dtype != job.out_dtype) {
+      fail("only floats are cast");
+    }
+    return;
+  }
+  if (!is_float(job.out_dtype)) fail("the output is not of a float dtype");
+  if (job.inputs.size() <= static_cast<size_t>(job.base >= 0)) fail("a merge needs a model");
+  for (const MergeInput& input : job.inputs) {
+    if (!is_float(input.dtype)) fail("an input is not of a float dtype");
+  }
+}
+
+}  // namespace
+
+std::vector<MergeBatch::Job> parse_merge_jobs(const double* numbers, size_t length,
+                                              const std::vector<std::string>& names, uint64_t seed,
+                                              const std::vector<std::shared_ptr<const LowRank>>& addends) {
+  constexpr size_t kJobColumns = 8, kInputColumns = 5;
+  constexpr double kDescriptors = 2147483648.0;
+  std::vector<MergeBatch::Job> jobs;
+  size_t at = 0;
+  const auto take = [&](size_t columns) {
+    if (columns > length - at) throw Error("ERR_INTERNAL_ARGUMENT", "the numbers of a tensor are cut short");
+    NumberRow row(numbers + at, columns, columns, nullptr, 0);
+    at += columns;
+    return row;
+  };
+  for (const std::string& name : names) {
+    auto job = std::make_shared<MergeJob>();
+    NumberRow head = take(kJobColumns);
+    job->name = name;
+    job->seed = seed;
+    job->method = static_cast<uint32_t>(below(head, merge_methods().size(), "method"));
+    const MergeMethod& method = merge_methods()[job->method];
+    job->output = static_cast<uint32_t>(below(head, UINT32_MAX, "output"));
+    const bool last = head.whole() != 0;
+    job->out_dtype = static_cast<DType>(below(head, kDTypeCount, "dtype"));
+    job->count = head.whole();
+    job->row = head.whole();
+    job->base = optional_index(head, kDescriptors);
+    const uint64_t inputs = head.whole();
+    NumberRow parameters = take(method.parameters);
+    for (uint32_t i = 0; i < method.parameters; i++) job->parameters.push_back(parameters.number());
+    for (uint64_t i = 0; i < inputs; i++) {
+      NumberRow row = take(kInputColumns + method.model_parameters);
+      MergeInput input{};
+      input.fd = static_cast<int>(below(row, INT32_MAX, "file"));
+      input.direct_fd = optional_index(row, kDescriptors);
+      input.position = row.whole();
+      input.dtype = static_cast<DType>(below(row, kDTypeCount, "dtype"));
+      const int32_t addend = optional_index(row, static_cast<double>(addends.size()));
+      if (addend >= 0) input.addend = addends[static_cast<size_t>(addend)];
+      for (uint32_t k = 0; k < method.model_parameters; k++) input.parameters.push_back(row.number());
+      check_addend(*job, input);
+      job->inputs.push_back(std::move(input));
+    }
+    check(*job, method);
+    jobs.push_back({std::move(job), last});
+  }
+  if (at != length) throw Error("ERR_INTERNAL_ARGUMENT", "there are more numbers than tensors");
+  return jobs;
+}
+
+}  // namespace wisemerge

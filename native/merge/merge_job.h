@@ -1,0 +1,57 @@
+// One output tensor of a merge: the inputs it is made of, the method and its parameters.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "wisemerge/dtype.h"
+
+namespace wisemerge {
+
+// scale * B A, added to a matrix while it is read (LoRA; Hu et al., 2022): A is rank x columns, B rows x
+// rank, both row by row; with `transposed` the matrix is stored as the transpose of B A.
+struct LowRank {
+  uint64_t rows, columns, rank;
+  double scale;
+  bool transposed;
+  std::vector<float> a, b;
+};
+
+// A contiguous tensor of a file that stays open while the job is under way.
+struct MergeInput {
+  int fd;         // through the page cache
+  int direct_fd;  // past it; -1: not so
+  uint64_t position;
+  DType dtype;
+  std::shared_ptr<const LowRank> addend;  // null: none
+  std::vector<double> parameters;         // the method's, per model
+};
+
+struct MergeJob {
+  std::string name;  // of the output tensor
+  uint32_t method;   // an index of merge_methods()
+  uint32_t output;   // of MergeStream::add_output
+  DType out_dtype;
+  uint64_t count;     // elements
+  uint64_t row;       // elements of a row in the method's view; 0 < row <= count unless count is 0
+  int32_t base = -1;  // index of the base among the inputs
+  uint64_t seed = 0;
+  std::vector<double> parameters;
+  std::vector<MergeInput> inputs;
+};
+
+// What may be said about a finished tensor; bits of MergeReport::notes.
+enum MergeNote : uint32_t {
+  kNoteNothingKept = 1,  // a density so small that no element of some delta was kept
+  kNoteHalfWeights = 2,  // nuslerp: weights that cancel out, taken as halves
+  kNoteDegenerate = 4,   // model_stock: deltas that cancel out; the base is kept
+};
+
+struct MergeReport {
+  uint64_t non_finite = 0;
+  uint32_t notes = 0;
+};
+
+}  // namespace wisemerge

@@ -1,0 +1,137 @@
+#include "merge/output_sink.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "core/status.h"
+
+namespace wisemerge {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+
+}  // namespace
+
+OutputSink::OutputSink(uint8_t* memory, uint64_t bytes, uint64_t block_bytes, unsigned threads)
+    : block_bytes_(block_bytes) {
+  for (uint64_t at = 0; at + block_bytes <= bytes; at += block_bytes) free_.push_back(memory + at);
+  for (unsigned i = 0; i < threads; i++) threads_.emplace_back([this] { work(); });
+}
+
+OutputSink::~OutputSink() {
+  stop();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+uint32_t OutputSink::open(int fd, bool direct) {
+  File file;
+  file.shared = std::make_unique<SharedFd>(fd);
+  file.direct = direct;
+  std::lock_guard<std::mutex> lock(mutex_);
+  files_.push_back(std::move(file));
+  return static_cast<uint32_t>(files_.size() - 1);
+}
+
+void OutputSink::check() const {
+  if (failure_) std::rethrow_exception(failure_);
+  if (stopping_) throw Error("ERR_ABORTED", "the merge was stopped");
+}
+
+void OutputSink::append(uint32_t index, const void* data, uint64_t length) {
+  const auto* from = static_cast<const uint8_t*>(data);
+  File* file;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    file = &files_.at(index);
+  }
+  while (length > 0) {
+    if (!file->block) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      freed_.wait(lock, [this] { return failure_ || stopping_ || !free_.empty(); });
+      check();
+      file->block = free_.back();
+      free_.pop_back();
+    }
+    const uint64_t part = std::min(length, block_bytes_ - file->filled);
+    std::memcpy(file->block + file->filled, from, part);
+    file->filled += part;
+    from += part;
+    length -= part;
+    if (file->filled == block_bytes_) hand_over(index);
+  }
+}
+
+void OutputSink::hand_over(uint32_t index) {
+  File& file = files_[index];
+  file.hash.update(file.block, file.filled);
+  std::lock_guard<std::mutex> lock(mutex_);
+  queue_.push_back({index, file.block, file.filled, file.position});
+  file.position += file.filled;
+  file.block = nullptr;
+  file.filled = 0;
+  file.under_way++;
+  queued_.notify_one();
+}
+
+uint64_t OutputSink::close(uint32_t index) {
+  if (files_.at(index).block) hand_over(index);
+  std::unique_lock<std::mutex> lock(mutex_);
+  File& file = files_[index];
+  freed_.wait(lock, [&] { return failure_ || stopping_ || file.under_way == 0; });
+  check();
+  file.shared.reset();
+  return file.hash.digest();
+}
+
+void OutputSink::stop() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  stopping_ = true;
+  queued_.notify_all();
+  freed_.notify_all();
+}
+
+void OutputSink::work() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    queued_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (stopping_) return;
+    const Write next = queue_.front();
+    queue_.pop_front();
+    const SharedFd& shared = *files_[next.file].shared;
+    lock.unlock();
+    std::exception_ptr failure;
+    try {
+      write(next, shared);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    if (failure && !failure_) failure_ = failure;
+    free_.push_back(next.block);
+    files_[next.file].under_way--;
+    freed_.notify_all();
+  }
+}
+
+void OutputSink::write(const Write& write, const SharedFd& file) {
+  uint64_t length = write.length;
+  if (files_[write.file].direct) {
+    length = (length + kPage - 1) / kPage * kPage;
+    std::memset(write.block + write.length, 0, length - write.length);
+  }
+  for (uint64_t done = 0; done < length;) {
+    const ssize_t put =
+        pwrite(file.get(), write.block + done, length - done, static_cast<off_t>(write.position + done));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      const bool full = errno == ENOSPC || errno == EDQUOT;
+      throw FileError(full ? "ERR_NO_SPACE" : "ERR_IO", std::strerror(errno), file.original(), "write");
+    }
+    done += static_cast<uint64_t>(put);
+  }
+}
+
+}  // namespace wisemerge

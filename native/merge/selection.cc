@@ -1,0 +1,187 @@
+#include "merge/selection.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "merge/elements.h"
+
+namespace wisemerge {
+namespace {
+
+constexpr uint32_t kDigit = 16;
+constexpr size_t kTable = size_t{1} << kDigit;
+
+// The `ordinal`-th element (from 0, by index) of those whose key is `key`.
+struct TieQuery {
+  uint32_t model;
+  int32_t score;
+  uint64_t key, ordinal;
+  uint64_t index = 0;
+};
+
+template <class Scalar>
+Scalar delta(const WmMergeInputs& inputs, uint32_t model, uint64_t e) {
+  const auto x = load_element<Scalar>(static_cast<DType>(inputs.x_dtypes[model]), inputs.x[model], e);
+  if (!inputs.base) return x;
+  return merge_delta(x, load_element<Scalar>(static_cast<DType>(inputs.base_dtype), inputs.base, e));
+}
+
+template <class Scalar>
+uint64_t key_of(const WmMergeInputs& inputs, uint32_t model, int32_t score, uint64_t e) {
+  if (score == WM_SCORE_MAGNITUDE) return merge_key(delta<Scalar>(inputs, model, e));
+  return merge_key(
+      merge_variance<Scalar>(inputs.models, [&](uint32_t i) { return delta<Scalar>(inputs, i, e); }));
+}
+
+// Index in the tensor of the `skip`-th element of the range with this key.
+uint64_t find_in_range(const WmMergeInputs& inputs, const TieQuery& query, uint64_t skip, bool wide) {
+  for (uint64_t e = 0; e < inputs.count; e++) {
+    const uint64_t key = wide ? key_of<double>(inputs, query.model, query.score, e)
+                              : key_of<float>(inputs, query.model, query.score, e);
+    if (key == query.key && skip-- == 0) return inputs.first + e;
+  }
+  throw Error("ERR_INTERNAL", "an element that was counted was not found again");
+}
+
+// One sweep, or none where nothing is asked.
+void find_ties(TensorRun& run, std::vector<TieQuery>& queries) {
+  if (queries.empty()) return;
+  std::vector<uint64_t> seen(queries.size()), table(kTable);
+  run.each([&](const WmMergeInputs& inputs) {
+    for (size_t q = 0; q < queries.size(); q++) {
+      TieQuery& query = queries[q];
+      if (seen[q] > query.ordinal) continue;
+      std::fill(table.begin(), table.end(), 0);
+      run.engine().merge_count(
+          {inputs, query.model, query.score, nullptr, 0, query.key >> kDigit, table.data()}, run.cancelled());
+      const uint64_t here = table[query.key & (kTable - 1)];
+      if (query.ordinal < seen[q] + here) {
+        query.index = find_in_range(inputs, query, query.ordinal - seen[q], run.wide());
+      }
+      seen[q] += here;
+    }
+  });
+}
+
+}  // namespace
+
+void find_ranks(TensorRun& run, std::vector<RankQuery>& queries) {
+  if (queries.empty()) return;
+  // Tables of queries that still agree are shared.
+  using Place = std::pair<std::pair<uint32_t, int32_t>, uint64_t>;
+  const auto place = [](const RankQuery& query) { return Place{{query.model, query.score}, query.key}; };
+  for (uint32_t bits = run.wide() ? 64 : 32; bits > 0; bits -= kDigit) {
+    std::map<Place, std::vector<uint64_t>> tables;
+    for (const RankQuery& query : queries) tables[place(query)].resize(kTable);
+    run.each([&](const WmMergeInputs& inputs) {
+      for (auto& [at, table] : tables) {
+        const double* row_scores = queries.front().row_scores;
+        run.engine().merge_count(
+            {inputs, at.first.first, at.first.second, row_scores, bits - kDigit, at.second, table.data()},
+            run.cancelled());
+      }
+    });
+    for (RankQuery& query : queries) {
+      const std::vector<uint64_t>& table = tables.at(place(query));
+      uint64_t digit = 0;
+      while (digit + 1 < kTable && query.below + table[digit] <= query.rank) query.below += table[digit++];
+      query.key = query.key << kDigit | digit;
+      query.equal = table[digit];
+    }
+  }
+}
+
+double score_of_key(uint64_t key, bool wide) {
+  return wide ? bit_cast<double>(key) : static_cast<double>(bit_cast<float>(static_cast<uint32_t>(key)));
+}
+
+WmKeep keep_all() {
+  WmKeep keep{};
+  keep.rule = WM_KEEP_ALL;
+  return keep;
+}
+
+WmKeep keep_none() {
+  WmKeep keep{};
+  keep.rule = WM_KEEP_RANKED;
+  keep.low_key = UINT64_MAX;
+  keep.high_key = UINT64_MAX;
+  return keep;
+}
+
+std::vector<WmKeep> keep_largest(TensorRun& run, int32_t score, const std::vector<uint64_t>& kept) {
+  const uint64_t count = run.job().count;
+  std::vector<WmKeep> keeps;
+  std::vector<RankQuery> ranks;
+  std::vector<size_t> ranked;
+  for (size_t i = 0; i < kept.size(); i++) {
+    keeps.push_back(kept[i] >= count ? keep_all() : keep_none());
+    if (kept[i] == 0 || kept[i] >= count) continue;
+    keeps[i].score = score;
+    ranked.push_back(i);
+    ranks.push_back({static_cast<uint32_t>(i), score, nullptr, count - kept[i]});
+  }
+  find_ranks(run, ranks);
+  std::vector<TieQuery> ties;
+  std::vector<size_t> tied;
+  for (size_t q = 0; q < ranks.size(); q++) {
+    const RankQuery& rank = ranks[q];
+    WmKeep& keep = keeps[ranked[q]];
+    keep.low_key = rank.key;
+    keep.low_to = UINT64_MAX;
+    const uint64_t equal_kept = kept[ranked[q]] - (count - rank.below - rank.equal);
+    if (equal_kept == rank.equal) continue;
+    ties.push_back({rank.model, score, rank.key, equal_kept});
+    tied.push_back(ranked[q]);
+  }
+  find_ties(run, ties);
+  for (size_t q = 0; q < ties.size(); q++) keeps[tied[q]].low_to = ties[q].index;
+  return keeps;
+}
+
+std::vector<WmKeep> keep_between(TensorRun& run, const std::vector<uint64_t>& from,
+                                 const std::vector<uint64_t>& to) {
+  const uint64_t count = run.job().count;
+  std::vector<WmKeep> keeps;
+  std::vector<RankQuery> ranks;
+  std::vector<uint64_t*> cuts;  // of each query, the index to fill in
+  for (size_t i = 0; i < from.size(); i++) {
+    const bool some = from[i] < to[i];
+    keeps.push_back(some && from[i] == 0 && to[i] >= count ? keep_all() : keep_none());
+  }
+  for (size_t i = 0; i < from.size(); i++) {
+    WmKeep& keep = keeps[i];
+    if (keep.rule == WM_KEEP_ALL || from[i] >= to[i]) continue;
+    keep.low_key = 0;
+    keep.low_to = UINT64_MAX;
+    const auto model = static_cast<uint32_t>(i);
+    if (from[i] > 0) {
+      ranks.push_back({model, WM_SCORE_MAGNITUDE, nullptr, from[i]});
+      cuts.push_back(&keep.low_from);
+    }
+    if (to[i] < count) {
+      ranks.push_back({model, WM_SCORE_MAGNITUDE, nullptr, to[i]});
+      cuts.push_back(&keep.high_to);
+    }
+  }
+  find_ranks(run, ranks);
+  std::vector<TieQuery> ties;
+  std::vector<uint64_t*> tied;
+  for (size_t q = 0; q < ranks.size(); q++) {
+    const RankQuery& rank = ranks[q];
+    WmKeep& keep = keeps[rank.model];
+    (cuts[q] == &keep.low_from ? keep.low_key : keep.high_key) = rank.key;
+    // The element of this rank is the first kept, or the first that is not; with it all its equals where it
+    // is their first.
+    *cuts[q] = 0;
+    if (rank.rank == rank.below) continue;
+    ties.push_back({rank.model, WM_SCORE_MAGNITUDE, rank.key, rank.rank - rank.below});
+    tied.push_back(cuts[q]);
+  }
+  find_ties(run, ties);
+  for (size_t q = 0; q < ties.size(); q++) *tied[q] = ties[q].index;
+  return keeps;
+}
+
+}  // namespace wisemerge

@@ -1,0 +1,185 @@
+#include "merge/tensor_reader.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "core/status.h"
+#include "merge/low_rank.h"
+#include "wisemerge/merge.h"
+
+namespace wisemerge {
+namespace {
+
+// Bytes [position, position + wanted) must come; up to `length` are asked for.
+void read_fully(const SharedFd& file, uint8_t* into, uint64_t position, uint64_t length, uint64_t wanted) {
+  for (uint64_t done = 0; done < wanted;) {
+    const ssize_t got = pread(file.get(), into + done, length - done, static_cast<off_t>(position + done));
+    if (got < 0 && errno == EINTR) continue;
+    // A direct read that stopped at an unaligned end of file cannot be continued: EINVAL, as if at its end.
+    if (got == 0 || (got < 0 && errno == EINVAL && done % TensorReader::kPage != 0)) {
+      throw FileError("ERR_INPUT_CHANGED", "it became shorter", file.original(), "read");
+    }
+    if (got < 0) throw FileError("ERR_IO", std::strerror(errno), file.original(), "read");
+    done += static_cast<uint64_t>(got);
+  }
+}
+
+uint64_t loaded_size(const MergeInput& input) { return item_size(loaded_dtype(input)); }
+
+}  // namespace
+
+DType loaded_dtype(const MergeInput& input) {
+  if (!input.addend) return input.dtype;
+  return input.dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+}
+
+TensorSweep::TensorSweep(std::shared_ptr<const MergeJob> job, std::shared_ptr<const SharedFiles> files,
+                         uint64_t group_elements)
+    : job_(std::move(job)), files_(std::move(files)) {
+  for (uint64_t first = 0; first < job_->count; first += group_elements) {
+    TensorGroup group;
+    group.first = first;
+    group.count = std::min(group_elements, job_->count - first);
+    groups_.push_back(std::move(group));
+  }
+}
+
+TensorReader::TensorReader(std::shared_ptr<HostBuffer> memory, uint64_t bytes, uint64_t chunk_bytes,
+                           unsigned threads)
+    : memory_(std::move(memory)), chunk_bytes_(chunk_bytes), chunk_count_(bytes / chunk_bytes) {
+  for (uint64_t i = chunk_count_; i-- > 0;) free_.push_back(memory_->data() + i * chunk_bytes_);
+  for (unsigned i = 0; i < threads; i++) threads_.emplace_back([this] { work(); });
+}
+
+TensorReader::~TensorReader() {
+  stop();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+uint64_t TensorReader::group_elements(const MergeJob& job, bool rows) const {
+  // The output of a group has the room of a chunk as well.
+  uint64_t widest = item_size(job.out_dtype);
+  for (const MergeInput& input : job.inputs) widest = std::max(widest, loaded_size(input));
+  const uint64_t unit = rows ? std::max<uint64_t>(job.row, 1) : kMergeSpan;
+  const uint64_t room = (chunk_bytes_ - kSlack) / widest / unit * unit;
+  if (room == 0 && job.count * widest <= chunk_bytes_ - kSlack) return std::max<uint64_t>(job.count, 1);
+  if (room == 0) {
+    throw Error("ERR_MEMORY", job.name + ": a row of " + std::to_string(job.row * widest) +
+                                  " bytes does not fit a chunk of " + std::to_string(chunk_bytes_));
+  }
+  return room;
+}
+
+void TensorReader::queue(std::shared_ptr<TensorSweep> sweep) {
+  if (sweep->size() == 0) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  queue_.push_back({std::move(sweep), 0, 0});
+  work_.notify_all();
+}
+
+const TensorGroup& TensorReader::wait(TensorSweep& sweep, size_t index) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  TensorGroup& group = sweep.groups_[index];
+  ready_.wait(lock, [&] { return failure_ || stopping_ || (!group.chunks.empty() && group.unread == 0); });
+  if (failure_) std::rethrow_exception(failure_);
+  if (stopping_) throw Error("ERR_ABORTED", "the merge was stopped");
+  return group;
+}
+
+void TensorReader::release(TensorSweep& sweep, size_t index) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  TensorGroup& group = sweep.groups_[index];
+  free_.insert(free_.end(), group.chunks.begin(), group.chunks.end());
+  group.chunks.clear();
+  group.data.clear();
+  work_.notify_all();
+}
+
+void TensorReader::stop() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  stopping_ = true;
+  queue_.clear();
+  work_.notify_all();
+  ready_.notify_all();
+}
+
+// The next read in order, once its group has chunks.
+bool TensorReader::take(std::unique_lock<std::mutex>& lock, Place& place) {
+  const auto possible = [this] {
+    if (stopping_ || failure_) return true;
+    if (queue_.empty()) return false;
+    const Place& next = queue_.front();
+    return next.input > 0 || free_.size() >= next.sweep->job().inputs.size();
+  };
+  work_.wait(lock, possible);
+  if (stopping_ || failure_) return false;
+  Place& next = queue_.front();
+  TensorGroup& group = next.sweep->groups_[next.group];
+  const size_t inputs = next.sweep->job().inputs.size();
+  if (next.input == 0) {
+    group.chunks.assign(free_.end() - static_cast<ptrdiff_t>(inputs), free_.end());
+    free_.resize(free_.size() - inputs);
+    group.data.assign(inputs, nullptr);
+    group.unread = inputs;
+  }
+  place = next;
+  if (++next.input == inputs) {
+    next.input = 0;
+    if (++next.group == next.sweep->size()) queue_.pop_front();
+  }
+  return true;
+}
+
+void TensorReader::work() {
+  std::vector<uint8_t> scratch;
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (Place place; take(lock, place);) {
+    lock.unlock();
+    std::exception_ptr failure;
+    try {
+      read(place, scratch);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    if (failure && !failure_) failure_ = failure;
+    if (failure) work_.notify_all();
+    if (--place.sweep->groups_[place.group].unread == 0 || failure) ready_.notify_all();
+    place.sweep.reset();
+  }
+}
+
+void TensorReader::read(const Place& place, std::vector<uint8_t>& scratch) {
+  TensorGroup& group = place.sweep->groups_[place.group];
+  const MergeInput& input = place.sweep->job().inputs[place.input];
+  const uint64_t item = item_size(input.dtype), bytes = group.count * item;
+  const uint64_t position = input.position + group.first * item;
+  const bool direct = input.direct_fd >= 0 && bytes >= kMinDirectRead;
+  const SharedFd& file = place.sweep->files_->at(direct ? input.direct_fd : input.fd);
+  uint8_t* const chunk = group.chunks[place.input];
+  const uint64_t before = direct ? position % kPage : 0;
+  uint8_t* into = chunk;
+  if (input.addend) {
+    // Read aside and widened into the chunk.
+    scratch.resize(bytes + kSlack + kPage);
+    into = scratch.data() + (0 - reinterpret_cast<uintptr_t>(scratch.data())) % kPage;
+  }
+  const uint64_t wanted = before + bytes;
+  const uint64_t length = direct ? (wanted + kPage - 1) / kPage * kPage : wanted;
+  read_fully(file, into, position - before, length, wanted);
+  uint8_t* data = into + before;
+  if (reinterpret_cast<uintptr_t>(data) % item != 0) {
+    std::memmove(into, data, bytes);
+    data = into;
+  }
+  if (input.addend) {
+    add_low_rank(*input.addend, input.dtype, data, group.first, group.count, chunk);
+    data = chunk;
+  }
+  group.data[place.input] = data;
+}
+
+}  // namespace wisemerge

@@ -1,0 +1,91 @@
+// What a merge method sees of one tensor: sweeps over its inputs, range by range in ascending order, sums of
+// them in the fixed order of merge.h, and the last sweep, which makes the output. Inputs that fit in memory
+// are read once, others once per sweep; no result depends on which.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/engine.h"
+#include "merge/merge_job.h"
+#include "merge/output_sink.h"
+#include "merge/tensor_reader.h"
+#include "wisemerge/merge.h"
+
+namespace wisemerge {
+
+// A range of the inputs with the pointers it owns. The base is not among `x`.
+struct MergeRange {
+  WmMergeInputs inputs{};
+  std::vector<const void*> x;
+  std::vector<int32_t> dtypes;
+};
+
+class TensorRun {
+ public:
+  struct Environment {
+    Engine& engine;
+    TensorReader& reader;
+    OutputSink& sink;
+    uint32_t file;  // of the sink
+    uint8_t* out;   // room for the output of one group
+    WmCancelFlag cancelled;
+    // Called when the last sweep is queued: what comes after this tensor may be read.
+    std::function<void()> last_sweep;
+  };
+
+  // `sweep`: the first, queued already. `resident`: all of it fits in memory at once.
+  TensorRun(const MergeJob& job, std::shared_ptr<TensorSweep> sweep, bool resident,
+            std::function<std::shared_ptr<TensorSweep>()> again, Environment environment);
+  ~TensorRun();
+
+  const MergeJob& job() const { return job_; }
+  Engine& engine() const { return environment_.engine; }
+  WmCancelFlag cancelled() const { return environment_.cancelled; }
+  MergeReport report;
+
+  // Models other than the base.
+  uint32_t models() const { return static_cast<uint32_t>(others_.size()); }
+  bool has_base() const { return base_ >= 0; }
+  const MergeInput& model(uint32_t i) const { return job_.inputs[others_[i]]; }
+  double parameter(size_t index) const { return job_.parameters.at(index); }
+  uint64_t rows() const { return job_.count == 0 ? 0 : job_.count / job_.row; }
+  // Computes in f64.
+  bool wide() const;
+  // Makes input `index` the base of what follows (-1: none), and the others the models.
+  void set_base(int32_t index);
+  // Philox key of the tensor: XXH3 of the seed and its name.
+  uint64_t random_key() const;
+
+  // One sweep.
+  void each(const std::function<void(const WmMergeInputs&)>& visit);
+  // The last sweep: `make` fills in what a combination needs besides inputs and output.
+  void write(const std::function<void(WmMergeCombine&)>& make);
+  // The last sweep: the only input's bytes as they are, or cast.
+  void copy();
+
+  // Inner products over the whole tensor, in the order of WmMergeGram.
+  std::vector<double> gram();
+  // [row][pair] or [column][pair].
+  std::vector<double> gram(WmMergeAxis axis);
+  // [model][kMergeSumColumns].
+  std::vector<double> sums(const std::vector<WmKeep>& keeps);
+
+ private:
+  MergeRange range(const TensorGroup& group) const;
+  void sweep(bool last, const std::function<void(const MergeRange&, const TensorGroup&)>& visit);
+
+  const MergeJob& job_;
+  std::shared_ptr<TensorSweep> sweep_;
+  const bool resident_;
+  const std::function<std::shared_ptr<TensorSweep>()> again_;
+  const Environment environment_;
+  int32_t base_;
+  std::vector<size_t> others_;
+  bool started_ = false;
+  size_t released_ = 0;
+};
+
+}  // namespace wisemerge

@@ -14,6 +14,7 @@
 #include "cpu/head.h"
 #include "cpu/head_curve.h"
 #include "cpu/matmul.h"
+#include "cpu/merge.h"
 #include "wisemerge/compare.h"
 #include "wisemerge/dtype.h"
 
@@ -266,6 +267,36 @@ WmCode attention_gradient(WmContext* context, const WmAttentionGradient* call, W
   return guarded(error, [&] { return run_attention_gradient(*context, *call, cancelled, error); });
 }
 
+WmCode merge_count(WmContext* context, const WmMergeCount* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_merge_count(*context, *call, cancelled, error); });
+}
+
+WmCode merge_sums(WmContext* context, const WmMergeSums* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_merge_sums(*context, *call, cancelled, error); });
+}
+
+WmCode merge_gram(WmContext* context, const WmMergeGram* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_merge_gram(*context, *call, cancelled, error); });
+}
+
+WmCode merge_overlap(WmContext* context, const WmMergeOverlap* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_merge_overlap(*context, *call, cancelled, error); });
+}
+
+WmCode merge_rank_mask(WmContext* context, const WmMergeRankMask* call, WmCancelFlag cancelled,
+                       WmError* error) {
+  return guarded(error, [&] { return run_merge_rank_mask(*context, *call, cancelled, error); });
+}
+
+WmCode merge_divergence(WmContext* context, const WmMergeDivergence* call, WmCancelFlag cancelled,
+                        WmError* error) {
+  return guarded(error, [&] { return run_merge_divergence(*context, *call, cancelled, error); });
+}
+
+WmCode merge_combine(WmContext* context, const WmMergeCombine* call, WmCancelFlag cancelled, WmError* error) {
+  return guarded(error, [&] { return run_merge_combine(*context, *call, cancelled, error); });
+}
+
 constexpr WmBackend kBackend = {
     .abi = WM_BACKEND_ABI,
     .name = "cpu",
@@ -286,6 +317,13 @@ constexpr WmBackend kBackend = {
     .head_outputs = head_outputs,
     .attention = attention,
     .attention_gradient = attention_gradient,
+    .merge_count = merge_count,
+    .merge_sums = merge_sums,
+    .merge_gram = merge_gram,
+    .merge_overlap = merge_overlap,
+    .merge_rank_mask = merge_rank_mask,
+    .merge_divergence = merge_divergence,
+    .merge_combine = merge_combine,
 };
 
 }  // namespace

@@ -54,6 +54,25 @@ struct Kernels {
 
   // One row of scores of a block of keys (attention.inl).
   float (*attention_row)(float* scores, size_t count, float scale, float* max, float* sum);
+
+  // Parts of the calls of merging many models (merge_*.inl), by elements of the range. Each has temporary
+  // memory of merge_scratch(models) floats, and what is named with it.
+  // Adds to the table; `alone` says that no other thread does. kMergeCounters floats more.
+  void (*merge_count)(const WmMergeCount& call, size_t begin, size_t end, bool alone, float* scratch);
+  // One span; kMergeSumScratch floats per model more.
+  void (*merge_sums)(const WmMergeSums& call, size_t span, float* scratch);
+  // One span or row, or up to kMergeTile columns of all rows; merge_gram_scratch of the models and the
+  // columns more.
+  void (*merge_gram)(const WmMergeGram& call, size_t begin, size_t end, double* sums, float* scratch);
+  void (*merge_gram_columns)(const WmMergeGram& call, size_t begin, size_t end, float* scratch);
+  // Adds to the caller's own counts.
+  void (*merge_overlap)(const WmMergeOverlap& call, size_t begin, size_t end, uint64_t* counts,
+                        float* scratch);
+  // Sets bits of one row in a mask of zeros; merge_rank_scratch(row) more.
+  void (*merge_rank_mask)(const WmMergeRankMask& call, size_t row, float* scratch);
+  void (*merge_divergence)(const WmMergeDivergence& call, size_t row, float* scratch);
+  // Returns the number of outputs that are not finite.
+  uint64_t (*merge_combine)(const WmMergeCombine& call, size_t begin, size_t end, float* scratch);
 };
 
 // The table of one level, whose kernels are in namespace `level`.
@@ -61,8 +80,21 @@ struct Kernels {
   {                                                                                                         \
     isa, level::lerp, level::compare, level::xxh3_accumulate, level::xxh3_blocks, level::kTileRows,         \
         level::kTileColumns, level::matmul_pack, level::matmul_tile, level::head_path, level::head_metrics, \
-        level::head_moments, level::head_outputs, level::attention_row                                      \
+        level::head_moments, level::head_outputs, level::attention_row, level::merge_count,                 \
+        level::merge_sums, level::merge_gram, level::merge_gram_columns, level::merge_overlap,              \
+        level::merge_rank_mask, level::merge_divergence, level::merge_combine                               \
   }
+
+// Elements of a tile, and from one model's tile to the next's: no power of two, so that no two tiles'
+// elements meet in the same set of a cache. f64 for all is room for either type.
+inline constexpr size_t kMergeTile = 1024, kMergeStride = kMergeTile + 64;
+inline size_t merge_scratch(size_t models) { return (models + 8) * kMergeStride * 2; }
+inline constexpr size_t kMergeCounters = 8 * ((1u << 15) + 16 * 17);
+inline constexpr size_t kMergeSumScratch = 104;
+inline size_t merge_gram_scratch(size_t models, size_t columns) {
+  return models * (models + 1) * (columns > 16 ? columns : 16);
+}
+inline size_t merge_rank_scratch(size_t row) { return 9 * row + 256; }
 
 inline size_t head_scratch(size_t classes) { return 3 * ((classes + 15) / 16 * 16); }
 

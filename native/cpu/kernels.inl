@@ -19,4 +19,11 @@
 #include "cpu/head_metrics.inl"
 #include "cpu/head_outputs.inl"
 #include "cpu/attention.inl"
+#include "cpu/merge_tile.inl"
+#include "cpu/merge_keep.inl"
+#include "cpu/merge_count.inl"
+#include "cpu/merge_sums.inl"
+#include "cpu/merge_gram.inl"
+#include "cpu/merge_rows.inl"
+#include "cpu/merge_combine.inl"
 // clang-format on

@@ -6,6 +6,7 @@
 #include "cpu/kernels.h"
 #include "wisemerge/compare.h"
 #include "wisemerge/lerp.h"
+#include "wisemerge/merge.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -9,6 +9,7 @@
 #include "cpu/kernels.h"
 #include "wisemerge/compare.h"
 #include "wisemerge/lerp.h"
+#include "wisemerge/merge.h"
 
 namespace wisemerge::cpu {
 namespace baseline {

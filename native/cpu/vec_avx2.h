@@ -39,6 +39,15 @@ WM_FORCE_INLINE Line scramble_line(Line sums, Line secret) {
   return _mm256_add_epi64(_mm256_mul_epu32(mixed, prime), high);
 }
 
+WM_FORCE_INLINE Vu multiply_even(Vu a, Vu b) {
+  return reinterpret_cast<Vu>(_mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
+WM_FORCE_INLINE void interleave64(Vu& a, Vu& b) {
+  const __m256i x = reinterpret_cast<__m256i>(a), y = reinterpret_cast<__m256i>(b);
+  a = reinterpret_cast<Vu>(_mm256_unpacklo_epi64(x, y));
+  b = reinterpret_cast<Vu>(_mm256_unpackhi_epi64(x, y));
+}
+
 WM_FORCE_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm256_fmadd_ps(a, b, c); }
 WM_FORCE_INLINE Vd fma(Vd a, Vd b, Vd c) { return _mm256_fmadd_pd(a, b, c); }
 WM_FORCE_INLINE Vd fma_exact_product(Vd a, Vd b, Vd c) { return _mm256_fmadd_pd(a, b, c); }

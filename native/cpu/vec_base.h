@@ -14,6 +14,8 @@
 //   hash_line           XXH3 on pairs of u64 lanes: sums + data with each pair swapped + low * high half of
 //                       data ^ secret
 //   scramble_line       (sums ^ sums >> 47 ^ secret) * 0x9E3779B1 in u64 lanes
+//   multiply_even       64-bit products of the u32 lanes 0, 2, ..; what the odd ones hold does not matter
+//   interleave64        of 64-bit lanes: a = a0 b0 a2 b2 .., b = a1 b1 a3 b3 ..
 //   lane_mask           bit i is set where lane i of a comparison is true
 //   any_non_finite16    whether a 16-bit code has all bits of `exponent` set; any_non_finite: f32, f64
 //   unpack16, pack16    16-bit codes, in order, to and from the low halves of u32 lanes
@@ -100,6 +102,23 @@ WM_FORCE_INLINE void stream_fence() { _mm_sfence(); }
 WM_FORCE_INLINE void stream_line(void* to, Line line) { store_line(to, line); }
 WM_FORCE_INLINE void stream_fence() {}
 #endif
+
+#if defined(__SSE2__)
+WM_FORCE_INLINE Vu multiply_even(Vu a, Vu b) {
+  return reinterpret_cast<Vu>(_mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+}
+#else
+WM_FORCE_INLINE Vu multiply_even(Vu a, Vu b) {
+  typedef uint64_t Vq __attribute__((vector_size(16)));
+  return reinterpret_cast<Vu>((reinterpret_cast<Vq>(a) & 0xffffffffu) *
+                              (reinterpret_cast<Vq>(b) & 0xffffffffu));
+}
+#endif
+WM_FORCE_INLINE void interleave64(Vu& a, Vu& b) {
+  const Vu x = a, y = b;
+  a = Vu{x[0], x[1], y[0], y[1]};
+  b = Vu{x[2], x[3], y[2], y[3]};
+}
 
 #if defined(__SSE2__)
 WM_FORCE_INLINE void to_doubles(Vf v, Vd& lo, Vd& hi) {

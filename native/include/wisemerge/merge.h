@@ -12,6 +12,7 @@
 //   for s = 8, 4, 2, 1. Spans of kMergeSpan elements, counted from the tensor's first, add up in ascending
 //   order (in the caller, which receives the sums of each);
 // - down the columns: one chain of f64 fma per column, in ascending order of the rows.
+// A sum that meets a NaN is one, whose payload no device promises.
 #pragma once
 
 #include <cmath>
@@ -19,6 +20,7 @@
 #include "wisemerge/backend.h"
 #include "wisemerge/convert.h"
 #include "wisemerge/philox.h"
+#include "wisemerge/softmax.h"
 
 namespace wisemerge {
 
@@ -47,9 +49,22 @@ WM_HD Scalar merge_fma(Scalar a, Scalar b, Scalar c) {
   }
 }
 
-// A score's place in the order of magnitudes: the bits without the sign. NaN ranks above infinity.
-WM_HD uint64_t merge_key(float score) { return bit_cast<uint32_t>(score) & 0x7fffffffu; }
-WM_HD uint64_t merge_key(double score) { return bit_cast<uint64_t>(score) & 0x7fffffffffffffffull; }
+// A score's place in the order of magnitudes: the bits without the sign. Every NaN ranks alike, above
+// infinity: devices differ in the payload of one that arithmetic made.
+WM_HD uint64_t merge_key(float score) {
+  const uint32_t key = bit_cast<uint32_t>(score) & 0x7fffffffu;
+  return key > 0x7f800000u ? 0x7fc00000u : key;
+}
+WM_HD uint64_t merge_key(double score) {
+  const uint64_t key = bit_cast<uint64_t>(score) & 0x7fffffffffffffffull;
+  return key > 0x7ff0000000000000ull ? 0x7ff8000000000000ull : key;
+}
+
+// WM_SCORE_ROW_SCALED: the row's score is a coefficient, rounded to Scalar; the product too.
+template <class Scalar>
+WM_HD Scalar merge_row_scaled(Scalar delta, double row_score) {
+  return (delta < 0 ? -delta : delta) * static_cast<Scalar>(row_score);
+}
 
 // The population variance of the models' deltas at one element; `delta(i)` for i < models.
 template <class Scalar, class Delta>
@@ -82,6 +97,41 @@ WM_HD bool merge_keep_random(const WmKeep& keep, uint64_t index) {
 WM_HD double merge_rank_probability(double density, double epsilon, uint64_t rank, uint64_t length) {
   if (length < 2) return density;
   return density - epsilon + 2 * epsilon * (static_cast<double>(rank) / static_cast<double>(length - 1));
+}
+
+// e^x for x <= 0 within 4 units in the last place, e^-708 for all x below -708, from IEEE operations alone.
+// e^x = 2^n e^r with n = round(x / ln 2), ln 2 in two parts of which the first times any n is exact, and the
+// Taylor series of e^r, whose first term left out is below 2^-57.
+WM_HD double merge_exp(double x) {
+  constexpr double kMagic = 0x1.8p52;  // adding it rounds to a whole number
+  const double inside = x > -708.0 ? x : -708.0;
+  const double shifted = inside * 0x1.71547652b82fep+0 + kMagic;
+  const double n = shifted - kMagic;
+  const double r = (inside - n * 0x1.62e42feep-1) - n * 0x1.a39ef35793c76p-33;
+  double p = 1.0 / 6227020800;
+  p = p * r + 1.0 / 479001600;
+  p = p * r + 1.0 / 39916800;
+  p = p * r + 1.0 / 3628800;
+  p = p * r + 1.0 / 362880;
+  p = p * r + 1.0 / 40320;
+  p = p * r + 1.0 / 5040;
+  p = p * r + 1.0 / 720;
+  p = p * r + 1.0 / 120;
+  p = p * r + 1.0 / 24;
+  p = p * r + 1.0 / 6;
+  p = p * r + 0.5;
+  p = p * r + 1.0;
+  p = p * r + 1.0;
+  return bit_cast<double>(bit_cast<uint64_t>(p) +
+                          ((bit_cast<uint64_t>(shifted) - bit_cast<uint64_t>(kMagic)) << 52));
+}
+
+// One term of WmMergeDivergence, fma(p, ln(p / q), sum), from the softmax's numerators and sums. Maxima are
+// exact; sums of merge_exp(x - max) and of the terms are those of a row. A row that holds anything not finite
+// gives NaN.
+WM_HD double merge_divergence_term(double p_exp, double p_sum, double q_exp, double q_sum, double sum) {
+  const double p = p_exp / p_sum + 1e-8, q = q_exp / q_sum + 1e-8;
+  return fma(p, log_positive(p / q), sum);
 }
 
 // WM_MERGE_SUM: sum of w_i x_i.

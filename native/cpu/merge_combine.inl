@@ -1,0 +1,268 @@
+// WmMergeCombine: one output from all inputs. The operations are those of merge.h, with a vector for a
+// number.
+
+template <class Scalar>
+WM_FORCE_INLINE VectorOf<Scalar> where(typename Arith<Scalar>::Signed mask, VectorOf<Scalar> v) {
+  return reinterpret_cast<VectorOf<Scalar>>(mask & reinterpret_cast<typename Arith<Scalar>::Signed>(v));
+}
+
+template <class Scalar>
+class Combine {
+  using V = VectorOf<Scalar>;
+  using U = typename Arith<Scalar>::U;
+  using Bits = typename Arith<Scalar>::Bits;
+  static constexpr size_t kStep = kWidth<Scalar>;
+
+ public:
+  Combine(const WmMergeCombine& combine, float* scratch)
+      : call(combine),
+        tile(combine.inputs, scratch),
+        result(tile.extra(0)),
+        mask(reinterpret_cast<Bits*>(tile.extra(1))),
+        spare(tile.extra(2)),
+        weights(tile.extra(3)),
+        variance(reinterpret_cast<Bits*>(tile.extra(4))) {
+    for (uint32_t i = 0; call.keeps && i < tile.in.models; i++) {
+      masked = masked || call.keeps[i].rule != WM_KEEP_ALL;
+      every = every || by_variance(call.keeps[i]);
+    }
+  }
+
+  uint64_t run(size_t begin, size_t end) {
+    const auto out_dtype = static_cast<DType>(call.out_dtype);
+    uint64_t non_finite = 0;
+    for (size_t at = begin; at < end; at += tile.n) {
+      tile.move(at, end);
+      compute();
+      for (size_t e = 0; e < tile.n; e += kStep) put_vector(result + e, canonical_nan(fetch<V>(result + e)));
+      char* const to = static_cast<char*>(call.out) + at * item_size(out_dtype);
+      narrow(out_dtype, result, to, tile.n);
+      non_finite += count_non_finite(out_dtype, to, tile.n);
+    }
+    return non_finite;
+  }
+
+ private:
+  void compute() {
+    switch (call.operation) {
+      case WM_MERGE_SUM:
+        return sum();
+      case WM_MERGE_DELTA_SUM:
+        return delta_sum();
+      case WM_MERGE_CONSENSUS:
+        return consensus();
+      case WM_MERGE_ELECTED:
+        return elected();
+      case WM_MERGE_OVERLAP:
+        return overlap();
+      case WM_MERGE_NEARSWAP:
+        return nearswap();
+      default:
+        return fisher();
+    }
+  }
+
+  WM_FORCE_INLINE V weight(size_t i) const { return spread(static_cast<Scalar>(call.weights[i])); }
+  // Model i's weight at each element, for the axes of rows and columns.
+  void fill_weights(size_t i) const {
+    const size_t models = tile.in.models;
+    if (call.axis == WM_AXIS_ROW) {
+      for (size_t e = 0; e < tile.n;) {
+        const size_t row = (tile.at + e) / tile.in.row, left = (row + 1) * tile.in.row - tile.at - e;
+        const size_t stop = left < tile.n - e ? e + left : tile.n;
+        const Scalar value = static_cast<Scalar>(call.weights[row * models + i]);
+        for (; e < stop; e++) weights[e] = value;
+      }
+      return;
+    }
+    size_t column = tile.index() % tile.in.row;
+    for (size_t e = 0; e < tile.n; e++) {
+      weights[e] = static_cast<Scalar>(call.weights[column * models + i]);
+      column = column + 1 == tile.in.row ? 0 : column + 1;
+    }
+  }
+
+  // result[e] = step(i's weight, x_i, result[e]).
+  template <class Step>
+  WM_FORCE_INLINE void accumulate(size_t i, const Scalar* x, const Step& step) {
+    if (call.axis == WM_AXIS_WHOLE) {
+      const V w = weight(i);
+      for (size_t e = 0; e < tile.n; e += kStep) put_vector(result + e, step(w, e, fetch<V>(x + e)));
+      return;
+    }
+    fill_weights(i);
+    for (size_t e = 0; e < tile.n; e += kStep) {
+      put_vector(result + e, step(fetch<V>(weights + e), e, fetch<V>(x + e)));
+    }
+  }
+
+  void sum() {
+    accumulate(0, tile.x(0, spare), [](V w, size_t, V x) { return w * x; });
+    for (size_t i = 1; i < tile.in.models; i++) {
+      accumulate(i, tile.x(i, spare), [this](V w, size_t e, V x) { return fma(w, x, fetch<V>(result + e)); });
+    }
+  }
+
+  WM_FORCE_INLINE static V add_delta(V sum, V w, V d) { return d == V{} ? sum : fma(w, d, sum); }
+
+  void delta_sum() {
+    const Scalar* const base = tile.base();
+    for (size_t e = 0; e < tile.n; e += kStep) put_vector(result + e, fetch<V>(base + e));
+    if (every) {
+      tile.deltas();
+      variance_keys(tile, variance);
+    }
+    for (size_t i = 0; i < tile.in.models; i++) {
+      if (!masked) {
+        accumulate(i, tile.x(i, spare), [this, base](V w, size_t e, V x) {
+          return add_delta(fetch<V>(result + e), w, delta_of(x, fetch<V>(base + e)));
+        });
+        continue;
+      }
+      const Scalar* d = tile.d(i);
+      if (!every) tile.delta(i, base, tile.d(i));
+      if (keep_mask(tile, call.keeps[i], d, variance, mask)) {
+        for (size_t e = 0; e < tile.n; e += kStep) {
+          put_vector(spare + e, fetch<U>(mask + e) & fetch<U>(d + e));
+        }
+        d = spare;
+      }
+      accumulate(i, d, [this](V w, size_t e, V delta) { return add_delta(fetch<V>(result + e), w, delta); });
+    }
+  }
+
+  // Every model's delta in its row, times its factor where there are factors, 0 where it is not kept.
+  void kept_deltas(const double* factors) {
+    tile.deltas();
+    if (every) variance_keys(tile, variance);
+    for (size_t i = 0; i < tile.in.models; i++) {
+      Scalar* const d = tile.d(i);
+      const bool cut = masked && keep_mask(tile, call.keeps[i], d, variance, mask);
+      if (!cut && !factors) continue;
+      const V factor = spread(factors ? static_cast<Scalar>(factors[i]) : Scalar(1));
+      for (size_t e = 0; e < tile.n; e += kStep) {
+        V v = fetch<V>(d + e);
+        if (factors) v = factor * v;
+        if (cut) v = reinterpret_cast<V>(fetch<U>(mask + e) & reinterpret_cast<U>(v));
+        put_vector(d + e, v);
+      }
+    }
+  }
+
+  // result[e] = merge_add_to(base[e], mixed(e)).
+  template <class Mixed>
+  WM_FORCE_INLINE void add_to_base(const Mixed& mixed) {
+    const Scalar* const base = tile.base();
+    for (size_t e = 0; e < tile.n; e += kStep) {
+      const V b = fetch<V>(base + e), m = mixed(e);
+      put_vector(result + e, m == V{} ? b : b + m);
+    }
+  }
+
+  WM_FORCE_INLINE V delta_at(size_t i, size_t e) const { return fetch<V>(tile.d(i) + e); }
+  WM_FORCE_INLINE V signs_sum(size_t e) const {
+    V sum = {};
+    for (size_t i = 0; i < tile.in.models; i++) sum = sum + delta_at(i, e);
+    return sum;
+  }
+  // The values whose sign is elected, which are compared as magnitudes: a vector of 1 or -1 turns them.
+  WM_FORCE_INLINE static V elect(V sum) { return sum < V{} ? V{} - Scalar(1) : V{} + Scalar(1); }
+
+  void consensus() {
+    kept_deltas(call.factors);
+    const bool normalize = call.parameters[0] != 0;
+    const V lambda = spread(static_cast<Scalar>(call.parameters[1])), one = spread(Scalar(1));
+    add_to_base([&](size_t e) {
+      const V sum = signs_sum(e), sign = elect(sum);
+      V mixed = {}, divisor = {};
+      for (size_t i = 0; i < tile.in.models; i++) {
+        const V value = delta_at(i, e);
+        mixed = mixed + (value * sign > V{} ? value : V{});
+        if (normalize) divisor = divisor + (value * sign > V{} ? weight(i) : V{});
+      }
+      if (normalize) mixed = mixed / (divisor != V{} ? divisor : one);
+      return sum != sum ? sum : mixed * lambda;
+    });
+  }
+
+  void elected() {
+    kept_deltas(nullptr);
+    const V floor = spread(static_cast<Scalar>(call.parameters[0]));
+    add_to_base([&](size_t e) {
+      const V sum = signs_sum(e), sign = elect(sum);
+      V mixed = {}, divisor = {};
+      for (size_t i = 0; i < tile.in.models; i++) {
+        const V value = delta_at(i, e), w = weight(i);
+        mixed = value * sign > V{} ? fma(w, value, mixed) : mixed;
+        divisor = divisor + (value * sign > V{} ? w : V{});
+      }
+      return sum != sum ? sum : mixed / (divisor > floor ? divisor : floor);
+    });
+  }
+
+  void overlap() {
+    tile.deltas();
+    const V epsilon = spread(static_cast<Scalar>(call.parameters[0])), one = spread(Scalar(1));
+    add_to_base([&](size_t e) {
+      V sum = {}, alone = {}, invalid = {}, count = {};
+      for (size_t i = 0; i < tile.in.models; i++) {
+        const V value = delta_at(i, e), factor = spread(static_cast<Scalar>(call.factors[i]));
+        invalid = value != value ? value : invalid;
+        const V size = magnitude_of<Scalar>(value);
+        count = count + (size > epsilon ? one : V{});
+        sum = sum + (size > epsilon ? value : V{});
+        alone = size > epsilon ? factor * value : alone;
+      }
+      const V mixed = count == one ? alone : sum / (count > one ? count : one);
+      return invalid != invalid ? invalid : mixed;
+    });
+  }
+
+  void nearswap() {
+    const Scalar *const base = tile.base(), *const x = tile.x(0, spare);
+    const V t = spread(static_cast<Scalar>(call.parameters[0])), one = spread(Scalar(1));
+    const V least = spread(Scalar(1e-6));
+    for (size_t e = 0; e < tile.n; e += kStep) {
+      const V b = fetch<V>(base + e), other = fetch<V>(x + e);
+      const V away = b < other ? other - b : b - other;
+      const V share = t / (away > least ? away : least);
+      const V below = share > one ? one : share;
+      const V weight = share < V{} ? V{} : below;
+      const V moved = fma(weight, other, (one - weight) * b);
+      put_vector(result + e, b == other ? b : moved);
+    }
+  }
+
+  void fisher() {
+    const size_t models = tile.in.models / 2;
+    const V floor = spread(static_cast<Scalar>(call.parameters[0]));
+    for (size_t i = 0; i < 2 * models; i++) {
+      const Scalar* const from = tile.x(i, tile.d(i));
+      if (from != tile.d(i)) __builtin_memcpy(tile.d(i), from, tile.n * sizeof(Scalar));
+    }
+    for (size_t e = 0; e < tile.n; e += kStep) {
+      V sum = {}, total = {}, plain = {}, all = {};
+      for (size_t i = 0; i < models; i++) {
+        const V w = weight(i), f = w * delta_at(models + i, e), x = delta_at(i, e);
+        sum = fma(f, x, sum);
+        total = total + f;
+        plain = fma(w, x, plain);
+        all = all + w;
+      }
+      put_vector(result + e, total > floor ? sum / total : plain / all);
+    }
+  }
+
+  const WmMergeCombine& call;
+  Tile<Scalar> tile;
+  Scalar* result;
+  Bits* mask;
+  Scalar *spare, *weights;
+  Bits* variance;
+  bool masked = false, every = false;  // whether there are masks; whether one is by a score of all deltas
+};
+
+inline uint64_t merge_combine(const WmMergeCombine& call, size_t begin, size_t end, float* scratch) {
+  if (wide_inputs(call.inputs)) return Combine<double>(call, scratch).run(begin, end);
+  return Combine<float>(call, scratch).run(begin, end);
+}

@@ -1,0 +1,105 @@
+// WmMergeCount: histograms of keys. Most elements share few buckets: increments of one counter follow each
+// other at the latency of a store and a load, so that neighbours go to tables of their own, whose strides are
+// no powers of two.
+
+template <size_t Tables, size_t Buckets>
+struct Counters {
+  static constexpr size_t kStride = Buckets + 16 * 17;
+  static_assert(Tables * kStride <= kMergeCounters);
+
+  // Buckets from 64-bit words: reading what vectors wrote two bytes at a time would be slow.
+  static void add(uint32_t* tables, const uint16_t* buckets, size_t n) {
+    size_t e = 0;
+    for (; e + 8 <= n; e += 8) {
+      uint64_t words[2];
+      __builtin_memcpy(words, buckets + e, sizeof(words));
+      for (size_t j = 0; j < 4; j++) {
+        tables[j % Tables * kStride + (words[0] >> (16 * j) & 0xffff)]++;
+        tables[(4 + j) % Tables * kStride + (words[1] >> (16 * j) & 0xffff)]++;
+      }
+    }
+    for (; e < n; e++) tables[buckets[e]]++;
+  }
+  static void flush(const uint32_t* tables, uint64_t* to) {
+    for (size_t bucket = 0; bucket < Buckets; bucket++) {
+      uint64_t sum = 0;
+      for (size_t t = 0; t < Tables; t++) sum += tables[t * kStride + bucket];
+      if (sum) __atomic_fetch_add(to + bucket, sum, __ATOMIC_RELAXED);
+    }
+  }
+};
+using TopCounters = Counters<8, 1u << 15>;  // a key's upper 16 bits, of which the first is the sign's
+using LowCounters = Counters<4, 1u << 16>;
+
+// The buckets of whole keys' upper bits.
+inline void top_buckets(const uint32_t* keys, uint32_t shift, size_t n, uint16_t* to) {
+  for (size_t e = 0; e < n; e += 2 * kLanes) {
+    const Vu lo = fetch<Vu>(keys + e) >> shift, hi = fetch<Vu>(keys + e + kLanes) >> shift;
+    store_line(to + e, pack16(lo, hi));
+  }
+}
+inline void top_buckets(const uint64_t* keys, uint32_t shift, size_t n, uint16_t* to) {
+  for (size_t e = 0; e < n; e++) to[e] = static_cast<uint16_t>(keys[e] >> shift);
+}
+
+// Those of keys with the prefix; their number is returned.
+template <class Bits>
+size_t low_buckets(const Bits* keys, uint32_t shift, uint64_t prefix, size_t n, uint16_t* to) {
+  size_t count = 0;
+  for (size_t e = 0; e < n; e++) {
+    const uint64_t key = static_cast<uint64_t>(keys[e]) >> shift;
+    to[count] = static_cast<uint16_t>(key);
+    count += key >> 16 == prefix;
+  }
+  return count;
+}
+
+template <class Scalar>
+void count_range(const WmMergeCount& call, size_t begin, size_t end, bool alone, float* scratch) {
+  using Bits = typename Arith<Scalar>::Bits;
+  const bool top = call.prefix == 0 && call.shift + 16 >= 8 * sizeof(Scalar) - 1;
+  const bool few = alone && end - begin <= kMergeSpan;
+  uint32_t* const tables = reinterpret_cast<uint32_t*>(scratch);
+  if (!few) __builtin_memset(tables, 0, kMergeCounters * sizeof(uint32_t));
+  Tile<Scalar> tile(call.inputs, scratch + kMergeCounters);
+  Bits* const keys = reinterpret_cast<Bits*>(tile.extra(0));
+  uint16_t* const buckets = reinterpret_cast<uint16_t*>(tile.extra(1));
+  for (size_t at = begin; at < end; at += tile.n) {
+    tile.move(at, end);
+    Scalar* const d = tile.d(call.model);
+    if (call.score == WM_SCORE_VARIANCE) {
+      tile.deltas();
+      variance_keys(tile, keys);
+    } else {
+      tile.delta(call.model, tile.base(), d);
+      delta_keys(tile, call.score, call.row_scores, d, keys);
+    }
+    size_t n = tile.n;
+    if (top) {
+      top_buckets(keys, call.shift, n, buckets);
+    } else {
+      n = low_buckets(keys, call.shift, call.prefix, n, buckets);
+    }
+    if (few) {
+      for (size_t e = 0; e < n; e++) call.table[buckets[e]]++;
+    } else if (top) {
+      TopCounters::add(tables, buckets, n);
+    } else {
+      LowCounters::add(tables, buckets, n);
+    }
+  }
+  if (few) return;
+  if (top) {
+    TopCounters::flush(tables, call.table);
+  } else {
+    LowCounters::flush(tables, call.table);
+  }
+}
+
+inline void merge_count(const WmMergeCount& call, size_t begin, size_t end, bool alone, float* scratch) {
+  if (wide_inputs(call.inputs)) {
+    count_range<double>(call, begin, end, alone, scratch);
+  } else {
+    count_range<float>(call, begin, end, alone, scratch);
+  }
+}

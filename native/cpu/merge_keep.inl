@@ -1,0 +1,115 @@
+// Which elements of a tile take part (WmKeep), as masks of all ones and all zeros; and Philox in vectors.
+
+// Blocks of one step, words of one step.
+inline constexpr size_t kPhiloxBlocks = kLanes / 2, kPhiloxWords = 4 * kPhiloxBlocks;
+
+// The bits of elements index, index + 1, .. (philox_bits) begin at the pointer that this returns, in `to`,
+// which has room for count + 2 * kPhiloxWords. A block lies in the even half of four 64-bit lanes; the lanes'
+// counters are those that interleaving puts in order.
+inline const uint32_t* philox_fill(uint32_t* to, uint64_t index, size_t count, uint32_t stream,
+                                   uint64_t key) {
+  Vq place;
+  for (size_t lane = 0; lane < kPhiloxBlocks; lane++) place[lane] = lane / 2 + lane % 2 * (kPhiloxBlocks / 2);
+  const uint64_t first = index / 4;
+  const size_t words = count + index % 4;
+  for (size_t at = 0; at < words; at += kPhiloxWords) {
+    const Vq block = place + (first + at / 4);
+    Vu w0 = reinterpret_cast<Vu>(block), w1 = reinterpret_cast<Vu>(block >> 32);
+    Vu w2 = reinterpret_cast<Vu>(Vq{} + stream), w3 = {};
+    uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+    for (int round = 0; round < 10; round++) {
+      const Vu a = multiply_even(splat(0xd2511f53u), w0), b = multiply_even(splat(0xcd9e8d57u), w2);
+      w0 = reinterpret_cast<Vu>(reinterpret_cast<Vq>(b) >> 32) ^ w1 ^ splat(k0);
+      w2 = reinterpret_cast<Vu>(reinterpret_cast<Vq>(a) >> 32) ^ w3 ^ splat(k1);
+      w1 = b;
+      w3 = a;
+      k0 += 0x9e3779b9u;
+      k1 += 0xbb67ae85u;
+    }
+    constexpr uint64_t kLow = 0xffffffffu;
+    Vu low = reinterpret_cast<Vu>((reinterpret_cast<Vq>(w0) & kLow) | reinterpret_cast<Vq>(w1) << 32);
+    Vu high = reinterpret_cast<Vu>((reinterpret_cast<Vq>(w2) & kLow) | reinterpret_cast<Vq>(w3) << 32);
+    interleave64(low, high);
+    put_vector(to + at, low);
+    put_vector(to + at + 2 * kPhiloxBlocks, high);
+  }
+  return to + index % 4;
+}
+
+// merge_keep_ranked; the mask may be where the keys are.
+template <class Scalar>
+void keep_ranked(const WmKeep& keep, uint64_t index, const typename Arith<Scalar>::Bits* keys,
+                 typename Arith<Scalar>::Bits* mask, size_t n) {
+  using A = Arith<Scalar>;
+  using Signed = typename A::Signed;
+  using Int = typename A::Int;
+  // A limit above every key, or past the tile, is one that none reaches.
+  const auto key_limit = [](uint64_t key) {
+    return static_cast<Int>(key < A::kMagnitude ? key : A::kMagnitude);
+  };
+  const auto place = [&](uint64_t limit) {
+    const uint64_t relative = limit < index ? 0 : limit - index;
+    return static_cast<Int>(relative < n ? relative : kMergeTile);
+  };
+  const Signed zero = {}, low = zero + key_limit(keep.low_key), high = zero + key_limit(keep.high_key);
+  const Signed low_from = zero + place(keep.low_from), low_to = zero + place(keep.low_to),
+               high_to = zero + place(keep.high_to);
+  Signed at;
+  for (size_t lane = 0; lane < kWidth<Scalar>; lane++) at[lane] = static_cast<int>(lane);
+  for (size_t e = 0; e < n; e += kWidth<Scalar>) {
+    const Signed key = fetch<Signed>(keys + e);
+    const Signed over = (key > low) | ((key == low) & (at >= low_from) & (at < low_to));
+    const Signed under = (key < high) | ((key == high) & (at < high_to));
+    put_vector(mask + e, over & under);
+    at = at + static_cast<int>(kWidth<Scalar>);
+  }
+}
+
+template <class Bits>
+void keep_random(const WmKeep& keep, uint64_t index, Bits* mask, size_t n) {
+  alignas(64) uint32_t words[kMergeTile + 2 * kPhiloxWords];
+  const uint64_t threshold = philox_threshold(keep.probability);
+  if (threshold == 0 || threshold >> 32) {
+    for (size_t e = 0; e < n; e++) mask[e] = threshold ? ~Bits(0) : Bits(0);
+    return;
+  }
+  const uint32_t limit = static_cast<uint32_t>(threshold);
+  const uint32_t* bits = philox_fill(words, index, n, keep.stream, keep.key);
+  for (size_t e = 0; e < n; e++) mask[e] = bits[e] < limit ? ~Bits(0) : Bits(0);
+}
+
+template <class Bits>
+void keep_masked(const uint8_t* bytes, size_t at, Bits* mask, size_t n) {
+  for (size_t e = 0; e < n; e++) {
+    const size_t bit = at + e;
+    mask[e] = Bits(0) - static_cast<Bits>(bytes[bit / 8] >> (bit % 8) & 1);
+  }
+}
+
+inline bool by_variance(const WmKeep& keep) {
+  return keep.rule == WM_KEEP_RANKED && keep.score == WM_SCORE_VARIANCE;
+}
+
+// The mask of one model's delta `d`, in `mask`; false where all are kept and there is none. `variance` has
+// the keys of a keep by variance.
+template <class Scalar>
+bool keep_mask(const Tile<Scalar>& tile, const WmKeep& keep, const Scalar* d,
+               const typename Arith<Scalar>::Bits* variance, typename Arith<Scalar>::Bits* mask) {
+  switch (keep.rule) {
+    case WM_KEEP_RANKED:
+      if (!by_variance(keep)) {
+        delta_keys(tile, keep.score, keep.row_scores, d, mask);
+        variance = mask;
+      }
+      keep_ranked<Scalar>(keep, tile.index(), variance, mask, tile.n);
+      return true;
+    case WM_KEEP_RANDOM:
+      keep_random(keep, tile.index(), mask, tile.n);
+      return true;
+    case WM_KEEP_MASKED:
+      keep_masked(keep.mask, tile.at, mask, tile.n);
+      return true;
+    default:
+      return false;
+  }
+}

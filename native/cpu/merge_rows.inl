@@ -1,0 +1,197 @@
+// WmMergeRankMask and WmMergeDivergence: what needs a whole row.
+
+// An element of a row and its key, in the order of which a radix sort puts them: least significant digit
+// first, each pass stable, so that equal keys stay in ascending order of the index.
+inline constexpr uint32_t kDigitBits = 11;
+struct NarrowRank {
+  uint64_t key_index;
+  static NarrowRank make(uint32_t key, uint32_t index) { return {static_cast<uint64_t>(key) << 32 | index}; }
+  static constexpr uint32_t kDigits = 3;
+  uint32_t digit(uint32_t d) const { return key_index >> (32 + d * kDigitBits) & ((1u << kDigitBits) - 1); }
+  uint32_t index() const { return static_cast<uint32_t>(key_index); }
+};
+struct WideRank {
+  uint64_t key, place;
+  static WideRank make(uint64_t key, uint32_t index) { return {key, index}; }
+  static constexpr uint32_t kDigits = 6;
+  uint32_t digit(uint32_t d) const { return key >> (d * kDigitBits) & ((1u << kDigitBits) - 1); }
+  uint32_t index() const { return static_cast<uint32_t>(place); }
+};
+
+// Sorts `from`, with room for as many in `to`; returns which of the two has the result.
+template <class Rank>
+Rank* sort_ranks(Rank* from, Rank* to, size_t n) {
+  uint32_t counts[Rank::kDigits][1u << kDigitBits] = {};
+  for (size_t e = 0; e < n; e++) {
+    for (uint32_t d = 0; d < Rank::kDigits; d++) counts[d][from[e].digit(d)]++;
+  }
+  for (uint32_t d = 0; d < Rank::kDigits; d++) {
+    if (counts[d][from[0].digit(d)] == n) continue;
+    uint32_t next = 0;
+    for (uint32_t& count : counts[d]) {
+      const uint32_t here = count;
+      count = next;
+      next += here;
+    }
+    for (size_t e = 0; e < n; e++) to[counts[d][from[e].digit(d)]++] = from[e];
+    Rank* const swapped = from;
+    from = to;
+    to = swapped;
+  }
+  return from;
+}
+
+template <class Scalar, class Rank>
+void rank_row(const WmMergeRankMask& call, size_t row, float* scratch) {
+  const WmMergeInputs& in = call.inputs;
+  using Bits = typename Arith<Scalar>::Bits;
+  Tile<Scalar> tile(in, scratch);
+  const size_t length = in.row, begin = row * length;
+  Bits* const keys = reinterpret_cast<Bits*>(tile.extra(0));
+  Rank* const ranks = reinterpret_cast<Rank*>(scratch + merge_scratch(in.models));
+  for (size_t at = begin; at < begin + length; at += tile.n) {
+    tile.move(at, begin + length);
+    Scalar* const d = tile.d(0);
+    tile.delta(call.model, tile.base(), d);
+    keys_of(d, tile.n, keys);
+    for (size_t e = 0; e < tile.n; e++) {
+      const size_t index = at - begin + e;
+      ranks[index] = Rank::make(keys[e], static_cast<uint32_t>(index));
+    }
+  }
+  const Rank* const sorted = sort_ranks(ranks, ranks + length, length);
+  const uint32_t* const bits = philox_fill(reinterpret_cast<uint32_t*>(ranks + 2 * length), in.first + begin,
+                                           length, call.stream, call.key);
+  for (size_t rank = 0; rank < length; rank++) {
+    const uint32_t index = sorted[rank].index();
+    const double probability = merge_rank_probability(call.density, call.epsilon, rank, length);
+    const size_t bit = begin + index;
+    const uint32_t kept = bits[index] < philox_threshold(probability);
+    call.mask[bit / 8] = static_cast<uint8_t>(call.mask[bit / 8] | kept << (bit % 8));
+  }
+}
+
+// Sets bits of a mask of zeros.
+inline void merge_rank_mask(const WmMergeRankMask& call, size_t row, float* scratch) {
+  if (wide_inputs(call.inputs)) {
+    rank_row<double, WideRank>(call, row, scratch);
+  } else {
+    rank_row<float, NarrowRank>(call, row, scratch);
+  }
+}
+
+// merge_exp, log_positive.
+WM_FORCE_INLINE Vd exp_of(Vd x) {
+  const Vd magic = Vd{} + 0x1.8p52, floor = Vd{} - 708.0;
+  const Vd inside = x > floor ? x : floor;
+  const Vd shifted = inside * 0x1.71547652b82fep+0 + magic;
+  const Vd n = shifted - magic;
+  const Vd r = (inside - n * 0x1.62e42feep-1) - n * 0x1.a39ef35793c76p-33;
+  Vd p = Vd{} + 1.0 / 6227020800;
+  p = p * r + 1.0 / 479001600;
+  p = p * r + 1.0 / 39916800;
+  p = p * r + 1.0 / 3628800;
+  p = p * r + 1.0 / 362880;
+  p = p * r + 1.0 / 40320;
+  p = p * r + 1.0 / 5040;
+  p = p * r + 1.0 / 720;
+  p = p * r + 1.0 / 120;
+  p = p * r + 1.0 / 24;
+  p = p * r + 1.0 / 6;
+  p = p * r + 0.5;
+  p = p * r + 1.0;
+  p = p * r + 1.0;
+  const Vq exponent = (reinterpret_cast<Vq>(shifted) - reinterpret_cast<Vq>(magic)) << 52;
+  return reinterpret_cast<Vd>(reinterpret_cast<Vq>(p) + exponent);
+}
+WM_FORCE_INLINE Vd log_of(Vd x) {
+  const Vq shifted = reinterpret_cast<Vq>(x) + (0x3ff0000000000000ull - 0x3fe6a09e667f3bcdull);
+  // The exponent of a positive number, below 2^52, as the mantissa of one above.
+  const Vd k = reinterpret_cast<Vd>((shifted >> 52) | 0x4330000000000000ull) - (0x1p52 + 1023);
+  const Vd f = reinterpret_cast<Vd>((shifted & 0x000fffffffffffffull) + 0x3fe6a09e667f3bcdull) - 1.0;
+  const Vd s = f / (2.0 + f), z = s * s;
+  Vd r = Vd{} + 2.0 / 21;
+  r = r * z + 2.0 / 19;
+  r = r * z + 2.0 / 17;
+  r = r * z + 2.0 / 15;
+  r = r * z + 2.0 / 13;
+  r = r * z + 2.0 / 11;
+  r = r * z + 2.0 / 9;
+  r = r * z + 2.0 / 7;
+  r = r * z + 2.0 / 5;
+  r = r * z + 2.0 / 3;
+  r = r * z;
+  return k * 0x1.62e42feep-1 - ((s * (f - r) - k * 0x1.a39ef35793c76p-33) - f);
+}
+
+// Adds value(e), for vectors of elements of one tile of a row, to kMergeLanes lanes. Those of the last
+// vector past n are left alone.
+template <class Value>
+WM_FORCE_INLINE void add_lanes(double* lanes, size_t n, const Value& value) {
+  constexpr size_t kDoubles = kLanes / 2;
+  for (size_t e = 0; e < n; e += kDoubles) {
+    double* const lane = lanes + e % kMergeLanes;
+    const Vd sum = value(e, fetch<Vd>(lane));
+    if (n - e >= kDoubles) {
+      put_vector(lane, sum);
+    } else {
+      for (size_t j = 0; j < n - e; j++) lane[j] = sum[j];
+    }
+  }
+}
+
+// The tile's values of x_0 and of the base as f64, in the call's own memory.
+struct RowPair {
+  Tile<double> tile;
+  double *x, *base;
+  RowPair(const WmMergeInputs& in, float* scratch)
+      : tile(in, scratch), x(tile.extra(0)), base(tile.extra(1)) {}
+  void load(size_t at, size_t end) {
+    tile.move(at, end);
+    widen(static_cast<DType>(tile.in.x_dtypes[0]), of(tile.in.x[0], tile.in.x_dtypes[0]), x, tile.n);
+    widen(static_cast<DType>(tile.in.base_dtype), of(tile.in.base, tile.in.base_dtype), base, tile.n);
+  }
+  const char* of(const void* data, int32_t dtype) const {
+    return static_cast<const char*>(data) + tile.at * item_size(static_cast<DType>(dtype));
+  }
+};
+
+WM_FORCE_INLINE Vd numerator(const double* from, double max) { return exp_of(fetch<Vd>(from) - max); }
+
+inline void merge_divergence(const WmMergeDivergence& call, size_t row, float* scratch) {
+  const WmMergeInputs& in = call.inputs;
+  RowPair pair(in, scratch);
+  const size_t begin = row * in.row, end = begin + in.row;
+  double x_max = -__builtin_inf(), base_max = x_max;
+  bool finite = true;
+  for (size_t at = begin; at < end; at += pair.tile.n) {
+    pair.load(at, end);
+    for (size_t e = 0; e < pair.tile.n; e++) {
+      const double a = pair.x[e], b = pair.base[e];
+      finite = finite & (a - a == 0) & (b - b == 0);
+      x_max = a > x_max ? a : x_max;
+      base_max = b > base_max ? b : base_max;
+    }
+  }
+  if (!finite) {
+    call.divergence[row] = __builtin_nan("");
+    return;
+  }
+  double x_lanes[kMergeLanes] = {}, base_lanes[kMergeLanes] = {}, lanes[kMergeLanes] = {};
+  for (size_t at = begin; at < end; at += pair.tile.n) {
+    pair.load(at, end);
+    add_lanes(x_lanes, pair.tile.n, [&](size_t e, Vd sum) { return sum + numerator(pair.x + e, x_max); });
+    add_lanes(base_lanes, pair.tile.n,
+              [&](size_t e, Vd sum) { return sum + numerator(pair.base + e, base_max); });
+  }
+  const double x_sum = fold_lanes(x_lanes), base_sum = fold_lanes(base_lanes);
+  for (size_t at = begin; at < end; at += pair.tile.n) {
+    pair.load(at, end);
+    add_lanes(lanes, pair.tile.n, [&](size_t e, Vd sum) {
+      const Vd p = numerator(pair.x + e, x_max) / x_sum + 1e-8;
+      const Vd q = numerator(pair.base + e, base_max) / base_sum + 1e-8;
+      return fma(p, log_of(p / q), sum);
+    });
+  }
+  call.divergence[row] = fold_lanes(lanes);
+}

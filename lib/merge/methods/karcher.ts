@@ -37,6 +37,7 @@ export const karcher: MethodSpec = {
   ],
   base: 'donor',
   models: { min: 1 },
+  lone: 'copy',
   differences: [
     'Averages the listed models only; mergekit averages base_model in as well.',
     'Opposite directions, which have no mean on the sphere, are an error; mergekit divides by nearly 0.',

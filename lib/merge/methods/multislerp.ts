@@ -35,6 +35,7 @@ export const multislerp: MethodSpec = {
   ],
   base: 'optional',
   models: { min: 1 },
+  lone: 'copy',
   differences: [
     'Models are summed in the order of the configuration, so that runs are equal to the byte; mergekit goes through a hash set.',
     'Weights that sum to 0 are an error with normalize_weights; mergekit writes NaN.',

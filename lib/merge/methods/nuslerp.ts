@@ -37,6 +37,7 @@ export const nuslerp: MethodSpec = {
   ],
   base: 'optional',
   models: { min: 2, max: 2 },
+  lone: 'copy',
   differences: [
     'Angles are computed in f32 with sums in a fixed order; in bf16 mergekit keeps about three digits of the cosine.',
     'Weights that sum to 0 are taken as equal, as in mergekit, with a warning.',

@@ -25,6 +25,7 @@ export const slerp: MethodSpec = {
   ],
   base: 'required',
   models: { min: 1, max: 1 },
+  lone: 'copy',
   differences: [
     'The cosine is clamped, so that parallel tensors never give NaN, and summed in a fixed order, the same on every device.',
     'A tensor that only one of the models has is copied, and listed.',

@@ -64,6 +64,8 @@ export interface MethodSpec {
   readonly base: BaseRole;
   /** Inputs besides the base (`required`, `optional`), or all of them (`donor`). */
   readonly models: { readonly min: number; readonly max?: number };
+  /** A tensor that one model alone has is copied; with other methods, that follows from the formula or fails. */
+  readonly lone?: 'copy';
   /** A checkpoint of statistics that every model brings along. */
   readonly statistics?: StatisticsSpec;
   /** How results or errors differ from mergekit 0.1.4's. Empty for methods it does not have. */

@@ -29,6 +29,8 @@ export type ErrorCode =
   | 'ERR_MEMORY'
   /** A sweep file is not YAML, or a key of it is unknown, missing or of the wrong kind. */
   | 'ERR_SWEEP_FILE'
+  /** A merge configuration is not YAML, or something in it is wrong; `details.problems` lists everything. */
+  | 'ERR_MERGE_FILE'
   /** Alpha was to be chosen on a set that is kept for reporting. */
   | 'ERR_REPORT_SET'
   /** A sweep was to be resumed with other options than it was begun with. */
@@ -187,6 +189,7 @@ const exitCodes: Record<ErrorCode, number> = {
   ERR_OUTPUT_IS_INPUT: 2,
   ERR_MEMORY: 2,
   ERR_SWEEP_FILE: 2,
+  ERR_MERGE_FILE: 2,
   ERR_REPORT_SET: 2,
   ERR_SWEEP_CHANGED: 2,
   ERR_NO_ALPHA: 2,

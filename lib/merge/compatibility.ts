@@ -1,9 +1,10 @@
-import type { Checkpoint, Config } from '../checkpoint/checkpoint.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { readBaseModels } from '../checkpoint/model-card.js';
 import { dtypeInfo, formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import type { DTypeName } from '../native.js';
 import type { Problem } from './problems.js';
 import { quantisation } from './quantised.js';
+import { tiedSource } from './tied.js';
 
 /** What happens to one tensor of the base model. */
 export interface TensorPair {
@@ -155,43 +156,6 @@ function nearestName(name: string, other: Checkpoint): string | undefined {
       return name.slice(prefix.length);
   }
   return undefined;
-}
-
-const embeddingNames = [
-  'model.embed_tokens.weight',
-  'embed_tokens.weight',
-  'model.decoder.embed_tokens.weight',
-  'model.language_model.embed_tokens.weight',
-  'language_model.model.embed_tokens.weight',
-  'transformer.wte.weight',
-  'wte.weight',
-  'gpt_neox.embed_in.weight',
-  'shared.weight',
-];
-
-/**
- * The input embedding that stands in for an output head that `checkpoint` does not store because it ties
- * them.
- */
-function tiedSource(tensor: TensorInfo, checkpoint: Checkpoint): TensorInfo | undefined {
-  if (!/(^|\.)(lm_head|embed_out|output)\.weight$/.test(tensor.name)) return undefined;
-  if (textConfig(checkpoint.config)?.tie_word_embeddings === false) return undefined;
-  for (const name of embeddingNames) {
-    const embedding = checkpoint.tensors.get(name);
-    if (
-      embedding?.shape.length === tensor.shape.length &&
-      embedding.shape.every((dim, i) => dim === tensor.shape[i])
-    ) {
-      return embedding;
-    }
-  }
-  return undefined;
-}
-
-function textConfig(config: Config | undefined): Config | undefined {
-  if (config === undefined || 'tie_word_embeddings' in config) return config;
-  const nested = config.text_config;
-  return typeof nested === 'object' && nested !== null ? (nested as Config) : config;
 }
 
 /** Inputs of the wrong kind, or in the wrong order. */

@@ -1,7 +1,7 @@
 import { WisemergeError } from '../errors.js';
 
 /** Output dtypes by the names people use: torch's and safetensors'. */
-const dtypeNames = {
+export const dtypeNames = {
   float64: 'F64',
   float32: 'F32',
   float16: 'F16',

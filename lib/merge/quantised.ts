@@ -30,7 +30,7 @@ const endings = [
  * packed codes of GPTQ, AWQ, bitsandbytes, compressed-tensors, MXFP4) and by dtype (sub-byte and scale
  * formats; two- dimensional 8-bit and packed 32-bit integer weights).
  */
-export function quantisation(tensor: TensorInfo): string | undefined {
+export function quantisation(tensor: Pick<TensorInfo, 'name' | 'dtype' | 'shape'>): string | undefined {
   const ending =
     endings.find((end) => tensor.name.endsWith(end)) ??
     (tensor.name.includes('.quant_state.') && '.quant_state.');

@@ -1,0 +1,60 @@
+import type { Config } from '../../checkpoint/checkpoint.js';
+import { layerCountKeys } from './layer-names.js';
+import type { ModelHeaders } from './output-tensors.js';
+
+/** Lists whose numbers are layer indices, unlike those with one entry per layer. */
+const indexLists = ['mlp_only_layers', 'attn_layer_indices', 'full_attn_idxs', 'cross_attention_layers'];
+
+/** A layer of the output and the model and layer that it comes from. */
+export interface LayerOrigin {
+  readonly model: ModelHeaders;
+  readonly layer: number;
+}
+
+/**
+ * What config.json must say about layers that were cut, repeated or put together: their number, lists with one
+ * entry per layer, and lists of layer indices. By dotted path.
+ */
+export function configChanges(
+  donor: ModelHeaders,
+  layers: number,
+  origins: readonly LayerOrigin[],
+  warnings: string[],
+): Record<string, unknown> {
+  const changes: Record<string, unknown> = {};
+  const counts = layerCountKeys(donor.config).filter(({ value }) => value === layers);
+  for (const { path, value } of counts) {
+    if (value !== origins.length) changes[path] = origins.length;
+  }
+  if (counts.length === 0 && donor.config && origins.length !== layers) {
+    warnings.push(
+      `config.json of ${donor.path} states no number of layers; the output has ${origins.length}`,
+    );
+  }
+  const prefixes = new Set(['', ...counts.map(({ path }) => path.slice(0, path.lastIndexOf('.') + 1))]);
+  for (const prefix of prefixes) {
+    for (const [key, list] of Object.entries(part(donor.config, prefix) ?? {})) {
+      if (!Array.isArray(list)) continue;
+      const path = prefix + key;
+      if (indexLists.includes(key)) {
+        changes[path] = origins.flatMap(({ model, layer }, index) => {
+          const own = part(model.config, prefix)?.[key];
+          return (Array.isArray(own) ? own : list).includes(layer) ? [index] : [];
+        });
+      } else if (list.length === layers && layers > 1) {
+        changes[path] = origins.map(({ model, layer }) => {
+          const own = part(model.config, prefix)?.[key];
+          return Array.isArray(own) && layer < own.length ? own[layer] : list[layer];
+        });
+      } else continue;
+      if (JSON.stringify(changes[path]) === JSON.stringify(list)) delete changes[path];
+    }
+  }
+  return changes;
+}
+
+function part(config: Config | undefined, prefix: string): Config | undefined {
+  if (prefix === '') return config;
+  const nested = config?.[prefix.slice(0, -1)];
+  return typeof nested === 'object' && nested !== null ? (nested as Config) : undefined;
+}

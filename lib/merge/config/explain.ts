@@ -1,0 +1,243 @@
+import { findMethod } from '../methods/registry.js';
+import type { ParameterValues } from '../methods/spec.js';
+import { splitLayer } from './layer-names.js';
+import { listNames } from './list-names.js';
+import { formatModelReference } from './model-reference.js';
+import { formatRanges } from './output-tensors.js';
+import type { ResolvedMerge, ResolvedTensor } from './resolved.js';
+
+/** Tensors that are made of the same models with the same numbers. */
+export interface ExplainedGroup {
+  /** In words: `layers 0-7`, `layers 0-7 self_attn.q_proj.weight`, `lm_head.weight`. */
+  readonly where: string;
+  readonly tensors: number;
+  readonly method: string;
+  readonly kernel: string;
+  /** Source tensors' layers where they are others than the output's: `layers 8-15`. */
+  readonly inputs: readonly {
+    readonly model: string;
+    readonly layers?: string;
+    readonly parameters: ParameterValues;
+  }[];
+  readonly base?: string;
+  readonly parameters: ParameterValues;
+  readonly mustEqual: boolean;
+}
+
+/** A merge in words, for people (`lines`) and for programs (the rest). */
+export interface Explanation {
+  readonly method: string;
+  readonly title: string;
+  readonly formula: readonly string[];
+  readonly models: readonly string[];
+  readonly base?: string;
+  readonly donor: string;
+  readonly tensors: number;
+  readonly groups: readonly ExplainedGroup[];
+  readonly configChanges: Readonly<Record<string, unknown>>;
+  readonly warnings: readonly string[];
+  /** How the result differs from that of mergekit 0.1.4. */
+  readonly differences: readonly string[];
+  readonly lines: readonly string[];
+}
+
+/** Says what a merge will do. Layers in a row that are treated alike share a line. */
+export function explainMerge(merge: ResolvedMerge): Explanation {
+  const { title, formula, differences, name } = findMethod(merge.method)!;
+  const models = merge.models.map(formatModelReference);
+  const groups = groupTensors(merge);
+  const explanation = {
+    method: name,
+    title,
+    formula,
+    models,
+    ...(merge.base !== undefined && { base: models[merge.base]! }),
+    donor: models[merge.donor]!,
+    tensors: merge.tensors.length,
+    groups,
+    configChanges: merge.configChanges,
+    warnings: merge.warnings,
+    differences,
+  };
+  return { ...explanation, lines: describe(explanation, merge) };
+}
+
+function describe(explanation: Omit<Explanation, 'lines'>, merge: ResolvedMerge): string[] {
+  const { method, title, formula, models, base, donor, groups, configChanges, differences, warnings } =
+    explanation;
+  const lines = [`method ${method}: ${title}`, ...formula.map((line) => `  ${line}`), 'models'];
+  for (const model of models) lines.push(`  ${model}${model === base ? ' (base)' : ''}`);
+  lines.push(`configuration and tokenizer from ${donor}`);
+  const { dtype, outDtype, tokenizer, chatTemplate } = merge;
+  lines.push(`written as ${outDtype ?? dtype ?? 'each tensor is in the base, or else the first model'}`);
+  if (tokenizer) {
+    const { source, tokens } = tokenizer;
+    const from = typeof source === 'string' ? source : formatModelReference(source);
+    lines.push(
+      `vocabulary: ${from}${tokens.length > 0 ? `, ${tokens.length} tokens with a source of their own` : ''}`,
+    );
+  }
+  if (chatTemplate !== undefined)
+    lines.push(`chat template: ${chatTemplate.length < 20 ? chatTemplate : 'as given'}`);
+  lines.push(`${merge.tensors.length} tensors`, ...groups.map((group) => `  ${describeGroup(group)}`));
+  for (const [path, value] of Object.entries(configChanges))
+    lines.push(`config.json: ${path} = ${JSON.stringify(value)}`);
+  for (const warning of warnings) lines.push(`warning: ${warning}`);
+  if (differences.length > 0) lines.push('other than in mergekit', ...differences.map((line) => `  ${line}`));
+  return lines;
+}
+
+function describeGroup({
+  where,
+  tensors,
+  method,
+  kernel,
+  inputs,
+  parameters,
+  mustEqual,
+}: ExplainedGroup): string {
+  const count = `${where} (${tensors})`;
+  const sources = inputs.map(({ model, layers, parameters: own }) => {
+    const numbers = formatNumbers(own);
+    return `${model}${layers === undefined ? '' : ` ${layers}`}${numbers === '' ? '' : ` ${numbers}`}`;
+  });
+  if (mustEqual) return `${count}: integers, must be equal in ${sources.join(', ')}`;
+  const numbers = formatNumbers(parameters);
+  const how = kernel === method ? method : `${method} as ${kernel}`;
+  return `${count}: ${how}${numbers === '' ? '' : ` ${numbers}`}${sources.length === 0 ? '' : ` of ${sources.join(', ')}`}`;
+}
+
+/** Twelve digits, which undo the rounding of gradients for readers: 0.30000000000000004 is 0.3. */
+function formatNumbers(values: ParameterValues): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${name}=${Number(value.toPrecision(12))}`)
+    .join(' ');
+}
+
+/** What a tensor's line says besides its name; the layer of an input counts relative to the output's. */
+function signature({ method, kernel, inputs, base, parameters, mustEqual, layer }: ResolvedTensor): string {
+  const sources = inputs.map(({ model, tensor, parameters: own }) => {
+    const from = splitLayer(tensor);
+    return [model, from && layer ? from.index - layer.index : 0, own];
+  });
+  return JSON.stringify([method, kernel, sources, base?.model, parameters, mustEqual]);
+}
+
+function groupTensors(merge: ResolvedMerge): ExplainedGroup[] {
+  const groups: ExplainedGroup[] = [];
+  // Tensors outside layers, before and after them, by what is done to them.
+  let loose: ResolvedTensor[] = [];
+  const flushLoose = (): void => {
+    for (const tensors of groupBy(loose, signature).values()) {
+      groups.push(
+        explainGroup(
+          merge,
+          listNames(
+            tensors.map(({ name }) => name),
+            4,
+          ),
+          tensors,
+        ),
+      );
+    }
+    loose = [];
+  };
+  for (const [stack, tensors] of chunkByStack(merge.tensors)) {
+    if (stack === undefined) loose.push(...tensors);
+    else {
+      flushLoose();
+      groups.push(...layerGroups(merge, tensors));
+    }
+  }
+  flushLoose();
+  return groups;
+}
+
+/** Each stack once, where its first tensor stands: files need not keep layers together. */
+function chunkByStack(tensors: readonly ResolvedTensor[]): [string | undefined, ResolvedTensor[]][] {
+  const chunks: [string | undefined, ResolvedTensor[]][] = [];
+  const stacks = new Map<string, ResolvedTensor[]>();
+  for (const tensor of tensors) {
+    const stack = tensor.layer?.stack;
+    const known = stack === undefined ? undefined : stacks.get(stack);
+    const last = chunks.at(-1);
+    if (known) known.push(tensor);
+    else if (stack === undefined && last && last[0] === undefined) last[1].push(tensor);
+    else {
+      const list = [tensor];
+      chunks.push([stack, list]);
+      if (stack !== undefined) stacks.set(stack, list);
+    }
+  }
+  return chunks;
+}
+
+function layerGroups(merge: ResolvedMerge, tensors: readonly ResolvedTensor[]): ExplainedGroup[] {
+  const layers = [...groupBy(tensors, ({ layer }) => layer!.index)].sort(([a], [b]) => a - b);
+  const rest = ({ name }: ResolvedTensor): string => splitLayer(name)!.rest.replace(/^\./, '');
+  const pattern = (list: readonly ResolvedTensor[]): string =>
+    JSON.stringify(list.map((tensor) => [rest(tensor), signature(tensor)]).sort());
+  const runs: { key: string; tensors: ResolvedTensor[]; indices: number[] }[] = [];
+  for (const [index, list] of layers) {
+    const key = pattern(list);
+    const last = runs.at(-1);
+    if (last?.key === key && last.indices.at(-1) === index - 1) {
+      last.tensors.push(...list);
+      last.indices.push(index);
+    } else runs.push({ key, tensors: [...list], indices: [index] });
+  }
+  const several = new Set(merge.tensors.flatMap(({ layer }) => layer?.stack ?? [])).size > 1;
+  return runs.flatMap(({ tensors: list, indices }) => {
+    const place = `${several ? `${list[0]!.layer!.stack} ` : ''}${formatRanges(indices)}`;
+    const alike = [...groupBy(list, signature).values()];
+    if (alike.length === 1) return [explainGroup(merge, place, list)];
+    // The largest group is "the rest", so that the exceptions are what is read.
+    const largest = alike.reduce((most, one) => (one.length > most.length ? one : most));
+    const named = alike.filter((one) => one !== largest);
+    return [...named, largest].map((one) => {
+      const names = [...new Set(one.map(rest))];
+      return explainGroup(merge, `${place} ${one === largest ? 'all else' : listNames(names, 4)}`, one);
+    });
+  });
+}
+
+function explainGroup(
+  merge: ResolvedMerge,
+  where: string,
+  tensors: readonly ResolvedTensor[],
+): ExplainedGroup {
+  const [first] = tensors;
+  const { method, kernel, inputs, base, parameters, mustEqual } = first!;
+  return {
+    where,
+    tensors: tensors.length,
+    method,
+    kernel,
+    inputs: inputs.map(({ model, parameters: own }, i) => {
+      const layers = tensors.map((tensor) => [
+        tensor.layer?.index,
+        splitLayer(tensor.inputs[i]!.tensor)?.index,
+      ]);
+      const moved = layers.some(([to, from]) => to !== from);
+      const from = [...new Set(layers.flatMap(([, index]) => index ?? []))];
+      return {
+        model: formatModelReference(merge.models[model]!),
+        ...(moved && from.length > 0 && { layers: formatRanges(from) }),
+        parameters: own,
+      };
+    }),
+    ...(base && { base: formatModelReference(merge.models[base.model]!) }),
+    parameters,
+    mustEqual: mustEqual ?? false,
+  };
+}
+
+function groupBy<T, K>(items: readonly T[], key: (item: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const item of items) {
+    const list = groups.get(key(item));
+    if (list) list.push(item);
+    else groups.set(key(item), [item]);
+  }
+  return groups;
+}

@@ -1,0 +1,83 @@
+import type { Config } from '../../checkpoint/checkpoint.js';
+
+/** A tensor of a layer: `model.layers` `.3` `.mlp.up_proj.weight`. */
+export interface LayerName {
+  readonly stack: string;
+  readonly index: number;
+  readonly rest: string;
+}
+
+/** Names under which models keep their list of layers. */
+const containers =
+  /^(layers|layer|h|blocks|block|resblocks|transformer_blocks|encoder_layers|decoder_layers)$/;
+
+/** The layer that a tensor belongs to: the first number in its name that follows a container of layers. */
+export function splitLayer(name: string): LayerName | undefined {
+  const parts = name.split('.');
+  for (let i = 1; i < parts.length; i++) {
+    if (!/^\d{1,6}$/.test(parts[i]!) || !containers.test(parts[i - 1]!)) continue;
+    const rest = parts.slice(i + 1).map((part) => `.${part}`);
+    return { stack: parts.slice(0, i).join('.'), index: Number(parts[i]), rest: rest.join('') };
+  }
+  return undefined;
+}
+
+export function layerTensor(stack: string, index: number, rest: string): string {
+  return `${stack}.${index}${rest}`;
+}
+
+/** Stacks of layers by name, each with its number of layers: one more than the highest index. */
+export function countLayers(names: Iterable<string>): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const name of names) {
+    const layer = splitLayer(name);
+    if (layer) counts.set(layer.stack, Math.max(counts.get(layer.stack) ?? 0, layer.index + 1));
+  }
+  return counts;
+}
+
+/**
+ * The stack that layer ranges are about: the only one, or of several the one whose length the configuration
+ * states, or the one with most elements.
+ */
+export function mainStack(
+  tensors: Iterable<{ readonly name: string; readonly shape: readonly number[] }>,
+  config: Config | undefined,
+): { stack: string; count: number } | undefined {
+  const all = [...tensors];
+  const counts = countLayers(all.map(({ name }) => name));
+  const elements = new Map<string, number>();
+  for (const { name, shape } of all) {
+    const stack = splitLayer(name)?.stack;
+    if (stack === undefined) continue;
+    elements.set(stack, (elements.get(stack) ?? 0) + shape.reduce((product, dim) => product * dim, 1));
+  }
+  const stated = new Set(layerCountKeys(config).map(({ value }) => value));
+  const rank = (stack: string): number => (stated.has(counts.get(stack)!) ? 1 : 0);
+  const [best] = [...counts.keys()].sort((a, b) => rank(b) - rank(a) || elements.get(b)! - elements.get(a)!);
+  return best === undefined ? undefined : { stack: best, count: counts.get(best)! };
+}
+
+const countKeys = ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers', 'depth'];
+
+/** Where a configuration, or its part for text, states a number of layers. */
+export function layerCountKeys(config: Config | undefined): { path: string; value: number }[] {
+  const found: { path: string; value: number }[] = [];
+  const visit = (part: unknown, prefix: string): void => {
+    if (typeof part !== 'object' || part === null) return;
+    for (const key of countKeys) {
+      const value = (part as Config)[key];
+      if (typeof value === 'number') found.push({ path: prefix + key, value });
+    }
+  };
+  visit(config, '');
+  for (const key of ['text_config', 'llm_config', 'language_config']) visit(config?.[key], `${key}.`);
+  return found;
+}
+
+/** What comes after the layers: heads, final norms, poolers. Everything else outside layers comes before. */
+export function followsLayers(name: string): boolean {
+  const after =
+    /^(lm_head|embed_out|output|head|heads|classifier|score|scores|qa_outputs|pooler|cls|norm|norm_f|norm_out|ln_f|ln_post|post_layernorm|fc_norm|final_\w+|layernorm|logit_scale|\w+_projection|text_proj|proj|out_proj)$/;
+  return name.split('.').some((part) => after.test(part));
+}

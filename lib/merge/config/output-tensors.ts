@@ -1,0 +1,235 @@
+import type { Config } from '../../checkpoint/checkpoint.js';
+import type { TensorInfo } from '../../checkpoint/tensor.js';
+import { tiedSource } from '../tied.js';
+import type { MergeConfig, ModuleConfig, SliceConfig, SourceConfig } from './config.js';
+import { countLayers, followsLayers, layerTensor, mainStack, splitLayer } from './layer-names.js';
+import { formatModelReference } from './model-reference.js';
+import type { Problems } from './problems.js';
+import type { ResolvedTensor } from './resolved.js';
+
+/** What the headers of a tensor say. */
+export type HeaderTensor = Pick<TensorInfo, 'name' | 'dtype' | 'shape'>;
+
+/** A model as far as a plan needs it; a `Checkpoint` is one. */
+export interface ModelHeaders {
+  readonly path: string;
+  readonly tensors: ReadonlyMap<string, HeaderTensor>;
+  readonly config: Config | undefined;
+  readonly isAdapter?: boolean;
+}
+
+/** One tensor of the output: which tensors it comes from, and where it stands between the layers. */
+export interface OutputTensor {
+  readonly name: string;
+  readonly module: ModuleConfig;
+  readonly slice: SliceConfig;
+  /** The tensor of every source of the slice; undefined where the source has none. */
+  readonly inputs: readonly (HeaderTensor | undefined)[];
+  /** Position of gradients. */
+  readonly t: number;
+  /** Of the layers of the output: 0 before them, 1 after them. */
+  readonly depth: number;
+  readonly layer?: ResolvedTensor['layer'];
+  /** Taken as it is, whatever the method. */
+  readonly copied?: true;
+}
+
+type Headers = (source: SourceConfig) => ModelHeaders;
+type Belongs = (name: string) => boolean;
+
+/** t and depth of layer `index` of `count`. */
+const position = (index: number, count: number): number => (count === 1 ? 1 : index / (count - 1));
+
+/** Everything that a module without layer ranges gives: the union of its models' tensors. */
+export function unlayeredTensors(
+  module: ModuleConfig,
+  slice: SliceConfig,
+  first: number,
+  headers: Headers,
+  belongs: Belongs,
+): OutputTensor[] {
+  const models = slice.sources.map(headers);
+  const names = unionNames(models, first).filter(belongs);
+  const counts = countLayers(names);
+  return names.map((name) => {
+    const layer = splitLayer(name);
+    const count = layer && counts.get(layer.stack)!;
+    const t = layer ? position(layer.index, count!) : 0;
+    return {
+      name,
+      module,
+      slice,
+      inputs: inputsOf(name, models),
+      t,
+      depth: layer ? t : followsLayers(name) ? 1 : 0,
+      ...(layer && { layer: { stack: layer.stack, index: layer.index, count: count! } }),
+    };
+  });
+}
+
+/** Names of all models, in the order of the one at `first` and then of the others. */
+function unionNames(models: readonly ModelHeaders[], first: number): string[] {
+  const ordered = [models[first]!, ...models.filter((_, i) => i !== first)];
+  return [...new Set(ordered.flatMap(({ tensors }) => [...tensors.keys()]))];
+}
+
+/** A model that ties its output head to its embedding has that one for it. */
+function inputsOf(name: string, models: readonly ModelHeaders[]): (HeaderTensor | undefined)[] {
+  const holder = models.find(({ tensors }) => tensors.has(name))!.tensors.get(name)!;
+  return models.map((model) => model.tensors.get(name) ?? tiedSource(holder, model));
+}
+
+/**
+ * Layers of several models one after another. What comes before the layers is of the first slice, what comes
+ * after them of the last one; gradients are 0 in both.
+ */
+export function layeredTensors(
+  config: MergeConfig,
+  module: ModuleConfig,
+  headers: Headers,
+  belongs: Belongs,
+  problems: Problems,
+): OutputTensor[] {
+  const { slices } = module;
+  const [head, tail] = [slices[0]!, slices.at(-1)!];
+  const donor = headers(head.sources[0]!);
+  const main = mainStack(
+    [...donor.tensors.values()].filter(({ name }) => belongs(name)),
+    donor.config,
+  );
+  if (!main) {
+    problems.add(
+      head.place,
+      `no layers are to be seen in the names of the tensors of ${donor.path}`,
+      'Merge such models with `models` instead of `slices`.',
+    );
+    return [];
+  }
+  const { stack } = main;
+  const total = slices.reduce((sum, { sources }) => sum + sources[0]!.layers![1] - sources[0]!.layers![0], 0);
+  const outside = (slice: SliceConfig, after: boolean): OutputTensor[] =>
+    unlayeredTensors(module, slice, 0, headers, belongs)
+      .filter(({ name }) => splitLayer(name)?.stack !== stack)
+      .filter(({ name }) => (splitLayer(name) === undefined && followsLayers(name)) === after);
+  const before = outside(head, false);
+  const others = new Set(before.flatMap(({ layer }) => layer?.stack ?? []));
+  if (others.size > 0) {
+    problems.warnings.push(
+      `layer ranges are those of ${stack}; ${[...others].join(', ')} ${others.size === 1 ? 'is' : 'are'} merged whole, from the models of the first slice`,
+    );
+  }
+  const layers: OutputTensor[] = [];
+  let offset = 0;
+  for (const slice of slices) {
+    const [start, end] = slice.sources[0]!.layers!;
+    checkRanges(slice, stack, headers, problems);
+    for (let k = 0; k < end - start; k++) {
+      layers.push(
+        ...layerTensors(module, slice, k, end - start, stack, { index: offset + k, total }, headers),
+      );
+    }
+    offset += end - start;
+  }
+  warnUnused(config, module, stack, headers, problems);
+  return [...before, ...layers, ...outside(tail, true)];
+}
+
+function layerTensors(
+  module: ModuleConfig,
+  slice: SliceConfig,
+  k: number,
+  length: number,
+  stack: string,
+  output: { index: number; total: number },
+  headers: Headers,
+): OutputTensor[] {
+  const rows = slice.sources.map((source) => {
+    const index = source.layers![0] + k;
+    const byRest = new Map<string, HeaderTensor>();
+    for (const tensor of layerIndex(headers(source), stack).get(index) ?? []) {
+      byRest.set(splitLayer(tensor.name)!.rest, tensor);
+    }
+    return byRest;
+  });
+  const rests = new Set(rows.flatMap((row) => [...row.keys()]));
+  return [...rests].map((rest) => ({
+    name: layerTensor(stack, output.index, rest),
+    module,
+    slice,
+    inputs: rows.map((row) => row.get(rest)),
+    t: position(k, length),
+    depth: position(output.index, output.total),
+    layer: { stack, index: output.index, count: output.total },
+  }));
+}
+
+/** Tensors of one stack by layer; kept, since every layer of every slice asks. */
+const layerIndexes = new WeakMap<ModelHeaders, Map<string, Map<number, HeaderTensor[]>>>();
+
+function layerIndex(model: ModelHeaders, stack: string): Map<number, HeaderTensor[]> {
+  let stacks = layerIndexes.get(model);
+  if (!stacks) {
+    stacks = new Map();
+    for (const tensor of model.tensors.values()) {
+      const layer = splitLayer(tensor.name);
+      if (!layer) continue;
+      const layers = stacks.get(layer.stack) ?? new Map<number, HeaderTensor[]>();
+      stacks.set(layer.stack, layers);
+      const list = layers.get(layer.index) ?? [];
+      layers.set(layer.index, list);
+      list.push(tensor);
+    }
+    layerIndexes.set(model, stacks);
+  }
+  return stacks.get(stack) ?? new Map();
+}
+
+function checkRanges(slice: SliceConfig, stack: string, headers: Headers, problems: Problems): void {
+  for (const source of slice.sources) {
+    const { model, layers, place } = source;
+    const count = countLayers(headers(source).tensors.keys()).get(stack) ?? 0;
+    if (layers![1] <= count) continue;
+    problems.add(
+      place,
+      `layer_range ends at ${layers![1]}; ${formatModelReference(model)} has ${count} layers in ${stack}`,
+      `Give a range within [0, ${count}]; its end is not included.`,
+    );
+  }
+}
+
+/** Layers that no slice takes are left out on purpose, or by an error in a range: they are named. */
+function warnUnused(
+  { file }: MergeConfig,
+  { slices }: ModuleConfig,
+  stack: string,
+  headers: Headers,
+  problems: Problems,
+): void {
+  const used = new Map<string, Set<number>>();
+  const models = new Map<string, ModelHeaders>();
+  for (const source of slices.flatMap(({ sources }) => sources)) {
+    const name = formatModelReference(source.model);
+    models.set(name, headers(source));
+    const layers = used.get(name) ?? new Set();
+    used.set(name, layers);
+    for (let i = source.layers![0]; i < source.layers![1]; i++) layers.add(i);
+  }
+  for (const [name, model] of models) {
+    const unused = [...layerIndex(model, stack).keys()].filter((i) => !used.get(name)!.has(i));
+    if (unused.length === 0) continue;
+    problems.warnings.push(`${file}: no slice takes ${formatRanges(unused)} of ${name}`);
+  }
+}
+
+/** `layers 0-3, 7`. */
+export function formatRanges(indices: readonly number[]): string {
+  const sorted = [...indices].sort((a, b) => a - b);
+  const ranges: [number, number][] = [];
+  for (const i of sorted) {
+    const last = ranges.at(-1);
+    if (last && last[1] === i - 1) last[1] = i;
+    else ranges.push([i, i]);
+  }
+  const text = ranges.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(', ');
+  return `${sorted.length === 1 ? 'layer' : 'layers'} ${text}`;
+}

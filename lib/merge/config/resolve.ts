@@ -1,0 +1,226 @@
+import { findMethod } from '../methods/registry.js';
+import type { MethodSpec } from '../methods/spec.js';
+import type { MergeConfig, SourceConfig } from './config.js';
+import { configChanges, type LayerOrigin } from './config-changes.js';
+import { configModels, configStatistics } from './documents.js';
+import { mainStack } from './layer-names.js';
+import { listNames } from './list-names.js';
+import { formatModelReference, type ModelReference, modelKey } from './model-reference.js';
+import { moduleMatcher } from './module-names.js';
+import {
+  type HeaderTensor,
+  layeredTensors,
+  type ModelHeaders,
+  type OutputTensor,
+  unlayeredTensors,
+} from './output-tensors.js';
+import { Problems } from './problems.js';
+import { TensorResolver } from './resolve-tensor.js';
+import type { ResolvedMerge, ResolvedTensor } from './resolved.js';
+import { ParameterLookup } from './tensor-values.js';
+
+/** Headers of every model that a configuration names, in the orders of `configModels` and `configStatistics`. */
+export interface OpenedModels {
+  readonly models: readonly ModelHeaders[];
+  readonly statistics?: readonly ModelHeaders[];
+}
+
+/**
+ * Applies a configuration to the headers of its models: which tensors the output has, what each is made of,
+ * with which numbers. Reads nothing. Throws WisemergeError with everything that is wrong in
+ * `details.problems`: ERR_MERGE_FILE if some of it is in the configuration, else ERR_INCOMPATIBLE.
+ */
+export function resolveMerge(config: MergeConfig, opened: OpenedModels): ResolvedMerge {
+  return new Resolver(config, opened).resolve();
+}
+
+class Resolver {
+  readonly #config: MergeConfig;
+  readonly #method: MethodSpec;
+  readonly #opened: OpenedModels;
+  readonly #problems: Problems;
+  readonly #models: readonly ModelReference[];
+  readonly #statistics: readonly ModelReference[];
+  readonly #index: ReadonlyMap<string, number>;
+
+  constructor(config: MergeConfig, opened: OpenedModels) {
+    this.#config = config;
+    this.#method = findMethod(config.method)!;
+    this.#opened = opened;
+    this.#problems = new Problems(config.file);
+    this.#models = configModels(config);
+    this.#statistics = configStatistics(config);
+    this.#index = new Map(this.#models.map((model, i) => [modelKey(model), i]));
+  }
+
+  resolve(): ResolvedMerge {
+    const { dtype, outDtype, tokenizer, chatTemplate, base } = this.#config;
+    this.#checkAdapters();
+    const outputs = this.#outputs();
+    const donor = base ? this.#indexOf(base) : 0;
+    const tensors = this.#tensors(outputs, donor);
+    const changes = this.#configChanges(outputs, donor);
+    this.#problems.throwIfAny();
+    return {
+      method: this.#method.name,
+      models: this.#models,
+      statistics: this.#statistics,
+      ...(base && { base: donor }),
+      donor,
+      tensors,
+      ...(dtype && { dtype }),
+      ...(outDtype && { outDtype }),
+      ...(tokenizer && { tokenizer }),
+      ...(chatTemplate !== undefined && { chatTemplate }),
+      configChanges: changes,
+      warnings: [...this.#config.warnings, ...this.#problems.warnings],
+    };
+  }
+
+  #indexOf(model: ModelReference): number {
+    return this.#index.get(modelKey(model))!;
+  }
+
+  #headers = (source: SourceConfig): ModelHeaders => this.#opened.models[this.#indexOf(source.model)]!;
+
+  #checkAdapters(): void {
+    for (const [i, { path, isAdapter }] of this.#opened.models.entries()) {
+      if (!isAdapter) continue;
+      const name = formatModelReference(this.#models[i]!);
+      this.#problems.addModel(
+        'ERR_ADAPTER',
+        path,
+        undefined,
+        `${path} is a PEFT adapter: low-rank factors, not weights`,
+        `Write it behind its base model: base+${name}.`,
+      );
+    }
+  }
+
+  /** Tensors of all modules, each name once. */
+  #outputs(): OutputTensor[] {
+    const { modules } = this.#config;
+    const names = new Set(this.#opened.models.flatMap(({ tensors }) => [...tensors.keys()]));
+    const outputs = new Map<string, OutputTensor>();
+    const claimed = new Set<string>();
+    for (const module of modules) {
+      const belongs = module.name === undefined ? () => true : moduleMatcher(module.name, names);
+      if (!belongs) {
+        this.#problems.add(
+          module.place,
+          `no tensor belongs to a module "${module.name}"`,
+          'Name modules as parts of tensor names do, such as language_model or vision_tower.',
+        );
+        continue;
+      }
+      for (const name of names) if (belongs(name)) claimed.add(name);
+      const [slice] = module.slices;
+      if (!slice || slice.sources.length === 0) continue;
+      const list = slice.sources.every(({ layers }) => layers)
+        ? layeredTensors(this.#config, module, this.#headers, belongs, this.#problems)
+        : unlayeredTensors(module, slice, this.#first(slice.sources), this.#headers, belongs);
+      for (const output of list) if (!outputs.has(output.name)) outputs.set(output.name, output);
+    }
+    this.#copyUnclaimed(names, claimed, outputs);
+    return [...outputs.values()];
+  }
+
+  /** Position of the donor among the sources: the output follows its order of tensors. */
+  #first(sources: readonly SourceConfig[]): number {
+    const { base } = this.#config;
+    const key = base && modelKey(base);
+    return Math.max(
+      sources.findIndex(({ model }) => modelKey(model) === key),
+      0,
+    );
+  }
+
+  /** What no module speaks of comes from the donor as it is. */
+  #copyUnclaimed(
+    names: ReadonlySet<string>,
+    claimed: ReadonlySet<string>,
+    outputs: Map<string, OutputTensor>,
+  ): void {
+    if (this.#config.modules.every(({ name }) => name === undefined)) return;
+    const left = [...names].filter((name) => !claimed.has(name));
+    if (left.length === 0) return;
+    const model = this.#config.base ?? this.#models[0]!;
+    const source = { place: this.#config.place, model, parameters: {} };
+    const slice = { place: this.#config.place, sources: [source], parameters: {} };
+    const module = { place: this.#config.place, slices: [slice], parameters: {} };
+    for (const output of unlayeredTensors(module, slice, 0, this.#headers, (name) => !claimed.has(name))) {
+      outputs.set(output.name, { ...output, copied: true });
+    }
+    this.#problems.warnings.push(
+      `${this.#config.file}: ${left.length} tensors belong to no module and are copied from ${formatModelReference(model)}: ${listNames(left)}`,
+    );
+  }
+
+  #tensors(outputs: readonly OutputTensor[], donor: number): ResolvedTensor[] {
+    const lookup = new ParameterLookup(this.#config, this.#method, this.#problems);
+    const resolver = new TensorResolver({
+      config: this.#config,
+      method: this.#method,
+      lookup,
+      problems: this.#problems,
+      indexOf: (model) => this.#indexOf(model),
+      model: (index) => this.#opened.models[index]!,
+      name: (index) => formatModelReference(this.#models[index]!),
+      statisticsOf: (reference) => {
+        const index = this.#statistics.findIndex((one) => modelKey(one) === modelKey(reference));
+        return { index, headers: this.#opened.statistics![index]! };
+      },
+    });
+    const tensors = outputs.flatMap((output) => resolver.resolve(output) ?? []);
+    resolver.warn(donor);
+    lookup.warnUnusedFilters();
+    return tensors;
+  }
+
+  #configChanges(outputs: readonly OutputTensor[], donor: number): Record<string, unknown> {
+    const model = this.#opened.models[donor]!;
+    const changes: Record<string, unknown> = {};
+    for (const { slices, name } of this.#config.modules) {
+      if (!slices[0]?.sources.every(({ layers }) => layers)) continue;
+      const belongs = name === undefined ? () => true : moduleMatcher(name, model.tensors.keys());
+      if (!belongs) continue;
+      const own = [...model.tensors.values()].filter((tensor) => belongs(tensor.name));
+      const main = mainStack(own, model.config);
+      if (!main || !outputs.some(({ layer }) => layer?.stack === main.stack)) continue;
+      const origins = slices.flatMap(({ sources }): LayerOrigin[] => {
+        const source = sources[this.#first(sources)]!;
+        const [start, end] = source.layers!;
+        return Array.from({ length: end - start }, (_, k) => ({
+          model: this.#headers(source),
+          layer: start + k,
+        }));
+      });
+      Object.assign(changes, configChanges(model, main.count, origins, this.#problems.warnings));
+    }
+    return changes;
+  }
+}
+
+/** The headers of a merge's result, for a document that names it as a model. */
+export function resolvedHeaders(merge: ResolvedMerge, donor: ModelHeaders, path: string): ModelHeaders {
+  const tensors = new Map<string, HeaderTensor>();
+  for (const { name, dtype, shape } of merge.tensors) {
+    tensors.set(name, { name, dtype, shape });
+  }
+  return { path, tensors, config: donor.config && applyChanges(donor.config, merge.configChanges) };
+}
+
+/** A configuration with values at dotted paths replaced. */
+export function applyChanges<T extends Readonly<Record<string, unknown>>>(
+  config: T,
+  changes: ResolvedMerge['configChanges'],
+): T {
+  const changed: Record<string, unknown> = structuredClone(config);
+  for (const [path, value] of Object.entries(changes)) {
+    const keys = path.split('.');
+    let part = changed;
+    for (const key of keys.slice(0, -1)) part = part[key] as Record<string, unknown>;
+    part[keys.at(-1)!] = value;
+  }
+  return changed as T;
+}

@@ -1,0 +1,162 @@
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseAllDocuments,
+} from 'yaml';
+import type { Place, Problems } from './problems.js';
+import { readScalar, type ScalarValue } from './yaml-scalar.js';
+
+/** A YAML document with aliases and merge keys resolved, every node with its place. */
+export type YamlNode = YamlScalar | YamlMap | YamlList;
+
+export interface YamlScalar {
+  readonly kind: 'scalar';
+  /** As written, without quotes. */
+  readonly text: string;
+  readonly value: ScalarValue;
+  readonly place: Place;
+}
+
+export interface YamlEntry {
+  readonly key: string;
+  readonly keyPlace: Place;
+  readonly value: YamlNode;
+}
+
+export interface YamlMap {
+  readonly kind: 'map';
+  readonly entries: readonly YamlEntry[];
+  readonly place: Place;
+}
+
+export interface YamlList {
+  readonly kind: 'list';
+  readonly items: readonly YamlNode[];
+  readonly place: Place;
+}
+
+/** Nodes after aliases are resolved: aliases of aliases grow exponentially. */
+const maxNodes = 100_000;
+const maxDepth = 32;
+
+/** Parses all documents of a file. Syntax errors and duplicate keys go to `problems`. */
+export function parseYaml(source: string, problems: Problems): YamlNode[] {
+  const lines = new LineCounter();
+  // The failsafe schema leaves all scalars as they were written; their types are those of YAML 1.1.
+  const documents = parseAllDocuments(source, {
+    lineCounter: lines,
+    schema: 'failsafe',
+    prettyErrors: false,
+    uniqueKeys: false,
+  });
+  const nodes: YamlNode[] = [];
+  for (const document of Array.isArray(documents) ? documents : []) {
+    for (const { message, pos } of document.errors) {
+      problems.add(
+        new Converter(document, lines, problems).placeAt(pos[0]),
+        `not valid YAML: ${message.trim()}`,
+        'Mend the syntax; nothing else of the file can be checked before.',
+      );
+    }
+    if (document.errors.length === 0) nodes.push(new Converter(document, lines, problems).root());
+  }
+  return nodes;
+}
+
+class Converter {
+  readonly #document: Document.Parsed;
+  readonly #lines: LineCounter;
+  readonly #problems: Problems;
+  #left = maxNodes;
+
+  constructor(document: Document.Parsed, lines: LineCounter, problems: Problems) {
+    this.#document = document;
+    this.#lines = lines;
+    this.#problems = problems;
+  }
+
+  placeAt(offset: number): Place {
+    const { line, col } = this.#lines.linePos(offset);
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  }
+
+  root(): YamlNode {
+    const { contents, range } = this.#document;
+    return this.#convert(contents, this.placeAt(range[0]), 0);
+  }
+
+  #convert(node: Node | null, fallback: Place, depth: number): YamlNode {
+    const place = node?.range ? this.placeAt(node.range[0]) : fallback;
+    const empty: YamlScalar = { kind: 'scalar', text: '', value: { kind: 'null' }, place };
+    if (--this.#left < 0 || depth > maxDepth) {
+      if (this.#left === -1 || depth === maxDepth + 1) {
+        this.#problems.add(
+          place,
+          'the file is nested too deeply or grows too large by its aliases',
+          'Write it out with fewer aliases.',
+        );
+      }
+      return empty;
+    }
+    if (isAlias(node)) {
+      return this.#convert((node.resolve(this.#document) as Node | undefined) ?? null, place, depth + 1);
+    }
+    if (isScalar(node)) {
+      const text = String(node.value ?? '');
+      return {
+        kind: 'scalar',
+        text,
+        value: readScalar(text, node.type === 'PLAIN' || node.type === undefined),
+        place,
+      };
+    }
+    if (isSeq(node)) {
+      return {
+        kind: 'list',
+        items: node.items.map((item) => this.#convert(item as Node | null, place, depth + 1)),
+        place,
+      };
+    }
+    if (isMap(node)) return { kind: 'map', entries: this.#entries(node.items, place, depth), place };
+    return empty;
+  }
+
+  #entries(pairs: readonly { key: unknown; value: unknown }[], place: Place, depth: number): YamlEntry[] {
+    const entries = new Map<string, YamlEntry>();
+    const merged: YamlEntry[] = [];
+    for (const pair of pairs) {
+      const key = this.#convert(pair.key as Node | null, place, depth + 1);
+      const value = this.#convert(pair.value as Node | null, key.place, depth + 1);
+      if (key.kind !== 'scalar') {
+        this.#problems.add(key.place, 'a key is a list or a mapping', 'Keys are words.');
+      } else if (key.text === '<<' && value.kind !== 'scalar') {
+        for (const map of value.kind === 'list' ? value.items : [value]) {
+          if (map.kind === 'map') merged.push(...map.entries);
+          else
+            this.#problems.add(
+              map.place,
+              '"<<" does not refer to a mapping',
+              'Let it refer to an anchored mapping.',
+            );
+        }
+      } else if (entries.has(key.text)) {
+        const { line } = entries.get(key.text)!.keyPlace;
+        this.#problems.add(
+          key.place,
+          `"${key.text}" is given twice; first in line ${line}`,
+          'Remove one of them.',
+        );
+      } else {
+        entries.set(key.text, { key: key.text, keyPlace: key.place, value });
+      }
+    }
+    // What is written out wins over what is merged in, and the first of several over the others.
+    for (const entry of merged) if (!entries.has(entry.key)) entries.set(entry.key, entry);
+    return [...entries.values()];
+  }
+}

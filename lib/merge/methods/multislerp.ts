@@ -1,0 +1,53 @@
+import { weight } from './parameters.js';
+import type { Finding, MethodSpec, TensorValues } from './spec.js';
+import { total } from './spec.js';
+
+export const multislerp: MethodSpec = {
+  name: 'multislerp',
+  title: 'Multi-SLERP',
+  summary:
+    'Spherical interpolation of any number of models: their directions are averaged in the tangent space of the sphere at the weighted mean direction, their lengths linearly. With a base_model, of their task vectors.',
+  formula: [
+    'X_i = x_i, or d_i with a base; normalize_weights: w_i /= Σ w_i',
+    'n_i = ‖X_i‖, u_i = X_i / (n_i + eps), m = Σ w_i u_i',
+    '‖m‖ < eps: w_1 X_1 + w_2 X_2 for two models, an error for more',
+    'm /= ‖m‖, T = Σ w_i (u_i - <u_i, m> m), a = ‖T‖ + eps',
+    'r = (m cos a + T sin a / a) Σ w_i n_i; with a base: r += b',
+  ],
+  source: { title: 'Goddard, Multi-SLERP', url: 'https://goddard.blog' },
+  parameters: [
+    weight,
+    {
+      name: 'normalize_weights',
+      scope: 'global',
+      type: 'boolean',
+      default: 1,
+      doc: 'Divide the weights by their sum.',
+    },
+    {
+      name: 'eps',
+      scope: 'global',
+      type: 'number',
+      default: 1e-8,
+      range: { min: 0, open: 'min' },
+      doc: 'Keeps divisions by lengths finite.',
+    },
+  ],
+  base: 'optional',
+  models: { min: 1 },
+  lone: 'copy',
+  differences: [
+    'Models are summed in the order of the configuration, so that runs are equal to the byte; mergekit goes through a hash set.',
+    'Weights that sum to 0 are an error with normalize_weights; mergekit writes NaN.',
+  ],
+  check,
+};
+
+function check({ parameters, inputs }: TensorValues): Finding | undefined {
+  if (inputs.length < 2 || parameters.normalize_weights === 0 || total(inputs, 'weight') !== 0)
+    return undefined;
+  return {
+    error: 'the weights sum to 0, which nothing can be divided by',
+    fix: 'Change a weight, or set normalize_weights: false.',
+  };
+}

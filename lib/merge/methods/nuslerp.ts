@@ -1,0 +1,51 @@
+import { weight } from './parameters.js';
+import type { Finding, MethodSpec, TensorValues } from './spec.js';
+import { total } from './spec.js';
+
+export const nuslerp: MethodSpec = {
+  name: 'nuslerp',
+  title: 'NuSLERP',
+  summary:
+    'Spherical interpolation between two models whose weights say how near the result is to each. With a base_model that is neither of them, their task vectors are interpolated and the base is added back. Whole tensors, or rows or columns of them, are the vectors.',
+  formula: [
+    'v_i = x_i, or d_i with a base',
+    't = w_2 / (w_1 + w_2), 0.5 if |w_1 + w_2| < 1e-6',
+    'u_i = v_i / max(‖v_i‖, 1e-7), θ = acos clamp(<u_1, u_2>, -1, 1)',
+    'r = [sin((1 - t) θ) v_1 + sin(t θ) v_2] / sin θ; (1 - t) v_1 + t v_2 if |sin θ| < 1e-8',
+    'with a base: r += b',
+  ],
+  source: {
+    title: 'Shoemake, Animating rotation with quaternion curves',
+    url: 'https://doi.org/10.1145/325165.325242',
+  },
+  parameters: [
+    weight,
+    {
+      name: 'nuslerp_flatten',
+      scope: 'global',
+      type: 'boolean',
+      default: 1,
+      doc: 'The whole tensor is one vector. Otherwise each vector along the last axis has its own angle.',
+    },
+    {
+      name: 'nuslerp_row_wise',
+      scope: 'global',
+      type: 'boolean',
+      default: 0,
+      doc: 'With nuslerp_flatten: false, vectors along axis 0 instead of the last axis.',
+    },
+  ],
+  base: 'optional',
+  models: { min: 2, max: 2 },
+  lone: 'copy',
+  differences: [
+    'Angles are computed in f32 with sums in a fixed order; in bf16 mergekit keeps about three digits of the cosine.',
+    'Weights that sum to 0 are taken as equal, as in mergekit, with a warning.',
+  ],
+  check,
+};
+
+function check({ inputs }: TensorValues): Finding | undefined {
+  if (inputs.length < 2 || Math.abs(total(inputs, 'weight')) >= 1e-6) return undefined;
+  return { warning: 'the weights of nuslerp sum to 0: t is 0.5' };
+}

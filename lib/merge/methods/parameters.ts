@@ -1,0 +1,65 @@
+// Parameters that several methods share, so that they read alike everywhere.
+import type { Finding, ParameterSpec, TensorValues } from './spec.js';
+import { total } from './spec.js';
+
+export const weight: ParameterSpec = {
+  name: 'weight',
+  scope: 'model',
+  type: 'number',
+  doc: 'w_i, any sign. A weight of 0 takes part as 0.',
+};
+
+export const optionalWeight: ParameterSpec = { ...weight, default: 1 };
+
+export function normalize(initial: 0 | 1, doc = 'Divide by the sum of the weights.'): ParameterSpec {
+  return { name: 'normalize', scope: 'global', type: 'boolean', default: initial, doc };
+}
+
+export function rescale(initial: 0 | 1): ParameterSpec {
+  return {
+    name: 'rescale',
+    scope: 'global',
+    type: 'boolean',
+    default: initial,
+    doc: 'Give each sparsified delta the L1 norm that it had before.',
+  };
+}
+
+export const lambda: ParameterSpec = {
+  name: 'lambda',
+  scope: 'global',
+  type: 'number',
+  default: 1,
+  doc: 'Factor of the merged delta, after normalisation.',
+};
+
+export const density: ParameterSpec = {
+  name: 'density',
+  scope: 'model',
+  type: 'number',
+  default: 1,
+  range: { min: 0 },
+  doc: 'Fraction of elements of the delta that is kept. From 1 on the delta is used as it is.',
+};
+
+export const int8Mask: ParameterSpec = {
+  name: 'int8_mask',
+  scope: 'global',
+  type: 'boolean',
+  default: 0,
+  ignored: 'it chose the type of a temporary mask, never the result',
+  doc: 'No effect.',
+};
+
+/** Of normalised sums without sign consensus. */
+export function checkWeightSum({ parameters, inputs }: TensorValues): Finding | undefined {
+  if (inputs.length === 0 || parameters.normalize === 0) return undefined;
+  const sum = total(inputs, 'weight');
+  // Sums such as 0.1 + 0.2 - 0.3 are zero but for their rounding.
+  const scale = inputs.reduce((most, { weight: one }) => Math.max(most, Math.abs(one!)), 0);
+  if (Math.abs(sum) > 1e-12 * scale) return undefined;
+  return {
+    error: `the weights ${inputs.map(({ weight: one }) => one).join(', ')} sum to 0, which nothing can be divided by`,
+    fix: 'Change a weight, or set normalize: false.',
+  };
+}

@@ -1,0 +1,28 @@
+// What the task-vector family has in common: task arithmetic and everything that sparsifies deltas first.
+import { int8Mask, lambda } from './parameters.js';
+import type { ParameterSpec } from './spec.js';
+
+export const familyParameters: readonly ParameterSpec[] = [lambda, int8Mask];
+
+export const sumFormula = (delta: string): string[] => [
+  `mixed = Σ w_i ${delta}`,
+  'normalize: mixed /= Σ w_i',
+  'r = b + lambda mixed',
+];
+
+export const consensusFormula = (delta: string): string[] => [
+  `D_i = w_i ${delta}`,
+  'per element: elected = + if Σ D_i >= 0, else -; m_i = 1 where D_i has the elected sign (zeros never do)',
+  'mixed = Σ D_i m_i',
+  'normalize: mixed /= Σ w_i m_i, where that is not 0',
+  'r = b + lambda mixed',
+];
+
+export const rescaleLine = "rescale: d_i' *= Σ|d_i| / Σ|d_i'|, unless either sum is below 1e-7";
+
+export const familyDifferences: readonly string[] = [
+  'Every model must have the shape of the base: a mismatch is an error and not a model left out with a warning.',
+];
+
+export const sumDifference =
+  'A weight sum of 0 with normalize is an error; mergekit leaves such a sum undivided and says nothing.';

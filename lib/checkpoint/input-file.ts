@@ -61,6 +61,11 @@ export class InputFile {
     }
   }
 
+  /** For readers that align their requests themselves: through the page cache, and past it or -1. */
+  get descriptors(): { readonly cached: number; readonly direct: number } {
+    return { cached: this.#cached.fd, direct: this.#direct?.fd ?? -1 };
+  }
+
   /** The system's view of a planned read into the region that starts at byte `region`. */
   request(read: Read, region: number): FileRequest {
     const direct = read.direct ? this.#direct : undefined;

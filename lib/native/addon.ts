@@ -34,6 +34,21 @@ export interface NativeStream {
   close(): void;
 }
 
+export interface NativeMergeStream {
+  addOutput(fd: number, direct: boolean, header: Uint8Array): number;
+  addLowRank(
+    rows: number,
+    columns: number,
+    rank: number,
+    scale: number,
+    transposed: boolean,
+    a: Float32Array,
+    b: Float32Array,
+  ): number;
+  run(tensors: Float64Array, names: readonly string[]): NativeJob<Float64Array>;
+  close(): void;
+}
+
 export interface NativeTrainer {
   train(numbers: Float64Array, rates: Float64Array): NativeJob<Float64Array>;
   evaluate(numbers: Float64Array): NativeJob<Float64Array>;
@@ -60,6 +75,12 @@ export interface Addon {
     alphas: Float64Array,
     outs: Float64Array,
   ) => NativeStream;
+  readonly MergeStream: new (
+    engine: NativeEngine,
+    arena: NativeBuffer,
+    chunkBytes: number,
+    seed: number,
+  ) => NativeMergeStream;
   readonly Trainer: new (engine: NativeEngine, arena: NativeBuffer, numbers: Float64Array) => NativeTrainer;
   readonly Inference: new (
     engine: NativeEngine,
@@ -74,6 +95,7 @@ export interface Addon {
   preallocate(fd: number, bytes: number): NativeJob<boolean>;
   cachedBytes(fd: number, bytes: number): number | undefined;
   evict(fd: number): void;
+  mergeMethods(): string[];
   liveBytes(): number;
   readonly version: string;
   readonly napiVersion: number;

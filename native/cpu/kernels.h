@@ -60,7 +60,7 @@ struct Kernels {
   // Adds to the table; `alone` says that no other thread does. kMergeCounters floats more.
   void (*merge_count)(const WmMergeCount& call, size_t begin, size_t end, bool alone, float* scratch);
   // One span; kMergeSumScratch floats per model more.
-  void (*merge_sums)(const WmMergeSums& call, size_t span, float* scratch);
+  void (*merge_sums)(const WmMergeSums& call, size_t begin, size_t end, double* to, float* scratch);
   // One span or row, or up to kMergeTile columns of all rows; merge_gram_scratch of the models and the
   // columns more.
   void (*merge_gram)(const WmMergeGram& call, size_t begin, size_t end, double* sums, float* scratch);

@@ -86,16 +86,23 @@ WmCode run_merge_count(WmContext& context, const WmMergeCount& call, WmCancelFla
 WmCode run_merge_sums(WmContext& context, const WmMergeSums& call, WmCancelFlag cancelled, WmError* error) {
   const char* const name = "merge_sums";
   const WmMergeInputs& in = call.inputs;
-  WmCode code = check_merge_inputs(in, MergeRange::kSpans, name, error);
+  if (call.axis != WM_AXIS_WHOLE && call.axis != WM_AXIS_ROW) {
+    return fail(error, WM_INVALID_ARGUMENT, "%s: there is no axis %d", name, static_cast<int>(call.axis));
+  }
+  const bool rows = call.axis == WM_AXIS_ROW;
+  WmCode code = check_merge_inputs(in, rows ? MergeRange::kRows : MergeRange::kSpans, name, error);
   if (code == WM_OK && !call.keeps) return fail(error, WM_INVALID_ARGUMENT, "%s: keeps is null", name);
   if (code == WM_OK) code = check_merge_keeps(in, call.keeps, name, error);
   if (code == WM_OK) code = check_merge_output(in, "sums", call.sums, alignof(double), name, error);
   if (code != WM_OK) return code;
   const size_t floats = merge_scratch(in.models) + kMergeSumScratch * in.models;
-  return for_each_range(context, in, spans_of(in.count), kMergeSpan, floats, cancelled,
+  const size_t length = rows ? in.row : size_t{kMergeSpan}, columns = size_t{in.models} * kMergeSumColumns;
+  return for_each_range(context, in, rows ? rows_of(in) : spans_of(in.count), length, floats, cancelled,
                         [&](size_t begin, size_t end, float* scratch) {
-                          for (size_t span = begin; span < end; span++) {
-                            context.kernels->merge_sums(call, span, scratch);
+                          for (size_t unit = begin; unit < end; unit++) {
+                            context.kernels->merge_sums(call, unit * length,
+                                                        std::min<size_t>(in.count, (unit + 1) * length),
+                                                        call.sums + unit * columns, scratch);
                           }
                         });
 }

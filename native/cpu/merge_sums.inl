@@ -111,12 +111,8 @@ void sum_span(const WmMergeSums& call, size_t begin, size_t end, double* to, flo
   }
 }
 
-inline void merge_sums(const WmMergeSums& call, size_t span, float* scratch) {
-  const WmMergeInputs& in = call.inputs;
-  const size_t begin = span * kMergeSpan;
-  const size_t end = in.count - begin < kMergeSpan ? in.count : begin + kMergeSpan;
-  double* const to = call.sums + span * in.models * kMergeSumColumns;
-  if (wide_inputs(in)) {
+inline void merge_sums(const WmMergeSums& call, size_t begin, size_t end, double* to, float* scratch) {
+  if (wide_inputs(call.inputs)) {
     sum_span<double>(call, begin, end, to, scratch);
   } else {
     sum_span<float>(call, begin, end, to, scratch);

@@ -22,6 +22,7 @@ void write_combination(TensorRun& run, const std::vector<double>& coefficients) 
     });
     return;
   }
+  if (coefficients.size() == 1) return run.copy();
   run.set_base(0);
   const std::vector<double> rest(coefficients.begin() + 1, coefficients.end());
   write_delta_sum(run, rest);

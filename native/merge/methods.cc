@@ -20,6 +20,7 @@ const std::vector<MergeMethod>& merge_methods() {
       {"nearswap", 1, 0, false, merge_nearswap},
       {"arcee_fusion", 0, 0, true, merge_arcee_fusion},
       {"fisher", 1, 1, false, merge_fisher},
+      {"warp", 1, 0, false, merge_warp},
   };
   return methods;
 }

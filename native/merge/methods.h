@@ -32,5 +32,6 @@ void merge_ram(TensorRun& run);
 void merge_nearswap(TensorRun& run);
 void merge_arcee_fusion(TensorRun& run);
 void merge_fisher(TensorRun& run);
+void merge_warp(TensorRun& run);
 
 }  // namespace wisemerge

@@ -246,16 +246,16 @@ typedef struct WmMergeCount {
   uint64_t* table;
 } WmMergeCount;
 
-/* Of each span, kMergeSumColumns numbers per model (merge.h): sums[span][model][column]. keeps: one per
- * model.
- */
+typedef enum WmMergeAxis { WM_AXIS_WHOLE = 0, WM_AXIS_ROW = 1, WM_AXIS_COLUMN = 2 } WmMergeAxis;
+
+/* Of each span, kMergeSumColumns numbers per model (merge.h): sums[span][model][column]; with axis
+ * WM_AXIS_ROW of each whole row, sums[row][model][column]. keeps: one per model. */
 typedef struct WmMergeSums {
   WmMergeInputs inputs;
   const WmKeep* keeps;
   double* sums;
+  int32_t axis;
 } WmMergeSums;
-
-typedef enum WmMergeAxis { WM_AXIS_WHOLE = 0, WM_AXIS_ROW = 1, WM_AXIS_COLUMN = 2 } WmMergeAxis;
 
 /* Inner products <d_i, d_j> for i <= j, in the order (0,0) (0,1) .. (1,1) ..: of each span, sums[span][pair];
  * of each whole row, sums[row][pair]; or added to each column's, sums[column][pair], over the range's whole

@@ -10,16 +10,6 @@ namespace wisemerge {
 namespace {
 
 constexpr double kNoWeight = 1e-6;  // weights that cancel out
-constexpr double kShort = 1e-7;     // least norm that is divided by
-constexpr double kStraight = 1e-8;  // sine of an angle too small for the arc
-
-ArcCoefficients coefficients_of(const double* gram, double t) {
-  const double first = std::max(std::sqrt(gram[0]), kShort), second = std::max(std::sqrt(gram[2]), kShort);
-  const double theta = std::acos(clamp_cosine(gram[1] / first / second));
-  if (!(std::abs(std::sin(theta)) >= kStraight)) return {1 - t, t};
-  return arc_coefficients(theta, t);
-}
-
 }  // namespace
 
 void merge_nuslerp(TensorRun& run) {
@@ -32,14 +22,14 @@ void merge_nuslerp(TensorRun& run) {
   }
   const auto axis = static_cast<WmMergeAxis>(run.parameter(0));
   if (axis == WM_AXIS_WHOLE) {
-    const ArcCoefficients arc = coefficients_of(run.gram().data(), t);
+    const ArcCoefficients arc = nuslerp_coefficients(run.gram().data(), t);
     if (run.has_base()) return write_delta_sum(run, {arc.first, arc.second});
     return write_combination(run, {arc.first, arc.second});
   }
   const std::vector<double> grams = run.gram(axis);
   std::vector<double> coefficients;
   for (size_t at = 0; at < grams.size(); at += 3) {
-    const ArcCoefficients arc = coefficients_of(grams.data() + at, t);
+    const ArcCoefficients arc = nuslerp_coefficients(grams.data() + at, t);
     coefficients.push_back(arc.first);
     coefficients.push_back(arc.second);
   }

@@ -1,0 +1,196 @@
+import type { NativeMethod } from '../../native/merge.js';
+import type { ResolvedTensor } from '../config/resolved.js';
+import type { ParameterValues } from '../methods/spec.js';
+
+/** How the native stream makes one tensor. Inputs are numbered as in `inputs`. */
+export interface NativeCall {
+  readonly method: NativeMethod;
+  readonly row: number;
+  readonly parameters: readonly number[];
+  /** In the order in which the native method takes them. */
+  readonly inputs: readonly NativeInput[];
+  /** Index of the base among `inputs`. */
+  readonly base?: number;
+}
+
+/** The base, an input of the resolved tensor, or an input's statistics. */
+export interface NativeInput {
+  readonly of: 'base' | 'statistics' | number;
+  /** Whose statistics. */
+  readonly input?: number;
+  readonly parameters: readonly number[];
+}
+
+/** In the order of native/merge/methods/task_vectors.cc. */
+const sparsifiers = { none: 0, magnitude: 1, random: 2, outliers: 3, magprune: 4 };
+type Sparsifier = keyof typeof sparsifiers;
+
+interface TaskMethod {
+  readonly sparsifier: Sparsifier;
+  readonly consensus: boolean;
+}
+
+const taskMethods: Readonly<Record<string, TaskMethod>> = {
+  task_arithmetic: { sparsifier: 'none', consensus: false },
+  ties: { sparsifier: 'magnitude', consensus: true },
+  dare_linear: { sparsifier: 'random', consensus: false },
+  dare_ties: { sparsifier: 'random', consensus: true },
+  breadcrumbs: { sparsifier: 'outliers', consensus: false },
+  breadcrumbs_ties: { sparsifier: 'outliers', consensus: true },
+  della: { sparsifier: 'magprune', consensus: true },
+  della_linear: { sparsifier: 'magprune', consensus: false },
+};
+
+/**
+ * The native method, its view and its numbers for a resolved tensor of `shape`. A model without weight is
+ * absent, and what is left of one model alone is a copy of it.
+ */
+export function nativeCall(tensor: ResolvedTensor, shape: readonly number[]): NativeCall {
+  const count = shape.reduce((product, dim) => product * dim, 1);
+  const call = count === 0 ? copyOf(firstOf(tensor)) : (calls[tensor.kernel] ?? taskCall)(tensor, shape);
+  return { ...call, row: Math.max(call.row ?? count, 1) };
+}
+
+type Partial = Omit<NativeCall, 'row'> & { readonly row?: number };
+type Maker = (tensor: ResolvedTensor, shape: readonly number[]) => Partial;
+
+function copyOf(of: NativeInput['of']): Partial {
+  return { method: 'copy', parameters: [], inputs: [{ of, parameters: [] }] };
+}
+
+const firstOf = ({ inputs, base }: ResolvedTensor): NativeInput['of'] =>
+  inputs.length === 0 && base ? 'base' : 0;
+
+/** Inputs in order, each with the given of its parameters; the base first where there is one. */
+function withBase(
+  { inputs, base }: ResolvedTensor,
+  own: (values: ParameterValues) => readonly number[],
+): { inputs: NativeInput[]; base?: number } {
+  const models = inputs.map(({ parameters }, i) => ({ of: i, parameters: own(parameters) }));
+  if (!base) return { inputs: models };
+  // The base has as many numbers as a model, without a meaning.
+  const filler = (models[0]?.parameters ?? []).map(() => 0);
+  return { inputs: [{ of: 'base', parameters: filler }, ...models], base: 0 };
+}
+
+const none = (): readonly number[] => [];
+const lastAxis = (shape: readonly number[]): number => shape.at(-1) ?? 1;
+const product = (shape: readonly number[]): number => shape.reduce((all, dim) => all * dim, 1);
+/** Elements under one index of axis 0; a vector is one row. */
+const underFirst = (shape: readonly number[]): number =>
+  shape.length < 2 ? product(shape) : product(shape) / shape[0]!;
+
+const linear: Maker = ({ inputs, parameters }) => {
+  const present = inputs.flatMap(({ parameters: { weight } }, i) => (weight === 0 ? [] : [{ i, weight }]));
+  const scale = parameters.normalize ? 1 : present[0]?.weight;
+  if (present.length === 1 && scale === 1) return copyOf(present[0]!.i);
+  const used = present.length > 0 ? present : [{ i: 0, weight: 0 }];
+  return {
+    method: 'linear',
+    parameters: [parameters.normalize!],
+    inputs: used.map(({ i, weight }) => ({ of: i, parameters: [weight!] })),
+  };
+};
+
+const calls: Readonly<Record<string, Maker>> = {
+  linear,
+  passthrough: (tensor) => {
+    const scale = tensor.inputs[0]!.parameters.scale;
+    if (scale === undefined || scale === 1) return copyOf(0);
+    return { method: 'linear', parameters: [0], inputs: [{ of: 0, parameters: [scale] }] };
+  },
+  wise_ft: (tensor) => {
+    const alpha = tensor.parameters.alpha!;
+    if (tensor.inputs.length === 0 || alpha === 0) return copyOf('base');
+    if (alpha === 1) return copyOf(0);
+    return deltas(tensor, [alpha], 1);
+  },
+  slerp: (tensor) => alone(tensor) ?? plain('slerp', tensor, ['t']),
+  nuslerp: (tensor, shape) => {
+    const { nuslerp_flatten: flatten, nuslerp_row_wise: columns } = tensor.parameters;
+    const axis = flatten || shape.length < 2 ? 0 : columns ? 2 : 1;
+    return (
+      (tensor.inputs.length < 2 ? alone(tensor) : undefined) ?? {
+        method: axis === 0 ? 'nuslerp' : 'nuslerp_vectors',
+        parameters: [axis, 0],
+        ...(axis > 0 && { row: axis === 1 ? lastAxis(shape) : underFirst(shape) }),
+        ...withBase(tensor, ({ weight }) => [weight!]),
+      }
+    );
+  },
+  multislerp: (tensor) =>
+    (tensor.inputs.length < 2 ? alone(tensor) : undefined) ?? {
+      method: 'multislerp',
+      parameters: [tensor.parameters.normalize_weights!, tensor.parameters.eps!],
+      ...withBase(tensor, ({ weight }) => [weight!]),
+    },
+  karcher: (tensor) => alone(tensor) ?? plain('karcher', tensor, ['max_iter', 'tol']),
+  model_stock: (tensor, shape) => {
+    if (tensor.inputs.length === 0) return copyOf('base');
+    const rows = tensor.parameters.filter_wise! !== 0 && shape.length > 1;
+    return {
+      ...plain('model_stock', tensor, []),
+      parameters: [Number(rows)],
+      ...(rows && { method: 'model_stock_rows' as const, row: lastAxis(shape) }),
+    };
+  },
+  sce: (tensor) => plain('sce', tensor, ['select_topk']),
+  ram: (tensor) => ({ ...plain('ram', tensor, []), parameters: [tensor.parameters.epsilon!, 0, 0] }),
+  ramplus_tl: (tensor) => plain('ram', tensor, ['epsilon', 'r', 'alpha']),
+  nearswap: (tensor) => plain('nearswap', tensor, ['t']),
+  arcee_fusion: (tensor, shape) => ({ ...plain('arcee_fusion', tensor, []), row: lastAxis(shape) }),
+  warp: (tensor) => plain('warp', tensor, ['eta']),
+  fisher: ({ inputs, parameters }) => ({
+    method: 'fisher',
+    parameters: [parameters.epsilon!],
+    inputs: [
+      ...inputs.map(({ parameters: { weight } }, i) => ({ of: i, parameters: [weight!] })),
+      ...inputs.map((_, i) => ({ of: 'statistics' as const, input: i, parameters: [0] })),
+    ],
+  }),
+};
+
+/** One tensor alone, of a method between several, is returned. */
+function alone({ inputs, base }: ResolvedTensor): Partial | undefined {
+  if (inputs.length === 0) return copyOf('base');
+  return inputs.length === 1 && !base ? copyOf(0) : undefined;
+}
+
+function plain(method: NativeMethod, tensor: ResolvedTensor, names: readonly string[]): Partial {
+  if (tensor.inputs.length === 0) return copyOf('base');
+  return { method, parameters: names.map((name) => tensor.parameters[name]!), ...withBase(tensor, none) };
+}
+
+/** base + lambda times the weighted sum of all deltas. */
+function deltas(tensor: ResolvedTensor, weights: readonly number[], lambda: number): Partial {
+  let next = 0;
+  return {
+    method: 'task_vectors',
+    parameters: [sparsifiers.none, 0, 0, 0, lambda],
+    ...withBase(tensor, () => [weights[next++]!, 1, 0]),
+  };
+}
+
+const taskCall: Maker = (tensor, shape) => {
+  const { sparsifier, consensus } = taskMethods[tensor.kernel]!;
+  const { normalize = 0, rescale = 0, lambda = 1 } = tensor.parameters;
+  if (tensor.inputs.length === 0) return copyOf('base');
+  if (tensor.kernel === 'task_arithmetic' && !normalize) {
+    return deltas(
+      tensor,
+      tensor.inputs.map(({ parameters }) => parameters.weight!),
+      lambda,
+    );
+  }
+  const rows = sparsifier === 'magprune';
+  return {
+    method: rows ? 'task_vectors_rows' : 'task_vectors',
+    ...(rows && { row: underFirst(shape) }),
+    parameters: [sparsifiers[sparsifier], Number(consensus), normalize, rescale, lambda],
+    ...withBase(tensor, ({ weight, density = 1, gamma, epsilon }) => [
+      weight!,
+      density,
+      gamma ?? epsilon ?? 0,
+    ]),
+  };
+};

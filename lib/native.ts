@@ -302,9 +302,10 @@ export interface BlockStreamOptions {
   readonly arena: HostBuffer;
   /** Whole pages of 4096 bytes. */
   readonly slotBytes: number;
-  /** Interpolates at these, into regions of a slot that start at `outs`. None: compares. */
-  readonly alphas: Float64Array;
+  /** Regions of a slot for outputs. None: compares. */
   readonly outs: readonly number[];
+  /** [set][out]: each segment is interpolated at the alphas of one set. */
+  readonly alphas: Float64Array;
 }
 
 /**
@@ -327,7 +328,7 @@ export class BlockStream {
     );
   }
 
-  /** Files written alike, one per alpha, that begin with `header`. Gives the output's number in blocks. */
+  /** Files written alike, one per region, that begin with `header`. Gives the output's number in blocks. */
   addOutput(files: readonly { fd: number; direct: boolean }[], header: Uint8Array): number {
     const fds = Float64Array.from(files, ({ fd }) => fd);
     const direct = Uint8Array.from(files, (file) => Number(file.direct));

@@ -20,6 +20,8 @@ export interface RingSegment {
   readonly xAt: number;
   readonly yAt: number;
   readonly outAt?: number;
+  /** Number of its alphas; default: the first ones. */
+  readonly alphas?: number;
 }
 
 /** A block, with what to compute in it. */
@@ -53,24 +55,31 @@ export class BlockRing {
     this.#y = y;
   }
 
-  /** Allocates the ring. Blocks are interpolated at `alphas`, or compared if there are none. */
+  /**
+   * Allocates the ring. Segments are interpolated at one of the sets of `alphas`, which are of one length, or compared
+   * if there are none.
+   */
   static async open(
     engine: Engine,
     inputs: InputPool,
     shape: SlotShape,
     slots: number,
-    alphas: readonly number[],
+    alphas: readonly (readonly number[])[],
   ): Promise<BlockRing> {
-    const each = slotBytes(shape, alphas.length);
+    const outputs = alphas[0]?.length ?? 0;
+    const each = slotBytes(shape, outputs);
     const arena = new HostBuffer(slots * each);
     try {
       await engine.pin(arena);
-      const outs = alphas.map((_, k) => shape.x + shape.y + k * alignUp(shape.block, ioAlignment));
+      const outs = Array.from(
+        { length: outputs },
+        (_, k) => shape.x + shape.y + k * alignUp(shape.block, ioAlignment),
+      );
       const stream = new BlockStream({
         engine,
         arena,
         slotBytes: each,
-        alphas: Float64Array.from(alphas),
+        alphas: Float64Array.from(alphas.flat()),
         outs,
       });
       return new BlockRing(arena, stream, inputs, shape.x);
@@ -80,7 +89,7 @@ export class BlockRing {
     }
   }
 
-  /** Files to write, one per alpha. Gives the number for `RingBlock.output`. */
+  /** Files to write, one per output. Gives the number for `RingBlock.output`. */
   addOutput(writers: readonly OutputWriter[], header: Uint8Array): number {
     for (const { fd, path } of writers) this.#names.set(fd, path);
     return this.#stream.addOutput(writers, header);
@@ -144,9 +153,9 @@ function encode(
   for (const read of xReads) add(read, 0);
   for (const read of yReads) add(read, y);
   for (const copy of copies) numbers.push(...copy);
-  for (const { dtypes, count, xAt, yAt, outAt } of segments) {
+  for (const { dtypes, count, xAt, yAt, outAt, alphas = 0 } of segments) {
     numbers.push(...dtypes, count, xAt, y + yAt);
-    if (outAt !== undefined) numbers.push(outAt);
+    if (outAt !== undefined) numbers.push(outAt, alphas);
   }
 }
 

@@ -29,6 +29,8 @@ export interface OutputManifest {
 /** Of a merge. */
 export interface Manifest extends OutputManifest {
   readonly alpha: number;
+  /** Tensors with an alpha of their own. */
+  readonly tensorAlphas?: Readonly<Record<string, number>>;
   readonly finetuned: ManifestInput;
 }
 

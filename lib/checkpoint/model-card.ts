@@ -34,6 +34,8 @@ export interface CardFacts {
   readonly zeroshot: Checkpoint;
   readonly finetuned: Checkpoint;
   readonly alpha: number;
+  /** Tensors with an alpha of their own. */
+  readonly tensorAlphas?: Readonly<Record<string, number>>;
   readonly dtype: string;
   /** The command that makes this model again. */
   readonly command: string;
@@ -46,7 +48,12 @@ export interface CardFacts {
  * zero-shot model's card.
  */
 export async function renderCard(facts: CardFacts): Promise<string> {
-  const { zeroshot, finetuned, alpha, dtype, command, version } = facts;
+  const { zeroshot, finetuned, alpha, tensorAlphas, dtype, command, version } = facts;
+  const own = Object.values(tensorAlphas ?? {});
+  const ranged =
+    own.length === 0
+      ? String(alpha)
+      : `${Math.min(...own)} to ${Math.max(...own)} by layer (\`tensorAlphas\` in wisemerge.json), ${alpha} elsewhere`;
   const inherited = await readCard(zeroshot);
   const names = [modelName(zeroshot), modelName(finetuned)];
   const kept = Object.fromEntries(
@@ -74,7 +81,7 @@ Weight-space interpolation (WiSE-FT, [Wortsman et al., 2021](https://arxiv.org/a
 |---|---|
 | zero-shot model | \`${names[0]}\` |
 | fine-tuned model | \`${names[1]}\` |
-| alpha | ${alpha} |
+| alpha | ${ranged} |
 | formula | \`theta = theta0 + alpha * (theta1 - theta0)\`, one rounding to ${dtype} |
 
 Made with wisemerge ${version}:

@@ -21,7 +21,9 @@ export function formatCommand(options: MergeOptions): string {
     if (value === undefined || value === false) return [];
     return value === true ? [`--${flag}`] : [`--${flag}`, quote(String(value))];
   });
-  return ['wisemerge merge', ...words].join(' ');
+  const command = ['wisemerge merge', ...words].join(' ');
+  // A command line has one alpha; those of tensors come from a sweep.
+  return options.tensorAlphas ? `${command} # and tensorAlphas of wisemerge.json` : command;
 }
 
 /** A word as a POSIX shell reads it back. */

@@ -139,6 +139,7 @@ async function writeCompanions(
     method: 'wise_ft',
     formula: 'fma(alpha, y - x, x), one rounding',
     alpha,
+    ...(options.tensorAlphas && { tensorAlphas: options.tensorAlphas }),
     dtype: options.dtype ?? null,
     device: plan.device,
     command,
@@ -149,7 +150,10 @@ async function writeCompanions(
     nonFinite: Object.fromEntries(nonFinite),
   };
   const dtype = options.dtype ?? 'the dtype of the zero-shot model';
-  const card = await renderCard({ zeroshot, finetuned, alpha, dtype, command, version });
+  const card = await renderCard({
+    ...{ zeroshot, finetuned, alpha, dtype, command, version },
+    ...(options.tensorAlphas && { tensorAlphas: options.tensorAlphas }),
+  });
   const texts: [string, string][] = [
     ...(layout.index ? [[layout.index.name, layout.index.text] as [string, string]] : []),
     ['README.md', card],

@@ -33,6 +33,11 @@ export interface MergeOptions {
    * from one reading of the inputs.
    */
   readonly alpha: number | readonly number[];
+  /**
+   * By name, tensors that are interpolated at an alpha of their own, in place of `alpha`, which is one value then. A
+   * sweep with `search: layers` finds them (`sweepAlphas`).
+   */
+  readonly tensorAlphas?: Readonly<Record<string, number>>;
   /** Directory to create. */
   readonly out: string;
   /**
@@ -90,6 +95,10 @@ const checks: { readonly [Option in keyof Required<MergeOptions>]: Check } = {
     isNumber(value) || (Array.isArray(value) && value.every(isNumber))
       ? undefined
       : 'must be a number or a list of numbers',
+  tensorAlphas: (value) =>
+    typeof value === 'object' && value !== null && Object.values(value).every(isNumber)
+      ? undefined
+      : 'must be an object of numbers by tensor',
   out: text,
   dtype: oneOf(...Object.keys(dtypeNames)),
   device: (value) =>
@@ -122,6 +131,7 @@ export function resolveOptions(options: MergeOptions): ResolvedOptions {
   }
   const { alpha, dtype, device = 'auto', force = false, extrapolate = false, ...rest } = options;
   const several = typeof alpha !== 'number';
+  if (several && rest.tensorAlphas) fail('tensorAlphas', 'goes with one alpha, for all other tensors');
   return {
     ...rest,
     device,

@@ -73,11 +73,15 @@ export async function planMerge(options: MergeOptions & { signal?: AbortSignal }
 export async function prepareMerge(given: MergeOptions, signal?: AbortSignal): Promise<PreparedMerge> {
   const options = resolveOptions(given);
   checkAlphas(options.alphas, options.extrapolate);
+  for (const alpha of new Set(Object.values(options.tensorAlphas ?? {}))) {
+    checkAlphas([alpha], options.extrapolate);
+  }
   const read = signal ? { signal } : {};
   const [zeroshot, finetuned] = await Promise.all([
     openCheckpoint(options.zeroshot, read),
     openCheckpoint(options.finetuned, read),
   ]);
+  checkNames(options, zeroshot);
   checkOutputPath(options.out, [zeroshot, finetuned]);
   const { pairs, problems, warnings } = await checkCompatibility(zeroshot, finetuned, options.dtype);
   const outDtypes = new Map(pairs.map((pair) => [pair.x.name, pair.outDtype]));
@@ -114,6 +118,17 @@ export async function prepareMerge(given: MergeOptions, signal?: AbortSignal): P
     problems,
   };
   return { plan, options, zeroshot, finetuned, pairs, layout, ring };
+}
+
+/** A name that the model does not have is a mistake, or the alphas are another model's. */
+function checkNames({ tensorAlphas = {} }: ResolvedOptions, { tensors, path }: Checkpoint): void {
+  const unknown = Object.keys(tensorAlphas).find((name) => !tensors.has(name));
+  if (unknown === undefined) return;
+  throw new WisemergeError('ERR_NO_SUCH_TENSOR', `tensorAlphas names ${unknown}, which ${path} does not have`, {
+    tensor: unknown,
+    file: path,
+    hint: 'Give alphas of the tensors of these models, as wisemerge inspect lists them.',
+  });
 }
 
 /** Names of the output directories below `out`; '' for a single alpha. */

@@ -9,6 +9,7 @@ import type { ProgressMeter } from '../checkpoint/progress.js';
 import { settleAll } from '../checkpoint/settle.js';
 import { dtypeInfo } from '../checkpoint/tensor.js';
 import { type DTypeName, dtypeByName, type Engine } from '../native.js';
+import type { ResolvedOptions } from './options.js';
 import type { PreparedMerge } from './plan.js';
 
 /** What the stream leaves behind, per alpha. */
@@ -35,13 +36,14 @@ export async function streamMerge(
   const outDtypes = new Map(pairs.map(({ x, outDtype }) => [x.name, outDtype]));
   const nonFinite = directories.map(() => new Map<string, number>());
   const inputs = new InputPool([...zeroshot.files, ...finetuned.files], options.readMode);
-  const ring = await BlockRing.open(engine, inputs, shape, shape.slots, options.alphas);
+  const { alphas, setOf } = alphaSets(options);
+  const ring = await BlockRing.open(engine, inputs, shape, shape.slots, alphas);
   const outputs = layout.files.map((file) => new OutputSet(file, directories, ring));
 
   const submit = async (batch: readonly { set: OutputSet; block: Block }[]) => {
     const set = batch[0]!.set;
     const output = await set.open();
-    const blocks = batch.map(({ block }) => ringBlock(block, output, outDtypes));
+    const blocks = batch.map(({ block }) => ringBlock(block, output, outDtypes, setOf));
     const { done } = await ring.submit(blocks, signal);
     const finish = async (): Promise<void> => {
       const counts = await done;
@@ -154,8 +156,26 @@ class OutputSet {
   }
 }
 
+/** The alphas of all tensors, and those of tensors with their own: each different value once. */
+function alphaSets({ alphas, tensorAlphas = {} }: ResolvedOptions): {
+  readonly alphas: readonly (readonly number[])[];
+  readonly setOf: (tensor: string) => number;
+} {
+  const own = new Map(Object.entries(tensorAlphas));
+  const values = [...new Set(own.values())];
+  return {
+    alphas: [alphas, ...values.map((alpha) => [alpha])],
+    setOf: (tensor) => (own.has(tensor) ? 1 + values.indexOf(own.get(tensor)!) : 0),
+  };
+}
+
 /** A complex tensor is interpolated as twice as many reals. */
-function ringBlock(block: Block, output: number, outDtypes: ReadonlyMap<string, DTypeName>): RingBlock {
+function ringBlock(
+  block: Block,
+  output: number,
+  outDtypes: ReadonlyMap<string, DTypeName>,
+  setOf: (tensor: string) => number,
+): RingBlock {
   const segments: RingSegment[] = [];
   const copies: [number, number, number][] = [];
   for (const { source, tensor, count, bytes, xAt, yAt, outAt } of block.segments) {
@@ -166,7 +186,8 @@ function ringBlock(block: Block, output: number, outDtypes: ReadonlyMap<string, 
     const complex = source.x.dtype === 'C64';
     const index = (dtype: DTypeName): number => (complex ? dtypeByName('F32')! : dtypeInfo(dtype)).index;
     const dtypes = [index(source.x.dtype), index(source.y.dtype), index(outDtypes.get(tensor)!)];
-    segments.push({ dtypes, count: complex ? 2 * count : count, xAt, yAt, outAt });
+    const elements = complex ? 2 * count : count;
+    segments.push({ dtypes, count: elements, xAt, yAt, outAt, alphas: setOf(tensor) });
   }
   const { xReads, yReads, position, length } = block;
   return { xReads, yReads, segments, copies, output, position, length };

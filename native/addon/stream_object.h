@@ -14,7 +14,7 @@ class StreamObject : public Napi::ObjectWrap<StreamObject> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // new BlockStream(engine, buffer, slotBytes, alphas, outs): no alphas for a compare stream.
+  // new BlockStream(engine, buffer, slotBytes, alphas, outs): [set][out] alphas, none for a compare stream.
   explicit StreamObject(const Napi::CallbackInfo& info);
   ~StreamObject() override;
 

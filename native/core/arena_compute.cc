@@ -88,7 +88,7 @@ void compare_staged(Engine& engine, const WmCompare& whole, WmCancelFlag cancell
 
 std::vector<uint64_t> lerp_arena(Engine& engine, uint8_t* arena, const LerpSegments& segments,
                                  const std::vector<double>& alphas, WmCancelFlag cancelled) {
-  const size_t alpha_count = alphas.size();
+  const size_t alpha_count = segments.alpha_count;
   std::vector<uint64_t> non_finite(segments.rows.size() * alpha_count, 0);
   std::vector<void*> outs(segments.out_offsets.size());
   std::transform(segments.out_offsets.begin(), segments.out_offsets.end(), outs.begin(),
@@ -97,6 +97,7 @@ std::vector<uint64_t> lerp_arena(Engine& engine, uint8_t* arena, const LerpSegme
   for (size_t row = 0; row < segments.rows.size(); row++) {
     const LerpSegment& segment = segments.rows[row];
     if (segment.count == 0) continue;
+    const size_t set = segments.alpha_sets.empty() ? 0 : segments.alpha_sets[row];
     const WmLerp item{static_cast<int32_t>(segment.x_dtype),
                       static_cast<int32_t>(segment.y_dtype),
                       static_cast<int32_t>(segment.out_dtype),
@@ -104,7 +105,7 @@ std::vector<uint64_t> lerp_arena(Engine& engine, uint8_t* arena, const LerpSegme
                       segment.count,
                       arena + segment.x_offset,
                       arena + segment.y_offset,
-                      alphas.data(),
+                      alphas.data() + set * alpha_count,
                       outs.data() + row * alpha_count,
                       non_finite.data() + row * alpha_count};
     const bool direct = aligned(item.x, segment.x_dtype) && aligned(item.y, segment.y_dtype) &&

@@ -7,7 +7,7 @@
 namespace wisemerge {
 namespace {
 
-constexpr size_t kBlockColumns = 6, kReadColumns = 5, kCopyColumns = 3;
+constexpr size_t kBlockColumns = 6, kReadColumns = 5, kCopyColumns = 3, kRowColumns = kLerpColumns + 2;
 constexpr double kMaxExact = 9007199254740991.0;
 
 class Numbers {
@@ -37,6 +37,12 @@ uint64_t whole(double number) {
   return static_cast<uint64_t>(number);
 }
 
+uint32_t index(double number) {
+  const uint64_t value = whole(number);
+  if (value > UINT32_MAX) throw Error("ERR_INTERNAL_ARGUMENT", std::to_string(value) + " is no index");
+  return static_cast<uint32_t>(value);
+}
+
 int descriptor(double number) {
   const uint64_t fd = whole(number);
   if (fd > INT32_MAX) throw Error("ERR_INTERNAL_ARGUMENT", std::to_string(fd) + " is no file descriptor");
@@ -47,7 +53,7 @@ int descriptor(double number) {
 std::vector<double> widen(const double* rows, uint64_t count, const std::vector<uint64_t>& outs) {
   std::vector<double> wide;
   wide.reserve(count * (kLerpColumns + outs.size()));
-  for (uint64_t row = 0; row < count; row++, rows += kLerpColumns + 1) {
+  for (uint64_t row = 0; row < count; row++, rows += kRowColumns) {
     wide.insert(wide.end(), rows, rows + kLerpColumns);
     for (const uint64_t out : outs) wide.push_back(static_cast<double>(out) + rows[kLerpColumns]);
   }
@@ -81,9 +87,13 @@ std::vector<Block> parse_blocks(const double* data, size_t length, const std::ve
       const double* const rows = numbers.take(segments, kCompareColumns);
       block.compare = parse_compare_segments(rows, segments * kCompareColumns, slot_bytes);
     } else {
-      const std::vector<double> wide = widen(numbers.take(segments, kLerpColumns + 1), segments, outs);
+      const double* const rows = numbers.take(segments, kRowColumns);
+      const std::vector<double> wide = widen(rows, segments, outs);
       const auto alphas = static_cast<uint32_t>(outs.size());
       block.lerp = parse_lerp_segments(wide.data(), wide.size(), alphas, slot_bytes);
+      for (uint64_t i = 0; i < segments; i++) {
+        block.lerp.alpha_sets.push_back(index(rows[(i + 1) * kRowColumns - 1]));
+      }
     }
   }
   return blocks;

@@ -2,11 +2,11 @@
 //
 //   reads copies segments output position length
 //   reads times      fd position length wanted at
-//   copies times     from outAt length                            (lerp stream)
-//   segments times   xDtype yDtype outDtype count xAt yAt outAt   (lerp stream)
-//                    xDtype yDtype count xAt yAt                  (compare stream)
+//   copies times     from outAt length                                (lerp stream)
+//   segments times   xDtype yDtype outDtype count xAt yAt outAt set   (lerp stream)
+//                    xDtype yDtype count xAt yAt                      (compare stream)
 //
-// outAt counts from the start of each output's region, everything else from the start of the slot.
+// `set` is the number of the segment's alphas in BlockStreamOptions::alphas. outAt counts from the start of each output's region, everything else from the start of the slot.
 #pragma once
 
 #include <cstddef>

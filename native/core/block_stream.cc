@@ -61,8 +61,9 @@ BlockStream::BlockStream(BlockStreamOptions options)
     throw Error("ERR_INTERNAL_ARGUMENT",
                 "a slot of " + std::to_string(slot) + " bytes is not a part of the arena in whole pages");
   }
-  if (options_.outs.size() != options_.alphas.size()) {
-    throw Error("ERR_INTERNAL_ARGUMENT", "as many outputs as alphas are needed");
+  const size_t outs = options_.outs.size(), alphas = options_.alphas.size();
+  if ((outs == 0) != (alphas == 0) || (outs > 0 && alphas % outs != 0)) {
+    throw Error("ERR_INTERNAL_ARGUMENT", "every set of alphas needs one for each output");
   }
 }
 
@@ -70,8 +71,8 @@ BlockStream::~BlockStream() { shutdown(); }
 
 uint32_t BlockStream::add_output(const std::vector<int>& fds, std::vector<bool> direct,
                                  std::vector<uint8_t> header) {
-  if (fds.size() != options_.alphas.size() || direct.size() != fds.size()) {
-    throw Error("ERR_INTERNAL_ARGUMENT", "an output needs a file per alpha");
+  if (fds.size() != options_.outs.size() || direct.size() != fds.size()) {
+    throw Error("ERR_INTERNAL_ARGUMENT", "an output needs a file for each region");
   }
   std::vector<SharedFd> files;
   for (const int fd : fds) files.emplace_back(fd);
@@ -97,6 +98,10 @@ void BlockStream::check(const Block& block) const {
     inside(copy.to, copy.length);
   }
   for (const uint64_t out : options_.outs) inside(out, whole_pages(block.length));
+  const size_t sets = options_.outs.empty() ? 0 : options_.alphas.size() / options_.outs.size();
+  for (const uint32_t set : block.lerp.alpha_sets) {
+    if (set >= sets) throw Error("ERR_INTERNAL_RANGE", "there are no alphas " + std::to_string(set));
+  }
   if (!options_.alphas.empty() && block.output >= outputs_.size()) {
     throw Error("ERR_INTERNAL_RANGE", "there is no output " + std::to_string(block.output));
   }

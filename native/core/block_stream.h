@@ -77,10 +77,11 @@ struct BlockStreamOptions {
   uint64_t slot_bytes = 0;
   // How many blocks compute at once. An engine serves one thread at a time, any of them.
   std::vector<std::shared_ptr<Engine>> engines;
-  // Of a lerp stream: the outputs of a block lie at these offsets of its slot, one per alpha, each with room
-  // up to the next multiple of kPage.
-  std::vector<double> alphas;
+  // Of a lerp stream: the outputs of a block lie at these offsets of its slot, each with room up to the next
+  // multiple of kPage.
   std::vector<uint64_t> outs;
+  // [set][out]: every segment is interpolated at the alphas of one set, so that tensors may have their own.
+  std::vector<double> alphas;
 };
 
 class BlockStream : public Stoppable {
@@ -92,7 +93,7 @@ class BlockStream : public Stoppable {
   BlockStream(const BlockStream&) = delete;
   BlockStream& operator=(const BlockStream&) = delete;
 
-  // A file per alpha, written alike: `fds[k]`, past the page cache (whole pages, so that the last block is
+  // A file per output of a block, written alike: `fds[k]`, past the page cache (whole pages, so that the last block is
   // padded) where direct[k]. Each begins with `header`. Returns its number for Block::output. Shares the
   // files until finish_output.
   uint32_t add_output(const std::vector<int>& fds, std::vector<bool> direct, std::vector<uint8_t> header);
@@ -107,7 +108,6 @@ class BlockStream : public Stoppable {
   void shutdown() override;
 
   uint64_t slot_bytes() const { return options_.slot_bytes; }
-  uint32_t alpha_count() const { return static_cast<uint32_t>(options_.alphas.size()); }
 
  private:
   struct Output {

@@ -25,6 +25,7 @@ struct LerpSegments {
   uint32_t alpha_count = 0;
   std::vector<LerpSegment> rows;
   std::vector<uint64_t> out_offsets;  // [row][alpha]
+  std::vector<uint32_t> alpha_sets;   // [row]: which alphas of a table; empty: the first ones
 };
 
 struct CompareSegment {

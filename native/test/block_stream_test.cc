@@ -88,7 +88,7 @@ std::vector<double> lerp_rows(int x, int y, uint64_t elements, double output) {
     rows.insert(rows.end(), {2, 0, 1, output, position, length});
     rows.insert(rows.end(), {static_cast<double>(x), position, length, length, 0});
     rows.insert(rows.end(), {static_cast<double>(y), position, length, length, kY});
-    rows.insert(rows.end(), {kF32, kF32, kF32, length / 4, 0, kY, 0});
+    rows.insert(rows.end(), {kF32, kF32, kF32, length / 4, 0, kY, 0, 0});
   }
   return rows;
 }
@@ -127,6 +127,30 @@ TEST("block stream: interpolates two files into one per alpha, and hashes them i
       CHECK_EQ(digests[k], whole.digest());
     }
   }
+}
+
+TEST("block stream: segments of a block have alphas of their own") {
+  constexpr double kF32 = static_cast<double>(DType::kF32), kHalf = 128;
+  const TemporaryFile x(floats(64, 1)), y(floats(64, 9)), first, second;
+  BlockStreamOptions made = options({0.5, 1});
+  made.alphas.insert(made.alphas.end(), {0.25, 0});
+  const std::vector<uint64_t> outs = made.outs;
+  BlockStream stream(std::move(made));
+  const double output = stream.add_output({first.fd(), second.fd()}, {false, false}, {});
+  std::vector<double> rows = {2, 0, 2, output, 0, 2 * kHalf};
+  rows.insert(rows.end(), {static_cast<double>(x.fd()), 0, 2 * kHalf, 2 * kHalf, 0});
+  rows.insert(rows.end(), {static_cast<double>(y.fd()), 0, 2 * kHalf, 2 * kHalf, kY});
+  rows.insert(rows.end(), {kF32, kF32, kF32, 32, 0, kY, 0, 1});
+  rows.insert(rows.end(), {kF32, kF32, kF32, 32, kHalf, kY + kHalf, kHalf, 0});
+  CHECK(!run(stream, rows, outs)->error);
+  const auto halves = [](float a, float b) {
+    std::vector<uint8_t> bytes = floats(32, a);
+    const std::vector<uint8_t> more = floats(32, b);
+    bytes.insert(bytes.end(), more.begin(), more.end());
+    return bytes;
+  };
+  CHECK(first.read() == halves(3, 5 + 32));
+  CHECK(second.read() == halves(1, 9 + 32));
 }
 
 TEST("block stream: compares, block by block") {
@@ -246,6 +270,9 @@ TEST("block stream: blocks and rows that cannot be are refused") {
   CHECK_EQ(submit({1, 0, 0, 0, 0, 0, 0, 0, 10, 11, 0}), range);              // wants more than it asks for
   CHECK_EQ(submit({0, 1, 0, 0, 0, 0, kSlot - 5.0, 0, 6}), range);            // a copy from past the slot
   CHECK_EQ(submit({0, 1, 0, 0, 0, 0, 0, kSlot - kOut - 5.0, 6}), range);     // a copy to past the slot
+  const double f32 = static_cast<double>(DType::kF32);
+  CHECK_EQ(submit({0, 0, 1, 0, 0, 4, f32, f32, f32, 1, 0, kY, 0, 1}), range);       // no such alphas
+  CHECK_EQ(submit({0, 0, 1, 0, 0, 4, f32, f32, f32, 1, 0, kY, 0, 0.5}), argument);  // no index
   CHECK_EQ(code_of([&] { stream.finish_output(7); }), range);
   CHECK_EQ(code_of([&] { stream.add_output({1, 2}, {false, false}, {}); }), argument);
   CHECK_EQ(code_of([] {

@@ -30,7 +30,7 @@ async function openRing(inputPath: string, mode: 'direct' | 'cached', alphas: nu
   const { size, mtimeMs } = await stat(inputPath);
   const pool = new InputPool([{ path: inputPath, size, mtimeMs }], mode);
   const engine = new Engine();
-  const ring = await BlockRing.open(engine, pool, slotShape(block, 2), ringSlots, alphas);
+  const ring = await BlockRing.open(engine, pool, slotShape(block, 2), ringSlots, [alphas]);
   onTestFinished(async () => {
     ring.close();
     engine.close();
@@ -204,7 +204,7 @@ describe('a run', () => {
     const { size, mtimeMs } = await stat(input);
     const engine = new Engine();
     const pool = new InputPool([{ path: input, size, mtimeMs }]);
-    const ring = await BlockRing.open(engine, pool, slotShape(block, 1), ringSlots, [0]);
+    const ring = await BlockRing.open(engine, pool, slotShape(block, 1), ringSlots, [[0]]);
     expect(hostBufferBytes()).toBeGreaterThan(before);
     ring.close();
     engine.close();

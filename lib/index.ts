@@ -1,9 +1,9 @@
 export { Checkpoint, type Config, openCheckpoint } from './checkpoint/checkpoint.js';
 export type { WrittenFile } from './checkpoint/output-writer.js';
 export type { Progress, ProgressListener } from './checkpoint/progress.js';
-export type { SafetensorsFile } from './checkpoint/safetensors-file.js';
 export type { TensorInfo } from './checkpoint/tensor.js';
 export { type VerifyResult, verify } from './checkpoint/verify.js';
+export type { WeightFile } from './checkpoint/weight-file.js';
 export { type ErrorCode, WisemergeError } from './errors.js';
 export type { SetSource } from './eval/data/evaluation-set.js';
 export { type ForwardOptions, type ForwardResult, forward } from './eval/forward.js';

@@ -28,6 +28,7 @@ export type { Metrics } from './eval/metrics.js';
 export type { CandidateTensor } from './eval/model-pair.js';
 export { makeZeroshotHead, type ZeroshotHead, type ZeroshotHeadOptions } from './eval/text/zeroshot-head.js';
 export { type DiffOptions, type DiffResult, diff, type TensorDiff } from './merge/diff.js';
+export { type LoraAdapter, type LoraAddend, openLoraAdapter } from './merge/lora/adapter.js';
 export { type MergeOutput, type MergeResult, merge, type RunOptions } from './merge/merge.js';
 export type { MergeOptions } from './merge/options.js';
 export { type MergePlan, type PlannedInput, planMerge } from './merge/plan.js';

@@ -108,7 +108,17 @@ export type ErrorCode =
   | 'ERR_SAFETENSORS_SHAPE'
   /** A hole, an overlap, a size that is not the shape's, or data beyond the end of the file. */
   | 'ERR_SAFETENSORS_OFFSETS'
-  | 'ERR_SAFETENSORS_METADATA';
+  | 'ERR_SAFETENSORS_METADATA'
+  /** Not a file of torch.save, of an old format of it, or a damaged archive. */
+  | 'ERR_TORCH_FILE'
+  /** The pickle of such a file is damaged, or beyond the budgets. */
+  | 'ERR_PICKLE'
+  /** The pickle names a class or function that plain tensors do not need. Nothing of it was run. */
+  | 'ERR_PICKLE_GLOBAL'
+  /** The file holds no dictionary of tensors, or one whose names are ambiguous. */
+  | 'ERR_TORCH_STATE'
+  /** A tensor is not contiguous, or lies beyond its storage. */
+  | 'ERR_TORCH_TENSOR';
 
 /** What an error is about, beyond its message. */
 export interface ErrorContext {
@@ -224,6 +234,11 @@ const exitCodes: Record<ErrorCode, number> = {
   ERR_SAFETENSORS_SHAPE: 3,
   ERR_SAFETENSORS_OFFSETS: 3,
   ERR_SAFETENSORS_METADATA: 3,
+  ERR_TORCH_FILE: 3,
+  ERR_PICKLE: 3,
+  ERR_PICKLE_GLOBAL: 3,
+  ERR_TORCH_STATE: 3,
+  ERR_TORCH_TENSOR: 3,
   ERR_IO: 5,
   ERR_INPUT_CHANGED: 5,
   ERR_NO_SPACE: 5,

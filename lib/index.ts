@@ -1,9 +1,9 @@
 export { Checkpoint, type Config, openCheckpoint } from './checkpoint/checkpoint.js';
 export type { WrittenFile } from './checkpoint/output-writer.js';
 export type { Progress, ProgressListener } from './checkpoint/progress.js';
-export type { SafetensorsFile } from './checkpoint/safetensors-file.js';
 export type { TensorInfo } from './checkpoint/tensor.js';
 export { type VerifyResult, verify } from './checkpoint/verify.js';
+export type { WeightFile } from './checkpoint/weight-file.js';
 export { type ErrorCode, WisemergeError } from './errors.js';
 export type { SetSource } from './eval/data/evaluation-set.js';
 export { type ForwardOptions, type ForwardResult, forward } from './eval/forward.js';
@@ -28,6 +28,7 @@ export type { Metrics } from './eval/metrics.js';
 export type { CandidateTensor } from './eval/model-pair.js';
 export { makeZeroshotHead, type ZeroshotHead, type ZeroshotHeadOptions } from './eval/text/zeroshot-head.js';
 export { type DiffOptions, type DiffResult, diff, type TensorDiff } from './merge/diff.js';
+export { type LoraAdapter, type LoraAddend, openLoraAdapter } from './merge/lora/adapter.js';
 export { type MergeOutput, type MergeResult, merge, type RunOptions } from './merge/merge.js';
 export type { MergeOptions } from './merge/options.js';
 export { type MergePlan, type PlannedInput, planMerge } from './merge/plan.js';

@@ -60,6 +60,12 @@ export interface HeaderColumns {
   readonly xxh3: string;
 }
 
+/** What a file of torch.save holds: offsets count from the start of the file, and tensors may share bytes. */
+export interface TorchColumns extends HeaderColumns {
+  /** What was chosen and left out of a file that holds more than a model. */
+  readonly notes: readonly string[];
+}
+
 /** One device, or the reason why a backend has none. */
 export interface DeviceReport {
   readonly backend: 'cpu' | 'cuda';
@@ -202,6 +208,14 @@ export function parseHeader(
   signal?: AbortSignal,
 ): Promise<HeaderColumns> {
   return run(() => addon.parseHeader(nativeBuffer(json), jsonBytes, dataBytes), signal);
+}
+
+/**
+ * Reads what a checkpoint of torch.save holds, without running anything of it. `fd` may be closed once this
+ * returns. Throws ERR_TORCH_FILE, ERR_PICKLE, ERR_PICKLE_GLOBAL, ERR_TORCH_STATE, ERR_TORCH_TENSOR, ERR_IO.
+ */
+export function parseTorchFile(fd: number, bytes: number, signal?: AbortSignal): Promise<TorchColumns> {
+  return run(() => addon.parseTorchFile(fd, bytes), signal);
 }
 
 /** A device opened for work. Jobs of all engines of a thread run one after another. */

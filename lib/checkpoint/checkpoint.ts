@@ -2,14 +2,21 @@ import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises
 import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
 import { readShardIndex, type ShardIndex } from './index-file.js';
-import { readSafetensorsFile, type SafetensorsFile } from './safetensors-file.js';
+import { readSafetensorsFile } from './safetensors-file.js';
 import type { TensorInfo } from './tensor.js';
+import { readTorchFile, torchFileName } from './torch-file.js';
+import type { WeightFile } from './weight-file.js';
 
 /** The largest single read that every supported Node version accepts in one Uint8Array. */
 const maxTensorBytes = 2 ** 32 - 1;
 
 /** File stems that libraries give the weights of one model. */
 const knownStems = ['model', 'diffusion_pytorch_model', 'open_clip_model', 'adapter_model'];
+/** The same for files of torch.save; others beside them hold optimizers, arguments and random states. */
+const torchWeights =
+  /^(pytorch_model|model|diffusion_pytorch_model|open_clip_pytorch_model|adapter_model)\.(bin|pt|pth)$/;
+const torchIndex = /^(pytorch_model|diffusion_pytorch_model)\.bin\.index\.json$/;
+const torchStems = ['pytorch_model', ...knownStems];
 
 /** The configuration beside the weights, as parsed JSON. */
 export type Config = Readonly<Record<string, unknown>>;
@@ -22,32 +29,38 @@ export class Checkpoint implements AsyncDisposable {
   /** Directory of a model, or undefined when a lone file was given. */
   readonly directory: string | undefined;
   /** In shard order. */
-  readonly files: readonly SafetensorsFile[];
+  readonly files: readonly WeightFile[];
   /** By name, in file order and, within a file, in order of data offset. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** The shard index, if there is one. */
   readonly index: ShardIndex | undefined;
   /** `config.json` of the directory, if there is one. */
   readonly config: Config | undefined;
+  /** Worth saying about how it was opened: what was passed over or left out. */
+  readonly notes: readonly string[];
 
   constructor(
     path: string,
     directory: string | undefined,
-    files: readonly SafetensorsFile[],
+    files: readonly WeightFile[],
     index: ShardIndex | undefined,
     config: Config | undefined,
+    notes: readonly string[] = [],
   ) {
     this.path = path;
     this.directory = directory;
     this.files = files;
     this.index = index;
     this.config = config;
+    this.notes = notes;
     this.tensors = new Map(files.flatMap((file) => file.tensors.map((tensor) => [tensor.name, tensor])));
   }
 
-  /** Sum of tensor bytes, without headers. */
+  /** Sum of tensor bytes, without headers. Bytes that two tensors share count twice. */
   get bytes(): number {
-    return this.files.reduce((sum, file) => sum + file.size - file.dataStart, 0);
+    let sum = 0;
+    for (const tensor of this.tensors.values()) sum += tensor.bytes;
+    return sum;
   }
 
   /** Sum of tensor elements. */
@@ -135,12 +148,12 @@ export class Checkpoint implements AsyncDisposable {
 }
 
 /**
- * Opens a model by its headers: a `.safetensors` file, a `*.safetensors.index.json`, or a directory in the
- * Hugging Face (transformers, diffusers component, PEFT, open_clip) layout. Symbolic links, as in the Hugging
- * Face cache, are followed.
+ * Opens a model by its headers: a `.safetensors` file, a file of torch.save (`.bin`, `.pt`, `.pth`), an index of
+ * either, or a directory in the Hugging Face (transformers, diffusers component, PEFT, open_clip) layout, where
+ * safetensors win. Symbolic links, as in the Hugging Face cache, are followed.
  *
  * Throws WisemergeError: ERR_NOT_A_CHECKPOINT (nothing to open, several candidates, or a format that is not
- * read), ERR_INDEX (index and shards disagree), ERR_SAFETENSORS_* and ERR_IO.
+ * read), ERR_INDEX (index and shards disagree), ERR_SAFETENSORS_*, ERR_TORCH_*, ERR_PICKLE* and ERR_IO.
  */
 export async function openCheckpoint(
   path: string,
@@ -154,14 +167,23 @@ export async function openCheckpoint(
   if (info.isDirectory()) return openDirectory(absolute, options.signal);
   if (absolute.endsWith('.index.json'))
     return openSharded(absolute, absolute, dirname(absolute), options.signal);
-  if (!absolute.endsWith('.safetensors')) {
-    throw new WisemergeError('ERR_NOT_A_CHECKPOINT', `${path} is not a .safetensors file`, {
+  if (!absolute.endsWith('.safetensors') && !torchFileName.test(absolute)) {
+    throw new WisemergeError('ERR_NOT_A_CHECKPOINT', `${path} is not a file of weights that is read`, {
       file: absolute,
-      hint: 'Give a .safetensors file, its index, or a model directory. Convert .bin and .pt files to safetensors first.',
+      hint: 'Give a .safetensors, .bin, .pt or .pth file, its index, or a model directory.',
     });
   }
-  const file = await readSafetensorsFile(absolute, options.signal);
-  return new Checkpoint(absolute, undefined, [file], undefined, undefined);
+  const { file, notes } = await readWeights(absolute, options.signal);
+  return new Checkpoint(absolute, undefined, [file], undefined, undefined, notes);
+}
+
+async function readWeights(
+  path: string,
+  signal?: AbortSignal,
+): Promise<{ file: WeightFile; notes: readonly string[] }> {
+  if (!torchFileName.test(path)) return { file: await readSafetensorsFile(path, signal), notes: [] };
+  const file = await readTorchFile(path, signal);
+  return { file, notes: file.notes.map((note) => `${file.name}: ${note}`) };
 }
 
 async function openDirectory(directory: string, signal?: AbortSignal): Promise<Checkpoint> {
@@ -172,9 +194,14 @@ async function openDirectory(directory: string, signal?: AbortSignal): Promise<C
   ).sort();
   const indexes = names.filter((name) => name.endsWith('.safetensors.index.json'));
   const index = chooseOne(directory, indexes, (name) => name.split('.')[0]!);
-  if (index) return openSharded(directory, join(directory, index), directory, signal);
-
   const weights = names.filter((name) => name.endsWith('.safetensors'));
+  const pickled = names.filter((name) => torchIndex.test(name) || torchWeights.test(name));
+  if (!index && weights.length === 0 && pickled.length > 0) return openTorch(directory, pickled, signal);
+  const notes = pickled.map(
+    (name) => `${join(directory, name)} is passed over: the safetensors beside it are read`,
+  );
+  if (index) return openSharded(directory, join(directory, index), directory, signal, notes);
+
   const orphan = weights.find((name) => /-\d{5,6}-of-\d{5,6}\.safetensors$/.test(name));
   if (orphan) {
     throw new WisemergeError(
@@ -189,7 +216,18 @@ async function openDirectory(directory: string, signal?: AbortSignal): Promise<C
   const single = chooseOne(directory, weights, (name) => name.slice(0, -'.safetensors'.length));
   if (!single) throw noWeights(directory, names);
   const file = await readSafetensorsFile(join(directory, single), signal);
-  return new Checkpoint(directory, directory, [file], undefined, await readConfig(directory));
+  return new Checkpoint(directory, directory, [file], undefined, await readConfig(directory), notes);
+}
+
+/** The weights of torch.save in a directory that has no others; an index wins. */
+async function openTorch(directory: string, names: string[], signal?: AbortSignal): Promise<Checkpoint> {
+  const stem = (name: string): string => name.split('.')[0]!;
+  const indexes = names.filter((name) => torchIndex.test(name));
+  const chosen = chooseOne(directory, indexes.length > 0 ? indexes : names, stem, torchStems)!;
+  const path = join(directory, chosen);
+  if (indexes.length > 0) return openSharded(directory, path, directory, signal);
+  const { file, notes } = await readWeights(path, signal);
+  return new Checkpoint(directory, directory, [file], undefined, await readConfig(directory), notes);
 }
 
 /** The only candidate, or the one with a known stem; several of equal rank are an error. */
@@ -197,9 +235,10 @@ function chooseOne(
   directory: string,
   candidates: string[],
   stem: (name: string) => string,
+  stems: readonly string[] = knownStems,
 ): string | undefined {
   if (candidates.length <= 1) return candidates[0];
-  for (const known of knownStems) {
+  for (const known of stems) {
     const match = candidates.find((name) => stem(name) === known);
     if (match) return match;
   }
@@ -214,12 +253,13 @@ function noWeights(directory: string, names: string[]): WisemergeError {
   const pickled = names.find((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
   let hint =
     'Give a directory that holds model.safetensors, or model.safetensors.index.json with its shards.';
-  if (pickled) hint = `${pickled} is a pickled checkpoint: save it as safetensors first.`;
+  if (pickled)
+    hint = `Of the files of torch.save here none has the name of a model: give the path of ${pickled} itself.`;
   else if (names.includes('model_index.json')) {
     hint =
       'This is a diffusers pipeline: give one of its components, for example its unet or transformer folder.';
   }
-  return new WisemergeError('ERR_NOT_A_CHECKPOINT', `${directory} holds no .safetensors weights`, {
+  return new WisemergeError('ERR_NOT_A_CHECKPOINT', `${directory} holds no weights`, {
     file: directory,
     hint,
   });
@@ -230,19 +270,23 @@ async function openSharded(
   indexPath: string,
   directory: string,
   signal?: AbortSignal,
+  passedOver: readonly string[] = [],
 ): Promise<Checkpoint> {
   const index = await readShardIndex(indexPath);
-  const files: SafetensorsFile[] = [];
+  const notes = [...passedOver];
+  const files: WeightFile[] = [];
   for (const shard of [...index.shards].sort()) {
     signal?.throwIfAborted();
-    files.push(await readSafetensorsFile(join(directory, shard), signal));
+    const read = await readWeights(join(directory, shard), signal);
+    files.push(read.file);
+    notes.push(...read.notes);
   }
   checkIndex(index, files);
-  return new Checkpoint(path, directory, files, index, await readConfig(directory));
+  return new Checkpoint(path, directory, files, index, await readConfig(directory), notes);
 }
 
 /** Every shard holds exactly the tensors the index gives it, and no tensor is in two shards. */
-function checkIndex(index: ShardIndex, files: readonly SafetensorsFile[]): void {
+function checkIndex(index: ShardIndex, files: readonly WeightFile[]): void {
   const holder = new Map<string, string>();
   for (const file of files) {
     for (const { name: tensor } of file.tensors) {

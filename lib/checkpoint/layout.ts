@@ -63,7 +63,11 @@ interface Group {
 }
 
 function keepShards(base: Checkpoint): Group[] {
-  return base.files.map(({ name, tensors, metadata }) => ({ name, tensors, metadata }));
+  return base.files.map(({ name, tensors, metadata }) => ({
+    name: safetensorsName(name),
+    tensors,
+    metadata,
+  }));
 }
 
 function reshard(base: Checkpoint, dtypeOf: (tensor: TensorInfo) => DTypeName, shardSize: number): Group[] {
@@ -93,7 +97,15 @@ function reshard(base: Checkpoint, dtypeOf: (tensor: TensorInfo) => DTypeName, s
 
 /** `model` of `model.safetensors`, `model-00001-of-00003.safetensors` or `model.safetensors.index.json`. */
 function weightsStem(base: Checkpoint): string {
-  return base.files[0]!.name.replace(/\.safetensors$/, '').replace(/-\d{5,6}-of-\d{5,6}$/, '');
+  const name = safetensorsName(base.files[0]!.name);
+  return name.replace(/\.safetensors$/, '').replace(/-\d{5,6}-of-\d{5,6}$/, '');
+}
+
+/** The name of a safetensors file with the tensors of `name`: `model.safetensors` for `pytorch_model.bin`. */
+function safetensorsName(name: string): string {
+  return name
+    .replace(/^(open_clip_)?pytorch_model\b/, '$1model')
+    .replace(/\.(bin|pt|pth)(?=$|\.index\.json$)/, '.safetensors');
 }
 
 function makeIndex(
@@ -113,7 +125,7 @@ function makeIndex(
   const metadata = { total_parameters: parameters, total_size: bytes };
   // Written by hand: an object would reorder integer-like names and lose a tensor named __proto__.
   const text = `{\n  "metadata": ${JSON.stringify(metadata)},\n  "weight_map": {\n${map.join(',\n')}\n  }\n}\n`;
-  return { name: kept || `${weightsStem(base)}.safetensors.index.json`, text };
+  return { name: (kept && safetensorsName(kept)) || `${weightsStem(base)}.safetensors.index.json`, text };
 }
 
 function layOutFile(

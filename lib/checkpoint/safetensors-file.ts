@@ -1,8 +1,8 @@
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
-import { dtypes, type HeaderColumns, HostBuffer, parseHeader } from '../native.js';
-import { elementCount, type TensorInfo } from './tensor.js';
+import { HostBuffer, parseHeader } from '../native.js';
+import { toTensors, type WeightFile } from './weight-file.js';
 
 /** The reference reader's limit on the JSON header, in bytes. */
 export const maxHeaderBytes = 100_000_000;
@@ -10,19 +10,9 @@ export const maxHeaderBytes = 100_000_000;
 export const hubHeaderBytes = 25_000_000;
 
 /** One `.safetensors` file: its header, checked, and where its data lies. */
-export interface SafetensorsFile {
-  readonly path: string;
-  /** Base name of `path`. */
-  readonly name: string;
-  readonly size: number;
-  readonly mtimeMs: number;
-  /** Offset of the byte buffer: 8 + header length. */
+export interface SafetensorsFile extends WeightFile {
+  /** Offset of the byte buffer: 8 + header length. The header's hash is that of the bytes before it. */
   readonly dataStart: number;
-  /** In order of data offset. */
-  readonly tensors: readonly TensorInfo[];
-  readonly metadata: ReadonlyMap<string, string>;
-  /** XXH3-64 of the first `dataStart` bytes, 16 hex digits: identifies names, shapes and layout. */
-  readonly headerHash: string;
 }
 
 /**
@@ -121,23 +111,4 @@ async function readFully(
     }
     done += bytesRead;
   }
-}
-
-function toTensors(columns: HeaderColumns, path: string, dataStart: number): TensorInfo[] {
-  const { names, dims, dimEnds, begins, ends } = columns;
-  const tensors: TensorInfo[] = new Array(columns.count);
-  for (let i = 0, dim = 0; i < columns.count; i++) {
-    const shape = Array.from(dims.subarray(dim, dimEnds[i]));
-    dim = dimEnds[i]!;
-    tensors[i] = {
-      name: names[i]!,
-      dtype: dtypes[columns.dtypes[i]!]!.name,
-      shape,
-      count: elementCount(shape),
-      file: path,
-      offset: dataStart + begins[i]!,
-      bytes: ends[i]! - begins[i]!,
-    };
-  }
-  return tensors;
 }

@@ -114,7 +114,7 @@ export async function prepareMerge(given: MergeOptions, signal?: AbortSignal): P
     reads: ring.reads,
     disk: { free: await freeBytes(options.out), needed: outputs * fileBytes },
     device,
-    warnings: [...warnings, ...layoutWarnings(layout)],
+    warnings: [...zeroshot.notes, ...finetuned.notes, ...warnings, ...layoutWarnings(layout)],
     problems,
   };
   return { plan, options, zeroshot, finetuned, pairs, layout, ring };

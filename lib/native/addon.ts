@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, WisemergeError } from '../errors.js';
-import type { DeviceReport, DTypeInfo, HeaderColumns } from '../native.js';
+import type { DeviceReport, DTypeInfo, HeaderColumns, TorchColumns } from '../native.js';
 
 export interface NativeJob<T> {
   readonly promise: Promise<T>;
@@ -89,6 +89,7 @@ export interface Addon {
   ) => NativeInference;
   readonly Network: new (engine: NativeEngine, weights: NativeBuffer, numbers: Float64Array) => NativeNetwork;
   parseHeader(buffer: NativeBuffer, jsonBytes: number, dataBytes: number): NativeJob<HeaderColumns>;
+  parseTorchFile(fd: number, bytes: number): NativeJob<TorchColumns>;
   devices(): DeviceReport[];
   device(kind: string, ordinal: number): DeviceReport;
   dtypes(): DTypeInfo[];

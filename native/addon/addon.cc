@@ -17,6 +17,7 @@
 #include "addon/network_object.h"
 #include "addon/runtime.h"
 #include "addon/stream_object.h"
+#include "addon/torch_function.h"
 #include "addon/trainer_object.h"
 #include "core/host_buffer.h"
 #include "wisemerge/backend.h"
@@ -49,6 +50,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Trainer", TrainerObject::define(env));
   exports.Set("Inference", InferenceObject::define(env));
   exports.Set("parseHeader", Napi::Function::New<guarded<parse_header>>(env));
+  exports.Set("parseTorchFile", Napi::Function::New<guarded<parse_torch_file>>(env));
   exports.Set("devices", Napi::Function::New<guarded<list_devices>>(env));
   exports.Set("device", Napi::Function::New<guarded<describe_device>>(env));
   exports.Set("dtypes", Napi::Function::New<guarded<list_dtypes>>(env));

@@ -96,6 +96,17 @@ std::string printable_cut(std::string_view text, bool escape_quotes) {
 }  // namespace
 
 std::string printable(std::string_view text) { return printable_cut(text, false); }
+
+bool is_utf8(std::string_view text) {
+  const char* const end = text.data() + text.size();
+  for (const char* p = text.data(); p < end;) {
+    const size_t length = static_cast<uint8_t>(*p) < 0x80 ? 1 : utf8_sequence(p, end);
+    if (!length) return false;
+    p += length;
+  }
+  return true;
+}
+
 std::string quoted(std::string_view text) { return '"' + printable_cut(text, true) + '"'; }
 
 void JsonScanner::fail(const std::string& what) const {

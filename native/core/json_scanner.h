@@ -16,6 +16,9 @@ namespace wisemerge {
 std::string quoted(std::string_view text);
 std::string printable(std::string_view text);
 
+// Whether all of it is well-formed UTF-8.
+bool is_utf8(std::string_view text);
+
 class JsonScanner {
  public:
   // What a syntax error says: Error{code, "SUBJECT is not valid JSON at byte N: ...; HINT"}.

@@ -34,7 +34,7 @@ describe('a model opens from', () => {
     expect(path).toBe(directory);
     expect(files.map(({ name }) => name)).toEqual(['model.safetensors']);
     expect([...files[0]!.metadata]).toEqual([['format', 'pt']]);
-    const header = readFileSync(join(directory, 'model.safetensors')).subarray(0, files[0]!.dataStart);
+    const header = readFileSync(join(directory, 'model.safetensors')).subarray(0, tensors.get('a')!.offset);
     expect(files[0]!.headerHash).toBe(xxh3.xxh64(header).toString(16).padStart(16, '0'));
     expect([...tensors.keys()]).toEqual(['a', 'b']);
     expect(tensors.get('a')).toMatchObject({ dtype: 'F32', shape: [2, 3], count: 6, bytes: 24 });
@@ -237,7 +237,7 @@ describe('a path is refused', () => {
   });
 
   it('of a file of another kind', async () => {
-    const path = join(await tempDir(), 'pytorch_model.bin');
+    const path = join(await tempDir(), 'model.gguf');
     writeFileSync(path, 'x');
     expect(await refusal(path)).toMatchObject({ code: 'ERR_NOT_A_CHECKPOINT', file: path });
   });
@@ -251,7 +251,7 @@ describe('a path is refused', () => {
   });
 
   const without: [string, string, RegExp][] = [
-    ['pickles only', 'pytorch_model.bin', /pickled checkpoint/],
+    ['pickles of other things only', 'optimizer.pt', /path of optimizer.pt/],
     ['a diffusers pipeline', 'model_index.json', /diffusers pipeline: give one of its components/],
     ['nothing of use', 'notes.txt', /holds model.safetensors/],
   ];

@@ -2,10 +2,10 @@ import { basename } from 'node:path';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { formatShape } from '../../checkpoint/tensor.js';
 import { formatBytes, formatCount, formatTable, printable } from '../format.js';
-import { type OutputFlags, printResult } from '../terminal.js';
+import { type OutputFlags, printResult, warn } from '../terminal.js';
 
 export async function runInspect(path: string, flags: OutputFlags, signal: AbortSignal): Promise<void> {
-  const { files, tensors, parameters, bytes, config } = await openCheckpoint(path, { signal });
+  const { files, tensors, parameters, bytes, config, notes } = await openCheckpoint(path, { signal });
   const rows = [...tensors.values()];
   const result = {
     files: files.map(({ name, size, tensors: held, headerHash, metadata }) => ({
@@ -18,6 +18,7 @@ export async function runInspect(path: string, flags: OutputFlags, signal: Abort
     parameters,
     bytes,
     modelType: config?.model_type ?? null,
+    notes,
     tensors: rows.map(({ name, dtype, shape, bytes: size, file, offset }) => ({
       name,
       dtype,
@@ -27,6 +28,7 @@ export async function runInspect(path: string, flags: OutputFlags, signal: Abort
       offset,
     })),
   };
+  for (const note of notes) warn(flags, printable(note));
   printResult(flags, result, () => {
     const table = formatTable(
       ['tensor', 'dtype', 'shape', 'bytes', 'file'],

@@ -1,0 +1,215 @@
+import { dirname } from 'node:path';
+import { openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { dtypeInfo, formatShape, type TensorInfo } from '../../checkpoint/tensor.js';
+import type { WeightFile } from '../../checkpoint/weight-file.js';
+import { WisemergeError } from '../../errors.js';
+import { type LoraConfig, readLoraConfig } from './config.js';
+
+/**
+ * What an adapter adds to one tensor W: scale · B · A, transposed for weights that are stored [in, out] (Conv1D) or
+ * [tokens, dimension] (embeddings). W is [out, in], or [in, out] where `transpose`.
+ */
+export interface LoraAddend {
+  /** [r, in] */
+  readonly a: TensorInfo;
+  /** [out, r] */
+  readonly b: TensorInfo;
+  readonly scale: number;
+  readonly transpose: boolean;
+}
+
+/** A PEFT LoRA adapter, fitted to a base model. All keys are names of the base's tensors. */
+export interface LoraAdapter {
+  readonly path: string;
+  readonly files: readonly WeightFile[];
+  readonly addends: ReadonlyMap<string, LoraAddend>;
+  /** Tensors that take the place of the base's: `modules_to_save`, and trained biases. */
+  readonly replacements: ReadonlyMap<string, TensorInfo>;
+}
+
+/** A part of a low-rank product, by the end of its name. */
+const factor = /^(.+)\.lora_(embedding_)?(A|B)(?:\.default)?(?:\.weight)?$/;
+/** Prefixes that models gain and lose between a bare body and one with a head. */
+const bodies = ['model.', 'transformer.', 'base_model.', 'roberta.', 'bert.', 'gpt_neox.'];
+
+/**
+ * Reads `adapter_config.json` and the headers of `adapter_model.safetensors` (or `.bin`), and fits every tensor to one
+ * of `base`. No data is read.
+ *
+ * Throws ERR_ADAPTER, which names the tensor: an option or kind of adapter that is not supported, a factor without
+ * its partner, a tensor that fits none of the base's, shapes or dtypes that do not fit; ERR_CONFIG, ERR_IO, and what
+ * opening a checkpoint throws.
+ */
+export async function openLoraAdapter(
+  path: string,
+  base: ReadonlyMap<string, TensorInfo>,
+  options: { signal?: AbortSignal } = {},
+): Promise<LoraAdapter> {
+  const checkpoint = await openCheckpoint(path, options);
+  const directory = checkpoint.directory ?? dirname(checkpoint.path);
+  const config = await readLoraConfig(directory);
+  const fit = new Fit(base, config);
+  for (const tensor of checkpoint.tensors.values()) fit.add(tensor);
+  return { path: checkpoint.path, files: checkpoint.files, ...fit.finish() };
+}
+
+interface Factors {
+  readonly module: string;
+  readonly embedding: boolean;
+  A?: TensorInfo;
+  B?: TensorInfo;
+}
+
+class Fit {
+  readonly #base: ReadonlyMap<string, TensorInfo>;
+  readonly #config: LoraConfig;
+  readonly #products = new Map<string, Factors>();
+  readonly #replacements = new Map<string, TensorInfo>();
+
+  constructor(base: ReadonlyMap<string, TensorInfo>, config: LoraConfig) {
+    this.#base = base;
+    this.#config = config;
+  }
+
+  add(tensor: TensorInfo): void {
+    if (dtypeInfo(tensor.dtype).kind !== 'float') {
+      throw problem(
+        tensor,
+        `its dtype is ${tensor.dtype}; floats are expected`,
+        'Save the adapter unquantised.',
+      );
+    }
+    // PEFT wraps the model twice, and layers that it adapts or saves once more.
+    const name = tensor.name
+      .replace(/^base_model\.model\./, '')
+      .replace(/\.base_layer\./, '.')
+      .replace(/\.modules_to_save(\.default)?\./, '.')
+      .replace(/\.original_module\./, '.');
+    const part = factor.exec(name);
+    if (!part) {
+      this.#replace(tensor, name);
+      return;
+    }
+    const [, module, embedding, side] = part as unknown as [string, string, string | undefined, 'A' | 'B'];
+    const target = this.#find(`${module}.weight`, tensor).name;
+    const factors = this.#products.get(target) ?? { module, embedding: embedding !== undefined };
+    if (factors[side] || factors.embedding !== (embedding !== undefined)) {
+      throw problem(tensor, `"${target}" is adapted twice`, 'Give a file of one adapter.');
+    }
+    factors[side] = tensor;
+    this.#products.set(target, factors);
+  }
+
+  #replace(tensor: TensorInfo, name: string): void {
+    if (/\.lora_/.test(name)) {
+      const dora = name.includes('lora_magnitude_vector');
+      throw problem(
+        tensor,
+        dora
+          ? 'the adapter is a DoRA, which is more than a product added to a weight'
+          : 'it is of no known kind',
+        'Merge the adapter into its base with PEFT (merge_and_unload) first.',
+      );
+    }
+    const target = this.#find(name, tensor);
+    if (formatShape(target.shape) !== formatShape(tensor.shape)) {
+      throw problem(
+        tensor,
+        `its shape is ${formatShape(tensor.shape)}; "${target.name}" of the base has ${formatShape(target.shape)}`,
+        'Give the base model that the adapter was trained on.',
+      );
+    }
+    if (this.#replacements.has(target.name)) {
+      throw problem(tensor, `"${target.name}" is replaced twice`, 'Give a file of one adapter.');
+    }
+    if (name.endsWith('.bias') && !this.#config.bias && !this.#savesModule(tensor)) {
+      throw problem(tensor, 'it is a bias, but bias is "none"', `Correct ${this.#config.file}.`);
+    }
+    this.#replacements.set(target.name, tensor);
+  }
+
+  #savesModule({ name }: TensorInfo): boolean {
+    return this.#config.savedModules.some((module) => `.${name}`.includes(`.${module}.`));
+  }
+
+  /** The base's tensor of a name, which may have gained or lost the prefix of the body. */
+  #find(name: string, tensor: TensorInfo): TensorInfo {
+    const exact = this.#base.get(name);
+    if (exact) return exact;
+    const others = bodies.flatMap((body) => [
+      body + name,
+      ...(name.startsWith(body) ? [name.slice(body.length)] : []),
+    ]);
+    const found = others.flatMap((other) => this.#base.get(other) ?? []);
+    if (found.length === 1) return found[0]!;
+    const tied = /(^|\.)(lm_head|embed_out)\.weight$/.test(name);
+    throw problem(
+      tensor,
+      `the base model has no tensor "${name}"`,
+      tied
+        ? 'Its output head is tied to the input embedding: save the base with a head of its own first.'
+        : 'Give the base model that the adapter was trained on.',
+    );
+  }
+
+  finish(): Pick<LoraAdapter, 'addends' | 'replacements'> {
+    const addends = new Map<string, LoraAddend>();
+    for (const [target, factors] of this.#products) {
+      const { A: a, B: b } = factors;
+      if (!a || !b) {
+        const there = (a ?? b)!;
+        throw problem(
+          there,
+          `its partner lora_${a ? 'B' : 'A'} is missing`,
+          'The file is incomplete: get it again.',
+        );
+      }
+      if (this.#replacements.has(target)) {
+        throw problem(a, `"${target}" is replaced by another tensor too`, 'Give a file of one adapter.');
+      }
+      addends.set(target, this.#addend(this.#base.get(target)!, a, b, factors));
+    }
+    return { addends, replacements: this.#replacements };
+  }
+
+  #addend(w: TensorInfo, a: TensorInfo, b: TensorInfo, { module, embedding }: Factors): LoraAddend {
+    const shapes = `${formatShape(b.shape)} · ${formatShape(a.shape)}`;
+    const { rank, scale } = this.#config.module(module);
+    if (a.shape.length !== 2 || b.shape.length !== 2 || w.shape.length !== 2) {
+      throw problem(
+        a,
+        `${shapes} for "${w.name}" ${formatShape(w.shape)}: only matrices are supported, not convolutions`,
+        'Merge the adapter into its base with PEFT (merge_and_unload) first.',
+      );
+    }
+    if (a.shape[0] !== rank || b.shape[1] !== rank) {
+      throw problem(
+        a,
+        `${shapes}, but the configuration gives rank ${rank}`,
+        `Correct ${this.#config.file}.`,
+      );
+    }
+    const [out, input] = [b.shape[0]!, a.shape[1]!];
+    const plain = w.shape[0] === out && w.shape[1] === input;
+    const swapped = w.shape[0] === input && w.shape[1] === out;
+    if (!swapped && (!plain || embedding)) {
+      throw problem(
+        a,
+        `${shapes} does not fit "${w.name}" ${formatShape(w.shape)}`,
+        'Give the base model that the adapter was trained on.',
+      );
+    }
+    // PEFT corrects fan_in_fan_out by the kind of layer, so the shape decides where it can.
+    const transpose = embedding || (plain && swapped ? this.#config.fanInFanOut : swapped);
+    return { a, b, scale, transpose };
+  }
+}
+
+function problem(tensor: TensorInfo, message: string, hint: string): WisemergeError {
+  const { name, file } = tensor;
+  return new WisemergeError('ERR_ADAPTER', `tensor "${name}" of ${file}: ${message}`, {
+    tensor: name,
+    file,
+    hint,
+  });
+}

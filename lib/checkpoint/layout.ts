@@ -2,7 +2,7 @@ import { WisemergeError } from '../errors.js';
 import type { DTypeName } from '../native.js';
 import type { Checkpoint } from './checkpoint.js';
 import { hubHeaderBytes } from './safetensors-file.js';
-import { itemSize, type TensorInfo } from './tensor.js';
+import { elementCount, itemSize, type TensorInfo } from './tensor.js';
 
 /** Data of an output file starts at a multiple of this, so that direct I/O and mapping readers see aligned
  * tensors. The format allows the padding (trailing spaces of the header). */
@@ -37,44 +37,65 @@ export interface OutputLayout {
   readonly bytes: number;
 }
 
-/**
- * Lays out a model with the tensors of `base`.
- *
- * By default every file keeps its name, its tensors and their order. With `shardSize` (bytes of tensor data
- * per file) tensors are dealt out anew in the base's order, under the usual `stem-00001-of-0000N` names; a
- * tensor above the limit gets a file of its own. `dtypeOf` gives each tensor's output dtype.
- */
+/** A tensor that has no place yet. */
+export type NewTensor = Pick<OutputTensor, 'name' | 'dtype' | 'shape'>;
+
+/** Bytes of tensor data per file where neither a base's files nor an option say it. */
+export const defaultShardSize = 5e9;
+
+/** Lays out a model with the tensors of `base`; `dtypeOf` gives each tensor's output dtype. */
 export function layOut(
   base: Checkpoint,
   dtypeOf: (tensor: TensorInfo) => DTypeName,
   shardSize?: number,
 ): OutputLayout {
-  const groups = shardSize === undefined ? keepShards(base) : reshard(base, dtypeOf, shardSize);
-  const files = groups.map(({ name, tensors, metadata }) => layOutFile(name, tensors, metadata, dtypeOf));
+  const tensors = [...base.tensors.values()].map((tensor) => ({ ...tensor, dtype: dtypeOf(tensor) }));
+  return layOutTensors(base, tensors, shardSize);
+}
+
+/**
+ * Lays out a model after the manner of `base`.
+ *
+ * By default every file of a model with the same tensors keeps its name, its tensors and their order. With
+ * `shardSize` (bytes of tensor data per file), and for other tensors, they are dealt out in the order given,
+ * under the usual `stem-00001-of-0000N` names; a tensor above the limit gets a file of its own.
+ */
+export function layOutTensors(
+  base: Checkpoint,
+  tensors: readonly NewTensor[],
+  shardSize?: number,
+): OutputLayout {
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const keep =
+    shardSize === undefined &&
+    byName.size === base.tensors.size &&
+    [...byName.keys()].every((name) => base.tensors.has(name));
+  const groups = keep ? keepShards(base, byName) : reshard(base, tensors, shardSize ?? defaultShardSize);
+  const files = groups.map(({ name, tensors: own, metadata }) => layOutFile(name, own, metadata));
   const bytes = files.reduce((sum, file) => sum + file.bytes - file.header.length, 0);
-  const { parameters } = base;
-  return { files, index: makeIndex(base, files, parameters, bytes, shardSize), parameters, bytes };
+  const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return { files, index: makeIndex(base, files, parameters, bytes, keep), parameters, bytes };
 }
 
 interface Group {
   name: string;
-  tensors: readonly TensorInfo[];
+  tensors: readonly NewTensor[];
   metadata: ReadonlyMap<string, string>;
 }
 
-function keepShards(base: Checkpoint): Group[] {
-  return base.files.map(({ name, tensors, metadata }) => ({
+function keepShards(base: Checkpoint, tensors: ReadonlyMap<string, NewTensor>): Group[] {
+  return base.files.map(({ name, tensors: own, metadata }) => ({
     name: safetensorsName(name),
-    tensors,
+    tensors: own.map((tensor) => tensors.get(tensor.name)!),
     metadata,
   }));
 }
 
-function reshard(base: Checkpoint, dtypeOf: (tensor: TensorInfo) => DTypeName, shardSize: number): Group[] {
-  const shards: TensorInfo[][] = [[]];
+function reshard(base: Checkpoint, tensors: readonly NewTensor[], shardSize: number): Group[] {
+  const shards: NewTensor[][] = [[]];
   let room = shardSize;
-  for (const tensor of base.tensors.values()) {
-    const bytes = tensor.count * itemSize(dtypeOf(tensor));
+  for (const tensor of tensors) {
+    const bytes = elementCount(tensor.shape) * itemSize(tensor.dtype);
     if (bytes > room && shards.at(-1)!.length > 0) {
       shards.push([]);
       room = shardSize;
@@ -85,12 +106,12 @@ function reshard(base: Checkpoint, dtypeOf: (tensor: TensorInfo) => DTypeName, s
   const metadata = new Map(base.files.flatMap((file) => [...file.metadata]));
   const stem = weightsStem(base);
   const pad = (n: number) => String(n).padStart(5, '0');
-  return shards.map((tensors, i) => ({
+  return shards.map((own, i) => ({
     name:
       shards.length === 1
         ? `${stem}.safetensors`
         : `${stem}-${pad(i + 1)}-of-${pad(shards.length)}.safetensors`,
-    tensors,
+    tensors: own,
     metadata,
   }));
 }
@@ -113,12 +134,12 @@ function makeIndex(
   files: readonly OutputFile[],
   parameters: number,
   bytes: number,
-  shardSize: number | undefined,
+  keep: boolean,
 ): OutputLayout['index'] {
   // A base that indexes its one file keeps its index; a fresh layout of one file has none, as transformers
   // does.
-  if (files.length === 1 && (shardSize !== undefined || !base.index)) return undefined;
-  const kept = shardSize === undefined && base.index?.path.split('/').at(-1);
+  if (files.length === 1 && !(keep && base.index)) return undefined;
+  const kept = keep && base.index?.path.split('/').at(-1);
   const pairs = files.flatMap((file) => file.tensors.map(({ name }) => [name, file.name] as const));
   pairs.sort(([a], [b]) => (a < b ? -1 : 1));
   const map = pairs.map(([tensor, file]) => `    ${JSON.stringify(tensor)}: ${JSON.stringify(file)}`);
@@ -130,17 +151,15 @@ function makeIndex(
 
 function layOutFile(
   name: string,
-  tensors: readonly TensorInfo[],
+  tensors: readonly NewTensor[],
   metadata: ReadonlyMap<string, string>,
-  dtypeOf: (tensor: TensorInfo) => DTypeName,
 ): OutputFile {
   let end = 0;
-  const placed = tensors.map((tensor) => {
-    const dtype = dtypeOf(tensor);
-    const bytes = tensor.count * itemSize(dtype);
+  const placed = tensors.map(({ name: tensor, dtype, shape }) => {
+    const bytes = elementCount(shape) * itemSize(dtype);
     const offset = end;
     end += bytes;
-    return { name: tensor.name, dtype, shape: tensor.shape, offset, bytes };
+    return { name: tensor, dtype, shape, offset, bytes };
   });
   const header = encodeHeader(placed, metadata, name);
   return {

@@ -92,6 +92,59 @@ ${command}
 `;
 }
 
+/** What the card of a model made by a merge file says. */
+export interface MergeCardFacts {
+  readonly models: readonly Checkpoint[];
+  /** Licence and languages come from it. */
+  readonly donor: Checkpoint;
+  readonly method: string;
+  /** The merge file's text. */
+  readonly config: string;
+  readonly command: string;
+  readonly version: string;
+}
+
+export async function renderMergeCard(facts: MergeCardFacts): Promise<string> {
+  const { models, donor, method, config, command, version } = facts;
+  const names = models.map(modelName);
+  return `${await renderHeader(donor, names, ['merge', method, 'wisemerge'])}
+# ${names.join(' + ')}
+
+Merged in weight space by \`${method}\` with wisemerge ${version}:
+
+\`\`\`sh
+${command}
+\`\`\`
+
+\`\`\`yaml
+${config.trimEnd()}
+\`\`\`
+`;
+}
+
+/** Front matter; JSON values are YAML values. */
+async function renderHeader(
+  donor: Checkpoint,
+  names: readonly string[],
+  tags: readonly string[],
+): Promise<string> {
+  const inherited = await readCard(donor);
+  const kept = Object.fromEntries(
+    ['license', 'license_name', 'license_link', 'language', 'pipeline_tag', 'library_name']
+      .filter((key) => inherited[key] !== undefined)
+      .map((key) => [key, inherited[key]]),
+  );
+  const header = {
+    ...(donor.config?.architectures ? { library_name: 'transformers' } : {}),
+    ...kept,
+    base_model: names,
+    base_model_relation: 'merge',
+    tags,
+  };
+  const lines = Object.entries(header).map(([key, value]) => `${key}: ${JSON.stringify(value)}`);
+  return `---\n${lines.join('\n')}\n---`;
+}
+
 /**
  * What to call a model: the Hub's name for a cache snapshot (`models--org--name/snapshots/…`), else the name
  * of its directory or file. Machine paths stay out of published cards.

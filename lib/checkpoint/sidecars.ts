@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { ioError } from '../errors.js';
 import type { DTypeName } from '../native.js';
 import type { Checkpoint, Config } from './checkpoint.js';
+import { replaceInJson } from './json-text.js';
 import { manifestName } from './transaction.js';
 
 /**
@@ -56,20 +57,25 @@ export async function listSidecars(base: Checkpoint): Promise<{ copied: string[]
   return { copied, skipped };
 }
 
-/** Copies the listed files into `directory`; `config.json` gets the output dtype if it changes. */
+/**
+ * Copies the listed files into `directory`. `config.json` gets the output dtype if it changes, and other `changes` by
+ * dotted path (`text_config.num_hidden_layers`).
+ */
 export async function copySidecars(
   base: Checkpoint,
   files: readonly string[],
   directory: string,
   dtype: DTypeName | undefined,
+  changes: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
   for (const file of files) {
     const from = join(base.directory!, file);
     const to = join(directory, file);
     try {
       await mkdir(dirname(to), { recursive: true });
-      if (file === 'config.json' && dtype && base.config) {
-        await writeFile(to, updateConfigDtype(await readFile(from, 'utf8'), base.config, dtype));
+      if (file === 'config.json' && base.config && (dtype || Object.keys(changes).length > 0)) {
+        const text = await replaceInJson(await readFile(from, 'utf8'), changes);
+        await writeFile(to, dtype ? updateConfigDtype(text, base.config, dtype) : text);
       } else {
         await copyFile(from, to);
       }

@@ -1,8 +1,8 @@
 import { xxh3 } from '@node-rs/xxhash';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { formatShape, type TensorInfo } from '../checkpoint/tensor.js';
+import { toFloats } from '../checkpoint/to-floats.js';
 import { WisemergeError } from '../errors.js';
-import { toFloats } from './to-floats.js';
 
 /** The dtypes that heads and features are computed from. */
 export type HeadDType = 'F32' | 'F16' | 'BF16';

@@ -1,10 +1,10 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { formatShape, type TensorInfo } from '../checkpoint/tensor.js';
+import { toFloats } from '../checkpoint/to-floats.js';
 import { WisemergeError } from '../errors.js';
 import type { ParameterRow, StoredWeight } from '../native/network.js';
 import { dtypeByName } from '../native.js';
 import { Arena, ArenaLayout } from './arena.js';
-import { toFloats } from './to-floats.js';
 
 /** The weights of both models in memory, in their stored dtypes. */
 export interface LoadedWeights extends Disposable {

@@ -1,4 +1,14 @@
-import { WisemergeError } from '../errors.js';
+import {
+  type Check,
+  checkOptions,
+  device,
+  failOption,
+  flag,
+  isNumber,
+  oneOf,
+  text,
+  whole,
+} from './option-checks.js';
 
 /** Output dtypes by the names people use: torch's and safetensors'. */
 export const dtypeNames = {
@@ -71,23 +81,6 @@ export interface ResolvedOptions extends Omit<MergeOptions, 'alpha' | 'dtype'> {
   readonly extrapolate: boolean;
 }
 
-type Check = (value: unknown) => string | undefined;
-
-const isNumber = (value: unknown): value is number => typeof value === 'number';
-const text: Check = (value) =>
-  typeof value === 'string' && value !== '' ? undefined : 'must be a non-empty string';
-const flag: Check = (value) => (typeof value === 'boolean' ? undefined : 'must be true or false');
-const oneOf =
-  (...names: string[]): Check =>
-  (value) =>
-    names.includes(value as string) ? undefined : `must be one of ${names.join(', ')}`;
-const whole =
-  (minimum: number): Check =>
-  (value) =>
-    Number.isSafeInteger(value) && (value as number) >= minimum
-      ? undefined
-      : `must be a whole number from ${minimum}`;
-
 const checks: { readonly [Option in keyof Required<MergeOptions>]: Check } = {
   zeroshot: text,
   finetuned: text,
@@ -101,10 +94,7 @@ const checks: { readonly [Option in keyof Required<MergeOptions>]: Check } = {
       : 'must be an object of numbers by tensor',
   out: text,
   dtype: oneOf(...Object.keys(dtypeNames)),
-  device: (value) =>
-    typeof value === 'string' && /^(auto|cpu|cuda(:\d+)?)$/.test(value)
-      ? undefined
-      : 'must be auto, cpu, cuda or cuda:N',
+  device,
   threads: whole(1),
   memory: whole(minMemory),
   shardSize: whole(1),
@@ -112,29 +102,17 @@ const checks: { readonly [Option in keyof Required<MergeOptions>]: Check } = {
   extrapolate: flag,
   readMode: oneOf('direct', 'cached'),
 };
-const required = new Set(['zeroshot', 'finetuned', 'alpha', 'out']);
+const required = ['zeroshot', 'finetuned', 'alpha', 'out'];
 
 /** Checks the options' names, types and ranges. Throws ERR_USAGE naming the option. */
 export function resolveOptions(options: MergeOptions): ResolvedOptions {
-  const fail = (option: string, why: string): never => {
-    throw new WisemergeError('ERR_USAGE', `${option}: ${why}`, { details: { option } });
-  };
-  for (const option of Object.keys(options)) {
-    if (!Object.hasOwn(checks, option))
-      fail(option, `unknown option; known are ${Object.keys(checks).join(', ')}`);
-  }
-  for (const [option, check] of Object.entries(checks)) {
-    const value = options[option as keyof MergeOptions];
-    if (value === undefined && !required.has(option)) continue;
-    const why = value === undefined ? 'is missing' : check(value);
-    if (why !== undefined) fail(option, why);
-  }
-  const { alpha, dtype, device = 'auto', force = false, extrapolate = false, ...rest } = options;
+  checkOptions(options, checks, required);
+  const { alpha, dtype, device: chosen = 'auto', force = false, extrapolate = false, ...rest } = options;
   const several = typeof alpha !== 'number';
-  if (several && rest.tensorAlphas) fail('tensorAlphas', 'goes with one alpha, for all other tensors');
+  if (several && rest.tensorAlphas) failOption('tensorAlphas', 'goes with one alpha, for all other tensors');
   return {
     ...rest,
-    device,
+    device: chosen,
     force,
     extrapolate,
     several,

@@ -1,10 +1,10 @@
+import { bf16ToNumber, f16ToNumber } from '../../checkpoint/half.js';
 import { formatShape, itemSize } from '../../checkpoint/tensor.js';
 import { WisemergeError } from '../../errors.js';
 import type { DTypeName } from '../../native.js';
 import { type ArrayFile, openArrayFile } from './array-file.js';
 import type { Cell, Column } from './column.js';
 import type { DataPath, DataRole } from './data-path.js';
-import { bf16ToNumber, f16ToNumber } from './half.js';
 
 type ReadElement = (view: DataView, at: number) => Cell;
 

@@ -1,5 +1,5 @@
+import { bf16ToNumber, f16ToNumber } from '../../checkpoint/half.js';
 import { WisemergeError } from '../../errors.js';
-import { bf16ToNumber, f16ToNumber } from './half.js';
 
 /** Dtypes of features as they are given to an evaluator. */
 export type FeatureDType = 'F32' | 'F16' | 'BF16';

@@ -1,7 +1,7 @@
 import { formatShape } from '../../checkpoint/tensor.js';
+import { toFloats } from '../../checkpoint/to-floats.js';
 import { WisemergeError } from '../../errors.js';
 import type { DTypeName } from '../../native.js';
-import { toFloats } from '../to-floats.js';
 
 /** An array given to a network: little-endian elements in C order. */
 export interface NetworkInput {

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { toFloats } from '../../checkpoint/to-floats.js';
 import { checkOutputFile, writeWhole } from '../../checkpoint/whole-file.js';
 import { WisemergeError } from '../../errors.js';
 import { NetworkModel } from '../network.js';
-import { toFloats } from '../to-floats.js';
 import { readNames } from './name-list.js';
 import { batchesByLength, tokenRows } from './token-batches.js';
 import { type FittedText, TextTokenizer } from './tokenizer.js';

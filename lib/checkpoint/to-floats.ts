@@ -1,6 +1,6 @@
 import { WisemergeError } from '../errors.js';
 import type { DTypeName } from '../native.js';
-import { f16ToNumber } from './data/half.js';
+import { f16ToNumber } from './half.js';
 
 /** Little-endian elements of any float dtype as f32, rounded to nearest even. Throws ERR_DTYPE_MISMATCH. */
 export function toFloats(bytes: Uint8Array, dtype: DTypeName, name: string): Float32Array {

@@ -1,0 +1,65 @@
+import { alignUp, ioAlignment } from '../../checkpoint/blocks.js';
+import { dtypeInfo } from '../../checkpoint/tensor.js';
+import { WisemergeError } from '../../errors.js';
+import { chunkSlack, mergeSpan, sinkBytes } from '../../native/merge.js';
+import type { DTypeName } from '../../native.js';
+
+/** I/O buffers in bytes where `memory` is not given. */
+export const defaultMemory = 104 * 2 ** 20;
+/** Bytes of one input in a chunk: as large as requests to a disk are cheap, or transfers to a device. */
+const wanted = { cpu: 2 * 2 ** 20, device: 8 * 2 ** 20 };
+/** Groups in memory at once, so that one can be read while another is computed. */
+const groups = 2;
+
+/** What a chunk must hold of one tensor. */
+export interface ChunkNeed {
+  readonly name: string;
+  readonly inputs: number;
+  /** Of the widest of its inputs and the output. */
+  readonly itemBytes: number;
+  /** Elements that must be together; 0: any number of spans. */
+  readonly row: number;
+  readonly count: number;
+}
+
+export interface Chunks {
+  readonly chunkBytes: number;
+  /** Of the whole arena. */
+  readonly memory: number;
+}
+
+/**
+ * Sizes for all tensors of a merge. The default budget grows for what needs more; a given one that is too small is
+ * ERR_MEMORY, which names the tensor.
+ */
+export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory?: number): Chunks {
+  let least = ioAlignment + chunkSlack;
+  let most: ChunkNeed | undefined;
+  let inputs = 1;
+  for (const need of needs) {
+    const unit = Math.min(need.row > 0 ? need.row : mergeSpan, Math.max(need.count, 1));
+    const bytes = alignUp(unit * need.itemBytes, ioAlignment) + chunkSlack;
+    if (bytes > least) [least, most] = [bytes, need];
+    inputs = Math.max(inputs, need.inputs);
+  }
+  const smallest = sinkBytes + (inputs + 1) * least;
+  const budget = memory ?? Math.max(defaultMemory, smallest);
+  if (budget < smallest) {
+    throw new WisemergeError(
+      'ERR_MEMORY',
+      `memory of ${budget} bytes is too small; this merge needs ${smallest}` +
+        (most ? ` for ${inputs} inputs of "${most.name}"` : ''),
+      { hint: 'Raise --memory.', ...(most && { tensor: most.name }) },
+    );
+  }
+  const share = (budget - sinkBytes) / (groups * inputs + 1);
+  const largest = (device === 'cpu' ? wanted.cpu : wanted.device) + chunkSlack;
+  const chunkBytes = Math.floor(Math.min(largest, Math.max(share, least)) / ioAlignment) * ioAlignment;
+  return { chunkBytes: Math.max(chunkBytes, least), memory: budget };
+}
+
+/** Bytes of an element in memory: what is added to is widened to F32. */
+export function loadedBytes(dtype: DTypeName, addend: boolean): number {
+  const bytes = Math.max(dtypeInfo(dtype).bits / 8, 1);
+  return addend ? Math.max(bytes, 4) : bytes;
+}

@@ -1,0 +1,45 @@
+import { checkOptions, device, flag, oneOf, text, whole } from '../option-checks.js';
+
+/** Which merge configuration to carry out, and how. Sizes are in bytes. */
+export interface MergeFileOptions {
+  /**
+   * A YAML file in mergekit's form (docs/methods.md). Paths in it are relative to the working directory. Of
+   * several documents each is written to a directory of its `name` below `out`, one without a name to `final`.
+   */
+  readonly config: string;
+  /** Directory to create. */
+  readonly out: string;
+  /** Of random masks (DARE, DELLA). The same seed gives the same bytes on every machine. Default 0. */
+  readonly seed?: number;
+  /** `auto` (default), `cpu`, `cuda` or `cuda:N`. */
+  readonly device?: string;
+  /** Of the CPU. Default: all. */
+  readonly threads?: number;
+  /** Bytes of I/O buffers. Default 104 MiB, more where a tensor's rows or the number of models need it. */
+  readonly memory?: number;
+  /** Bytes of tensor data per output file. Default: the donor's files if the tensors are the same, else 5 GB. */
+  readonly shardSize?: number;
+  /** Replace an earlier output of wisemerge. */
+  readonly force?: boolean;
+  /** Read past (`direct`) or through (`cached`) the page cache. Default: by what is in the cache. */
+  readonly readMode?: 'direct' | 'cached';
+}
+
+const checks: {
+  readonly [Option in keyof Required<MergeFileOptions>]: (value: unknown) => string | undefined;
+} = {
+  config: text,
+  out: text,
+  seed: whole(0),
+  device,
+  threads: whole(1),
+  memory: whole(4 * 2 ** 20),
+  shardSize: whole(1),
+  force: flag,
+  readMode: oneOf('direct', 'cached'),
+};
+
+/** Throws ERR_USAGE naming the option. */
+export function checkMergeFileOptions(options: MergeFileOptions): void {
+  checkOptions(options, checks, ['config', 'out']);
+}

@@ -1,0 +1,289 @@
+import { join } from 'node:path';
+import { runBatches } from '../../checkpoint/block-ring.js';
+import { isElementAligned } from '../../checkpoint/blocks.js';
+import type { ReadMode } from '../../checkpoint/input-file.js';
+import { InputPool, type Lease } from '../../checkpoint/input-pool.js';
+import type { OutputFile, OutputLayout } from '../../checkpoint/layout.js';
+import { OutputWriter, type WrittenFile } from '../../checkpoint/output-writer.js';
+import type { ProgressMeter } from '../../checkpoint/progress.js';
+import { dtypeInfo, type TensorInfo } from '../../checkpoint/tensor.js';
+import { toFloats } from '../../checkpoint/to-floats.js';
+import { WisemergeError } from '../../errors.js';
+import { MergeStream, type MergeStreamInput, type MergeStreamTensor } from '../../native/merge.js';
+import { type DTypeName, dtypeByName, type Engine, HostBuffer } from '../../native.js';
+import type { Chunks } from './chunks.js';
+import type { ModelData, TensorSource } from './model-data.js';
+import type { NativeCall } from './native-call.js';
+
+/** An output tensor with all it takes to make it. */
+export interface TensorWork {
+  readonly name: string;
+  readonly call: NativeCall;
+  /** In the order of `call.inputs`. */
+  readonly sources: readonly TensorSource[];
+}
+
+/** What a stream needs besides the work itself. */
+export interface StreamContext {
+  readonly models: readonly ModelData[];
+  readonly engine: Engine;
+  readonly chunks: Chunks;
+  readonly seed: number;
+  readonly readMode?: ReadMode;
+  readonly progress: ProgressMeter;
+  readonly signal?: AbortSignal;
+}
+
+export interface StreamedFiles {
+  readonly files: readonly WrittenFile[];
+  /** Tensors with NaN or infinite elements in the output, and how many. */
+  readonly nonFinite: ReadonlyMap<string, number>;
+  readonly warnings: readonly string[];
+}
+
+interface Item {
+  readonly file: OpenFile;
+  readonly work: TensorWork;
+  readonly dtype: DTypeName;
+  readonly bytes: number;
+  readonly last: boolean;
+}
+
+/** Makes all files of `layout` in `directory`, tensor by tensor in file order, from one opening of each input. */
+export async function streamTensors(
+  work: ReadonlyMap<string, TensorWork>,
+  layout: OutputLayout,
+  directory: string,
+  context: StreamContext,
+): Promise<StreamedFiles> {
+  const { engine, chunks, seed, signal, progress } = context;
+  const inputs = new InputPool(
+    context.models.flatMap(({ files }) => files),
+    context.readMode,
+  );
+  const arena = new HostBuffer(chunks.memory);
+  let stream: MergeStream | undefined;
+  const files = layout.files.map((file) => new OpenFile(file, directory));
+  const nonFinite = new Map<string, number>();
+  const noted = { nothingKept: [] as string[], degenerate: [] as string[] };
+  try {
+    await engine.pin(arena);
+    stream = new MergeStream(engine, arena, chunks.chunkBytes, seed);
+    const adapters = new Map<TensorSource['addend'], number>();
+    const submit = async (batch: readonly Item[]): Promise<{ done: Promise<unknown> }> => {
+      const lease = await inputs.acquire(batch.flatMap(({ work: { sources } }) => sources.flatMap(filesOf)));
+      const tensors: MergeStreamTensor[] = [];
+      try {
+        for (const {
+          work: { sources },
+        } of batch) {
+          for (const { addend } of sources) {
+            if (addend && !adapters.has(addend))
+              adapters.set(addend, await addFactors(stream!, addend, lease));
+          }
+        }
+        for (const item of batch) {
+          tensors.push(
+            encode(item, await item.file.open(stream!), lease, (source) => adapters.get(source.addend)),
+          );
+        }
+      } catch (error) {
+        await lease.release();
+        throw error;
+      }
+      const finish = async (): Promise<void> => {
+        try {
+          const reports = await stream!.run(tensors, signal);
+          for (const [i, item] of batch.entries()) {
+            const report = reports[i]!;
+            if (report.nonFinite > 0) nonFinite.set(item.work.name, report.nonFinite);
+            if (report.nothingKept) noted.nothingKept.push(item.work.name);
+            if (report.degenerate) noted.degenerate.push(item.work.name);
+            progress.add(item.bytes, item.work.name);
+            if (item.last) await item.file.finish(report.xxh3);
+          }
+        } catch (error) {
+          throw nameFile(error, lease, files);
+        } finally {
+          await lease.release();
+        }
+      };
+      return { done: finish() };
+    };
+    await runBatches(items(files, work), () => true, submit, signal);
+    await inputs.close();
+    return { files: files.map(({ written }) => written!), nonFinite, warnings: describe(noted) };
+  } catch (error) {
+    stream?.close();
+    await Promise.allSettled([inputs.close(), ...files.map((file) => file.abandon())]);
+    throw error;
+  } finally {
+    stream?.close();
+    arena.release();
+  }
+}
+
+function* items(files: readonly OpenFile[], work: ReadonlyMap<string, TensorWork>): Generator<Item> {
+  for (const file of files) {
+    const { tensors } = file.layout;
+    if (tensors.length === 0) {
+      const nothing: TensorWork = {
+        name: file.layout.name,
+        call: { method: 'copy', row: 1, parameters: [], inputs: [] },
+        sources: [],
+      };
+      yield { file, work: nothing, dtype: 'U8', bytes: 0, last: true };
+    }
+    for (const [i, tensor] of tensors.entries()) {
+      const one = work.get(tensor.name)!;
+      const read = one.sources.reduce((sum, { tensor: { bytes } }) => sum + bytes, 0);
+      yield {
+        file,
+        work: one,
+        dtype: tensor.dtype,
+        bytes: read + tensor.bytes,
+        last: i + 1 === tensors.length,
+      };
+    }
+  }
+}
+
+const filesOf = ({ tensor, addend }: TensorSource): string[] =>
+  addend ? [tensor.file, addend.a.file, addend.b.file] : [tensor.file];
+
+/** One output file, open from its first tensor to its last. */
+class OpenFile {
+  readonly layout: OutputFile;
+  readonly #directory: string;
+  #writer: OutputWriter | undefined;
+  #number: Promise<number> | undefined;
+  written: WrittenFile | undefined;
+
+  constructor(layout: OutputFile, directory: string) {
+    this.layout = layout;
+    this.#directory = directory;
+  }
+
+  /** Gives its number in the stream. */
+  open(stream: MergeStream): Promise<number> {
+    this.#number ??= this.#create(stream);
+    return this.#number;
+  }
+
+  async #create(stream: MergeStream): Promise<number> {
+    const { name, bytes, header } = this.layout;
+    this.#writer = await OutputWriter.create(
+      join(this.#directory, name),
+      bytes,
+      isElementAligned(this.layout),
+    );
+    return stream.addOutput(this.#writer, header);
+  }
+
+  async finish(xxh3: string): Promise<void> {
+    this.written = await this.#writer!.finish(xxh3);
+  }
+
+  async abandon(): Promise<void> {
+    await this.#number?.catch(() => {});
+    if (!this.written) await this.#writer?.abandon();
+  }
+
+  path(fd: number): string | undefined {
+    return this.#writer?.fd === fd ? this.#writer.path : undefined;
+  }
+}
+
+/** A complex tensor is merged as twice as many reals. */
+function encode(
+  { work: { name, call, sources }, dtype, last }: Item,
+  output: number,
+  lease: Lease,
+  addendOf: (source: TensorSource) => number | undefined,
+): MergeStreamTensor {
+  const stored = sources[0]?.tensor;
+  // What is not a float is copied as it is, byte for byte.
+  const raw = call.method === 'copy' && stored !== undefined && dtypeInfo(stored.dtype).kind !== 'float';
+  const complex = stored?.dtype === 'C64' && !raw;
+  const index = (of: DTypeName): number => dtypeByName(raw ? 'U8' : complex ? 'F32' : of)!.index;
+  const factor = complex ? 2 : 1;
+  const inputs = sources.map((source, i): MergeStreamInput => {
+    const { tensor } = source;
+    const { cached, direct } = lease.files.get(tensor.file)!.descriptors;
+    const addend = addendOf(source);
+    return {
+      fd: cached,
+      directFd: direct,
+      position: tensor.offset,
+      dtype: index(tensor.dtype),
+      ...(addend !== undefined && { addend }),
+      parameters: call.inputs[i]!.parameters,
+    };
+  });
+  return {
+    name,
+    method: call.method,
+    output,
+    last,
+    dtype: index(dtype),
+    count: raw ? stored.bytes : (stored?.count ?? 0) * factor,
+    row: raw ? 1 : call.row * factor,
+    ...(call.base !== undefined && { base: call.base }),
+    parameters: call.parameters,
+    inputs,
+  };
+}
+
+async function addFactors(
+  stream: MergeStream,
+  { a, b, scale, transpose }: NonNullable<TensorSource['addend']>,
+  lease: Lease,
+): Promise<number> {
+  const floats = async ({ name, file, offset, bytes, dtype }: TensorInfo): Promise<Float32Array> => {
+    const stored = new Uint8Array(bytes);
+    await lease.files.get(file)!.read(stored, offset);
+    return toFloats(stored, dtype, name);
+  };
+  return stream.addLowRank({
+    rows: b.shape[0]!,
+    columns: a.shape[1]!,
+    rank: a.shape[0]!,
+    scale,
+    transposed: transpose,
+    a: await floats(a),
+    b: await floats(b),
+  });
+}
+
+function describe({ nothingKept, degenerate }: { nothingKept: string[]; degenerate: string[] }): string[] {
+  const list = (names: readonly string[]): string =>
+    `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`;
+  return [
+    ...(nothingKept.length > 0
+      ? [`a density too small for their size keeps nothing of some delta of ${list(nothingKept)}`]
+      : []),
+    ...(degenerate.length > 0 ? [`the deltas of ${list(degenerate)} cancel out: the base was kept`] : []),
+  ];
+}
+
+/** An error about a descriptor as one about a file. */
+function nameFile(error: unknown, lease: Lease, files: readonly OpenFile[]): unknown {
+  if (!(error instanceof WisemergeError)) return error;
+  const { fd, operation } = (error.details ?? {}) as { fd?: number; operation?: string };
+  if (fd === undefined) return error;
+  const input = [...lease.files.values()].find(
+    ({ descriptors }) => descriptors.cached === fd || descriptors.direct === fd,
+  );
+  const file = input?.path ?? files.map((one) => one.path(fd)).find((path) => path !== undefined);
+  if (file === undefined) return error;
+  const text =
+    error.code === 'ERR_INPUT_CHANGED'
+      ? `${file} changed while wisemerge was reading it: ${error.message}`
+      : `cannot ${operation} ${file}: ${error.message}`;
+  const hint = 'Free disk space, or write elsewhere.';
+  return new WisemergeError(error.code, text, {
+    file,
+    cause: error,
+    ...(error.code === 'ERR_NO_SPACE' && { hint }),
+  });
+}

@@ -1,0 +1,47 @@
+import { WisemergeError } from '../errors.js';
+
+/** Says what is wrong with a value; undefined if nothing is. */
+export type Check = (value: unknown) => string | undefined;
+
+export const isNumber = (value: unknown): value is number => typeof value === 'number';
+export const text: Check = (value) =>
+  typeof value === 'string' && value !== '' ? undefined : 'must be a non-empty string';
+export const flag: Check = (value) => (typeof value === 'boolean' ? undefined : 'must be true or false');
+export const oneOf =
+  (...names: string[]): Check =>
+  (value) =>
+    names.includes(value as string) ? undefined : `must be one of ${names.join(', ')}`;
+export const whole =
+  (minimum: number): Check =>
+  (value) =>
+    Number.isSafeInteger(value) && (value as number) >= minimum
+      ? undefined
+      : `must be a whole number from ${minimum}`;
+export const device: Check = (value) =>
+  typeof value === 'string' && /^(auto|cpu|cuda(:\d+)?)$/.test(value)
+    ? undefined
+    : 'must be auto, cpu, cuda or cuda:N';
+
+/** Throws ERR_USAGE that names the option. */
+export function failOption(option: string, why: string): never {
+  throw new WisemergeError('ERR_USAGE', `${option}: ${why}`, { details: { option } });
+}
+
+/** Checks names, presence and values of options. Throws ERR_USAGE that names the option. */
+export function checkOptions(
+  options: object,
+  checks: Readonly<Record<string, Check>>,
+  required: readonly string[],
+): void {
+  for (const option of Object.keys(options)) {
+    if (!Object.hasOwn(checks, option)) {
+      failOption(option, `unknown option; known are ${Object.keys(checks).join(', ')}`);
+    }
+  }
+  for (const [option, check] of Object.entries(checks)) {
+    const value = (options as Record<string, unknown>)[option];
+    if (value === undefined && !required.includes(option)) continue;
+    const why = value === undefined ? 'is missing' : check(value);
+    if (why !== undefined) failOption(option, why);
+  }
+}

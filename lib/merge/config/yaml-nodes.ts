@@ -45,6 +45,8 @@ export interface YamlList {
 /** Nodes after aliases are resolved: aliases of aliases grow exponentially. */
 const maxNodes = 100_000;
 const maxDepth = 32;
+/** Of one document: each error of syntax brings others with it. */
+const maxErrors = 10;
 
 /** Parses all documents of a file. Syntax errors and duplicate keys go to `problems`. */
 export function parseYaml(source: string, problems: Problems): YamlNode[] {
@@ -54,7 +56,7 @@ export function parseYaml(source: string, problems: Problems): YamlNode[] {
   const nodes: YamlNode[] = [];
   for (const document of documents) {
     // A tag that the schema does not have is a warning to the parser.
-    for (const { message, pos } of [...document.errors, ...document.warnings]) {
+    for (const { message, pos } of [...document.errors, ...document.warnings].slice(0, maxErrors)) {
       problems.add(
         new Converter(document, lines, problems).placeAt(pos[0]),
         `not valid YAML: ${message.trim()}`,
@@ -89,6 +91,7 @@ class Converter {
   readonly #problems: Problems;
   readonly #targets = new Map<Alias, Node>();
   #left = maxNodes;
+  #reported = false;
 
   constructor(document: Document.Parsed, lines: LineCounter, problems: Problems) {
     this.#document = document;
@@ -119,13 +122,14 @@ class Converter {
     const place = node?.range ? this.placeAt(node.range[0]) : fallback;
     const empty: YamlScalar = { kind: 'scalar', text: '', value: { kind: 'null' }, place };
     if (--this.#left < 0 || depth > maxDepth) {
-      if (this.#left === -1 || depth === maxDepth + 1) {
+      if (!this.#reported) {
         this.#problems.add(
           place,
           'the file is nested too deeply or grows too large by its aliases',
           'Write it out with fewer aliases.',
         );
       }
+      this.#reported = true;
       return empty;
     }
     if (isAlias(node)) {
@@ -158,6 +162,7 @@ class Converter {
     const entries = new Map<string, YamlEntry>();
     const merged: YamlEntry[] = [];
     for (const pair of pairs) {
+      if (this.#reported) break;
       const key = this.#convert(pair.key as Node | null, place, depth + 1);
       const value = this.#convert(pair.value as Node | null, key.place, depth + 1);
       if (key.kind !== 'scalar') {

@@ -410,6 +410,23 @@ describe('explanations', () => {
     expect(graded).toContain('  layer 3 all else (2): slerp t=0.5 of b');
   });
 
+  it('experts share a name where all of them are meant', () => {
+    const shapes = Object.fromEntries(
+      [0, 1, 2].flatMap((e) =>
+        ['w1', 'w2', 'w3'].map((w) => [`model.layers.0.experts.${e}.${w}.weight`, [2]]),
+      ),
+    );
+    const where = (filter: string) =>
+      explainMerge(
+        resolveText(slerp(`[{filter: ${filter}, value: 1}, {value: 0}]`), [
+          headers('a', shapes),
+          headers('b', shapes),
+        ]),
+      ).groups[0]!.where;
+    expect(where('w1')).toBe('layer 0 experts.*.w1.weight');
+    expect(where('experts.1.w1')).toBe('layer 0 experts.1.w1.weight');
+  });
+
   it('say where layers come from, what config.json becomes, and how mergekit differs', () => {
     const { lines } = explainMerge(
       resolveText(

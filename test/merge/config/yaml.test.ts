@@ -102,8 +102,8 @@ describe('documents', () => {
     };
     expect(messages('a: *x')[0]).toMatch(/anchor|alias/i);
     expect(messages('a: !!python/object:os.system x')[0]).toMatch(/tag/i);
-    expect(messages('['.repeat(100_000))[0]).toMatch(/nested too deeply|not valid/);
-    expect(messages('a: &a [*a, *a]')[0]).toMatch(/aliases/);
+    expect(messages('['.repeat(10_000))[0]).toMatch(/nested too deeply|not valid/);
+    expect(messages('a: &a [*a, *a]')).toEqual([expect.stringMatching(/aliases/)]);
   });
 
   it('an alias means the last anchor before it', () => {

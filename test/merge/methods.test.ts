@@ -6,7 +6,9 @@ import { findMethod, methods } from '../../lib/merge/methods/registry.js';
 
 test('docs/methods.md is what the specs say', async () => {
   const shipped = await readFile(new URL('../../docs/methods.md', import.meta.url), 'utf8');
-  expect(shipped, 'run: npm run docs').toBe(methodsMarkdown());
+  // The formatter pads the columns of tables.
+  const plain = (text: string) => text.replaceAll(/ {2,}/g, ' ').replaceAll(/-{3,}/g, '---').trim();
+  expect(plain(shipped), 'run: npm run docs').toBe(plain(methodsMarkdown()));
 });
 
 // As the users of mergekit know them: parameters with their defaults, `null` for required ones.

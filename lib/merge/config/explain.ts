@@ -195,9 +195,19 @@ function layerGroups(merge: ResolvedMerge, tensors: readonly ResolvedTensor[]): 
     const largest = alike.reduce((most, one) => (one.length > most.length ? one : most));
     const named = alike.filter((one) => one !== largest);
     return [...named, largest].map((one) => {
-      const names = [...new Set(one.map(rest))];
+      const names = condense(one.map(rest), list.map(rest));
       return explainGroup(merge, `${place} ${one === largest ? 'all else' : listNames(names, 4)}`, one);
     });
+  });
+}
+
+/** Names with `*` for numbers where all of `among` that differ in those alone are meant: experts. */
+function condense(names: readonly string[], among: readonly string[]): string[] {
+  const star = (name: string): string => name.replaceAll(/\.\d+(?=\.)/g, '.*');
+  const [total, own] = [groupBy(among, star), groupBy(names, star)];
+  return [...own].flatMap(([pattern, list]) => {
+    const distinct = [...new Set(list)];
+    return distinct.length > 1 && list.length === total.get(pattern)!.length ? [pattern] : distinct;
   });
 }
 
@@ -235,9 +245,10 @@ function explainGroup(
 function groupBy<T, K>(items: readonly T[], key: (item: T) => K): Map<K, T[]> {
   const groups = new Map<K, T[]>();
   for (const item of items) {
-    const list = groups.get(key(item));
+    const own = key(item);
+    const list = groups.get(own);
     if (list) list.push(item);
-    else groups.set(key(item), [item]);
+    else groups.set(own, [item]);
   }
   return groups;
 }

@@ -40,16 +40,22 @@ type Belongs = (name: string) => boolean;
 /** t and depth of layer `index` of `count`. */
 const position = (index: number, count: number): number => (count === 1 ? 1 : index / (count - 1));
 
-/** Everything that a module without layer ranges gives: the union of its models' tensors. */
+/**
+ * Everything that a module without layer ranges gives: the union of its models' tensors, in the order of the
+ * donor. `base` takes part without being a source.
+ */
 export function unlayeredTensors(
   module: ModuleConfig,
   slice: SliceConfig,
-  first: number,
+  donor: ModelHeaders | undefined,
   headers: Headers,
   belongs: Belongs,
+  base?: ModelHeaders,
 ): OutputTensor[] {
   const models = slice.sources.map(headers);
-  const names = unionNames(models, first).filter(belongs);
+  const all = base ? [...models, base] : models;
+  const ordered = [...all.filter((model) => model === donor), ...all.filter((model) => model !== donor)];
+  const names = [...new Set(ordered.flatMap(({ tensors }) => [...tensors.keys()]))].filter(belongs);
   const counts = countLayers(names);
   return names.map((name) => {
     const layer = splitLayer(name);
@@ -59,7 +65,7 @@ export function unlayeredTensors(
       name,
       module,
       slice,
-      inputs: inputsOf(name, models),
+      inputs: inputsOf(name, models, all),
       t,
       depth: layer ? t : followsLayers(name) ? 1 : 0,
       ...(layer && { layer: { stack: layer.stack, index: layer.index, count: count! } }),
@@ -67,15 +73,13 @@ export function unlayeredTensors(
   });
 }
 
-/** Names of all models, in the order of the one at `first` and then of the others. */
-function unionNames(models: readonly ModelHeaders[], first: number): string[] {
-  const ordered = [models[first]!, ...models.filter((_, i) => i !== first)];
-  return [...new Set(ordered.flatMap(({ tensors }) => [...tensors.keys()]))];
-}
-
 /** A model that ties its output head to its embedding has that one for it. */
-function inputsOf(name: string, models: readonly ModelHeaders[]): (HeaderTensor | undefined)[] {
-  const holder = models.find(({ tensors }) => tensors.has(name))!.tensors.get(name)!;
+function inputsOf(
+  name: string,
+  models: readonly ModelHeaders[],
+  all: readonly ModelHeaders[],
+): (HeaderTensor | undefined)[] {
+  const holder = all.find(({ tensors }) => tensors.has(name))!.tensors.get(name)!;
   return models.map((model) => model.tensors.get(name) ?? tiedSource(holder, model));
 }
 
@@ -108,7 +112,7 @@ export function layeredTensors(
   const { stack } = main;
   const total = slices.reduce((sum, { sources }) => sum + sources[0]!.layers![1] - sources[0]!.layers![0], 0);
   const outside = (slice: SliceConfig, after: boolean): OutputTensor[] =>
-    unlayeredTensors(module, slice, 0, headers, belongs)
+    unlayeredTensors(module, slice, undefined, headers, belongs)
       .filter(({ name }) => splitLayer(name)?.stack !== stack)
       .filter(({ name }) => (splitLayer(name) === undefined && followsLayers(name)) === after);
   const before = outside(head, false);

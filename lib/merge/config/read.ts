@@ -95,11 +95,11 @@ function readDocument(node: YamlNode, shared: ReadContext): MergeConfig | undefi
     ...(outDtype && { outDtype }),
     ...(tokenizer && { tokenizer }),
     ...(chatTemplate !== undefined && { chatTemplate }),
-    warnings: problems.warnings.slice(earlier),
+    warnings: [],
   };
   // What follows from entries that could not be read would only be noise.
   if (problems.list.length === 0) checkConfig(config, method, problems);
-  return config;
+  return { ...config, warnings: problems.warnings.slice(earlier) };
 }
 
 function readMethod(fields: Fields, problems: Problems): MethodSpec | undefined {

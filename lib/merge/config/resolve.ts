@@ -1,6 +1,6 @@
 import { findMethod } from '../methods/registry.js';
 import type { MethodSpec } from '../methods/spec.js';
-import type { MergeConfig, SourceConfig } from './config.js';
+import type { MergeConfig, ModuleConfig, SliceConfig, SourceConfig } from './config.js';
 import { configChanges, type LayerOrigin } from './config-changes.js';
 import { configModels, configStatistics } from './documents.js';
 import { mainStack } from './layer-names.js';
@@ -118,14 +118,23 @@ class Resolver {
       if (!slice || slice.sources.length === 0) continue;
       const list = slice.sources.every(({ layers }) => layers)
         ? layeredTensors(this.#config, module, this.#headers, belongs, this.#problems)
-        : unlayeredTensors(module, slice, this.#first(slice.sources), this.#headers, belongs);
+        : this.#unlayered(module, slice, belongs);
       for (const output of list) if (!outputs.has(output.name)) outputs.set(output.name, output);
     }
     this.#copyUnclaimed(names, claimed, outputs);
     return [...outputs.values()];
   }
 
-  /** Position of the donor among the sources: the output follows its order of tensors. */
+  #unlayered(module: ModuleConfig, slice: SliceConfig, belongs: (name: string) => boolean): OutputTensor[] {
+    const { base } = this.#config;
+    const headers = base && this.#opened.models[this.#indexOf(base)]!;
+    const listed = base && slice.sources.some(({ model }) => modelKey(model) === modelKey(base));
+    // A base that only gives configuration and tokenizer has no tensors in the output.
+    const unlisted = listed || this.#method.base === 'donor' ? undefined : headers;
+    return unlayeredTensors(module, slice, headers, this.#headers, belongs, unlisted);
+  }
+
+  /** Position of the donor among the sources: layers take their entries of config.json from it. */
   #first(sources: readonly SourceConfig[]): number {
     const { base } = this.#config;
     const key = base && modelKey(base);
@@ -148,7 +157,13 @@ class Resolver {
     const source = { place: this.#config.place, model, parameters: {} };
     const slice = { place: this.#config.place, sources: [source], parameters: {} };
     const module = { place: this.#config.place, slices: [slice], parameters: {} };
-    for (const output of unlayeredTensors(module, slice, 0, this.#headers, (name) => !claimed.has(name))) {
+    for (const output of unlayeredTensors(
+      module,
+      slice,
+      undefined,
+      this.#headers,
+      (name) => !claimed.has(name),
+    )) {
       outputs.set(output.name, { ...output, copied: true });
     }
     this.#problems.warnings.push(

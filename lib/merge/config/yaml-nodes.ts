@@ -1,4 +1,5 @@
 import {
+  type Alias,
   type Document,
   isAlias,
   isMap,
@@ -7,6 +8,7 @@ import {
   LineCounter,
   type Node,
   parseAllDocuments,
+  visit,
 } from 'yaml';
 import type { Place, Problems } from './problems.js';
 import { readScalar, type ScalarValue } from './yaml-scalar.js';
@@ -43,20 +45,18 @@ export interface YamlList {
 /** Nodes after aliases are resolved: aliases of aliases grow exponentially. */
 const maxNodes = 100_000;
 const maxDepth = 32;
+/** Of one document: each error of syntax brings others with it. */
+const maxErrors = 10;
 
 /** Parses all documents of a file. Syntax errors and duplicate keys go to `problems`. */
 export function parseYaml(source: string, problems: Problems): YamlNode[] {
   const lines = new LineCounter();
   // The failsafe schema leaves all scalars as they were written; their types are those of YAML 1.1.
-  const documents = parseAllDocuments(source, {
-    lineCounter: lines,
-    schema: 'failsafe',
-    prettyErrors: false,
-    uniqueKeys: false,
-  });
+  const documents = parseDocuments(source, lines, problems);
   const nodes: YamlNode[] = [];
-  for (const document of Array.isArray(documents) ? documents : []) {
-    for (const { message, pos } of document.errors) {
+  for (const document of documents) {
+    // A tag that the schema does not have is a warning to the parser.
+    for (const { message, pos } of [...document.errors, ...document.warnings].slice(0, maxErrors)) {
       problems.add(
         new Converter(document, lines, problems).placeAt(pos[0]),
         `not valid YAML: ${message.trim()}`,
@@ -68,16 +68,44 @@ export function parseYaml(source: string, problems: Problems): YamlNode[] {
   return nodes;
 }
 
+function parseDocuments(source: string, lines: LineCounter, problems: Problems): Document.Parsed[] {
+  try {
+    const documents = parseAllDocuments(source, {
+      lineCounter: lines,
+      schema: 'failsafe',
+      prettyErrors: false,
+      uniqueKeys: false,
+    });
+    return [...documents];
+  } catch (error) {
+    // The parser is recursive: thousands of open brackets exhaust the stack.
+    if (!(error instanceof RangeError)) throw error;
+    problems.add({ line: 1, column: 1 }, 'the file is nested too deeply', 'Write it out with less nesting.');
+    return [];
+  }
+}
+
 class Converter {
   readonly #document: Document.Parsed;
   readonly #lines: LineCounter;
   readonly #problems: Problems;
+  readonly #targets = new Map<Alias, Node>();
   #left = maxNodes;
+  #reported = false;
 
   constructor(document: Document.Parsed, lines: LineCounter, problems: Problems) {
     this.#document = document;
     this.#lines = lines;
     this.#problems = problems;
+    // One pass in the order of the document: an alias means the last anchor of its name before it.
+    const anchors = new Map<string, Node>();
+    visit(document, {
+      Node: (_key, node) => {
+        if (!isAlias(node)) {
+          if (node.anchor !== undefined) anchors.set(node.anchor, node);
+        } else if (anchors.has(node.source)) this.#targets.set(node, anchors.get(node.source)!);
+      },
+    });
   }
 
   placeAt(offset: number): Place {
@@ -94,17 +122,21 @@ class Converter {
     const place = node?.range ? this.placeAt(node.range[0]) : fallback;
     const empty: YamlScalar = { kind: 'scalar', text: '', value: { kind: 'null' }, place };
     if (--this.#left < 0 || depth > maxDepth) {
-      if (this.#left === -1 || depth === maxDepth + 1) {
+      if (!this.#reported) {
         this.#problems.add(
           place,
           'the file is nested too deeply or grows too large by its aliases',
           'Write it out with fewer aliases.',
         );
       }
+      this.#reported = true;
       return empty;
     }
     if (isAlias(node)) {
-      return this.#convert((node.resolve(this.#document) as Node | undefined) ?? null, place, depth + 1);
+      const target = this.#targets.get(node);
+      if (target) return this.#convert(target, place, depth + 1);
+      this.#problems.add(place, `there is no anchor &${node.source}`, 'Define it before it is used.');
+      return empty;
     }
     if (isScalar(node)) {
       const text = String(node.value ?? '');
@@ -130,6 +162,7 @@ class Converter {
     const entries = new Map<string, YamlEntry>();
     const merged: YamlEntry[] = [];
     for (const pair of pairs) {
+      if (this.#reported) break;
       const key = this.#convert(pair.key as Node | null, place, depth + 1);
       const value = this.#convert(pair.value as Node | null, key.place, depth + 1);
       if (key.kind !== 'scalar') {

@@ -94,6 +94,23 @@ describe('documents', () => {
     ]);
   });
 
+  it('an alias without an anchor, an unknown tag and endless brackets are errors', () => {
+    const messages = (text: string) => {
+      const problems = new Problems('f.yml');
+      parseYaml(text, problems);
+      return problems.list.map(({ message }) => message);
+    };
+    expect(messages('a: *x')[0]).toMatch(/anchor|alias/i);
+    expect(messages('a: !!python/object:os.system x')[0]).toMatch(/tag/i);
+    expect(messages('['.repeat(10_000))[0]).toMatch(/nested too deeply|not valid/);
+    expect(messages('a: &a [*a, *a]')).toEqual([expect.stringMatching(/aliases/)]);
+  });
+
+  it('an alias means the last anchor before it', () => {
+    const [node] = parseYaml('a: &x {p: &y 1}\nb: &y 2\nc: *x\nd: *y\n', new Problems('f.yml'));
+    expect(node).toMatchObject({ entries: [{}, {}, {}, { key: 'd', value: { text: '2' } }] });
+  });
+
   it('aliases that grow exponentially end in an error, soon', () => {
     const lines = ['a0: &a0 [x, x, x, x, x, x, x, x, x, x]'];
     for (let i = 1; i < 12; i++)

@@ -109,9 +109,13 @@ function refuseUnused(kind: SweepKind, given: SweepConfig): void {
     });
   }
   if (given.precision === 'fast' && !given.device?.startsWith('cuda')) {
-    throw new WisemergeError('ERR_SWEEP_FILE', 'precision fast is for tensor cores; the CPU is always exact', {
-      hint: 'Add `device: cuda`, or leave `precision` out.',
-    });
+    throw new WisemergeError(
+      'ERR_SWEEP_FILE',
+      'precision fast is for tensor cores; the CPU is always exact',
+      {
+        hint: 'Add `device: cuda`, or leave `precision` out.',
+      },
+    );
   }
   if (kind !== 'head' && given.device?.startsWith('cuda')) {
     throw new WisemergeError('ERR_SWEEP_FILE', `${what} is evaluated on the CPU, not on ${given.device}`, {

@@ -155,7 +155,7 @@ TEST("cuda replay: tensor cores, every dtype, layout and alpha") {
       }
     }
   }
-  CHECK(Product(5, 9, 700, kF32, kF32, 0.7).worst() <= 1);
+  CHECK(Product(5, 9, 700, kF32, kF32, 0.7).worst() < 0.1);
 }
 
 TEST("cuda replay: tensor cores leave out the product of the low parts, and nothing else") {
@@ -222,6 +222,7 @@ TEST("cuda replay: tensor cores compute what rounds to an infinite part, or over
 }
 
 TEST("cuda replay: tensor cores load whole lines of 16 bytes, from different banks") {
+  CHECK(Product(20, 30, 40, kF32, kF32, 0.5).worst() <= 1);
   CHECK_EQ(HostWarp::misaligned, 0u);
   for (const uint32_t step : {0u, 8u}) {
     for (uint32_t first = 0; first < cuda::kMatmulTile; first += 8) {

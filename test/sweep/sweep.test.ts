@@ -163,9 +163,15 @@ describe('a sweep', () => {
         message: expect.stringContaining('precision fast is for tensor cores'),
       });
     }
-    const evaluate = () => ({});
+    const evaluate = async () => ({});
     await expect(
-      sweep({ ...options, precision: 'exact', evaluate, out: other, sets: [{ name: 'a', role: 'select', kind: 'id' }] }),
+      sweep({
+        ...options,
+        precision: 'exact',
+        evaluate,
+        out: other,
+        sets: [{ name: 'a', role: 'select', kind: 'id' }],
+      }),
     ).rejects.toMatchObject({ message: expect.stringContaining('precision does nothing where') });
   });
 

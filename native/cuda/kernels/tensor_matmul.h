@@ -27,7 +27,7 @@ static_assert(kMatmulTile * kMatmulTile == kMatmulThreads / kWarpLanes * kTensor
 WM_HD double tensor_matmul_bound(uint64_t depth, bool split_a, bool split_w) {
   const double parts = split_a && split_w ? 0x1p-15 + 0x1p-32 : split_a || split_w ? 0x1p-17 : 0;
   const auto slabs = static_cast<double>((depth + kTensorDepth - 1) / kTensorDepth);
-  return parts + 21 * 0x1p-23 + 1.001 * slabs * 0x1p-24;
+  return parts + 25 * 0x1p-23 + 1.001 * slabs * 0x1p-24;
 }
 
 // Numbers that bf16 holds have no low part.

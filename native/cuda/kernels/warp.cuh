@@ -27,6 +27,7 @@ struct DeviceWarp {
   }
 
   // sums += a w^T: 16 x 16 by words 2 half and 2 half + 1 of `w`, 8 x 16, in bf16.
+  // Volatile, or it might be moved to where only some lanes use the result.
   __device__ __forceinline__ void multiply_add(Sums& sums, const Words& a, const Words& w,
                                                uint32_t half) const {
     asm volatile(

@@ -90,6 +90,12 @@ export interface DeviceReport {
   readonly computeUnits?: number;
 }
 
+/**
+ * Of matrix products: `exact` gives the same bits on every device, `fast` is by tensor cores and within the bound of
+ * docs/numerics.md.
+ */
+export type Precision = 'exact' | 'fast';
+
 export interface EngineOptions {
   /** Default: `cpu`. */
   readonly device?: 'cpu' | 'cuda';
@@ -98,6 +104,8 @@ export interface EngineOptions {
   readonly threads?: number;
   /** The highest SIMD level to use; default: the best there is. */
   readonly isa?: 'baseline' | 'avx2' | 'avx512';
+  /** Default: `exact`. With `fast` on the CPU, whose products are exact, jobs reject with `ERR_DEVICE_UNAVAILABLE`. */
+  readonly precision?: Precision;
 }
 
 /** The options of an engine on `device`: cpu, cuda or cuda:N. */
@@ -229,8 +237,8 @@ export class Engine {
 
   /** Throws `ERR_DEVICE_UNAVAILABLE` with the reason. */
   constructor(options: EngineOptions = {}) {
-    const { device = 'cpu', ordinal = 0, threads = 0, isa } = options;
-    this.#native = call(() => new addon.Engine(device, ordinal, threads, isa ?? ''));
+    const { device = 'cpu', ordinal = 0, threads = 0, isa, precision = 'exact' } = options;
+    this.#native = call(() => new addon.Engine(device, ordinal, threads, isa ?? '', precision));
     const report = call(() => addon.device(device, ordinal));
     this.device = isa === undefined ? report : { ...report, isa: lowerIsa(report.isa, isa) };
   }

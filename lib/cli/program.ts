@@ -121,6 +121,12 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--no-divergence', 'do not compare the two checkpoints layer by layer')
     .option('--no-metrics', 'of a head, the exact curve of accuracy alone, in less time')
     .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)')
+    .addOption(
+      new Option(
+        '--precision <precision>',
+        'of a head on a GPU: exact as on the CPU, or by tensor cores (default: exact)',
+      ).choices(['exact', 'fast']),
+    )
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--memory <size>', 'for features and logits (default: 1GiB)', parseBytes)
     .option('--watch <directory>', 'a sweep for each checkpoint that appears there, in place of --finetuned')

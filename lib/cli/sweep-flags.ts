@@ -31,6 +31,7 @@ export interface SweepFlags {
   /** False with --no-metrics, likewise. */
   readonly metrics?: boolean;
   readonly device?: string;
+  readonly precision?: NonNullable<SweepConfig['precision']>;
   readonly threads?: number;
   readonly memory?: number;
   readonly watch?: string;

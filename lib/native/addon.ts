@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, WisemergeError } from '../errors.js';
-import type { DeviceReport, DTypeInfo, HeaderColumns, TorchColumns } from '../native.js';
+import type { DeviceReport, DTypeInfo, HeaderColumns, Precision, TorchColumns } from '../native.js';
 
 export interface NativeJob<T> {
   readonly promise: Promise<T>;
@@ -67,7 +67,13 @@ export interface NativeNetwork {
 
 export interface Addon {
   readonly HostBuffer: new (bytes: number) => NativeBuffer;
-  readonly Engine: new (device: string, ordinal: number, threads: number, isa: string) => NativeEngine;
+  readonly Engine: new (
+    device: string,
+    ordinal: number,
+    threads: number,
+    isa: string,
+    precision: Precision,
+  ) => NativeEngine;
   readonly BlockStream: new (
     engine: NativeEngine,
     arena: NativeBuffer,

@@ -167,7 +167,7 @@ function provenance({ wisemerge, config, head }: SweepResult): string {
       ? [
           [
             'head',
-            `${head.name}, ${head.classes} classes, ${head.dimension} features, ${head.dtype}, XXH3 ${head.hash}`,
+            `${head.name}, ${head.classes} classes, ${head.dimension} features, ${head.dtype}, XXH3 ${head.hash}${head.precision === 'fast' ? ', logits by tensor cores' : ''}`,
           ],
         ]
       : []),

@@ -72,10 +72,15 @@ export async function sweepHead(
     checkRule(parseRule(config.rule), config.alphas, sets);
     const hash = headHash(heads);
     const fingerprints = sets.map((set) => set.fingerprint);
-    const identity = { ...decisive(config), headHash: hash, fingerprints, ...(references && { references }) };
+    const { device = 'auto', precision = 'exact' } = config;
+    const identity = {
+      ...decisive(config),
+      ...{ precision, headHash: hash, fingerprints },
+      ...(references && { references }),
+    };
     // Before the output is touched: a device may be missing.
-    const { device = 'auto' } = config;
-    using engine = new Engine(engineOptions(device === 'auto' ? 'cpu' : device, config.threads));
+    const opening = engineOptions(device === 'auto' ? 'cpu' : device, config.threads);
+    using engine = new Engine({ ...opening, precision });
     const journal = await openSweepDirectory<JournalEntry>(out, identity, { resume, force });
     try {
       return await run(engine, config, heads, hash, sets, journal, began, options);
@@ -152,6 +157,7 @@ async function run(
       dimension: heads.dimension,
       dtype: heads.dtype,
       hash,
+      precision: config.precision ?? 'exact',
     },
     alphas: config.alphas,
     sets: swept.map(({ seconds: _seconds, ...set }) => set),

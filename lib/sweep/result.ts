@@ -6,6 +6,7 @@ import type { LikelihoodOptimum } from '../eval/likelihood.js';
 import type { Approximation } from '../eval/logit-path.js';
 import type { Metrics } from '../eval/metrics.js';
 import type { OutputComparison } from '../eval/output-comparison.js';
+import type { Precision } from '../native.js';
 import type { Analysis } from './analysis.js';
 import type { Divergence } from './divergence.js';
 import type { ShiftRobustness } from './references.js';
@@ -47,6 +48,8 @@ export interface SweepResult {
     readonly dtype: string;
     /** XXH3-64 of both weights and biases, 16 hex digits. */
     readonly hash: string;
+    /** Of the logits. */
+    readonly precision: Precision;
   } | null;
   /** Ascending: all that were evaluated. */
   readonly alphas: readonly number[];

@@ -10,6 +10,7 @@ export function sweepCommand(config: ResolvedSweep): string {
   const more = [
     ...(config.divergence === false ? [' --no-divergence'] : []),
     ...(config.metrics === false ? [' --no-metrics'] : []),
+    ...(config.precision === 'fast' ? [` --device ${config.device} --precision fast`] : []),
   ].join('');
   const sets = config.sets.map(({ name, role, kind, features, images, labels, groups }) => {
     const files = images ?? [features ?? '', labels ?? '', groups ?? ''].join(',').replace(/,+$/, '');

@@ -114,6 +114,12 @@ export const sweepSchema = z.strictObject({
     .regex(/^(auto|cpu|cuda(:\d+)?)$/, 'a device is auto, cpu, cuda or cuda:N')
     .optional()
     .describe('`auto` (the CPU), `cpu`, `cuda` or `cuda:N`; default: `auto`. Results are the same.'),
+  precision: z
+    .enum(['exact', 'fast'])
+    .optional()
+    .describe(
+      'Of the logits of a head: `exact` (default), the same bits on every device; `fast`, by the tensor cores of a GPU, within the bound of docs/numerics.md.',
+    ),
   threads: count.optional().describe('CPU threads; default: all.'),
   memory: count.optional().describe('Bytes for logits and features.'),
 });

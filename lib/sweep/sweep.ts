@@ -90,6 +90,7 @@ const usedBy: Readonly<Partial<Record<keyof SweepConfig, readonly SweepKind[]>>>
   tolerance: ['network', 'images', 'text', 'other'],
   minGain: ['network', 'images', 'text', 'other'],
   concurrency: ['other'],
+  precision: ['head'],
 };
 
 /** An option that would do nothing is a misunderstanding. Throws ERR_SWEEP_FILE. */
@@ -106,6 +107,15 @@ function refuseUnused(kind: SweepKind, given: SweepConfig): void {
     throw new WisemergeError('ERR_SWEEP_FILE', `${option} does nothing where ${what} is evaluated`, {
       hint: `Leave ${option} out.`,
     });
+  }
+  if (given.precision === 'fast' && !given.device?.startsWith('cuda')) {
+    throw new WisemergeError(
+      'ERR_SWEEP_FILE',
+      'precision fast is for tensor cores; the CPU is always exact',
+      {
+        hint: 'Add `device: cuda`, or leave `precision` out.',
+      },
+    );
   }
   if (kind !== 'head' && given.device?.startsWith('cuda')) {
     throw new WisemergeError('ERR_SWEEP_FILE', `${what} is evaluated on the CPU, not on ${given.device}`, {

@@ -90,6 +90,9 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info)
     options.ordinal = int_argument(info, 1, "ordinal");
     options.threads = int_argument(info, 2, "threads");
     options.isa = string_argument(info, 3, "isa");
+    const std::string precision = string_argument(info, 4, "precision");
+    if (precision != "exact" && precision != "fast") throw_argument("precision", "exact or fast");
+    options.precision = precision == "fast" ? WM_FAST : WM_EXACT;
     WmError error{};
     const int count = backend->device_count(&error);
     if (options.ordinal >= count) {

@@ -15,7 +15,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // new Engine(kind, ordinal, threads, isa): threads 0 and isa "" mean the best.
+  // new Engine(kind, ordinal, threads, isa, precision): threads 0 and isa "" mean the best; "exact" or
+  // "fast".
   explicit EngineObject(const Napi::CallbackInfo& info);
   ~EngineObject() override;
 

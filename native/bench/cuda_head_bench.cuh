@@ -6,7 +6,8 @@
 namespace wisemerge::cuda {
 
 // Prints members of a JSON object: TFLOP/s of matrix products and their share of cuBLAS (null where there is
-// no cuBLAS), GB/s of the exact path, metrics of samples at 21 alphas. Throws Failure if a result is wrong.
+// no cuBLAS), those by tensor cores and how many times the exact ones that is, GB/s of the exact path,
+// metrics of samples at 21 alphas. Throws Failure if a result is wrong.
 void head_kernels();
 
 }  // namespace wisemerge::cuda

@@ -35,7 +35,7 @@ WmContext* Engine::context() {
   if (closed_) throw Error("ERR_ENGINE_CLOSED", "this engine is closed");
   if (!context_) {
     const WmOpenOptions options{options_.ordinal, options_.threads,
-                                options_.isa.empty() ? nullptr : options_.isa.c_str()};
+                                options_.isa.empty() ? nullptr : options_.isa.c_str(), options_.precision};
     WmError error{};
     check_backend(backend_->open(&options, &context_, &error), error, "opening the device");
   }

@@ -18,6 +18,7 @@ struct EngineOptions {
   int ordinal = 0;
   int threads = 0;  // as WmOpenOptions
   std::string isa;  // empty = best available
+  WmPrecision precision = WM_EXACT;
 };
 
 class Engine {

@@ -213,6 +213,12 @@ WmCode open(const WmOpenOptions* options, WmContext** context, WmError* error) {
     return fail(error, WM_INVALID_ARGUMENT, "threads is %d; 0 means all available",
                 static_cast<int>(options->threads));
   }
+  if (options->precision != WM_EXACT) {
+    return fail(
+        error, WM_UNAVAILABLE,
+        "precision %d: the CPU's matrix products are exact; open a CUDA device, or leave precision out",
+        static_cast<int>(options->precision));
+  }
   const Kernels* kernels = select_kernels(options->isa);
   if (!kernels) {
     return fail(error, WM_INVALID_ARGUMENT, "isa '%s' is none of avx512, avx2, baseline", options->isa);

@@ -3,7 +3,7 @@
 using wisemerge::cuda::check;
 using wisemerge::cuda::Slot;
 
-WmContext::WmContext(int ordinal) : ordinal_(ordinal) {
+WmContext::WmContext(int ordinal, WmPrecision precision) : ordinal_(ordinal), precision_(precision) {
   make_current();
   streams_ = std::make_unique<wisemerge::cuda::Streams>();
 }

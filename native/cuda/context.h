@@ -11,7 +11,7 @@
 
 struct WmContext {
  public:
-  explicit WmContext(int ordinal);
+  WmContext(int ordinal, WmPrecision precision);
   ~WmContext();
   WmContext(const WmContext&) = delete;
   WmContext& operator=(const WmContext&) = delete;
@@ -19,6 +19,7 @@ struct WmContext {
   // The current device is a property of the thread, and calls may come from any.
   void make_current() const;
 
+  WmPrecision precision() const { return precision_; }
   wisemerge::cuda::PinnedRanges& pinned() { return pinned_; }
 
   // The least recently submitted slot: waits for its batch, hands over its results, returns it empty.
@@ -33,6 +34,7 @@ struct WmContext {
   static constexpr size_t kSlots = 4;
 
   int ordinal_;
+  WmPrecision precision_;
   wisemerge::cuda::PinnedRanges pinned_;
   std::unique_ptr<wisemerge::cuda::Streams> streams_;
   std::array<std::unique_ptr<wisemerge::cuda::Slot>, kSlots> slots_;

@@ -60,7 +60,12 @@ WmCode open(const WmOpenOptions* options, WmContext** context, WmError* error) {
   return guard(error, [&] {
     require(context, "context");
     *context = nullptr;
-    *context = new WmContext(device_ordinal(options ? options->device : 0));
+    const WmOpenOptions given = options ? *options : WmOpenOptions{};
+    if (given.precision != WM_EXACT && given.precision != WM_FAST) {
+      throw Failure{WM_INVALID_ARGUMENT, 0,
+                    "precision is " + std::to_string(given.precision) + "; 0 is exact, 1 is fast"};
+    }
+    *context = new WmContext(device_ordinal(given.device), static_cast<WmPrecision>(given.precision));
     return WM_OK;
   });
 }

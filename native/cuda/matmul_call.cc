@@ -8,6 +8,7 @@
 #include "cuda/head_arguments.h"
 #include "cuda/head_launch.h"
 #include "cuda/lines.h"
+#include "cuda/tensor_matmul.h"
 #include "cuda/workspace.h"
 
 namespace wisemerge::cuda {
@@ -108,6 +109,7 @@ WmCode run_matmul(WmContext& context, const WmMatmul& call, WmCancelFlag cancell
       std::clamp<uint64_t>(kWeightBytes / column_bytes / kMatmulTile, 1, kMaxColumns / kMatmulTile);
   const uint64_t block = std::min<uint64_t>(call.n, tiles * kMatmulTile);
 
+  const bool fast = context.precision() == WM_FAST;
   const std::vector<float> bias = biases(call);
   const auto bytes_of = [&](const WmMatrix& matrix) {
     const Part part = part_of(matrix, 0, block, call.k);
@@ -144,7 +146,9 @@ WmCode run_matmul(WmContext& context, const WmMatmul& call, WmCancelFlag cancell
       product.out =
           static_cast<float*>(slot.output(call.out + i * call.out_stride + j, columns * sizeof(float),
                                           call.out_stride * sizeof(float), rows));
-      slot.submit([&](cudaStream_t stream) { check(launch(product, stream), "launching a matrix product"); });
+      slot.submit([&](cudaStream_t stream) {
+        check(fast ? launch_tensor(product, stream) : launch(product, stream), "launching a matrix product");
+      });
       i += rows;
     }
   }

@@ -2,12 +2,14 @@
 // in any order of threads.
 #pragma once
 
+#include <deque>
 #include <vector>
 
 #include "cuda/kernels/head_metrics.h"
 #include "cuda/kernels/head_moments.h"
 #include "cuda/kernels/head_path.h"
-#include "cuda/kernels/matmul.h"
+#include "cuda/kernels/tensor_matmul.h"
+#include "host_warp.h"
 
 namespace wisemerge::test {
 
@@ -36,6 +38,51 @@ inline void matmul_on_host(const cuda::Matmul& call, bool descending = false) {
       for (MatmulThread& thread : threads) thread.multiply(shared[turn]);
     }
     for (const MatmulThread& thread : threads) thread.write();
+  }
+}
+
+// As tensor_matmul goes through a tile: threads bring operands, warps multiply them.
+template <bool SplitA, bool SplitW>
+void tensor_tile_on_host(const cuda::Matmul& call, uint32_t tile, bool descending) {
+  cuda::TensorShared shared[2];
+  std::deque<cuda::TensorStage> threads;
+  std::deque<cuda::TensorProduct<SplitA, SplitW, HostWarp>> warps;
+  for (uint32_t t = 0; t < cuda::kMatmulThreads; t++) {
+    threads.emplace_back(call, tile, descending ? cuda::kMatmulThreads - 1 - t : t);
+  }
+  for (uint32_t w = 0; w < cuda::kMatmulThreads / cuda::kWarpLanes; w++) {
+    warps.emplace_back(threads[0], w, HostWarp{});
+  }
+  const auto fetch = [&](uint32_t step) {
+    for (auto& thread : threads) thread.fetch(step);
+  };
+  const auto store = [&](uint32_t to) {
+    for (auto& thread : threads) thread.template store<SplitA, SplitW>(shared[to]);
+  };
+  const auto multiply = [&](uint32_t from) {
+    for (auto& warp : warps) warp.multiply(shared[from]);
+  };
+  if (call.k > 0) {
+    fetch(0);
+    store(0);
+    uint32_t turn = 0;
+    for (uint32_t step = cuda::kTensorDepth; step < call.k; step += cuda::kTensorDepth, turn ^= 1) {
+      fetch(step);
+      if (descending) store(turn ^ 1);
+      multiply(turn);
+      if (!descending) store(turn ^ 1);
+    }
+    multiply(turn);
+  }
+  for (auto& warp : warps) warp.write();
+}
+
+inline void tensor_on_host(const cuda::Matmul& call, bool descending = false) {
+  void (*tiles[2][2])(const cuda::Matmul&, uint32_t, bool) = {
+      {tensor_tile_on_host<false, false>, tensor_tile_on_host<false, true>},
+      {tensor_tile_on_host<true, false>, tensor_tile_on_host<true, true>}};
+  for (uint32_t tile = 0; tile < cuda::matmul_tiles(call); tile++) {
+    tiles[cuda::tensor_splits_a(call)][cuda::tensor_splits_w(call)](call, tile, descending);
   }
 }
 

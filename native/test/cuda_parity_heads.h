@@ -6,6 +6,8 @@
 namespace wisemerge::test {
 
 void check_matrix_products(Tally& tally, Opened& cuda, Opened& cpu, bool reduced);
+// `cuda` opened with WM_FAST.
+void check_tensor_products(Tally& tally, Opened& cuda, bool reduced);
 void check_heads(Tally& tally, Opened& cuda, Opened& cpu, bool reduced);
 
 }  // namespace wisemerge::test

@@ -2,46 +2,15 @@
 // bit.
 #include <cmath>
 #include <limits>
-#include <random>
 
 #include "cuda_host_kernels.h"
 #include "lerp_fixture.h"
+#include "stored_matrix.h"
 
 namespace wisemerge::test {
 namespace {
 
 using cuda::Matmul;
-using cuda::MatmulOperand;
-
-// A matrix in either order, its lines `gap` elements apart, starting `shift` elements past an aligned
-// address.
-struct Stored {
-  Stored(DType type, size_t rows, size_t columns, bool transposed, size_t gap, size_t shift, uint64_t seed)
-      : dtype(type), line((transposed ? rows : columns) + gap), by_rows(!transposed) {
-    const size_t count = line * (transposed ? columns : rows) + shift;
-    bytes.resize(count * item_size(dtype));
-    std::mt19937_64 random(seed);
-    std::normal_distribution<float> normal;
-    for (size_t i = 0; i < count; i++) {
-      const float value = random() % 16 == 0 ? -0.0f : normal(random);
-      const uint32_t bits = dtype == DType::kF32   ? Element<DType::kF32>::store32(value)
-                            : dtype == DType::kF16 ? Element<DType::kF16>::store32(value)
-                                                   : Element<DType::kBF16>::store32(value);
-      std::memcpy(bytes.data() + i * item_size(dtype), &bits, item_size(dtype));
-    }
-    first = bytes.data() + shift * item_size(dtype);
-  }
-  WmMatrix view() const {
-    return {static_cast<int32_t>(dtype), first, by_rows ? line : 1, by_rows ? 1 : line};
-  }
-  MatmulOperand operand() const { return {first, by_rows ? line : 1, by_rows ? 1 : line, dtype}; }
-
-  DType dtype;
-  size_t line;
-  bool by_rows;
-  std::vector<uint8_t> bytes;
-  const uint8_t* first;
-};
 
 struct Shape {
   size_t m, n, k;

@@ -126,13 +126,16 @@ TEST("lerp: wrong arguments are refused by name") {
   check(make_item(f32, f32, f32, 1, x, y, &alpha, nullptr, &non_finite), "outs");
 
   WmContext* none = nullptr;
-  WmOpenOptions options = {0, 1, "sse9"};
+  WmOpenOptions options = {0, 1, "sse9", WM_EXACT};
   CHECK_EQ(context.backend->open(&options, &none, &context.error), WM_INVALID_ARGUMENT);
   CHECK(std::strstr(context.error.message, "sse9"));
-  options = {1, 1, nullptr};
+  options = {1, 1, nullptr, WM_EXACT};
   CHECK_EQ(context.backend->open(&options, &none, &context.error), WM_INVALID_ARGUMENT);
-  options = {0, -1, nullptr};
+  options = {0, -1, nullptr, WM_EXACT};
   CHECK_EQ(context.backend->open(&options, &none, &context.error), WM_INVALID_ARGUMENT);
+  options = {0, 1, nullptr, WM_FAST};
+  CHECK_EQ(context.backend->open(&options, &none, &context.error), WM_UNAVAILABLE);
+  CHECK(std::strstr(context.error.message, "precision"));
 }
 
 TEST("lerp: a raised flag cancels") {

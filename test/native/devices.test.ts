@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { devices, dtypeByName, dtypes, Engine, versions } from '../../lib/native.js';
+import { devices, dtypeByName, dtypes, Engine, HostBuffer, versions } from '../../lib/native.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -31,7 +31,7 @@ describe('devices', () => {
       const addon = require('node-gyp-build')(${JSON.stringify(root)});
       const cuda = addon.devices()[1];
       let code;
-      try { new addon.Engine('cuda', 0, 0, ''); } catch (error) { code = error.code; }
+      try { new addon.Engine('cuda', 0, 0, '', 'exact'); } catch (error) { code = error.code; }
       console.log(JSON.stringify({ available: cuda.available, reason: cuda.reason, code }));`;
     const { stdout, status } = spawnSync(process.execPath, ['-e', code], {
       cwd: root,
@@ -51,7 +51,7 @@ describe('devices', () => {
     const other = join(folder, 'other.c');
     writeFileSync(other, 'int other;');
     for (const [source, reason] of [
-      [backend, /ABI 999 and this addon needs 5/],
+      [backend, /ABI 999 and this addon needs 6/],
       [other, /not a wisemerge backend/],
     ] as const) {
       const library = source.replace('.c', '.so');
@@ -80,12 +80,25 @@ describe('Engine', () => {
     expect(() => new Engine(options)).toThrow(expect.objectContaining({ code: 'ERR_DEVICE_UNAVAILABLE' }));
   });
 
-  it.each([{ ordinal: -1 }, { threads: -1 }, { threads: 1.5 }, { threads: 2 ** 40 }])(
-    'refuses %o',
-    (options) => {
-      expect(() => new Engine(options)).toThrow(expect.objectContaining({ code: 'ERR_INTERNAL_ARGUMENT' }));
-    },
-  );
+  it('has one precision on the CPU', async () => {
+    using engine = new Engine({ precision: 'fast' });
+    const f32 = dtypeByName('F32')!.index;
+    using arena = new HostBuffer(4096);
+    await expect(engine.compare(arena, Float64Array.of(f32, f32, 1, 0, 0))).rejects.toMatchObject({
+      code: 'ERR_DEVICE_UNAVAILABLE',
+      message: expect.stringContaining('precision'),
+    });
+  });
+
+  it.each([
+    { precision: 'quick' as 'fast' },
+    { ordinal: -1 },
+    { threads: -1 },
+    { threads: 1.5 },
+    { threads: 2 ** 40 },
+  ])('refuses %o', (options) => {
+    expect(() => new Engine(options)).toThrow(expect.objectContaining({ code: 'ERR_INTERNAL_ARGUMENT' }));
+  });
 });
 
 describe('dtypes', () => {
@@ -109,5 +122,5 @@ describe('dtypes', () => {
 
 it('versions are those of the package and of the ABI', async () => {
   const manifest = await import('../../package.json', { with: { type: 'json' } });
-  expect(versions).toEqual({ addon: manifest.default.version, napi: 9, backendAbi: 5 });
+  expect(versions).toEqual({ addon: manifest.default.version, napi: 9, backendAbi: 6 });
 });

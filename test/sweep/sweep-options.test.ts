@@ -40,6 +40,7 @@ describe('resolving', () => {
     ['folds', { folds: 1 }],
     ['seed', { seed: -1 }],
     ['device', { device: 'gpu' }],
+    ['precision', { precision: 'double' }],
     ['sets.0.kind', { sets: [{ ...config.sets[0], kind: 'ood' }] }],
     ['sets.0.name', { sets: [{ ...config.sets[0], name: 'a/b' }] }],
     ['alpha', { alpha: '0:1:0.1' }],

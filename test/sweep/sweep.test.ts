@@ -144,6 +144,37 @@ describe('a sweep', () => {
     }
   });
 
+  test('the precision of logits is named, kept to, and fast on a GPU alone', async () => {
+    const { directory, options } = await sweepProject();
+    const out = join(directory, 'sweep');
+    expect((await sweep({ ...options, out })).head).toMatchObject({ precision: 'exact' });
+    await sweep({ ...options, precision: 'exact', out, resume: true });
+    const path = join(out, 'journal.jsonl');
+    const text = await readFile(path, 'utf8');
+    await writeFile(path, text.replace('"precision":"exact"', '"precision":"fast"'));
+    await expect(sweep({ ...options, out, resume: true })).rejects.toMatchObject({
+      code: 'ERR_SWEEP_CHANGED',
+      message: expect.stringContaining('precision ("fast", now "exact")'),
+    });
+    const other = join(directory, 'other');
+    for (const device of ['cpu', 'auto']) {
+      await expect(sweep({ ...options, precision: 'fast', device, out: other })).rejects.toMatchObject({
+        code: 'ERR_SWEEP_FILE',
+        message: expect.stringContaining('precision fast is for tensor cores'),
+      });
+    }
+    const evaluate = async () => ({});
+    await expect(
+      sweep({
+        ...options,
+        precision: 'exact',
+        evaluate,
+        out: other,
+        sets: [{ name: 'a', role: 'select', kind: 'id' }],
+      }),
+    ).rejects.toMatchObject({ message: expect.stringContaining('precision does nothing where') });
+  });
+
   test('resuming with other options, models or data is refused, naming what changed', async () => {
     const { directory, options } = await sweepProject();
     const out = join(directory, 'sweep');

@@ -111,6 +111,20 @@ WM_HD void widen_quad(DType dtype, const StoredQuad& quad, float* to) {
   }
 }
 
+// An element of the weights at alpha, as the CPU's packing makes it.
+WM_HD float matmul_weight(float x, float y, float alpha) {
+  return same_bits<uint32_t>(x, y) ? x : lerp_f32(x, y, alpha);
+}
+
+WM_HD void widen_weights(const Matmul& call, const StoredQuad& w0, const StoredQuad& w1, float* to) {
+  widen_quad(call.w0.dtype, w0, to);
+  if (!call.w1.data) return;
+  float y[kMatmulQuad];
+  widen_quad(call.w1.dtype, w1, y);
+  WM_UNROLL
+  for (uint32_t i = 0; i < kMatmulQuad; i++) to[i] = matmul_weight(to[i], y[i], call.alpha);
+}
+
 WM_HD void store_quad(float (*shared)[kMatmulPitch], const MatmulQuad& quad, const float* from) {
   WM_UNROLL
   for (uint32_t i = 0; i < kMatmulQuad; i++) {
@@ -161,17 +175,10 @@ struct MatmulThread {
   }
 
   WM_HD void store(MatmulShared& shared) const {
-    float x[kMatmulQuad], y[kMatmulQuad];
+    float x[kMatmulQuad];
     widen_quad(call.a.dtype, a, x);
     store_quad(shared.a, matmul_quad(call.a, thread), x);
-    widen_quad(call.w0.dtype, w0, x);
-    if (call.w1.data) {
-      widen_quad(call.w1.dtype, w1, y);
-      WM_UNROLL
-      for (uint32_t i = 0; i < kMatmulQuad; i++) {
-        if (!same_bits<uint32_t>(x[i], y[i])) x[i] = lerp_f32(x[i], y[i], call.alpha);
-      }
-    }
+    widen_weights(call, w0, w1, x);
     store_quad(shared.w, matmul_quad(call.w0, thread), x);
   }
 

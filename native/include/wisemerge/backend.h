@@ -44,10 +44,17 @@ typedef struct WmDeviceInfo {
   int32_t compute_units; /* SMs, or CPUs available */
 } WmDeviceInfo;
 
+/* How a context computes matrix products. */
+typedef enum WmPrecision {
+  WM_EXACT = 0, /* as WmMatmul says: the same bits on every device */
+  WM_FAST = 1   /* by tensor cores, within the bound of docs/numerics.md; WM_UNAVAILABLE on the CPU */
+} WmPrecision;
+
 typedef struct WmOpenOptions {
-  int32_t device;  /* ordinal within the backend */
-  int32_t threads; /* CPU: workers including the caller; 0 = all available */
-  const char* isa; /* CPU: highest SIMD level to use; NULL = best available */
+  int32_t device;    /* ordinal within the backend */
+  int32_t threads;   /* CPU: workers including the caller; 0 = all available */
+  const char* isa;   /* CPU: highest SIMD level to use; NULL = best available */
+  int32_t precision; /* WmPrecision */
 } WmOpenOptions;
 
 /* Raised to non-zero by any thread to stop a running call; read with relaxed atomic loads between chunks. */
@@ -89,7 +96,8 @@ typedef struct WmMatrix {
 /* out[i][j] = bias[j] + sum over l < k of a[i][l] * w[j][l], with w = lerp(w0, w1, alpha) and bias likewise
  * in f32, made while packing. a is m x k, w0 and w1 are n x k, out is m x n in f32 with rows out_stride
  * apart. Each element is one chain of f32 fused multiply-adds in ascending l, whatever the threads and the
- * device. w1 and bias1 may be null when alpha is 0, the biases always. */
+ * device, unless the context was opened with WM_FAST. w1 and bias1 may be null when alpha is 0, the biases
+ * always. */
 typedef struct WmMatmul {
   uint64_t m, n, k;
   WmMatrix a, w0, w1;

@@ -96,6 +96,8 @@ export type ErrorCode =
   | 'ERR_TIED_WEIGHTS'
   | 'ERR_QUANTISED'
   | 'ERR_ADAPTER'
+  /** A tokenizer is missing, damaged, or does not go with the others. */
+  | 'ERR_TOKENIZER'
   | 'ERR_INTEGER_TENSOR_DIFFERS'
   /** The file is shorter than its header says. */
   | 'ERR_SAFETENSORS_TRUNCATED'
@@ -225,6 +227,7 @@ const exitCodes: Record<ErrorCode, number> = {
   ERR_TIED_WEIGHTS: 3,
   ERR_QUANTISED: 3,
   ERR_ADAPTER: 3,
+  ERR_TOKENIZER: 3,
   ERR_INTEGER_TENSOR_DIFFERS: 3,
   ERR_SAFETENSORS_TRUNCATED: 3,
   ERR_SAFETENSORS_HEADER_SIZE: 3,

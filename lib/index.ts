@@ -37,6 +37,9 @@ export { type MergeOutput, type MergeResult, merge, type RunOptions } from './me
 export type { MergeOptions } from './merge/options.js';
 export { type MergePlan, type PlannedInput, planMerge } from './merge/plan.js';
 export type { Problem } from './merge/problems.js';
+export { planTokenizer, type TokenizerOptions, type TokenizerPlan } from './merge/tokenizer/plan.js';
+export type { RowMap, RowSource, TokenRule, TokenSource } from './merge/tokenizer/rows.js';
+export { writeRemappedRows } from './merge/tokenizer/write-rows.js';
 export { type DeviceReport, type DTypeName, devices } from './native.js';
 export { writeReport } from './report/report.js';
 export type { Analysis } from './sweep/analysis.js';

@@ -101,15 +101,36 @@ export class Checkpoint implements AsyncDisposable {
         { tensor: name },
       );
     }
+    await this.#read(tensor, 0, bytes);
+  }
+
+  /** Some of a tensor's bytes, from `from` on. */
+  async readTensorRange(name: string, from: number, length: number): Promise<Uint8Array> {
+    const tensor = this.#tensor(name);
+    if (from < 0 || length < 0 || from + length > tensor.bytes) {
+      throw new WisemergeError(
+        'ERR_INTERNAL_RANGE',
+        `tensor "${name}" has ${tensor.bytes} bytes; ${length} from ${from} were asked for`,
+        { tensor: name },
+      );
+    }
+    const bytes = new Uint8Array(length);
+    await this.#read(tensor, from, bytes);
+    return bytes;
+  }
+
+  async #read(tensor: TensorInfo, from: number, bytes: Uint8Array): Promise<void> {
     const handle = await this.#handle(tensor.file);
     for (let done = 0; done < bytes.length; ) {
       const length = Math.min(bytes.length - done, 2 ** 30);
-      const { bytesRead } = await handle.read(bytes, done, length, tensor.offset + done).catch((error) => {
-        throw ioError(error, 'read', tensor.file);
-      });
+      const { bytesRead } = await handle
+        .read(bytes, done, length, tensor.offset + from + done)
+        .catch((error) => {
+          throw ioError(error, 'read', tensor.file);
+        });
       if (bytesRead === 0) {
         throw new WisemergeError('ERR_INPUT_CHANGED', `${tensor.file} became shorter while it was read`, {
-          tensor: name,
+          tensor: tensor.name,
           file: tensor.file,
         });
       }

@@ -83,7 +83,7 @@ describe('exit code 3', () => {
     const path = join(pair.finetuned, 'model.safetensors');
     writeFileSync(path, readFileSync(path).subarray(0, -1));
     await expectFailure(mergeArgs(pair), 3, 'ERR_SAFETENSORS_OFFSETS', /model\.safetensors/);
-    await expectFailure(['inspect', pair.root], 3, 'ERR_NOT_A_CHECKPOINT', /holds no .safetensors/);
+    await expectFailure(['inspect', pair.root], 3, 'ERR_NOT_A_CHECKPOINT', /holds no weights/);
     const index = { weight_map: { w: '../../etc/passwd' } };
     const hostile = writeShards(join(pair.root, 'h'), [[tensor('w', 'F32', [1])]], { index: () => index });
     await expectFailure(['inspect', hostile], 3, 'ERR_INDEX', /not a plain file name/);

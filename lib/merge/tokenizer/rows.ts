@@ -1,0 +1,117 @@
+import { type TokenizerFile, tokenizerError } from './tokenizer-file.js';
+
+/** Where a token's embedding comes from. Models are positions in the list of models. */
+export type TokenSource =
+  | { readonly kind: 'model'; readonly model: number }
+  | { readonly kind: 'zero' }
+  | { readonly kind: 'model_token'; readonly model: number; readonly token: string | number };
+
+/** What the configuration says about one token. `force`: also for models that have the token themselves. */
+export interface TokenRule {
+  readonly source?: TokenSource;
+  readonly force?: boolean;
+}
+
+/** What stands in an output row that is not a row of the model itself. */
+export type RowSource =
+  | { readonly kind: 'zero' }
+  /** The mean of these rows; a copy of a single one. */
+  | { readonly kind: 'rows'; readonly rows: readonly { readonly model: number; readonly row: number }[] }
+  /** The mean of the rows of all tokens of the model itself. */
+  | { readonly kind: 'mean' };
+
+/** How one model's embedding is mapped to the output vocabulary. */
+export interface RowMap {
+  /** Output row to the model's row; -1 where `others` says what stands there. */
+  readonly own: Int32Array;
+  readonly others: ReadonlyMap<number, RowSource>;
+  /** Rows of all tokens of the model, ascending. */
+  readonly tokenRows: Int32Array;
+}
+
+/**
+ * Row maps of all models. A token's row is the model's own; where it has none, the base's, else that of the sole
+ * owner, else the owners' mean; rows without a token (padding) are the mean of the model's rows. `rules` override.
+ *
+ * `tokens`: output token to row; `rows`: of the output. Throws ERR_TOKENIZER for rules that name what is not there.
+ */
+export function mapRows(
+  models: readonly TokenizerFile[],
+  base: number | undefined,
+  tokens: ReadonlyMap<string, number>,
+  rows: number,
+  rules: ReadonlyMap<string, TokenRule>,
+): RowMap[] {
+  checkRules(models, tokens, rules);
+  return models.map((own) => {
+    const map = new Int32Array(rows).fill(-1);
+    const others = new Map<number, RowSource>();
+    for (const [token, row] of tokens) {
+      const rule = rules.get(token);
+      const mine = own.tokens.get(token);
+      if (mine !== undefined && !(rule?.force && rule.source)) map[row] = mine;
+      else others.set(row, rule?.source ? ruled(models, token, rule.source) : inherited(models, base, token));
+    }
+    const named = new Set(tokens.values());
+    for (let row = 0; row < rows; row++) if (!named.has(row)) others.set(row, { kind: 'mean' });
+    return { own: map, others, tokenRows: Int32Array.from(own.tokens.values()).sort() };
+  });
+}
+
+/** True where remapping a tensor of `rows` rows would give it back. */
+export function isIdentity({ own }: RowMap, rows: number): boolean {
+  return own.length === rows && own.every((row, i) => row === i);
+}
+
+function inherited(models: readonly TokenizerFile[], base: number | undefined, token: string): RowSource {
+  const owners = models.flatMap(({ tokens }, model) => {
+    const row = tokens.get(token);
+    return row === undefined ? [] : [{ model, row }];
+  });
+  const ofBase = owners.find(({ model }) => model === base);
+  return { kind: 'rows', rows: ofBase ? [ofBase] : owners };
+}
+
+function ruled(models: readonly TokenizerFile[], token: string, source: TokenSource): RowSource {
+  if (source.kind === 'zero') return { kind: 'zero' };
+  const { tokens } = models[source.model]!;
+  const of = source.kind === 'model' ? token : source.token;
+  return {
+    kind: 'rows',
+    rows: [{ model: source.model, row: typeof of === 'number' ? of : tokens.get(of)! }],
+  };
+}
+
+function checkRules(
+  models: readonly TokenizerFile[],
+  output: ReadonlyMap<string, number>,
+  rules: ReadonlyMap<string, TokenRule>,
+): void {
+  for (const [token, { source }] of rules) {
+    const name = JSON.stringify(token);
+    if (!output.has(token)) {
+      throw tokenizerError(
+        models[0]!.file,
+        `tokens names ${name}, which is not in the output vocabulary`,
+        'Remove it, or use source: union.',
+      );
+    }
+    if (!source || source.kind === 'zero') continue;
+    const model = models[source.model];
+    if (!model)
+      throw tokenizerError(
+        models[0]!.file,
+        `the source of ${name} is model ${source.model}, of ${models.length}`,
+        'Name a listed model.',
+      );
+    const of = source.kind === 'model' ? token : source.token;
+    const there = typeof of === 'number' ? [...model.tokens.values()].includes(of) : model.tokens.has(of);
+    if (!there) {
+      throw tokenizerError(
+        model.file,
+        `it has no token ${JSON.stringify(of)}, the source of ${name}`,
+        'Name a token of this model.',
+      );
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import { join } from 'node:path';
+import { type Config, readConfig } from '../../checkpoint/checkpoint.js';
+import { WisemergeError } from '../../errors.js';
+
+/** An entry of `added_tokens`. */
+export interface AddedToken extends Config {
+  readonly id: number;
+  readonly content: string;
+}
+
+/** A `tokenizer.json`, as far as vocabularies are concerned. */
+export interface TokenizerFile {
+  readonly directory: string;
+  readonly file: string;
+  readonly json: Config;
+  /** Of the tokenizer's model: `BPE`, `Unigram`, `WordPiece` or `WordLevel`. */
+  readonly type: string;
+  readonly model: Config;
+  /** Tokens of the model, without the added ones, to ids. */
+  readonly vocabulary: ReadonlyMap<string, number>;
+  readonly added: readonly AddedToken[];
+  /** All tokens to ids. */
+  readonly tokens: ReadonlyMap<string, number>;
+}
+
+const types = ['BPE', 'Unigram', 'WordPiece', 'WordLevel'];
+
+export function tokenizerError(file: string, message: string, hint: string): WisemergeError {
+  return new WisemergeError('ERR_TOKENIZER', `${file}: ${message}`, { file, hint });
+}
+
+/** Reads a model directory's `tokenizer.json`. Throws ERR_TOKENIZER, ERR_CONFIG, ERR_IO. */
+export async function readTokenizerFile(directory: string): Promise<TokenizerFile> {
+  const file = join(directory, 'tokenizer.json');
+  const fail = (message: string, hint = 'The file is damaged: get it again.'): never => {
+    throw tokenizerError(file, message, hint);
+  };
+  const json = await readConfig(directory, 'tokenizer.json');
+  if (!json) {
+    return fail(
+      'there is no such file',
+      'Save a fast tokenizer: AutoTokenizer.from_pretrained(path, use_fast=True).save_pretrained(path).',
+    );
+  }
+  const model = json.model as Config | undefined;
+  if (typeof model !== 'object' || model === null) return fail('it has no model');
+  // Older files leave out the type.
+  const type = (model.type ??
+    (Array.isArray(model.vocab) ? 'Unigram' : 'merges' in model ? 'BPE' : undefined)) as string;
+  if (!types.includes(type)) {
+    return fail(
+      `the model's type is ${JSON.stringify(type)}; known are ${types.join(', ')}`,
+      'Merge with tokenizer source base.',
+    );
+  }
+  const vocabulary = new Map<string, number>();
+  const entries: [string, unknown][] =
+    type === 'Unigram'
+      ? (model.vocab as [string, number][]).map(([piece], id) => [piece, id])
+      : Object.entries((model.vocab ?? {}) as object);
+  for (const [token, id] of entries) vocabulary.set(token, checkId(token, id, fail));
+  const added = (json.added_tokens ?? []) as AddedToken[];
+  if (!Array.isArray(added)) return fail('added_tokens is not a list');
+  const tokens = new Map(vocabulary);
+  for (const { content, id } of added) tokens.set(content, checkId(content, id, fail));
+  const owners = new Map<number, string>();
+  for (const [token, id] of tokens) {
+    const other = owners.get(id);
+    if (other !== undefined)
+      fail(`tokens ${JSON.stringify(other)} and ${JSON.stringify(token)} have the id ${id}`);
+    owners.set(id, token);
+  }
+  return { directory, file, json, type, model, vocabulary, added, tokens };
+}
+
+/** Ids above are not those of any vocabulary; they would be sizes of tables here. */
+const maxId = 2 ** 24;
+
+function checkId(token: unknown, id: unknown, fail: (message: string) => never): number {
+  if (typeof token === 'string' && Number.isInteger(id) && (id as number) >= 0 && (id as number) < maxId)
+    return id as number;
+  return fail(`token ${JSON.stringify(token)} has the id ${JSON.stringify(id)}`);
+}

@@ -93,6 +93,11 @@ export function createProgram(signal: AbortSignal): Command {
       'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS], or =IMAGES; repeat it for more sets',
       parseSetFlag,
     )
+    .option('--class-names <file>', "of the classes in the head's order: lines, .json, a column of .csv")
+    .option(
+      '--templates <file>',
+      'CLIP: build the classifier from prompts with {} for the name, at every alpha',
+    )
     .option('--heads <files>', 'ZEROSHOT,FINETUNED: heads on the image embeddings of CLIP', parseHeadsFlag)
     .addOption(activationOption())
     .option(
@@ -106,9 +111,10 @@ export function createProgram(signal: AbortSignal): Command {
       new Option(
         '--search <kind>',
         'go on around the best of these alphas, or interpolate (whole models)',
-      ).choices(['grid', 'refine', 'golden', 'chebyshev']),
+      ).choices(['grid', 'refine', 'golden', 'chebyshev', 'layers', 'linear']),
     )
-    .option('--tolerance <distance>', 'of alpha, where the search ends (default: 0.01)', parseAmount)
+    .option('--layer-groups <n>', 'by layer: groups for the blocks (default: each its own)', parseCount)
+    .option('--tolerance <distance>', 'of alpha, where the search ends (default: 0.01; 0.05)', parseAmount)
     .option('--min-gain <share>', 'end the search where the best leads by less (default: 0)', parseAmount)
     .option('--budget <n>', 'most models to evaluate (default: any number)', parseCount)
     .option('--concurrency <n>', 'models to evaluate at once (default: 1)', parseCount)

@@ -124,11 +124,15 @@ export async function prepareMerge(given: MergeOptions, signal?: AbortSignal): P
 function checkNames({ tensorAlphas = {} }: ResolvedOptions, { tensors, path }: Checkpoint): void {
   const unknown = Object.keys(tensorAlphas).find((name) => !tensors.has(name));
   if (unknown === undefined) return;
-  throw new WisemergeError('ERR_NO_SUCH_TENSOR', `tensorAlphas names ${unknown}, which ${path} does not have`, {
-    tensor: unknown,
-    file: path,
-    hint: 'Give alphas of the tensors of these models, as wisemerge inspect lists them.',
-  });
+  throw new WisemergeError(
+    'ERR_NO_SUCH_TENSOR',
+    `tensorAlphas names ${unknown}, which ${path} does not have`,
+    {
+      tensor: unknown,
+      file: path,
+      hint: 'Give alphas of the tensors of these models, as wisemerge inspect lists them.',
+    },
+  );
 }
 
 /** Names of the output directories below `out`; '' for a single alpha. */

@@ -17,6 +17,7 @@ export function sweepCommand(config: ResolvedSweep): string {
   });
   const search = [
     ...(config.search === 'grid' ? [] : [`--search ${config.search} --tolerance ${config.tolerance}`]),
+    ...(config.layerGroups === undefined ? [] : [`--layer-groups ${config.layerGroups}`]),
     ...(config.minGain > 0 ? [`--min-gain ${config.minGain}`] : []),
     ...(config.budget === undefined ? [] : [`--budget ${config.budget}`]),
   ];
@@ -34,6 +35,7 @@ export function sweepCommand(config: ResolvedSweep): string {
   ];
   const unsaid = [
     ...(config.classNames ? ['classNames'] : []),
+    ...(config.templates ? ['templates'] : []),
     ...(command?.some((part) => /\s/.test(part)) ? ['command'] : []),
     ...(config.sets.some(({ text }) => text !== undefined) ? ['what sets say about text'] : []),
     ...(Array.isArray(config.references) ? ['references'] : []),

@@ -37,16 +37,19 @@ export function createProgram(signal: AbortSignal): Command {
 
   withOutputFlags(program.command('finetune'))
     .description(
-      'train a ViT on pictures, or a linear head or an MLP on cached features, from a zero-shot model',
+      'train a ViT or CLIP on images, or a linear head or an MLP on cached features, from a zero-shot model',
     )
     .requiredOption('--zeroshot <path>', 'model to start from')
-    .requiredOption(
+    .option(
       '--features <file>',
       'to train on, [N, D], or pictures [N, C, H, W]: .npy, .npz:ARRAY or .safetensors:TENSOR',
     )
-    .requiredOption('--labels <file>', '[N] class numbers: the same, .csv, .jsonl or .parquet')
+    .option('--images <path>', 'or images: a directory with one per class, or a table of paths and labels')
+    .option('--labels <file>', '[N] class numbers: the same as features, .csv, .jsonl or .parquet')
     .option('--held-out-features <file>', 'to watch after each epoch')
-    .option('--held-out-labels <file>', 'of the held-out features')
+    .option('--held-out-images <path>', 'or images to watch')
+    .option('--held-out-labels <file>', 'of the held-out set')
+    .option('--class-names <file>', "of images, in the head's order: lines, .json, a column of .csv")
     .requiredOption('--out <directory>', 'output; epoch N goes to <directory>/epoch_000N')
     .option('--head <tensor>', 'weight of the linear head: on features it is trained alone')
     .addOption(activationOption())

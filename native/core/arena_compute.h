@@ -11,8 +11,8 @@
 
 namespace wisemerge {
 
-// `alphas` are a table of sets of `segments.alpha_count` (see LerpSegments::alpha_sets), or one such set. Returns the
-// number of NaN and infinite output elements, [row][alpha]. Throws as Engine::lerp.
+// `alphas` are a table of sets of `segments.alpha_count` (see LerpSegments::alpha_sets), or one such set.
+// Returns the number of NaN and infinite output elements, [row][alpha]. Throws as Engine::lerp.
 std::vector<uint64_t> lerp_arena(Engine& engine, uint8_t* arena, const LerpSegments& segments,
                                  const std::vector<double>& alphas, WmCancelFlag cancelled);
 

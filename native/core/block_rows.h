@@ -6,7 +6,8 @@
 //   segments times   xDtype yDtype outDtype count xAt yAt outAt set   (lerp stream)
 //                    xDtype yDtype count xAt yAt                      (compare stream)
 //
-// `set` is the number of the segment's alphas in BlockStreamOptions::alphas. outAt counts from the start of each output's region, everything else from the start of the slot.
+// `set` is the number of the segment's alphas in BlockStreamOptions::alphas. outAt counts from the start of
+// each output's region, everything else from the start of the slot.
 #pragma once
 
 #include <cstddef>

@@ -92,9 +92,9 @@ class BlockStream {
   BlockStream(const BlockStream&) = delete;
   BlockStream& operator=(const BlockStream&) = delete;
 
-  // A file per output of a block, written alike: `fds[k]`, past the page cache (whole pages, so that the last block is
-  // padded) where direct[k]. Each begins with `header`. Returns its number for Block::output. Shares the
-  // files until finish_output.
+  // A file per output of a block, written alike: `fds[k]`, past the page cache (whole pages, so that the last
+  // block is padded) where direct[k]. Each begins with `header`. Returns its number for Block::output. Shares
+  // the files until finish_output.
   uint32_t add_output(const std::vector<int>& fds, std::vector<bool> direct, std::vector<uint8_t> header);
 
   // Blocks start in the order in which they come; those of one output must come in file order, without gaps.

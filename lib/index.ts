@@ -57,4 +57,9 @@ export {
   finetune,
 } from './train/finetune.js';
 export type { FinetuneOptions, Training, TrainingSet } from './train/options.js';
+export {
+  openTrainingImages,
+  type TrainingImages,
+  type TrainingImagesOptions,
+} from './train/training-images.js';
 export { version } from './version.js';

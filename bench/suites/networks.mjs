@@ -1,12 +1,12 @@
 // A network at one and at eight points between two models, against one of the models alone; and the two ways to
 // interpolate the weights of a product, at few and at many rows; and a curve of 21 points from Chebyshev points.
 // Weights are random, of the shape of ViT-B/16.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { figure } from '../lib/figures.mjs';
+import { makePair, vit } from '../lib/network-models.mjs';
 import { generator } from '../lib/statistics.mjs';
 
-const [width, inner, heads, size, patch, classes] = [768, 3072, 12, 224, 16, 1000];
+const [width, inner, size, classes] = [768, 3072, 224, 1000];
 const batch = 16;
 
 export async function networks({ quick, pairs, directory, log }) {
@@ -14,7 +14,8 @@ export async function networks({ quick, pairs, directory, log }) {
   const { logitsAlong } = await import('../../dist/eval/logit-path.js');
   // A forward pass of all 12 blocks at eight points would take minutes; blocks are alike.
   const layers = quick ? 1 : 3;
-  const [zeroshot, finetuned] = await makeModels(join(directory, `vit-b-near-${layers}`), layers);
+  const shape = vit({ width, inner, heads: 12, layers });
+  const [zeroshot, finetuned] = await makePair(join(directory, `vit-b-near-${layers}`), shape);
   const random = generator(2);
   const pixels = Float32Array.from({ length: batch * 3 * size * size }, () => 2 * random() - 1);
   const data = new Uint8Array(pixels.buffer);
@@ -131,66 +132,4 @@ async function productTimes(rows, pairs) {
   weights.release();
   memory.release();
   return times;
-}
-
-/** Two checkpoints of bf16, the second near the first. */
-async function makeModels(root, layers) {
-  const { writeSafetensors } = await import('../../dist/checkpoint/write-safetensors.js');
-  const paths = ['zeroshot', 'finetuned'].map((end) => join(root, end));
-  if (paths.every((path) => existsSync(join(path, 'model.safetensors')))) return paths;
-  const config = {
-    ...{ model_type: 'vit', hidden_size: width, num_attention_heads: heads, num_hidden_layers: layers },
-    ...{ intermediate_size: inner, image_size: size, patch_size: patch, hidden_act: 'gelu' },
-  };
-  for (const [at, path] of paths.entries()) {
-    mkdirSync(path, { recursive: true });
-    writeFileSync(join(path, 'config.json'), JSON.stringify(config));
-    // The same numbers, of which fine-tuning has moved the last bits.
-    const random = generator(5);
-    const moved = generator(6);
-    const tensors = Object.entries(shapes(layers)).map(([name, shape]) => {
-      const count = shape.reduce((a, b) => a * b, 1);
-      const norm = name.includes('layernorm') && name.endsWith('weight');
-      // 1 or a number of the size 2^-5, as the upper half of its F32 bits.
-      const data = Uint16Array.from({ length: count }, () => {
-        const sign = random() < 0.5 ? 0 : 0x8000;
-        if (norm) return 0x3f80;
-        const code = sign | (0x3c80 + Math.floor(random() * 256));
-        return at === 0 ? code : code ^ Math.floor(moved() * 32);
-      });
-      return { name, dtype: 'BF16', shape, data: new Uint8Array(data.buffer) };
-    });
-    await writeSafetensors(join(path, 'model.safetensors'), tensors);
-  }
-  return paths;
-}
-
-function shapes(layers) {
-  const all = {
-    'vit.embeddings.cls_token': [1, 1, width],
-    'vit.embeddings.position_embeddings': [1, (size / patch) ** 2 + 1, width],
-    'vit.embeddings.patch_embeddings.projection.weight': [width, 3, patch, patch],
-    'vit.embeddings.patch_embeddings.projection.bias': [width],
-    'vit.layernorm.weight': [width],
-    'vit.layernorm.bias': [width],
-    'classifier.weight': [classes, width],
-    'classifier.bias': [classes],
-  };
-  const linear = (name, outputs, inputs) => {
-    all[`${name}.weight`] = [outputs, inputs];
-    all[`${name}.bias`] = [outputs];
-  };
-  for (let i = 0; i < layers; i++) {
-    const layer = `vit.encoder.layer.${i}`;
-    for (const part of ['query', 'key', 'value'])
-      linear(`${layer}.attention.attention.${part}`, width, width);
-    linear(`${layer}.attention.output.dense`, width, width);
-    linear(`${layer}.intermediate.dense`, inner, width);
-    linear(`${layer}.output.dense`, width, inner);
-    for (const norm of ['before', 'after']) {
-      all[`${layer}.layernorm_${norm}.weight`] = [width];
-      all[`${layer}.layernorm_${norm}.bias`] = [width];
-    }
-  }
-  return all;
 }

@@ -62,6 +62,10 @@ export async function toMergeOptions(flags: MergeFlags): Promise<MergeOptions> {
     });
   }
   const { readResult } = await import('../sweep/result.js');
-  const { analysis } = await readResult(sweep);
-  return { ...options, alpha: analysis.selection.alpha };
+  const { analysis, layers } = await readResult(sweep);
+  if (!layers) return { ...options, alpha: analysis.selection.alpha };
+  const tensorAlphas = Object.fromEntries(
+    layers.groups.flatMap(({ tensors, alpha }) => tensors.map((name) => [name, alpha])),
+  );
+  return { ...options, alpha: layers.single, tensorAlphas };
 }

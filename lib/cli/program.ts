@@ -37,16 +37,19 @@ export function createProgram(signal: AbortSignal): Command {
 
   withOutputFlags(program.command('finetune'))
     .description(
-      'train a ViT on pictures, or a linear head or an MLP on cached features, from a zero-shot model',
+      'train a ViT or CLIP on images, or a linear head or an MLP on cached features, from a zero-shot model',
     )
     .requiredOption('--zeroshot <path>', 'model to start from')
-    .requiredOption(
+    .option(
       '--features <file>',
       'to train on, [N, D], or pictures [N, C, H, W]: .npy, .npz:ARRAY or .safetensors:TENSOR',
     )
-    .requiredOption('--labels <file>', '[N] class numbers: the same, .csv, .jsonl or .parquet')
+    .option('--images <path>', 'or images: a directory with one per class, or a table of paths and labels')
+    .option('--labels <file>', '[N] class numbers: the same as features, .csv, .jsonl or .parquet')
     .option('--held-out-features <file>', 'to watch after each epoch')
-    .option('--held-out-labels <file>', 'of the held-out features')
+    .option('--held-out-images <path>', 'or images to watch')
+    .option('--held-out-labels <file>', 'of the held-out set')
+    .option('--class-names <file>', "of images, in the head's order: lines, .json, a column of .csv")
     .requiredOption('--out <directory>', 'output; epoch N goes to <directory>/epoch_000N')
     .option('--head <tensor>', 'weight of the linear head: on features it is trained alone')
     .addOption(activationOption())
@@ -93,6 +96,11 @@ export function createProgram(signal: AbortSignal): Command {
       'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS], or =IMAGES; repeat it for more sets',
       parseSetFlag,
     )
+    .option('--class-names <file>', "of the classes in the head's order: lines, .json, a column of .csv")
+    .option(
+      '--templates <file>',
+      'CLIP: build the classifier from prompts with {} for the name, at every alpha',
+    )
     .option('--heads <files>', 'ZEROSHOT,FINETUNED: heads on the image embeddings of CLIP', parseHeadsFlag)
     .addOption(activationOption())
     .option(
@@ -106,9 +114,10 @@ export function createProgram(signal: AbortSignal): Command {
       new Option(
         '--search <kind>',
         'go on around the best of these alphas, or interpolate (whole models)',
-      ).choices(['grid', 'refine', 'golden', 'chebyshev']),
+      ).choices(['grid', 'refine', 'golden', 'chebyshev', 'layers', 'linear']),
     )
-    .option('--tolerance <distance>', 'of alpha, where the search ends (default: 0.01)', parseAmount)
+    .option('--layer-groups <n>', 'by layer: groups for the blocks (default: each its own)', parseCount)
+    .option('--tolerance <distance>', 'of alpha, where the search ends (default: 0.01; 0.05)', parseAmount)
     .option('--min-gain <share>', 'end the search where the best leads by less (default: 0)', parseAmount)
     .option('--budget <n>', 'most models to evaluate (default: any number)', parseCount)
     .option('--concurrency <n>', 'models to evaluate at once (default: 1)', parseCount)

@@ -11,6 +11,10 @@ export interface SweepFlags {
   readonly head?: string;
   readonly set?: readonly SweepConfig['sets'][number][];
   readonly heads?: NonNullable<SweepConfig['heads']>;
+  /** Files. */
+  readonly classNames?: string;
+  readonly templates?: string;
+  readonly layerGroups?: number;
   readonly activation?: 'gelu' | 'relu';
   readonly command?: string[];
   readonly keep?: boolean;

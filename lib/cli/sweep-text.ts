@@ -1,6 +1,8 @@
 import type { Analysis, ExactOptimum } from '../sweep/analysis.js';
 import type { CrossValidation } from '../sweep/cross-validation.js';
 import { formatIntervals, percent } from '../sweep/figures.js';
+import { explainLayers } from '../sweep/layer-comparison.js';
+import type { LayerOutcome } from '../sweep/layer-sweep.js';
 import type { RecordsPick } from '../sweep/pick-records.js';
 import type { SetMetrics, SweepResult } from '../sweep/result.js';
 import { formatTable } from './format.js';
@@ -70,6 +72,16 @@ export function describeAnalysis(analysis: Analysis, curves?: SweepResult): stri
     }
   }
   return lines.join('\n');
+}
+
+/** Alphas by layer, and whether they are worth it. */
+export function describeLayers({ groups, single, comparison, points: tried }: LayerOutcome): string {
+  const table = formatTable(
+    ['layers', 'alpha'],
+    groups.map(({ name, alpha }) => [name, short(alpha)]),
+  );
+  const lines = [`by layer, ${tried.length} models around alpha ${short(single)}:`, table];
+  return [...lines, ...(comparison ? [explainLayers(comparison)] : [])].join('\n');
 }
 
 /** A choice from a table of results. */

@@ -2,6 +2,7 @@ import type { SetKind, SetRole } from './data/evaluation-set.js';
 import type { Groups } from './data/groups.js';
 import type { Approximation } from './logit-path.js';
 import type { Metrics } from './metrics.js';
+import type { NetworkPoint } from './network.js';
 
 /** A set of samples as the choice of alpha sees it. */
 export interface EvaluatedSet {
@@ -46,4 +47,17 @@ export interface Evaluator {
   /** Evaluates models on all sets: `result[k][s]` is alpha k on set s. */
   evaluate(alphas: readonly number[], signal?: AbortSignal): Promise<readonly (readonly SetEvaluation[])[]>;
   close(): Promise<void>;
+}
+
+/** An evaluator that takes alphas by tensor, too. */
+export interface PointEvaluator extends Evaluator {
+  /**
+   * Tensors of the models that differ and that results depend on, in the order in which the network uses them; complete
+   * after the first evaluation.
+   */
+  readonly tensors: readonly string[];
+  evaluate(
+    points: readonly NetworkPoint[],
+    signal?: AbortSignal,
+  ): Promise<readonly (readonly SetEvaluation[])[]>;
 }

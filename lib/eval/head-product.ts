@@ -22,8 +22,9 @@ export class HeadProduct {
     };
   }
 
-  load(arena: Arena): void {
-    const { zeroshot, finetuned, biases, classes } = this.#heads;
+  /** `heads`: others of the same shape and dtype, with a bias or without as those before. */
+  load(arena: Arena, heads = this.#heads): void {
+    const { zeroshot, finetuned, biases, classes } = heads;
     arena.bytes(this.#at.zeroshot, zeroshot.byteLength).set(zeroshot);
     arena.bytes(this.#at.finetuned, finetuned.byteLength).set(finetuned);
     if (!biases) return;

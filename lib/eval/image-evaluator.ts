@@ -1,19 +1,21 @@
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { WisemergeError } from '../errors.js';
 import { type DTypeName, Engine } from '../native.js';
 import { Arena, ArenaLayout } from './arena.js';
 import type { SetKind, SetRole } from './data/evaluation-set.js';
-import type { EvaluatedSet, Evaluator } from './evaluator.js';
-import { HeadProduct } from './head-product.js';
+import type { EvaluatedSet, PointEvaluator } from './evaluator.js';
+import { classifierTensors, type ImageClassifier, LogitSource } from './image-classifier.js';
 import { featureKey } from './images/feature-key.js';
 import { ImageLoader } from './images/image-loader.js';
 import { type ImageSet, type ImageSource, openImageSet } from './images/image-set.js';
 import { type ImageTransform, outputSize } from './images/transform.js';
 import { readImageTransform } from './images/transform-file.js';
-import { type HeadPair, headHash, openHeads } from './linear-head.js';
+import { headHash, openHeads } from './linear-head.js';
 import { checkLabels, type Ends, type LogitEvaluation, LogitMeter, PathTally } from './logit-meter.js';
 import { type Approximation, Approximations, logitsAlong } from './logit-path.js';
 import { modelIdentities } from './model-identity.js';
-import { NetworkModel } from './network.js';
+import { NetworkModel, type NetworkPoint } from './network.js';
+import { PromptHead, type Prompts } from './text/prompt-head.js';
 
 export interface ImageSetSource extends ImageSource {
   readonly name: string;
@@ -30,6 +32,11 @@ export interface ImageEvaluatorOptions {
    * reads them. Default: in the models themselves.
    */
   readonly heads?: { readonly zeroshot: string; readonly finetuned: string };
+  /**
+   * In place of heads, for CLIP: the classifier is built from these by the text tower of each model, as WiSE-FT does where
+   * both towers were fine-tuned.
+   */
+  readonly prompts?: Prompts;
   /** Name of the heads' weight. */
   readonly head?: string;
   /** Interpolate logits between a few alphas where that can be checked (`logitsAlong`). */
@@ -54,7 +61,7 @@ type ImageEvaluation = LogitEvaluation & { readonly approximation?: Approximatio
  * Evaluates the models between two image classifiers on sets of images: the network at all alphas at once, its head,
  * and all metrics. Images are decoded once per call of `evaluate`. No merged weights are written.
  */
-export class ImageEvaluator implements Evaluator {
+export class ImageEvaluator implements PointEvaluator {
   /** Few, so that a run that is stopped has something to go on from; all, where they are interpolated. */
   readonly batch: number;
   readonly calls = 1;
@@ -62,8 +69,7 @@ export class ImageEvaluator implements Evaluator {
   readonly identity: unknown;
   readonly #model: NetworkModel;
   readonly #transform: ImageTransform;
-  readonly #heads: HeadPair | undefined;
-  readonly #classes: number;
+  readonly #classifier: ImageClassifier;
   readonly #engine: Engine;
   readonly #threads: number | undefined;
   readonly #interpolate: boolean;
@@ -73,15 +79,13 @@ export class ImageEvaluator implements Evaluator {
     model: NetworkModel,
     opened: Pick<ImageEvaluator, 'sets' | 'identity'> & {
       readonly transform: ImageTransform;
-      readonly heads: HeadPair | undefined;
-      readonly classes: number;
+      readonly classifier: ImageClassifier;
     },
     { threads, interpolate = false }: ImageEvaluatorOptions,
   ) {
     this.#model = model;
     this.#transform = opened.transform;
-    this.#heads = opened.heads;
-    this.#classes = opened.classes;
+    this.#classifier = opened.classifier;
     this.sets = opened.sets;
     this.identity = opened.identity;
     this.#threads = threads;
@@ -106,41 +110,44 @@ export class ImageEvaluator implements Evaluator {
     });
     try {
       const outputs = await probe(model, transform, signal);
-      const own = outputs.get('logits');
-      const embedding = outputs.get('image_embeds');
-      if (own !== undefined && options.heads) throw ownHead(zeroshot);
-      const heads = own === undefined ? await openImageHeads(options, embedding) : undefined;
-      const classes = own ?? heads!.classes;
-      for (const set of sets) checkLabels(set, classes, labelHint);
+      const classifier = await openClassifier(options, model, outputs);
+      for (const set of sets) checkLabels(set, classifier.classes, labelHint);
       const models = await modelIdentities([zeroshot, finetuned]);
-      const identity = { models, head: heads ? [heads.name, headHash(heads)] : null };
-      return new ImageEvaluator(model, { transform, heads, classes, sets, identity }, options);
+      const identity = { models, ...identityOf(classifier) };
+      return new ImageEvaluator(model, { transform, classifier, sets, identity }, options);
     } catch (error) {
       await model[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  async evaluate(alphas: readonly number[], signal?: AbortSignal): Promise<ImageEvaluation[][]> {
+  get tensors(): readonly string[] {
+    return [...this.#model.differing, ...classifierTensors(this.#classifier)];
+  }
+
+  async evaluate(alphas: readonly NetworkPoint[], signal?: AbortSignal): Promise<ImageEvaluation[][]> {
     const bySet: ImageEvaluation[][] = [];
-    for (const set of this.sets) bySet.push(await this.#evaluateSet(set, alphas, signal));
+    const weights = new Map<NetworkPoint, Uint8Array>();
+    for (const set of this.sets) bySet.push(await this.#evaluateSet(set, alphas, weights, signal));
     return alphas.map((_, k) => bySet.map((evaluations) => evaluations[k]!));
   }
 
   async #evaluateSet(
     set: OpenSet,
-    alphas: readonly number[],
+    alphas: readonly NetworkPoint[],
+    weights: Map<NetworkPoint, Uint8Array>,
     signal: AbortSignal | undefined,
   ): Promise<ImageEvaluation[]> {
-    const tally = new PathTally(set.samples, this.#classes, alphas, this.#ends.get(set));
+    const { classes } = this.#classifier;
+    const tally = new PathTally(set.samples, classes, alphas, this.#ends.get(set));
     const approximations = new Approximations();
     const { width, height } = outputSize(this.#transform);
     const pixels = new Float32Array(batchImages * 3 * height * width);
     const layout = new ArenaLayout();
-    const meter = new LogitMeter(layout, batchImages, this.#classes);
-    const head = this.#heads && new HeadProduct(layout, batchImages, this.#heads);
+    const meter = new LogitMeter(layout, batchImages, classes);
+    const source = new LogitSource(layout, batchImages, this.#classifier, weights);
     using arena = new Arena(layout);
-    head?.load(arena);
+    source.load(arena);
     await using loader = new ImageLoader(set.images, this.#transform, {
       batch: batchImages,
       ...(this.#threads !== undefined && { threads: this.#threads }),
@@ -152,18 +159,13 @@ export class ImageEvaluator implements Evaluator {
       const shape = [rows, 3, height, width];
       const data = new Uint8Array(pixels.buffer, 0, 4 * shape.reduce((a, b) => a * b, 1));
       const inputs = new Map([['pixel_values', { dtype: 'F32' as DTypeName, shape, data }]]);
-      const forward = async (wanted: readonly number[]) => {
+      const forward = async (wanted: readonly NetworkPoint[]) => {
         const results = await this.#model.forward(inputs, wanted, signal ? { signal } : {});
-        if (!head) return results.map((outputs) => outputs.get('logits')!.data);
-        const logits: Float32Array[] = [];
-        for (const [k, outputs] of results.entries()) {
-          const embeddings = outputs.get('image_embeds')!.data;
-          logits.push(await head.run(this.#engine, arena, embeddings, wanted[k]!, signal));
-        }
-        return logits;
+        return await source.run(this.#engine, arena, results, wanted, signal);
       };
       const logits = this.#interpolate
-        ? approximations.add(rows, await logitsAlong(forward, tally.alphas, this.#classes))
+        ? // A polynomial in alpha: there are no points of other kinds then.
+          approximations.add(rows, await logitsAlong(forward, tally.alphas as readonly number[], classes))
         : await forward(tally.alphas);
       await tally.add(meter, this.#engine, arena, set.labels, from, rows, logits, signal);
     }
@@ -192,33 +194,62 @@ async function probe(
   return new Map([...outputs!].map(([name, output]) => [name, output.shape.at(-1)!]));
 }
 
-async function openImageHeads(
-  { zeroshot, finetuned, heads = { zeroshot, finetuned }, head, signal }: ImageEvaluatorOptions,
-  dimension: number | undefined,
-): Promise<HeadPair> {
+async function openClassifier(
+  options: ImageEvaluatorOptions,
+  model: NetworkModel,
+  outputs: ReadonlyMap<string, number>,
+): Promise<ImageClassifier> {
+  const { zeroshot, finetuned, heads: apart, prompts, head, signal } = options;
+  const { zeroshot: first, finetuned: second } = apart ?? { zeroshot, finetuned };
+  const own = outputs.get('logits');
+  if (own !== undefined) {
+    if (apart || prompts) throw ownHead(zeroshot);
+    return { kind: 'own', classes: own };
+  }
+  const dimension = outputs.get('image_embeds');
   if (dimension === undefined) {
     throw new WisemergeError('ERR_CONFIG', `${zeroshot} gives neither logits nor image embeddings`, {
       file: zeroshot,
       hint: 'Sets of images are for image classifiers and CLIP.',
     });
   }
-  const pair = await openHeads(heads.zeroshot, heads.finetuned, {
+  if (prompts) {
+    const opening = { ...(signal && { signal }) };
+    await using from = await openCheckpoint(zeroshot, opening);
+    await using to = await openCheckpoint(finetuned, opening);
+    const built = await PromptHead.open(model, { zeroshot: from, finetuned: to }, prompts, signal);
+    return { kind: 'prompts', classes: built.classes, dimension, head: built };
+  }
+  const heads = await openHeads(first, second, {
     ...(head !== undefined && { head }),
     ...(signal && { signal }),
   });
-  if (pair.dimension === dimension) return pair;
+  if (heads.dimension === dimension) {
+    return { kind: 'heads', classes: heads.classes, heads, apart: apart !== undefined };
+  }
   throw new WisemergeError(
     'ERR_DATA_MISMATCH',
-    `${pair.name} of ${heads.zeroshot} takes ${pair.dimension} numbers; ${zeroshot} gives embeddings of ${dimension}`,
-    { file: heads.zeroshot, hint: 'Heads and encoder must belong together: wisemerge head makes one.' },
+    `${heads.name} of ${first} takes ${heads.dimension} numbers; ${zeroshot} gives embeddings of ${dimension}`,
+    { file: first, hint: 'Heads and encoder must belong together: wisemerge head makes one.' },
   );
 }
 
 function ownHead(zeroshot: string): WisemergeError {
   return new WisemergeError('ERR_USAGE', `${zeroshot} has a head of its own`, {
     file: zeroshot,
-    hint: 'Leave `heads` out: they are for the embeddings of CLIP.',
+    hint: 'Leave `heads` and `templates` out: they are for the embeddings of CLIP.',
   });
+}
+
+function identityOf(classifier: ImageClassifier): object {
+  switch (classifier.kind) {
+    case 'own':
+      return { head: null };
+    case 'heads':
+      return { head: [classifier.heads.name, headHash(classifier.heads)] };
+    case 'prompts':
+      return { tokenizer: classifier.head.tokenizer };
+  }
 }
 
 async function openSet(source: ImageSetSource, transform: ImageTransform): Promise<OpenSet> {

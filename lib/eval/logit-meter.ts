@@ -3,6 +3,7 @@ import type { Engine } from '../native.js';
 import type { Arena, ArenaLayout } from './arena.js';
 import type { Groups } from './data/groups.js';
 import { type Metrics, metricColumns, metricsOf } from './metrics.js';
+import type { NetworkPoint } from './network.js';
 
 /** What one model did on one set. */
 export interface LogitEvaluation {
@@ -125,13 +126,13 @@ export class LogitMeter {
 /** Models at several alphas on one set, all of whose logits of a batch are there together. */
 export class PathTally {
   /** The alphas to evaluate, each once; the ends come first, unless their predictions are known. */
-  readonly alphas: readonly number[];
+  readonly alphas: readonly NetworkPoint[];
   /** Complete after the last batch. */
   readonly ends: Ends;
   readonly #known: boolean;
   readonly #tallies: readonly LogitTally[];
 
-  constructor(samples: number, classes: number, alphas: readonly number[], known: Ends | undefined) {
+  constructor(samples: number, classes: number, alphas: readonly NetworkPoint[], known: Ends | undefined) {
     this.ends = known ?? [new Int32Array(samples), new Int32Array(samples)];
     this.#known = known !== undefined;
     this.alphas = [...new Set([...(known ? [] : [0, 1]), ...alphas])];
@@ -162,7 +163,7 @@ export class PathTally {
   }
 
   /** After the last batch, of one of `alphas`. */
-  evaluation(alpha: number, set: LabelledSamples): LogitEvaluation {
+  evaluation(alpha: NetworkPoint, set: LabelledSamples): LogitEvaluation {
     return this.#tallies[this.alphas.indexOf(alpha)]!.evaluation(set);
   }
 }

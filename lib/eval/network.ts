@@ -23,6 +23,11 @@ export interface NetworkModelOptions {
   readonly batchTokens?: number;
 }
 
+/** The alpha of a tensor at a point. */
+export function alphaAt(point: NetworkPoint, tensor: string): number {
+  return typeof point === 'number' ? point : point(tensor);
+}
+
 /** The results of one candidate, by name. */
 export type CandidateOutputs = ReadonlyMap<string, NetworkOutput>;
 
@@ -144,6 +149,12 @@ export class NetworkModel implements AsyncDisposable {
     return results.map((outputs) => outputs.get('token_losses')!.data);
   }
 
+  /** Tensors that differ between the models, of those that runs so far have read, in the order of their first use. */
+  get differing(): string[] {
+    const parameters = this.#loaded?.weights.parameters ?? [];
+    return this.#table.names.filter((_, i) => parameters[i]?.finetuned !== undefined);
+  }
+
   /** That this is no decoder. */
   noDecoder(): WisemergeError {
     const { path } = this.#zeroshot;
@@ -228,9 +239,7 @@ export class NetworkModel implements AsyncDisposable {
 
   #alphas(points: readonly NetworkPoint[]): Float64Array {
     const names = this.#table.names;
-    return Float64Array.from(
-      points.flatMap((point) => names.map((name) => (typeof point === 'number' ? point : point(name)))),
-    );
+    return Float64Array.from(points.flatMap((point) => names.map((name) => alphaAt(point, name))));
   }
 }
 

@@ -5,7 +5,7 @@ import type { EvaluationSet } from './data/evaluation-set.js';
 import type { Evaluator } from './evaluator.js';
 import { checkLabels, type Ends, type LogitEvaluation, LogitMeter, PathTally } from './logit-meter.js';
 import { modelIdentities } from './model-identity.js';
-import { NetworkModel } from './network.js';
+import { NetworkModel, type NetworkPoint } from './network.js';
 
 export interface PictureEvaluatorOptions {
   readonly zeroshot: string;
@@ -114,7 +114,7 @@ async function forward(
   { dimension, shape = [dimension], featureDtype }: EvaluationSet,
   rows: number,
   data: Uint8Array,
-  alphas: readonly number[],
+  alphas: readonly NetworkPoint[],
   signal: AbortSignal | undefined,
 ): Promise<Float32Array[]> {
   const inputs = new Map([['pixel_values', { dtype: featureDtype, shape: [rows, ...shape], data }]]);

@@ -8,6 +8,7 @@ import { readOutcomes } from '../sweep/sweep-directory.js';
 import { plotCurves } from './curves-plot.js';
 import { type FrontierPoint, type PlottedReferences, plotFrontier } from './frontier-plot.js';
 import { plotDivergence } from './heat-map.js';
+import { plotLayers } from './layers-section.js';
 import { type PngState, renderPngs } from './png.js';
 import { sections } from './sections.js';
 import { style } from './style.js';
@@ -47,6 +48,7 @@ export function renderReport(result: SweepResult, outcomes: readonly AnalysedSet
   if (path) plots.set('frontier.svg', plotFrontier(path, chosen, referencesOf(result)));
   const figures = [...plots].map(([name, svg]) => captioned(svg, captions(result)[name]!)).join('');
   if (result.divergence) plots.set('divergence.svg', plotDivergence(result.divergence));
+  if (result.layers) plots.set('layers.svg', plotLayers(result.layers));
   const legend = sets
     .map(
       ({ name, kind, role }, s) =>

@@ -4,17 +4,19 @@ import { sweepCommand } from '../sweep/sweep-command.js';
 import { confidenceSection, ensembleSection } from './confidence-section.js';
 import { divergenceSection } from './divergence-section.js';
 import { flipsSection } from './flips-section.js';
+import { layersSection } from './layers-section.js';
 import { grid, paragraph, points, section, short } from './parts.js';
 import { robustnessSection } from './robustness-section.js';
 import { escapeText } from './svg.js';
 
 /** The page below its plots, one element per section. */
 export function sections(result: SweepResult, plots: ReadonlyMap<string, string>): string[] {
-  const heatMap = plots.get('divergence.svg');
+  const [heatMap, bars] = [plots.get('divergence.svg'), plots.get('layers.svg')];
   return [
     why(result),
     ends(result),
     validation(result),
+    ...(result.layers && bars ? [layersSection(result.layers, bars)] : []),
     ...(result.robustness ? [robustnessSection(result.robustness)] : []),
     flipsSection(result),
     ...(result.outputs ? [confidenceSection(result), ensembleSection(result)] : []),

@@ -103,14 +103,20 @@ export function crossValidate(
 }
 
 /** A set in folds. */
-interface SplitSet {
+export interface SplitSet {
   /** What may be known without a fold. */
   training(repeat: number, fold: number): SetEvidence;
   /** `[correct, samples]` of a fold at an alpha. */
   heldOut(repeat: number, fold: number, alpha: number): readonly [number, number];
 }
 
-function splitSet(set: OutcomeSet, folds: number, repeats: number, seed: number, stream: number): SplitSet {
+export function splitSet(
+  set: OutcomeSet,
+  folds: number,
+  repeats: number,
+  seed: number,
+  stream: number,
+): SplitSet {
   const { name, role, kind, correct, labels, groups } = set;
   const { rows, columns } = correct;
   const partitions = stratifiedFolds(columns, {

@@ -1,4 +1,5 @@
 import type { DiffResult, TensorDiff } from '../merge/diff.js';
+import { layerOf } from './layer-groups.js';
 
 /** How far the tensors of one module of one layer are apart. */
 export interface DivergenceCell {
@@ -64,13 +65,13 @@ export function groupByLayer({ tensors, total }: Pick<DiffResult, 'tensors' | 't
 
 /** Undefined for a tensor outside layers. */
 function placeOf(name: string): { stack: string; layer: number; module: string } | undefined {
-  const parts = name.split('.');
-  const at = parts.findIndex((part) => /^\d+$/.test(part));
-  if (at < 1 || at === parts.length - 1) return undefined;
-  const inside = parts.slice(at + 1).map((part) => (/^\d+$/.test(part) ? '*' : part));
+  const place = layerOf(name);
+  if (!place) return undefined;
+  const { stack, layer } = place;
+  const inside = place.inside.map((part) => (/^\d+$/.test(part) ? '*' : part));
   // What remains of `layers.0.weight` is the parameter's own name.
   if (inside.length > 1 && (inside.at(-1) === 'weight' || inside.at(-1) === 'bias')) inside.pop();
-  return { stack: parts.slice(0, at).join('.'), layer: Number(parts[at]), module: inside.join('.') };
+  return { stack, layer, module: inside.join('.') };
 }
 
 function figuresOf({

@@ -1,16 +1,17 @@
 import { WisemergeError } from '../errors.js';
-import type { EvaluatedSet, Evaluator, SetEvaluation } from '../eval/evaluator.js';
+import type { EvaluatedSet, Evaluator, PointEvaluator } from '../eval/evaluator.js';
 import type { Approximation } from '../eval/logit-path.js';
 import { version } from '../version.js';
 import { analyse } from './analysis.js';
-import { BitMatrix, bitCount } from './bits.js';
 import { compareOnce, type DivergenceEntry, isDivergence } from './compare-once.js';
 import { evidenceOf } from './criteria.js';
-import { type CurveSet, checkCurves } from './curves.js';
+import { checkCurves } from './curves.js';
+import { bitsOf, curveOf, type Evaluated, record } from './evaluated.js';
 import type { RunOptions } from './head-sweep.js';
 import type { Journal } from './journal.js';
+import { checkLayerRule, type LayerRun, sweepLayers } from './layer-sweep.js';
 import { robustnessOfSweep } from './references.js';
-import { type SetMetrics, type SweepResult, type SweptSet, writeResult } from './result.js';
+import { type SweepResult, type SweptSet, writeResult } from './result.js';
 import { parseRule } from './rule.js';
 import { checkRule, decide } from './rules.js';
 import { checkSearch, type Found, nextAlphas, type Search } from './search.js';
@@ -24,24 +25,11 @@ import {
 import type { ResolvedSweep } from './sweep-options.js';
 
 export interface ModelProgress {
-  /** Just evaluated. */
-  readonly alpha: number;
-  /** Alphas evaluated so far, and those known to be wanted: a search may go on. */
+  /** Just evaluated; absent where alphas are those of layers. */
+  readonly alpha?: number;
+  /** Alphas evaluated so far, and those known to be wanted: a search may go on; by layer its end is not known. */
   readonly alphasDone: number;
-  readonly alphasTotal: number;
-}
-
-/** What one model did on all sets. */
-interface Evaluated {
-  readonly alpha: number;
-  readonly seconds: number;
-  readonly sets: readonly {
-    readonly metrics: SetMetrics;
-    readonly approximation?: Approximation;
-    readonly samples: number;
-    /** The words of the bits, little-endian, in base64: where results of samples are known. */
-    readonly correct?: string;
-  }[];
+  readonly alphasTotal?: number;
 }
 
 /**
@@ -53,7 +41,7 @@ interface Evaluated {
  * with the abort reason.
  */
 export async function sweepWith(
-  evaluator: Evaluator,
+  evaluator: Evaluator | PointEvaluator,
   config: ResolvedSweep,
   options: RunOptions<ModelProgress>,
 ): Promise<SweepResult> {
@@ -66,7 +54,11 @@ export async function sweepWith(
       hint: 'Whatever evaluates a whole model decides which metrics it gives: leave `metrics` out.',
     });
   }
-  checkRule(parseRule(config.rule), config.alphas, sets);
+  const rule = parseRule(config.rule);
+  checkRule(rule, config.alphas, sets);
+  // `sweep` lets networks alone come here with such a search.
+  const byLayer = config.search === 'layers' || config.search === 'linear';
+  if (byLayer) checkLayerRule(rule);
   const identity = {
     ...decisive(config),
     evaluator: evaluator.identity,
@@ -76,6 +68,10 @@ export async function sweepWith(
   const journal = await openSweepDirectory<Evaluated | DivergenceEntry>(out, identity, { resume, force });
   try {
     const evaluated = await runSearch(evaluator, config, search, journal, options);
+    const layers =
+      byLayer && 'tensors' in evaluator
+        ? await sweepLayers(evaluator, config, evaluated, layerRun(journal, options))
+        : undefined;
     const divergence = await compareOnce(config, journal, options.signal, options.onCompare);
     const swept = await saveSets(out, sets, evaluated);
     const alphas = evaluated.map(({ alpha }) => alpha);
@@ -89,18 +85,33 @@ export async function sweepWith(
       alphas,
       sets: swept,
       likelihood: null,
+      ...(layers && { layers: layers.outcome }),
       ...(divergence && { divergence }),
       ...(references && {
         robustness: robustnessOfSweep(references, swept, alphas, analysis.selection.index),
       }),
       analysis,
-      seconds: evaluated.reduce((sum, { seconds }) => sum + seconds, 0),
+      seconds: evaluated.reduce((sum, { seconds }) => sum + seconds, layers?.seconds ?? 0),
     };
     await writeResult(out, result);
     return result;
   } finally {
     await journal.close();
   }
+}
+
+function layerRun(
+  journal: Journal<Evaluated | DivergenceEntry>,
+  { signal, onProgress }: RunOptions<ModelProgress>,
+): LayerRun {
+  return {
+    known: journal.entries.filter(
+      (entry): entry is Evaluated => !isDivergence(entry) && entry.point !== undefined,
+    ),
+    add: (entry) => journal.add(entry),
+    ...(signal && { signal }),
+    progress: (done) => onProgress?.({ alphasDone: done }),
+  };
 }
 
 function searchOf({ search, alphas, tolerance, minGain, budget }: ResolvedSweep): Search {
@@ -115,7 +126,7 @@ async function runSearch(
   journal: Journal<Evaluated | DivergenceEntry>,
   options: RunOptions<ModelProgress>,
 ): Promise<Evaluated[]> {
-  const earlier = journal.entries.filter((entry): entry is Evaluated => !isDivergence(entry));
+  const earlier = journal.entries.filter((entry): entry is Evaluated => !isDivergence(entry) && !entry.point);
   const known = new Map(earlier.map((entry) => [entry.alpha, entry]));
   const rule = parseRule(config.rule);
   // Rounds are gone through from the start, whatever is known already: the next alphas follow from whole rounds.
@@ -163,7 +174,7 @@ async function evaluateAll(
       const began = performance.now();
       const results = await evaluator.evaluate(batch, stop);
       const seconds = (performance.now() - began) / 1000 / batch.length;
-      const entries = batch.map((alpha, k) => record(alpha, seconds, evaluator.sets, results[k]));
+      const entries = batch.map((alpha, k) => record({ alpha }, seconds, evaluator.sets, results[k]));
       // One line after the other: two appends at once could mix.
       written = written.then(async () => {
         for (const entry of entries) {
@@ -185,74 +196,6 @@ async function evaluateAll(
   signal?.throwIfAborted();
   // The others were stopped because of the first failure, which is the reason of `failed`.
   if (outcomes.some(({ status }) => status === 'rejected')) throw failed.signal.reason;
-}
-
-function record(
-  alpha: number,
-  seconds: number,
-  sets: readonly EvaluatedSet[],
-  results: readonly SetEvaluation[] | undefined,
-): Evaluated {
-  return {
-    alpha,
-    seconds,
-    sets: sets.map((set, s) => {
-      const { correct, score, metrics, approximation, samples = set.samples } = results?.[s] ?? {};
-      const approximated = approximation && { approximation };
-      const refuse = (why: string) =>
-        new WisemergeError('ERR_EVALUATION', `alpha ${alpha}, set ${set.name}: ${why}`, {
-          details: { alpha, set: set.name },
-        });
-      if (score !== undefined && !(score >= 0 && score <= 1)) {
-        throw refuse(`the score ${score} is not in [0, 1]`);
-      }
-      if (!correct) {
-        if (score === undefined) throw refuse('there is no score');
-        return { metrics: { ...metrics, top1: score }, ...approximated, samples };
-      }
-      if (set.samples > 0 && samples !== set.samples) {
-        throw refuse(`there are results of ${samples} samples; the set has ${set.samples}`);
-      }
-      const beyond = samples % 32 === 0 ? 0 : correct[correct.length - 1]! >>> (samples % 32);
-      if (samples === 0 || correct.length !== Math.ceil(samples / 32) || beyond !== 0) {
-        throw refuse(`there are no ${samples} results of samples`);
-      }
-      const hits = correct.reduce((sum, word) => sum + bitCount(word), 0);
-      const bytes = Buffer.from(correct.buffer, correct.byteOffset, correct.byteLength);
-      return {
-        metrics: { ...metrics, top1: score ?? hits / samples },
-        ...approximated,
-        samples,
-        correct: bytes.toString('base64'),
-      };
-    }),
-  };
-}
-
-function curveOf({ name, role, kind }: EvaluatedSet, s: number, all: readonly Evaluated[]): CurveSet {
-  const correct = bitsOf(name, s, all);
-  const { samples } = all[0]!.sets[s]!;
-  const accuracy = Float64Array.from(all, ({ sets }) => sets[s]!.metrics.top1);
-  return { name, role, kind, samples, accuracy, ...(correct && { correct }) };
-}
-
-/** Undefined where some model has a score alone. Throws ERR_EVALUATION where models saw other samples. */
-function bitsOf(set: string, s: number, all: readonly Evaluated[]): BitMatrix | undefined {
-  const { samples } = all[0]!.sets[s]!;
-  const bits = new BitMatrix(all.length, samples);
-  for (const [k, { alpha, sets }] of all.entries()) {
-    const { correct, samples: seen } = sets[s]!;
-    if (correct === undefined) return undefined;
-    if (seen !== samples) {
-      throw new WisemergeError(
-        'ERR_EVALUATION',
-        `set ${set} has ${samples} samples at alpha ${all[0]!.alpha} and ${seen} at alpha ${alpha}`,
-        { hint: 'Every model must be evaluated on the same samples, in the same order.' },
-      );
-    }
-    bits.row(k).set(new Uint32Array(Uint8Array.from(Buffer.from(correct, 'base64')).buffer));
-  }
-  return bits;
 }
 
 async function saveSets(

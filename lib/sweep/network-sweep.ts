@@ -49,7 +49,7 @@ export async function sweepImages(
   config: ResolvedSweep,
   run: RunOptions<ModelProgress>,
 ): Promise<SweepResult> {
-  const { zeroshot, finetuned, heads, head, threads, classNames } = config;
+  const { zeroshot, finetuned, heads, head, threads, classNames, templates } = config;
   const { signal } = run;
   const evaluator = await ImageEvaluator.open({
     zeroshot,
@@ -63,6 +63,8 @@ export async function sweepImages(
       ...(classNames && { classNames }),
     })),
     ...(heads && { heads }),
+    // `resolveSweep` has seen to it that both are there.
+    ...(templates && classNames && { prompts: { classNames, templates } }),
     interpolate: config.search === 'chebyshev',
     ...(head !== undefined && { head }),
     ...(threads !== undefined && { threads }),
@@ -79,6 +81,14 @@ export async function sweepImages(
 export function refuseChebyshev({ search }: ResolvedSweep): void {
   if (search !== 'chebyshev') return;
   throw new WisemergeError('ERR_SWEEP_FILE', 'search chebyshev is for sets of images', {
+    hint: 'Use grid, refine or golden.',
+  });
+}
+
+/** Alphas by layer go through the executor of networks. */
+export function refuseLayers({ search }: ResolvedSweep): void {
+  if (search !== 'layers' && search !== 'linear') return;
+  throw new WisemergeError('ERR_SWEEP_FILE', `search ${search} is for networks on images and text`, {
     hint: 'Use grid, refine or golden.',
   });
 }

@@ -9,6 +9,7 @@ import type { OutputComparison } from '../eval/output-comparison.js';
 import type { Precision } from '../native.js';
 import type { Analysis } from './analysis.js';
 import type { Divergence } from './divergence.js';
+import type { LayerOutcome } from './layer-sweep.js';
 import type { ShiftRobustness } from './references.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
@@ -61,6 +62,8 @@ export interface SweepResult {
   readonly likelihood: { readonly alpha: LikelihoodOptimum; readonly calibrated: LikelihoodOptimum } | null;
   /** At the chosen alpha, per set: confidence, overrides, ensembles of outputs. Only a head with metrics has logits. */
   readonly outputs?: readonly OutputComparison[];
+  /** Alphas by layer, around the best single one (`search: layers`, `linear`). */
+  readonly layers?: LayerOutcome;
   /** By shift, where there are reference models. */
   readonly robustness?: readonly ShiftRobustness[];
   /** How far the checkpoints are apart, by layer; absent with `divergence: false`. */

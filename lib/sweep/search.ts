@@ -3,8 +3,9 @@ import { WisemergeError } from '../errors.js';
 /**
  * `grid`: the alphas given. `refine`: bisection around the best. `golden`: golden-section search around it.
  * `chebyshev`: the alphas given, most of them by interpolation between a few (networks on images).
+ * `layers`, `linear`: the alphas given, then alphas by layer around the best (`sweepLayers`).
  */
-export const searchKinds = ['grid', 'refine', 'golden', 'chebyshev'] as const;
+export const searchKinds = ['grid', 'refine', 'golden', 'chebyshev', 'layers', 'linear'] as const;
 export type SearchKind = (typeof searchKinds)[number];
 
 export interface Search {
@@ -50,7 +51,7 @@ export function nextAlphas(search: Search, found: Found | undefined): number[] {
   const { kind, grid, tolerance, minGain, budget = Number.POSITIVE_INFINITY } = search;
   if (!found) return [...grid];
   const { alphas, criterion, index } = found;
-  if (kind === 'grid' || kind === 'chebyshev') return [];
+  if (kind !== 'refine' && kind !== 'golden') return [];
   const best = alphas[index]!;
   const neighbours = [index - 1, index + 1].filter((k) => k >= 0 && k < alphas.length);
   const lead = (k: number) => criterion[index]! - criterion[k]!;

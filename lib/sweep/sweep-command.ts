@@ -18,6 +18,7 @@ export function sweepCommand(config: ResolvedSweep): string {
   });
   const search = [
     ...(config.search === 'grid' ? [] : [`--search ${config.search} --tolerance ${config.tolerance}`]),
+    ...(config.layerGroups === undefined ? [] : [`--layer-groups ${config.layerGroups}`]),
     ...(config.minGain > 0 ? [`--min-gain ${config.minGain}`] : []),
     ...(config.budget === undefined ? [] : [`--budget ${config.budget}`]),
   ];
@@ -35,6 +36,7 @@ export function sweepCommand(config: ResolvedSweep): string {
   ];
   const unsaid = [
     ...(config.classNames ? ['classNames'] : []),
+    ...(config.templates ? ['templates'] : []),
     ...(command?.some((part) => /\s/.test(part)) ? ['command'] : []),
     ...(config.sets.some(({ text }) => text !== undefined) ? ['what sets say about text'] : []),
     ...(Array.isArray(config.references) ? ['references'] : []),

@@ -71,7 +71,7 @@ export async function saveOutcome(
 export function decisive(config: ResolvedSweep): Partial<ResolvedSweep> {
   const { threads: _threads, memory: _memory, device: _device, concurrency: _concurrency, ...rest } = config;
   const { folds: _folds, repeats: _repeats, replicates: _replicates, seed: _seed, rule, ...evaluated } = rest;
-  const searching = config.search === 'refine' || config.search === 'golden';
+  const searching = config.search !== 'grid' && config.search !== 'chebyshev';
   return { ...evaluated, ...(searching && { rule }) };
 }
 

@@ -3,6 +3,7 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
+import { readNames } from '../eval/text/name-list.js';
 import { parseAlphas } from '../merge/alpha.js';
 import { activations } from '../train/network.js';
 import { formatRule, parseRule } from './rule.js';
@@ -61,9 +62,15 @@ export const sweepSchema = z.strictObject({
   keep: z.boolean().default(false).describe('Keep the models written for `command`.'),
   sets: z.array(set).min(1),
   classNames: z
-    .array(z.string())
+    .union([text, z.array(z.string())])
     .optional()
-    .describe("Names of the classes in the head's order, for labels given as text."),
+    .describe("Names of the classes in the head's order, for labels given as text, or a file of them."),
+  templates: z
+    .union([text, z.array(text).min(1)])
+    .optional()
+    .describe(
+      'For CLIP on images: the classifier is built from prompts, `{}` for the name of a class, by the text tower at every alpha; a list, or a file of them. Needs `classNames`.',
+    ),
   alphas: z
     .union([text, z.array(z.number()).min(1)])
     .default('0:1:0.05')
@@ -73,13 +80,20 @@ export const sweepSchema = z.strictObject({
     .enum(searchKinds)
     .default('grid')
     .describe(
-      '`refine` and `golden` go on around the best of `alphas`; `chebyshev` interpolates between a few, on images; the curve of a head is exact without.',
+      '`refine` and `golden` go on around the best of `alphas`; `chebyshev` interpolates between a few, on images; `layers` and `linear` look for an alpha for each layer, on images and text; the curve of a head is exact without.',
     ),
   tolerance: z
     .number()
     .positive()
-    .default(0.01)
-    .describe('The search ends when the neighbours of the best alpha are this near.'),
+    .optional()
+    .describe(
+      'The search ends when the neighbours of the best alpha are this near; default: 0.01, by layers 0.05.',
+    ),
+  layerGroups: count
+    .optional()
+    .describe(
+      'Of `search: layers` and `linear`: groups for the blocks of a stack; default: one for each block.',
+    ),
   minGain: z
     .number()
     .min(0)
@@ -127,7 +141,15 @@ export const sweepSchema = z.strictObject({
 /** What a sweep file, or a caller of `sweep`, says. */
 export type SweepConfig = z.input<typeof sweepSchema>;
 /** The same with defaults filled in; alphas ascend and include 0 and 1. */
-export type ResolvedSweep = Omit<z.output<typeof sweepSchema>, 'alphas'> & { readonly alphas: number[] };
+export type ResolvedSweep = Omit<
+  z.output<typeof sweepSchema>,
+  'alphas' | 'tolerance' | 'classNames' | 'templates'
+> & {
+  readonly alphas: number[];
+  readonly tolerance: number;
+  readonly classNames?: readonly string[];
+  readonly templates?: readonly string[];
+};
 
 /** The JSON Schema of sweep files, draft 2020-12. */
 export function sweepJsonSchema(): object {
@@ -169,11 +191,47 @@ export function resolveSweep(config: SweepConfig, { evaluated = false } = {}): R
   checkTextSets(parsed.data, whole);
   if (!hasText(parsed.data.sets)) checkSources(parsed.data, whole);
   const list = typeof alphas === 'string' ? parseAlphas(alphas) : alphas;
+  const { classNames, templates, heads, search, tolerance, layerGroups, ...rest } = parsed.data;
+  const byLayer = search === 'layers' || search === 'linear';
+  if (layerGroups !== undefined && !byLayer) {
+    throw new WisemergeError('ERR_SWEEP_FILE', 'layerGroups is for search layers and linear', {
+      hint: 'Leave it out, or search by layer.',
+    });
+  }
+  if (templates && (heads || !classNames)) {
+    throw new WisemergeError(
+      'ERR_SWEEP_FILE',
+      heads ? 'templates and heads are two classifiers' : 'templates need classNames to be filled with',
+      { hint: heads ? 'Give one of them.' : "Give classNames, in the order of the sets' labels." },
+    );
+  }
   return {
-    ...parsed.data,
+    ...rest,
+    search,
+    ...(heads && { heads }),
+    ...(layerGroups !== undefined && { layerGroups }),
+    ...(classNames && { classNames: listed(classNames) }),
+    ...(templates && { templates: listed(templates) }),
+    tolerance: tolerance ?? (byLayer ? 0.05 : 0.01),
     rule: formatRule(parseRule(parsed.data.rule)),
     // The ends are what every statistic compares with.
     alphas: [...new Set([0, 1, ...list])].sort((a, b) => a - b),
+  };
+}
+
+/** Files of names are read before: `readSweepLists`. */
+function listed(names: string | readonly string[]): readonly string[] {
+  if (typeof names !== 'string') return names;
+  throw new WisemergeError('ERR_INTERNAL', `${names} has not been read`);
+}
+
+/** The configuration with lists in the place of files of them. Throws as `readNames`. */
+export async function readSweepLists(config: SweepConfig): Promise<SweepConfig> {
+  const { classNames, templates } = config;
+  return {
+    ...config,
+    ...(typeof classNames === 'string' && { classNames: await readNames(classNames, 'class names') }),
+    ...(typeof templates === 'string' && { templates: await readNames(templates, 'templates') }),
   };
 }
 
@@ -255,6 +313,8 @@ function relativeTo(directory: string, config: SweepConfig): SweepConfig {
       heads: { zeroshot: from(config.heads.zeroshot), finetuned: from(config.heads.finetuned) },
     }),
     ...(typeof config.references === 'string' && { references: from(config.references) }),
+    ...(typeof config.classNames === 'string' && { classNames: from(config.classNames) }),
+    ...(typeof config.templates === 'string' && { templates: from(config.templates) }),
     sets: config.sets.map((item) => ({
       ...item,
       ...(item.features !== undefined && { features: from(item.features) }),

@@ -5,11 +5,11 @@ import { CommandEvaluator } from '../eval/command-evaluator.js';
 import { type Evaluate, FunctionEvaluator } from '../eval/function-evaluator.js';
 import { type HeadProgress, sweepHead } from './head-sweep.js';
 import { type ModelProgress, sweepWith } from './model-sweep.js';
-import { isNetwork, refuseChebyshev, sweepImages, sweepNetwork } from './network-sweep.js';
+import { isNetwork, refuseChebyshev, refuseLayers, sweepImages, sweepNetwork } from './network-sweep.js';
 import { readReferences } from './references.js';
 import type { SweepResult } from './result.js';
 import type { DirectoryOptions } from './sweep-directory.js';
-import { type ResolvedSweep, resolveSweep, type SweepConfig } from './sweep-options.js';
+import { type ResolvedSweep, readSweepLists, resolveSweep, type SweepConfig } from './sweep-options.js';
 import { hasText } from './text-sets.js';
 import { sweepText } from './text-sweep.js';
 
@@ -45,7 +45,7 @@ export interface SweepOptions extends SweepConfig, DirectoryOptions {
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
   const { out, resume, force, evaluate, signal, onProgress, onCompare, ...given } = options;
   signal?.throwIfAborted();
-  const config = resolveSweep(given, { evaluated: evaluate !== undefined });
+  const config = resolveSweep(await readSweepLists(given), { evaluated: evaluate !== undefined });
   const kind = evaluate || config.command ? 'other' : await kindOf(config);
   refuseUnused(kind, given);
   const references = config.references && (await readReferences(config.references, config.sets));
@@ -58,6 +58,7 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
     ...(onCompare && { onCompare }),
     ...(references && { references }),
   };
+  if (kind !== 'images' && kind !== 'text') refuseLayers(config);
   if (kind === 'images') return await sweepImages(config, run);
   if (kind === 'head') return await sweepHead(config, run);
   refuseChebyshev(config);
@@ -85,6 +86,8 @@ async function kindOf(config: ResolvedSweep): Promise<SweepKind> {
 const usedBy: Readonly<Partial<Record<keyof SweepConfig, readonly SweepKind[]>>> = {
   keep: ['other'],
   heads: ['images'],
+  templates: ['images'],
+  layerGroups: ['images', 'text'],
   activation: ['network'],
   budget: ['network', 'images', 'text', 'other'],
   tolerance: ['network', 'images', 'text', 'other'],

@@ -1,5 +1,5 @@
 import { quote } from '../merge/command.js';
-import type { FinetuneOptions, Training } from './options.js';
+import type { FinetuneOptions, Training, TrainingSet } from './options.js';
 
 /**
  * The command line that trains as `options` say, quoted for a POSIX shell. Sets opened by a caller are named by
@@ -10,8 +10,8 @@ export function formatCommand(options: FinetuneOptions, training: Training): str
   const { epochs, batchSize, lr, weightDecay, labelSmoothing, clip, warmup, seed, balanced } = training;
   const flags: [string, string | number | boolean | undefined][] = [
     ['zeroshot', zeroshot],
-    ...setFlags('', train.name),
-    ...setFlags('held-out-', heldOut?.name),
+    ...setFlags('', train),
+    ...setFlags('held-out-', heldOut),
     ['out', out],
     ['head', head],
     ['activation', activation],
@@ -33,9 +33,15 @@ export function formatCommand(options: FinetuneOptions, training: Training): str
   return ['wisemerge finetune', ...words].join(' ');
 }
 
-/** A set opened from two files is named `features,labels`. */
-function setFlags(prefix: string, name: string | undefined): [string, string | undefined][] {
-  const [features, labels] = name?.split(',') ?? [];
+/** A set opened from two files is named `features,labels`; one of images by these, and by its labels if it is a table. */
+function setFlags(prefix: string, set: TrainingSet | undefined): [string, string | undefined][] {
+  if (set?.images !== undefined) {
+    return [
+      [`${prefix}images`, set.images],
+      [`${prefix}labels`, set.name],
+    ];
+  }
+  const [features, labels] = set?.name?.split(',') ?? [];
   return [
     [`${prefix}features`, features],
     [`${prefix}labels`, labels],

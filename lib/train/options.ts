@@ -8,6 +8,8 @@ import { type Activation, activations } from './network.js';
  */
 export type TrainingSet = Omit<FeatureSet, 'name'> & {
   readonly name?: string;
+  /** Where images were decoded from, for the command that is recorded (`openTrainingImages`). */
+  readonly images?: string;
   /** Of a sample: [channels, height, width] of a picture. Default: [dimension]. */
   readonly shape?: readonly number[];
 };

@@ -1,28 +1,45 @@
 import { WisemergeError } from '../../errors.js';
-import { type EvaluationSet, openEvaluationSet } from '../../eval/data/evaluation-set.js';
+import { openEvaluationSet } from '../../eval/data/evaluation-set.js';
+import { readNames } from '../../eval/text/name-list.js';
 import type { EpochRecord } from '../../train/epoch-directory.js';
 import { type FinetuneResult, finetune } from '../../train/finetune.js';
 import type { FinetuneOptions, TrainingSet } from '../../train/options.js';
+import { openTrainingImages } from '../../train/training-images.js';
 import { formatCount, formatNumber, formatPercent, formatTable, printable } from '../format.js';
 import { ProgressLine } from '../progress-line.js';
 import { note, type OutputFlags, printResult, warn } from '../terminal.js';
 
 export interface FinetuneFlags extends OutputFlags, Omit<FinetuneOptions, 'train' | 'heldOut'> {
-  readonly features: string;
-  readonly labels: string;
+  readonly features?: string;
+  readonly images?: string;
+  readonly labels?: string;
   readonly heldOutFeatures?: string;
+  readonly heldOutImages?: string;
   readonly heldOutLabels?: string;
+  /** A file. */
+  readonly classNames?: string;
 }
 
 export async function runFinetune(flags: FinetuneFlags, signal: AbortSignal): Promise<void> {
-  const { features, labels, heldOutFeatures, heldOutLabels, json: _json, quiet: _quiet, ...options } = flags;
-  if ((heldOutFeatures === undefined) !== (heldOutLabels === undefined)) {
-    throw new WisemergeError(
-      'ERR_USAGE',
-      'a held-out set needs both --held-out-features and --held-out-labels',
-    );
-  }
-  const opened: EvaluationSet[] = [];
+  const { features, images, labels, heldOutFeatures, heldOutImages, heldOutLabels, classNames, ...more } =
+    flags;
+  const { json: _json, quiet: _quiet, ...options } = more;
+  const heldOutFlags = { features: heldOutFeatures, images: heldOutImages, labels: heldOutLabels };
+  checkFlags({ features, images, labels, classNames, heldOut: heldOutFlags });
+  const opened: { close(): Promise<void> }[] = [];
+  let classes = classNames === undefined ? undefined : await readNames(classNames, 'class names');
+  const openImages = async (path: string, labels: string | undefined): Promise<TrainingSet> => {
+    const set = await openTrainingImages({
+      ...{ zeroshot: flags.zeroshot, images: path, signal },
+      ...(labels !== undefined && { labels }),
+      ...(classes && { classNames: classes }),
+      ...(flags.threads !== undefined && { threads: flags.threads }),
+    });
+    opened.push(set);
+    // The held-out set has the numbers of the classes that the training set has.
+    classes ??= set.classNames && [...set.classNames];
+    return { ...set, ...(labels !== undefined && { name: labels }) };
+  };
   const open = async (name: string, features: string, labels: string): Promise<TrainingSet> => {
     const source = { name, role: 'select', kind: 'id', features, labels } as const;
     const set = await openEvaluationSet(source, { pictures: true });
@@ -34,11 +51,15 @@ export async function runFinetune(flags: FinetuneFlags, signal: AbortSignal): Pr
   let done: EpochRecord | undefined;
   let result: FinetuneResult;
   try {
-    const train = await open('train', features, labels);
+    // `checkFlags` has seen to it that features have labels.
+    const train =
+      images === undefined ? await open('train', features!, labels!) : await openImages(images, labels);
     const heldOut =
-      heldOutFeatures !== undefined && heldOutLabels !== undefined
-        ? await open('held-out', heldOutFeatures, heldOutLabels)
-        : undefined;
+      heldOutImages !== undefined
+        ? await openImages(heldOutImages, heldOutLabels)
+        : heldOutFeatures === undefined
+          ? undefined
+          : await open('held-out', heldOutFeatures, heldOutLabels!);
     result = await finetune({
       ...options,
       train,
@@ -68,6 +89,41 @@ export async function runFinetune(flags: FinetuneFlags, signal: AbortSignal): Pr
   const rest = frozen > 0 ? `, ${frozen} tensors left as they are` : '';
   const names = trained.length > 4 ? `${trained.length} tensors` : trained.map(printable).join(', ');
   note(flags, `trained ${names}: ${formatCount(parameters)} parameters${rest}; ${seconds.toFixed(1)} s`);
+}
+
+interface SetFlags {
+  readonly features: string | undefined;
+  readonly images: string | undefined;
+  readonly labels: string | undefined;
+}
+
+/** Throws ERR_USAGE where flags do not name a set to train on, or half of one. */
+function checkFlags(
+  flags: SetFlags & { readonly heldOut: SetFlags; readonly classNames: string | undefined },
+): void {
+  const refuse = (message: string, hint: string) => new WisemergeError('ERR_USAGE', message, { hint });
+  const { features, images, heldOut, classNames } = flags;
+  if ((features === undefined) === (images === undefined)) {
+    throw refuse(
+      features === undefined
+        ? 'there is nothing to train on'
+        : '--features and --images are two training sets',
+      'Give --images, or --features with --labels.',
+    );
+  }
+  if (heldOut.features !== undefined && heldOut.images !== undefined) {
+    throw refuse('--held-out-features and --held-out-images are two held-out sets', 'Give one of them.');
+  }
+  for (const [prefix, set] of [
+    ['', flags],
+    ['held-out-', heldOut],
+  ] as const) {
+    if (set.images !== undefined || (set.features === undefined) === (set.labels === undefined)) continue;
+    throw refuse(`a set needs both --${prefix}features and --${prefix}labels`, 'Give both, or images.');
+  }
+  if (classNames !== undefined && images === undefined && heldOut.images === undefined) {
+    throw refuse('--class-names is for images', 'Leave it out: labels of features are class numbers.');
+  }
 }
 
 function describeEpoch({ epoch, loss, top1, heldOut }: EpochRecord): string {

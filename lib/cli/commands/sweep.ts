@@ -5,7 +5,7 @@ import { sweep } from '../../sweep/sweep.js';
 import { formatPercent } from '../format.js';
 import { ProgressLine } from '../progress-line.js';
 import { type SweepFlags, toSweepConfig } from '../sweep-flags.js';
-import { describeAnalysis, describeCurves } from '../sweep-text.js';
+import { describeAnalysis, describeCurves, describeLayers } from '../sweep-text.js';
 import { note, printResult, warn } from '../terminal.js';
 import { runWatch } from './watch.js';
 
@@ -35,7 +35,9 @@ export async function runSweep(
         progress.show(
           'set' in at
             ? `${at.set}: ${at.samplesDone} of ${at.samplesTotal} samples`
-            : `alpha ${at.alpha}: ${at.alphasDone} of ${at.alphasTotal} models`,
+            : at.alpha === undefined
+              ? `by layer: ${at.alphasDone} models`
+              : `alpha ${at.alpha}: ${at.alphasDone} of ${at.alphasTotal} models`,
         ),
       onCompare: ({ bytesDone, bytesTotal }) =>
         progress.show(`comparing the checkpoints: ${formatPercent(bytesDone / (bytesTotal || 1))}`),
@@ -46,7 +48,13 @@ export async function runSweep(
   const { png } = await writeReport(flags.out);
   const { analysis } = result;
   const data = JSON.parse(JSON.stringify(result, plain));
-  printResult(flags, data, () => `${describeCurves(result)}\n\n${describeAnalysis(analysis, result)}`);
+  printResult(flags, data, () =>
+    [
+      describeCurves(result),
+      describeAnalysis(analysis, result),
+      ...(result.layers ? [describeLayers(result.layers)] : []),
+    ].join('\n\n'),
+  );
   for (const warning of analysis.firmness?.verdict.warnings ?? []) warn(flags, warning);
   if (png === 'without-text') warn(flags, 'No font is installed: the PNGs of the plots have no text.');
   if (png === 'unavailable')

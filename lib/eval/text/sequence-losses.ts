@@ -1,4 +1,4 @@
-import type { NetworkModel } from '../network.js';
+import type { NetworkModel, NetworkPoint } from '../network.js';
 import { batchesByLength, tokenRows } from './token-batches.js';
 
 /** Tokens of which those from `from` on, at least 1, are scored; the others are what they follow on. */
@@ -18,7 +18,7 @@ const batchTokens = 16384;
 export async function sequenceLosses(
   model: NetworkModel,
   sequences: readonly ScoredSequence[],
-  alphas: readonly number[],
+  alphas: readonly NetworkPoint[],
   signal?: AbortSignal,
 ): Promise<Float64Array[]> {
   const sums = alphas.map(() => new Float64Array(sequences.length));

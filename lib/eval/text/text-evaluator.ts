@@ -1,8 +1,8 @@
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { WisemergeError } from '../../errors.js';
-import type { EvaluatedSet, Evaluator, SetEvaluation } from '../evaluator.js';
+import type { EvaluatedSet, PointEvaluator, SetEvaluation } from '../evaluator.js';
 import { modelIdentity } from '../model-identity.js';
-import { NetworkModel } from '../network.js';
+import { NetworkModel, type NetworkPoint } from '../network.js';
 import { openChoiceSet } from './choices.js';
 import { openPerplexitySet } from './perplexity.js';
 import { sequenceLosses } from './sequence-losses.js';
@@ -27,7 +27,7 @@ const [passTokens, mostCandidates] = [16384, 64];
  * Evaluates the models between two decoders on text: an `Evaluator` for a sweep. Interpolated weights exist one
  * operation at a time, logits a slice of the vocabulary at a time (native/network/ops.h, kHeadLosses).
  */
-export class TextEvaluator implements Evaluator {
+export class TextEvaluator implements PointEvaluator {
   readonly sets: readonly EvaluatedSet[];
   readonly identity: unknown;
   /** As many alphas as one sequence of the longest length allows. */
@@ -79,8 +79,12 @@ export class TextEvaluator implements Evaluator {
     }
   }
 
+  get tensors(): readonly string[] {
+    return this.#model.differing;
+  }
+
   /** `result[k][s]` is alpha k on set s. One call at a time. Rejects with the signal's reason, or as `NetworkModel`. */
-  async evaluate(alphas: readonly number[], signal?: AbortSignal): Promise<SetEvaluation[][]> {
+  async evaluate(alphas: readonly NetworkPoint[], signal?: AbortSignal): Promise<SetEvaluation[][]> {
     const bySet: SetEvaluation[][] = [];
     for (const set of this.#sets) {
       const losses = await sequenceLosses(this.#model, set.sequences, alphas, signal);

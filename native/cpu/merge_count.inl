@@ -31,6 +31,14 @@ struct Counters {
 using TopCounters = Counters<8, 1u << 15>;  // a key's upper 16 bits, of which the first is the sign's
 using LowCounters = Counters<4, 1u << 16>;
 
+// Buckets of magnitudes in one pass.
+inline void top_buckets(const float* deltas, uint32_t shift, size_t n, uint16_t* to) {
+  for (size_t e = 0; e < n; e += 2 * kLanes) {
+    const Vu lo = reinterpret_cast<Vu>(key_of<float>(fetch<Vf>(deltas + e))) >> shift;
+    const Vu hi = reinterpret_cast<Vu>(key_of<float>(fetch<Vf>(deltas + e + kLanes))) >> shift;
+    store_line(to + e, pack16(lo, hi));
+  }
+}
 // The buckets of whole keys' upper bits.
 inline void top_buckets(const uint32_t* keys, uint32_t shift, size_t n, uint16_t* to) {
   for (size_t e = 0; e < n; e += 2 * kLanes) {
@@ -67,15 +75,21 @@ void count_range(const WmMergeCount& call, size_t begin, size_t end, bool alone,
   for (size_t at = begin; at < end; at += tile.n) {
     tile.move(at, end);
     Scalar* const d = tile.d(call.model);
+    bool packed = false;
     if (call.score == WM_SCORE_VARIANCE) {
       tile.deltas();
       variance_keys(tile, keys);
     } else {
       tile.delta(call.model, tile.base(), d);
-      delta_keys(tile, call.score, call.row_scores, d, keys);
+      if constexpr (sizeof(Scalar) == sizeof(float)) {
+        packed = top && call.score == WM_SCORE_MAGNITUDE;
+        if (packed) top_buckets(d, call.shift, tile.n, buckets);
+      }
+      if (!packed) delta_keys(tile, call.score, call.row_scores, d, keys);
     }
     size_t n = tile.n;
-    if (top) {
+    if (packed) {
+    } else if (top) {
       top_buckets(keys, call.shift, n, buckets);
     } else {
       n = low_buckets(keys, call.shift, call.prefix, n, buckets);

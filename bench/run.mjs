@@ -21,14 +21,15 @@ import { heads } from './suites/heads.mjs';
 import { kernels } from './suites/kernels.mjs';
 import { loop } from './suites/loop.mjs';
 import { memory } from './suites/memory.mjs';
+import { methods } from './suites/methods.mjs';
 import { networks } from './suites/networks.mjs';
 import { products } from './suites/products.mjs';
 import { shapes } from './suites/shapes.mjs';
 import { warm } from './suites/warm.mjs';
 
-const suites = { kernels, products, heads, networks, shapes, header, cold, warm, alphas, memory, loop };
+const suites = { kernels, methods, products, heads, networks, shapes, header, cold, warm, alphas, memory, loop };
 const groups = { all: Object.keys(suites), merge: ['cold', 'warm', 'alphas'] };
-const withoutMerge = new Set(['kernels', 'products', 'heads', 'networks', 'shapes', 'header']);
+const withoutMerge = new Set(['kernels', 'methods', 'products', 'heads', 'networks', 'shapes', 'header']);
 
 const log = (text) => process.stderr.write(`${text}\n`);
 const options = parseOptions();

@@ -85,9 +85,10 @@ struct Kernels {
         level::merge_rank_mask, level::merge_divergence, level::merge_combine                               \
   }
 
-// Elements of a tile, and from one model's tile to the next's: no power of two, so that no two tiles'
-// elements meet in the same set of a cache. f64 for all is room for either type.
-inline constexpr size_t kMergeTile = 1024, kMergeStride = kMergeTile + 64;
+// Elements of a tile, and from one model's tile to the next's: 21 lines more than a power of two, so that no
+// load soon after a store to another tile has its lower 12 bits of address and waits for it. f64 for all is
+// room for either type.
+inline constexpr size_t kMergeTile = 1024, kMergeStride = kMergeTile + 336;
 inline size_t merge_scratch(size_t models) { return (models + 8) * kMergeStride * 2; }
 inline constexpr size_t kMergeCounters = 8 * ((1u << 15) + 16 * 17);
 inline constexpr size_t kMergeSumScratch = 104;

@@ -25,5 +25,6 @@
 #include "cpu/merge_sums.inl"
 #include "cpu/merge_gram.inl"
 #include "cpu/merge_rows.inl"
+#include "cpu/merge_fused.inl"
 #include "cpu/merge_combine.inl"
 // clang-format on

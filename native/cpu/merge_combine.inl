@@ -82,24 +82,23 @@ class Combine {
     }
   }
 
-  // result[e] = step(i's weight, x_i, result[e]).
+  // step(result[e], i's weight, x_i), for vectors of elements e.
   template <class Step>
   WM_FORCE_INLINE void accumulate(size_t i, const Scalar* x, const Step& step) {
-    if (call.axis == WM_AXIS_WHOLE) {
-      const V w = weight(i);
-      for (size_t e = 0; e < tile.n; e += kStep) put_vector(result + e, step(w, e, fetch<V>(x + e)));
-      return;
-    }
-    fill_weights(i);
+    const bool whole = call.axis == WM_AXIS_WHOLE;
+    if (!whole) fill_weights(i);
+    const V same = whole ? weight(i) : V{};
     for (size_t e = 0; e < tile.n; e += kStep) {
-      put_vector(result + e, step(fetch<V>(weights + e), e, fetch<V>(x + e)));
+      V to = fetch<V>(result + e);
+      step(to, whole ? same : fetch<V>(weights + e), e, fetch<V>(x + e));
+      put_vector(result + e, to);
     }
   }
 
   void sum() {
-    accumulate(0, tile.x(0, spare), [](V w, size_t, V x) { return w * x; });
+    accumulate(0, tile.x(0, spare), [](V& to, const V& w, size_t, const V& x) { to = w * x; });
     for (size_t i = 1; i < tile.in.models; i++) {
-      accumulate(i, tile.x(i, spare), [this](V w, size_t e, V x) { return fma(w, x, fetch<V>(result + e)); });
+      accumulate(i, tile.x(i, spare), [](V& to, const V& w, size_t, const V& x) { to = fma(w, x, to); });
     }
   }
 
@@ -114,8 +113,8 @@ class Combine {
     }
     for (size_t i = 0; i < tile.in.models; i++) {
       if (!masked) {
-        accumulate(i, tile.x(i, spare), [this, base](V w, size_t e, V x) {
-          return add_delta(fetch<V>(result + e), w, delta_of(x, fetch<V>(base + e)));
+        accumulate(i, tile.x(i, spare), [base](V& to, const V& w, size_t e, const V& x) {
+          to = add_delta(to, w, delta_of(x, fetch<V>(base + e)));
         });
         continue;
       }
@@ -127,7 +126,7 @@ class Combine {
         }
         d = spare;
       }
-      accumulate(i, d, [this](V w, size_t e, V delta) { return add_delta(fetch<V>(result + e), w, delta); });
+      accumulate(i, d, [](V& to, const V& w, size_t, const V& delta) { to = add_delta(to, w, delta); });
     }
   }
 
@@ -149,13 +148,15 @@ class Combine {
     }
   }
 
-  // result[e] = merge_add_to(base[e], mixed(e)).
-  template <class Mixed>
-  WM_FORCE_INLINE void add_to_base(const Mixed& mixed) {
+  // result[e] = merge_add_to(base[e], mixed), from mix(mixed, e).
+  template <class Mix>
+  WM_FORCE_INLINE void add_to_base(const Mix& mix) {
     const Scalar* const base = tile.base();
     for (size_t e = 0; e < tile.n; e += kStep) {
-      const V b = fetch<V>(base + e), m = mixed(e);
-      put_vector(result + e, m == V{} ? b : b + m);
+      const V b = fetch<V>(base + e);
+      V mixed = {};
+      mix(mixed, e);
+      put_vector(result + e, mixed == V{} ? b : b + mixed);
     }
   }
 
@@ -172,38 +173,38 @@ class Combine {
     kept_deltas(call.factors);
     const bool normalize = call.parameters[0] != 0;
     const V lambda = spread(static_cast<Scalar>(call.parameters[1])), one = spread(Scalar(1));
-    add_to_base([&](size_t e) {
+    add_to_base([&](V& mixed, size_t e) {
       const V sum = signs_sum(e), sign = elect(sum);
-      V mixed = {}, divisor = {};
+      V divisor = {};
       for (size_t i = 0; i < tile.in.models; i++) {
         const V value = delta_at(i, e);
         mixed = mixed + (value * sign > V{} ? value : V{});
         if (normalize) divisor = divisor + (value * sign > V{} ? weight(i) : V{});
       }
       if (normalize) mixed = mixed / (divisor != V{} ? divisor : one);
-      return sum != sum ? sum : mixed * lambda;
+      mixed = sum != sum ? sum : mixed * lambda;
     });
   }
 
   void elected() {
     kept_deltas(nullptr);
     const V floor = spread(static_cast<Scalar>(call.parameters[0]));
-    add_to_base([&](size_t e) {
+    add_to_base([&](V& mixed, size_t e) {
       const V sum = signs_sum(e), sign = elect(sum);
-      V mixed = {}, divisor = {};
+      V divisor = {};
       for (size_t i = 0; i < tile.in.models; i++) {
         const V value = delta_at(i, e), w = weight(i);
         mixed = value * sign > V{} ? fma(w, value, mixed) : mixed;
         divisor = divisor + (value * sign > V{} ? w : V{});
       }
-      return sum != sum ? sum : mixed / (divisor > floor ? divisor : floor);
+      mixed = sum != sum ? sum : mixed / (divisor > floor ? divisor : floor);
     });
   }
 
   void overlap() {
     tile.deltas();
     const V epsilon = spread(static_cast<Scalar>(call.parameters[0])), one = spread(Scalar(1));
-    add_to_base([&](size_t e) {
+    add_to_base([&](V& mixed, size_t e) {
       V sum = {}, alone = {}, invalid = {}, count = {};
       for (size_t i = 0; i < tile.in.models; i++) {
         const V value = delta_at(i, e), factor = spread(static_cast<Scalar>(call.factors[i]));
@@ -213,8 +214,8 @@ class Combine {
         sum = sum + (size > epsilon ? value : V{});
         alone = size > epsilon ? factor * value : alone;
       }
-      const V mixed = count == one ? alone : sum / (count > one ? count : one);
-      return invalid != invalid ? invalid : mixed;
+      const V all = count == one ? alone : sum / (count > one ? count : one);
+      mixed = invalid != invalid ? invalid : all;
     });
   }
 
@@ -263,6 +264,9 @@ class Combine {
 };
 
 inline uint64_t merge_combine(const WmMergeCombine& call, size_t begin, size_t end, float* scratch) {
-  if (wide_inputs(call.inputs)) return Combine<double>(call, scratch).run(begin, end);
-  return Combine<float>(call, scratch).run(begin, end);
+  uint64_t non_finite = 0;
+  begin = merge_fused(call, begin, end, scratch, non_finite);
+  if (begin == end) return non_finite;
+  if (wide_inputs(call.inputs)) return non_finite + Combine<double>(call, scratch).run(begin, end);
+  return non_finite + Combine<float>(call, scratch).run(begin, end);
 }

@@ -31,6 +31,25 @@ struct Counters {
 using TopCounters = Counters<8, 1u << 15>;  // a key's upper 16 bits, of which the first is the sign's
 using LowCounters = Counters<4, 1u << 16>;
 
+// Buckets of the deltas of a BF16 model from a BF16 base, the first level of f32 keys, in one pass. Even and
+// odd elements stay where CodecBF16Halves has them.
+inline void bf16_buckets(const void* x, const void* base, size_t n, uint16_t* to) {
+  const uint16_t *const a = static_cast<const uint16_t*>(x), *const b = static_cast<const uint16_t*>(base);
+  for (size_t e = 0; e < n; e += 2 * kLanes) {
+    const auto v = CodecBF16Halves::widen(load_line(a + e)), w = CodecBF16Halves::widen(load_line(b + e));
+    const Vu even = reinterpret_cast<Vu>(key_of<float>(delta_of(v.lo, w.lo)));
+    const Vu odd = reinterpret_cast<Vu>(key_of<float>(delta_of(v.hi, w.hi)));
+    store_line(to + e, reinterpret_cast<Line>((even >> 16) | (odd & 0xffff0000u)));
+  }
+}
+// Buckets of magnitudes in one pass.
+inline void top_buckets(const float* deltas, uint32_t shift, size_t n, uint16_t* to) {
+  for (size_t e = 0; e < n; e += 2 * kLanes) {
+    const Vu lo = reinterpret_cast<Vu>(key_of<float>(fetch<Vf>(deltas + e))) >> shift;
+    const Vu hi = reinterpret_cast<Vu>(key_of<float>(fetch<Vf>(deltas + e + kLanes))) >> shift;
+    store_line(to + e, pack16(lo, hi));
+  }
+}
 // The buckets of whole keys' upper bits.
 inline void top_buckets(const uint32_t* keys, uint32_t shift, size_t n, uint16_t* to) {
   for (size_t e = 0; e < n; e += 2 * kLanes) {
@@ -58,6 +77,10 @@ template <class Scalar>
 void count_range(const WmMergeCount& call, size_t begin, size_t end, bool alone, float* scratch) {
   using Bits = typename Arith<Scalar>::Bits;
   const bool top = call.prefix == 0 && call.shift + 16 >= 8 * sizeof(Scalar) - 1;
+  const WmMergeInputs& in = call.inputs;
+  const auto bf16 = static_cast<int32_t>(DType::kBF16);
+  const bool pairs = top && call.shift == 16 && call.score == WM_SCORE_MAGNITUDE && in.base &&
+                     in.base_dtype == bf16 && in.x_dtypes[call.model] == bf16 && sizeof(Scalar) == 4;
   const bool few = alone && end - begin <= kMergeSpan;
   uint32_t* const tables = reinterpret_cast<uint32_t*>(scratch);
   if (!few) __builtin_memset(tables, 0, kMergeCounters * sizeof(uint32_t));
@@ -67,18 +90,28 @@ void count_range(const WmMergeCount& call, size_t begin, size_t end, bool alone,
   for (size_t at = begin; at < end; at += tile.n) {
     tile.move(at, end);
     Scalar* const d = tile.d(call.model);
+    bool packed = false;
     if (call.score == WM_SCORE_VARIANCE) {
       tile.deltas();
       variance_keys(tile, keys);
+    } else if (pairs && tile.n % (2 * kLanes) == 0) {
+      const size_t offset = tile.at * sizeof(uint16_t);
+      bf16_buckets(static_cast<const char*>(in.x[call.model]) + offset,
+                   static_cast<const char*>(in.base) + offset, tile.n, buckets);
+      packed = true;
     } else {
       tile.delta(call.model, tile.base(), d);
-      delta_keys(tile, call.score, call.row_scores, d, keys);
+      if constexpr (sizeof(Scalar) == sizeof(float)) {
+        packed = top && call.score == WM_SCORE_MAGNITUDE;
+        if (packed) top_buckets(d, call.shift, tile.n, buckets);
+      }
+      if (!packed) delta_keys(tile, call.score, call.row_scores, d, keys);
     }
     size_t n = tile.n;
-    if (top) {
-      top_buckets(keys, call.shift, n, buckets);
-    } else {
+    if (!top) {
       n = low_buckets(keys, call.shift, call.prefix, n, buckets);
+    } else if (!packed) {
+      top_buckets(keys, call.shift, n, buckets);
     }
     if (few) {
       for (size_t e = 0; e < n; e++) call.table[buckets[e]]++;

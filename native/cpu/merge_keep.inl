@@ -45,15 +45,25 @@ void keep_ranked(const WmKeep& keep, uint64_t index, const typename Arith<Scalar
   using Int = typename A::Int;
   // A limit above every key, or past the tile, is one that none reaches.
   const auto key_limit = [](uint64_t key) {
-    return static_cast<Int>(key < A::kMagnitude ? key : A::kMagnitude);
+    return static_cast<Int>(key < A::kMagnitude - 1 ? key : A::kMagnitude - 1);
   };
   const auto place = [&](uint64_t limit) {
     const uint64_t relative = limit < index ? 0 : limit - index;
     return static_cast<Int>(relative < n ? relative : kMergeTile);
   };
-  const Signed zero = {}, low = zero + key_limit(keep.low_key), high = zero + key_limit(keep.high_key);
-  const Signed low_from = zero + place(keep.low_from), low_to = zero + place(keep.low_to),
-               high_to = zero + place(keep.high_to);
+  const Int low = key_limit(keep.low_key), high = key_limit(keep.high_key);
+  const Int low_from = place(keep.low_from), low_to = place(keep.low_to), high_to = place(keep.high_to);
+  const Int whole = static_cast<Int>(kMergeTile);
+  const bool all_low = low_from == 0 && low_to == whole, no_low = low_from >= low_to;
+  if ((all_low || no_low) && (high_to == 0 || high_to == whole)) {
+    // Ties at either end are on one side: as in nearly every tile.
+    const Signed from = Signed{} + (low + no_low), to = Signed{} + (high + (high_to == whole));
+    for (size_t e = 0; e < n; e += kWidth<Scalar>) {
+      const Signed key = fetch<Signed>(keys + e);
+      put_vector(mask + e, (key >= from) & (key < to));
+    }
+    return;
+  }
   Signed at;
   for (size_t lane = 0; lane < kWidth<Scalar>; lane++) at[lane] = static_cast<int>(lane);
   for (size_t e = 0; e < n; e += kWidth<Scalar>) {

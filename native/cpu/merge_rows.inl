@@ -124,14 +124,15 @@ WM_FORCE_INLINE Vd log_of(Vd x) {
   return k * 0x1.62e42feep-1 - ((s * (f - r) - k * 0x1.a39ef35793c76p-33) - f);
 }
 
-// Adds value(e), for vectors of elements of one tile of a row, to kMergeLanes lanes. Those of the last
-// vector past n are left alone.
-template <class Value>
-WM_FORCE_INLINE void add_lanes(double* lanes, size_t n, const Value& value) {
+// add(lanes, e) for vectors of elements of one tile of a row and their lanes of kMergeLanes. Those of the
+// last vector past n are left alone.
+template <class Add>
+WM_FORCE_INLINE void add_lanes(double* lanes, size_t n, const Add& add) {
   constexpr size_t kDoubles = kLanes / 2;
   for (size_t e = 0; e < n; e += kDoubles) {
     double* const lane = lanes + e % kMergeLanes;
-    const Vd sum = value(e, fetch<Vd>(lane));
+    Vd sum = fetch<Vd>(lane);
+    add(sum, e);
     if (n - e >= kDoubles) {
       put_vector(lane, sum);
     } else {
@@ -180,17 +181,17 @@ inline void merge_divergence(const WmMergeDivergence& call, size_t row, float* s
   double x_lanes[kMergeLanes] = {}, base_lanes[kMergeLanes] = {}, lanes[kMergeLanes] = {};
   for (size_t at = begin; at < end; at += pair.tile.n) {
     pair.load(at, end);
-    add_lanes(x_lanes, pair.tile.n, [&](size_t e, Vd sum) { return sum + numerator(pair.x + e, x_max); });
+    add_lanes(x_lanes, pair.tile.n, [&](Vd& sum, size_t e) { sum = sum + numerator(pair.x + e, x_max); });
     add_lanes(base_lanes, pair.tile.n,
-              [&](size_t e, Vd sum) { return sum + numerator(pair.base + e, base_max); });
+              [&](Vd& sum, size_t e) { sum = sum + numerator(pair.base + e, base_max); });
   }
   const double x_sum = fold_lanes(x_lanes), base_sum = fold_lanes(base_lanes);
   for (size_t at = begin; at < end; at += pair.tile.n) {
     pair.load(at, end);
-    add_lanes(lanes, pair.tile.n, [&](size_t e, Vd sum) {
+    add_lanes(lanes, pair.tile.n, [&](Vd& sum, size_t e) {
       const Vd p = numerator(pair.x + e, x_max) / x_sum + 1e-8;
       const Vd q = numerator(pair.base + e, base_max) / base_sum + 1e-8;
-      return fma(p, log_of(p / q), sum);
+      sum = fma(p, log_of(p / q), sum);
     });
   }
   call.divergence[row] = fold_lanes(lanes);

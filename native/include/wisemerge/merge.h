@@ -135,8 +135,8 @@ WM_HD double merge_divergence_term(double p_exp, double p_sum, double q_exp, dou
 }
 
 // WM_MERGE_SUM: sum of w_i x_i.
-template <class Scalar, class Value>
-WM_HD Scalar merge_sum(uint32_t models, const Value& x, const Value& weight) {
+template <class Scalar, class Value, class Weight>
+WM_HD Scalar merge_sum(uint32_t models, const Value& x, const Weight& weight) {
   Scalar sum = weight(0) * x(0);
   for (uint32_t i = 1; i < models; i++) sum = merge_fma<Scalar>(weight(i), x(i), sum);
   return sum;
@@ -152,8 +152,8 @@ WM_HD Scalar merge_add(Scalar sum, Scalar weight, Scalar delta, bool keep) {
 // What is added to the base by WM_MERGE_CONSENSUS (TIES: Yadav et al., 2023, section 3): D_i = factor_i d_i
 // where kept, else 0; the elected sign is that of their sum, + for 0; those of that sign add up, divided by
 // their weights' sum if `normalize` (by 1 where that is 0), times lambda.
-template <class Scalar, class Value>
-WM_HD Scalar merge_consensus(uint32_t models, const Value& scaled, const Value& weight, bool normalize,
+template <class Scalar, class Value, class Weight>
+WM_HD Scalar merge_consensus(uint32_t models, const Value& scaled, const Weight& weight, bool normalize,
                              Scalar lambda) {
   Scalar sum = 0;
   for (uint32_t i = 0; i < models; i++) sum += scaled(i);
@@ -173,8 +173,8 @@ WM_HD Scalar merge_consensus(uint32_t models, const Value& scaled, const Value& 
 // What is added to the base by WM_MERGE_ELECTED (SCE: Wan et al., 2024, section 3.2): the sign is elected by
 // the sum of the kept deltas themselves; those of that sign add up with their weights, over the weights' sum,
 // at least `floor`.
-template <class Scalar, class Value>
-WM_HD Scalar merge_elected(uint32_t models, const Value& kept, const Value& weight, Scalar floor) {
+template <class Scalar, class Value, class Weight>
+WM_HD Scalar merge_elected(uint32_t models, const Value& kept, const Weight& weight, Scalar floor) {
   Scalar sum = 0;
   for (uint32_t i = 0; i < models; i++) sum += kept(i);
   const bool positive = !(sum < 0);
@@ -191,8 +191,8 @@ WM_HD Scalar merge_elected(uint32_t models, const Value& kept, const Value& weig
 
 // What is added to the base by WM_MERGE_OVERLAP (RAM: 2601.13572): a delta beyond epsilon counts fully, times
 // its model's factor, where no other model has one, and as part of their mean where others have.
-template <class Scalar, class Value>
-WM_HD Scalar merge_overlap(uint32_t models, const Value& delta, const Value& factor, Scalar epsilon) {
+template <class Scalar, class Value, class Factor>
+WM_HD Scalar merge_overlap(uint32_t models, const Value& delta, const Factor& factor, Scalar epsilon) {
   Scalar sum = 0, alone = 0, invalid = 0;
   uint32_t count = 0;
   for (uint32_t i = 0; i < models; i++) {
@@ -220,8 +220,8 @@ WM_HD Scalar merge_nearswap(Scalar base, Scalar other, Scalar t) {
 
 // WM_MERGE_FISHER: the mean of the models weighted by w_i F_i (Matena and Raffel, 2022, section 3); by w_i
 // alone where these add up to no more than `floor`. F_i is input models + i.
-template <class Scalar, class Value>
-WM_HD Scalar merge_fisher(uint32_t models, const Value& x, const Value& fisher, const Value& weight,
+template <class Scalar, class Value, class Fisher, class Weight>
+WM_HD Scalar merge_fisher(uint32_t models, const Value& x, const Fisher& fisher, const Weight& weight,
                           Scalar floor) {
   Scalar sum = 0, total = 0, plain = 0, weights = 0;
   for (uint32_t i = 0; i < models; i++) {

@@ -1,9 +1,9 @@
-// Makes pairs of synthetic Llama-shaped bf16 checkpoints for benchmarks:
+// Makes three synthetic Llama-shaped bf16 checkpoints for benchmarks:
 //
 //   node bench/make-checkpoints.mjs DIR [--layers N] [--shards N]
 //
-// writes DIR/zeroshot and DIR/finetuned. 22 layers (the default) give 1.1 B parameters, 2.2 GB each, in one file.
-// Values are random normal-range bf16; the second model changes the low mantissa bits of the first.
+// writes DIR/zeroshot, DIR/finetuned and DIR/other. 22 layers (the default) give 1.1 B parameters, 2.2 GB each, in
+// one file. Values are random normal-range bf16; the others change low mantissa bits of the first, each its own.
 import { once } from 'node:events';
 import { createWriteStream, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,6 +16,7 @@ export async function makeCheckpoints(directory, { layers = 22, shards = 1 } = {
   for (const [name, seed] of [
     ['zeroshot', 1],
     ['finetuned', 2],
+    ['other', 3],
   ]) {
     await writeModel(join(directory, name), tensors(layers), shards, seed, layers);
   }
@@ -106,7 +107,7 @@ function randomBlock(block, seed) {
     state ^= state >>> 17;
     state ^= state << 5;
     const word = (state & 0x81ff81ff) | 0x3c003c00;
-    words[i] = seed === 1 ? word : word ^ ((state >>> 7) & 0x00070007);
+    words[i] = seed === 1 ? word : word ^ ((state >>> (5 + seed)) & 0x00070007);
   }
   return new Uint8Array(words.buffer);
 }

@@ -1,9 +1,10 @@
-// The I/O floor of a two-input merge: the same reads and writes as wisemerge makes, with no arithmetic and no
-// JavaScript. Blocks of two input files are read and a block of the output is written, by threads that each
-// do one after another, past the page cache (cold) or reading through it (warm); space reserved, data synced.
-// Four threads keep as many requests in flight as Node's file threads do.
+// The I/O floor of a merge: the same reads and writes as wisemerge makes, with no arithmetic and no JavaScript.
+// Blocks of the input files, all as long as the first, are read and a block of the output is written, by threads
+// that each do one after another, past the page cache (cold) or reading through it (warm); space reserved, data
+// synced. Four threads keep as many requests in flight as Node's file threads do. With --passes P the inputs are
+// read P - 1 times before that.
 //
-//   io_floor A B OUT [--block BYTES] [--threads N] [--warm] [--only reads|writes]
+//   io_floor IN... OUT [--block BYTES] [--threads N] [--passes P] [--warm] [--only reads|writes]
 //
 // Prints one JSON object. Inputs are evicted from, or brought into, the page cache by the caller. Buffers are
 // touched before the clock starts; with --only reads, OUT is not created.
@@ -77,7 +78,7 @@ double cpu_seconds() {
 
 int main(int argc, char** argv) {
   size_t block = size_t{4} << 20;
-  int threads = 4;
+  int threads = 4, passes = 1;
   bool warm = false, reads = true, writes = true;
   std::vector<std::string> paths;
   for (int i = 1; i < argc; i++) {
@@ -92,6 +93,8 @@ int main(int argc, char** argv) {
         block = round_up(std::strtoull(value.c_str(), nullptr, 10));
       } else if (flag == "--threads") {
         threads = std::atoi(value.c_str());
+      } else if (flag == "--passes") {
+        passes = std::atoi(value.c_str());
       } else if (flag == "--only" && (value == "reads" || value == "writes")) {
         (value == "reads" ? writes : reads) = false;
       } else {
@@ -99,39 +102,46 @@ int main(int argc, char** argv) {
       }
     }
   }
-  if (paths.size() != 3 || threads < 1 || block == 0) {
+  if (paths.size() < 2 || threads < 1 || passes < 1 || block == 0) {
     std::fprintf(stderr,
-                 "usage: io_floor A B OUT [--block BYTES] [--threads N] [--warm] [--only reads|writes]\n");
+                 "usage: io_floor IN... OUT [--block BYTES] [--threads N] [--passes P] [--warm]\n"
+                 "                [--only reads|writes]\n");
     return 2;
   }
   const int mode = O_RDONLY | (warm ? 0 : O_DIRECT);
-  const int a = open(paths[0].c_str(), mode), b = open(paths[1].c_str(), mode);
-  if (a < 0 || b < 0) die("open");
+  std::vector<int> inputs;
+  for (size_t i = 0; i + 1 < paths.size(); i++) {
+    inputs.push_back(open(paths[i].c_str(), mode));
+    if (inputs.back() < 0) die("open");
+  }
   struct stat info;
-  if (fstat(a, &info)) die("stat");
+  if (fstat(inputs[0], &info)) die("stat");
   const size_t size = static_cast<size_t>(info.st_size);
-  char* memory = static_cast<char*>(ring(2 * block * static_cast<size_t>(threads)));
+  char* memory = static_cast<char*>(ring(inputs.size() * block * static_cast<size_t>(threads)));
 
   const auto began = std::chrono::steady_clock::now();
   const double cpu_began = cpu_seconds();
-  const int out = writes ? open(paths[2].c_str(), O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0666) : -1;
+  const int out = writes ? open(paths.back().c_str(), O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0666) : -1;
   if (writes && out < 0) die("create");
   if (writes && fallocate(out, 0, 0, static_cast<off_t>(round_up(size)))) die("fallocate");
-  std::atomic<size_t> next{0};
-  std::vector<std::thread> lanes;
-  for (int t = 0; t < threads; t++) {
-    lanes.emplace_back([&, t] {
-      char* x = memory + 2 * block * static_cast<size_t>(t);
-      char* y = x + block;
-      for (size_t at; (at = next.fetch_add(block)) < size;) {
-        const size_t length = std::min(block, round_up(size - at));
-        if (reads) read_block(a, x, length, static_cast<off_t>(at), size);
-        if (reads) read_block(b, y, length, static_cast<off_t>(at), size);
-        if (writes) write_block(out, x, length, static_cast<off_t>(at));
-      }
-    });
+  for (int pass = 1; pass <= passes; pass++) {
+    const bool writing = writes && pass == passes;
+    std::atomic<size_t> next{0};
+    std::vector<std::thread> lanes;
+    for (int t = 0; t < threads; t++) {
+      lanes.emplace_back([&, t] {
+        char* const own = memory + inputs.size() * block * static_cast<size_t>(t);
+        for (size_t at; (at = next.fetch_add(block)) < size;) {
+          const size_t length = std::min(block, round_up(size - at));
+          for (size_t i = 0; reads && i < inputs.size(); i++) {
+            read_block(inputs[i], own + i * block, length, static_cast<off_t>(at), size);
+          }
+          if (writing) write_block(out, own, length, static_cast<off_t>(at));
+        }
+      });
+    }
+    for (std::thread& lane : lanes) lane.join();
   }
-  for (std::thread& lane : lanes) lane.join();
   if (writes && (ftruncate(out, static_cast<off_t>(size)) || fdatasync(out) || close(out))) die("finish");
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   std::printf(

@@ -27,7 +27,20 @@ import { products } from './suites/products.mjs';
 import { shapes } from './suites/shapes.mjs';
 import { warm } from './suites/warm.mjs';
 
-const suites = { kernels, methods, products, heads, networks, shapes, header, cold, warm, alphas, memory, loop };
+const suites = {
+  kernels,
+  methods,
+  products,
+  heads,
+  networks,
+  shapes,
+  header,
+  cold,
+  warm,
+  alphas,
+  memory,
+  loop,
+};
 const groups = { all: Object.keys(suites), merge: ['cold', 'warm', 'alphas'] };
 const withoutMerge = new Set(['kernels', 'methods', 'products', 'heads', 'networks', 'shapes', 'header']);
 

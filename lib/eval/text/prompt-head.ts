@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
+import { toFloats } from '../../checkpoint/to-floats.js';
 import { WisemergeError } from '../../errors.js';
 import { alphaAt, type NetworkModel, type NetworkPoint } from '../network.js';
-import { toFloats } from '../../checkpoint/to-floats.js';
 import { readNames } from './name-list.js';
 import { batchesByLength, tokenRows } from './token-batches.js';
 import { type FittedText, TextTokenizer } from './tokenizer.js';

@@ -1,7 +1,9 @@
 // The native tests' harness: TEST(name) { CHECK(...); }, one executable, run all or those whose name contains
-// an argument. A failed CHECK prints file, line and values, fails the test and leaves the rest running.
+// an argument. `--part 1/3` leaves the rest to two other processes. A failed CHECK prints file, line and values,
+// fails the test and leaves the rest running.
 #pragma once
 
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -10,6 +12,13 @@
 #include <vector>
 
 namespace wisemerge::test {
+
+// Sanitizers look at where code goes, not at values, and take their time: a grid of values is thinner there.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
 
 struct Case {
   const char* name;
@@ -44,12 +53,24 @@ void check_equal(const A& a, const B& b, const char* a_text, const char* b_text,
 }
 
 inline int run(int argc, char** argv) {
+  unsigned part = 1, parts = 1;
+  std::vector<const char*> names;
+  for (int i = 1; i < argc; i++) {
+    if (std::strcmp(argv[i], "--part") != 0) {
+      names.push_back(argv[i]);
+    } else if (++i == argc || std::sscanf(argv[i], "%u/%u", &part, &parts) != 2 || !part || part > parts) {
+      std::fprintf(stderr, "usage: %s [--part I/N] [NAME ...]\n", argv[0]);
+      return 2;
+    }
+  }
   int ran = 0, failed = 0;
-  for (const Case& test : cases()) {
-    bool wanted = argc < 2;
-    for (int i = 1; i < argc; i++) wanted |= std::strstr(test.name, argv[i]) != nullptr;
+  for (size_t i = part - 1; i < cases().size(); i += parts) {
+    const Case& test = cases()[i];
+    bool wanted = names.empty();
+    for (const char* name : names) wanted |= std::strstr(test.name, name) != nullptr;
     if (!wanted) continue;
     failures() = 0;
+    const auto began = std::chrono::steady_clock::now();
     try {
       test.body();
     } catch (const std::exception& error) {
@@ -57,7 +78,10 @@ inline int run(int argc, char** argv) {
     }
     ran++;
     failed += failures() > 0;
-    std::printf("%s %s\n", failures() ? "FAIL" : "ok  ", test.name);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+    std::printf("%s %s", failures() ? "FAIL" : "ok  ", test.name);
+    std::printf(took.count() < 0.5 ? "\n" : " (%.1f s)\n", took.count());
+    std::fflush(stdout);
   }
   std::printf("%d passed, %d failed\n", ran - failed, failed);
   return failed || !ran ? 1 : 0;

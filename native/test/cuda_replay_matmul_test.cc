@@ -78,7 +78,10 @@ constexpr Types kWide = {DType::kF32, DType::kF32, DType::kF32};
 TEST("cuda replay: matrix product, every edge of a tile") {
   for (const size_t m : {1u, 5u, 127u, 128u, 131u}) {
     for (const size_t n : {1u, 63u, 129u, 260u}) {
-      for (const size_t k : {0u, 1u, 7u, 8u, 9u, 37u}) check_tiles({m, n, k}, kWide, false, false, 0, k % 2);
+      for (const size_t k : {0u, 1u, 7u, 8u, 9u, 37u}) {
+        if (kSanitized && (m + n + k) % 4) continue;
+        check_tiles({m, n, k}, kWide, false, false, 0, k % 2);
+      }
     }
   }
 }
@@ -88,6 +91,7 @@ TEST("cuda replay: matrix product, every dtype, layout and alpha") {
     for (const DType a : {DType::kF32, DType::kF16, DType::kBF16}) {
       for (const bool transposed : {false, true}) {
         for (const double alpha : {0.0, 1.0, 0.3, 1.2, -0.5}) {
+          if (kSanitized && alpha != 0.3) continue;
           check_tiles({37, 70, 45}, {a, w, w}, transposed, !transposed, alpha, true);
           check_tiles({37, 70, 44}, {a, w, w}, transposed, transposed, alpha, false, 4);
           check_tiles({21, 30, 20}, {a, w, w}, !transposed, transposed, alpha, true, 3, 1);

@@ -148,6 +148,7 @@ TEST("cuda replay: tensor cores, every dtype, layout and alpha") {
     for (const DType a : {kF32, kF16, kBF16}) {
       for (const bool transposed : {false, true}) {
         for (const double alpha : {0.0, 1.0, 0.3, -0.5}) {
+          if (kSanitized && alpha != 0.3) continue;
           CHECK(Product(19, 37, 45, a, w, alpha, transposed, !transposed).worst() <= 1);
           CHECK(Product(19, 37, 44, a, w, alpha, transposed, transposed, 4).worst() <= 1);
           CHECK(Product(11, 21, 20, a, w, alpha, !transposed, transposed, 3, 1).worst() <= 1);

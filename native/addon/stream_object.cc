@@ -72,7 +72,12 @@ StreamObject::StreamObject(const Napi::CallbackInfo& info)
     : ObjectWrap(info), runtime_(Runtime::of(info.Env()).shared_from_this()) {
   guard(info.Env(), [&] {
     BlockStreamOptions options;
-    options.engines = Engine::lanes(EngineObject::argument(info, 0).engine());
+    const std::shared_ptr<Engine> engine = EngineObject::argument(info, 0).engine();
+    options.engines = Engine::lanes(engine);
+    if (!engine->on_host()) {
+      options.piece_bytes = UINT64_MAX;  // a block is one transfer each way
+      options.in_place = false;
+    }
     options.arena = BufferObject::argument(info, 1).memory();
     options.slot_bytes = whole_argument(info, 2, "slotBytes");
     const Napi::Float64Array alphas = doubles_argument(info, 3, "alphas");

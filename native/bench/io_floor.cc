@@ -1,8 +1,8 @@
-// The I/O floor of a merge: the same reads and writes as wisemerge makes, with no arithmetic and no JavaScript.
-// Blocks of the input files, all as long as the first, are read and a block of the output is written, by threads
-// that each do one after another, past the page cache (cold) or reading through it (warm); space reserved, data
-// synced. Four threads keep as many requests in flight as Node's file threads do. With --passes P the inputs are
-// read P - 1 times before that.
+// The I/O floor of a merge: the same reads and writes as wisemerge makes, with no arithmetic and no
+// JavaScript. Blocks of the input files, all as long as the first, are read and a block of the output is
+// written, by threads that each do one after another, past the page cache (cold) or reading through it
+// (warm); space reserved, data synced. Four threads keep as many requests in flight as Node's file threads
+// do. With --passes P the inputs are read P - 1 times before that.
 //
 //   io_floor IN... OUT [--block BYTES] [--threads N] [--passes P] [--warm] [--only reads|writes]
 //

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/arena_compute.h"
+#include "core/block_pieces.h"
 
 namespace wisemerge {
 namespace {
@@ -48,6 +49,29 @@ void write_fully(const SharedFd& file, const uint8_t* from, uint64_t length, uin
 bool raised(const BlockBatch& batch) { return __atomic_load_n(&batch.cancelled, __ATOMIC_RELAXED) != 0; }
 
 }  // namespace
+
+// One of the stream's engines, for as long as it lives.
+class BlockStream::EngineLease {
+ public:
+  explicit EngineLease(BlockStream& stream) : stream_(stream) {
+    std::unique_lock<std::mutex> lock(stream.mutex_);
+    stream.freed_.wait(lock, [&] { return !stream.idle_engines_.empty(); });
+    engine_ = std::move(stream.idle_engines_.back());
+    stream.idle_engines_.pop_back();
+  }
+  ~EngineLease() {
+    std::lock_guard<std::mutex> lock(stream_.mutex_);
+    stream_.idle_engines_.push_back(std::move(engine_));
+    stream_.freed_.notify_one();
+  }
+  EngineLease(const EngineLease&) = delete;
+  EngineLease& operator=(const EngineLease&) = delete;
+  Engine& operator*() const { return *engine_; }
+
+ private:
+  BlockStream& stream_;
+  std::shared_ptr<Engine> engine_;
+};
 
 const SharedFd& BlockBatch::file(int fd) const {
   return *std::find_if(files_.begin(), files_.end(),
@@ -105,14 +129,35 @@ void BlockStream::check(const Block& block) const {
   if (!options_.alphas.empty() && block.output >= outputs_.size()) {
     throw Error("ERR_INTERNAL_RANGE", "there is no output " + std::to_string(block.output));
   }
+  uint64_t end = 0;
+  for (size_t row = 0; row < block.lerp.rows.size(); row++) {
+    const LerpSegment& segment = block.lerp.rows[row];
+    const uint64_t at = block.lerp.out_offsets[row * block.lerp.alpha_count] - options_.outs[0];
+    const uint64_t bytes = segment.count * item_size(segment.out_dtype);
+    if (at < end || at + bytes > block.length) {
+      throw Error("ERR_INTERNAL_RANGE",
+                  "segment " + std::to_string(row) + " lies before an earlier one or past its block");
+    }
+    end = at + bytes;
+  }
+}
+
+void BlockStream::place(Block& block) const {
+  block.outs = options_.outs;
+  if (!options_.in_place || options_.outs.size() != 1 || !block.copies.empty() ||
+      block.position < outputs_[block.output].header.size()) {
+    return;
+  }
+  block.outs[0] = place_over_x(block.lerp, block.outs[0], block.length);
 }
 
 void BlockStream::submit(std::shared_ptr<BlockBatch> batch) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopping_) throw Error("ERR_ABORTED", "the stream is closed");
   if (batch->blocks.empty()) throw Error("ERR_INTERNAL_ARGUMENT", "a batch needs a block");
-  for (const Block& block : batch->blocks) {
+  for (Block& block : batch->blocks) {
     check(block);
+    place(block);
     for (const BlockRead& read : block.reads) {
       const auto same = [&](const SharedFd& file) { return file.original() == read.fd; };
       if (std::none_of(batch->files_.begin(), batch->files_.end(), same)) batch->files_.emplace_back(read.fd);
@@ -195,79 +240,72 @@ void BlockStream::run(BlockBatch& batch, size_t index, uint8_t* slot) {
   throw_if_failed();
   const Block& block = batch.blocks[index];
   for (const BlockRead& read : block.reads) read_fully(read, batch.file(read.fd), slot + read.at);
-  compute(batch, index, slot);
-  if (options_.alphas.empty()) return;
+  if (options_.alphas.empty()) {
+    if (block.compare.empty()) return;
+    const EngineLease engine(*this);
+    batch.sums[index] = compare_arena(*engine, slot, block.compare, &batch.cancelled);
+    return;
+  }
+  Output& output = output_of(block);
+  produce(batch, index, output, slot);
+  write(block, output, slot);
+}
 
-  Output& output = [&]() -> Output& {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return outputs_[block.output];
-  }();
+BlockStream::Output& BlockStream::output_of(const Block& block) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return outputs_[block.output];
+}
+
+void BlockStream::produce(BlockBatch& batch, size_t index, Output& output, uint8_t* slot) {
+  const Block& block = batch.blocks[index];
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    turned_.wait(lock, [&] { return failure_ || output.produced == block.position; });
+  }
+  throw_if_failed();
+  // Nobody else has this output until `produced` moves on.
   for (const BlockCopy& copy : block.copies) std::memcpy(slot + copy.to, slot + copy.from, copy.length);
   if (block.position < output.header.size()) {
     const uint64_t length = std::min<uint64_t>(block.length, output.header.size() - block.position);
-    for (const uint64_t out : options_.outs) {
+    for (const uint64_t out : block.outs) {
       std::memcpy(slot + out, output.header.data() + block.position, length);
     }
   }
-  // Before the write if it is this block's turn, while the outputs are in the cache; else the wait for the
-  // blocks before it passes with writing.
-  const bool hashed = hash(block, output, slot, false);
-  write(block, output, slot);
-  if (!hashed) hash(block, output, slot, true);
-}
-
-void BlockStream::compute(BlockBatch& batch, size_t index, uint8_t* slot) {
-  const Block& block = batch.blocks[index];
-  if (block.lerp.rows.empty() && block.compare.empty()) return;
-  std::shared_ptr<Engine> engine;
-  {
-    std::unique_lock<std::mutex> lock(mutex_);
-    freed_.wait(lock, [this] { return !idle_engines_.empty(); });
-    engine = std::move(idle_engines_.back());
-    idle_engines_.pop_back();
-  }
-  const auto give_back = [&] {
-    std::lock_guard<std::mutex> lock(mutex_);
-    idle_engines_.push_back(std::move(engine));
-    freed_.notify_one();
-  };
-  try {
-    if (options_.alphas.empty()) {
-      batch.sums[index] = compare_arena(*engine, slot, block.compare, &batch.cancelled);
-    } else {
-      batch.non_finite[index] = lerp_arena(*engine, slot, block.lerp, options_.alphas, &batch.cancelled);
+  const size_t alphas = block.lerp.alpha_count;
+  uint64_t hashed = 0;
+  const auto hash_up_to = [&](uint64_t end) {
+    for (size_t k = 0; k < output.hashes.size(); k++) {
+      output.hashes[k].update(slot + block.outs[k] + hashed, end - hashed);
     }
-  } catch (...) {
-    give_back();
-    throw;
+    hashed = end;
+  };
+  std::vector<uint64_t>& non_finite = batch.non_finite[index];
+  non_finite.assign(block.lerp.rows.size() * alphas, 0);
+  if (!block.lerp.rows.empty()) {
+    const EngineLease engine(*this);
+    for_each_piece(block.lerp, options_.piece_bytes, [&](const LerpSegments& piece, const auto& rows) {
+      const auto counts = lerp_arena(*engine, slot, piece, options_.alphas, &batch.cancelled);
+      for (size_t i = 0; i < counts.size(); i++)
+        non_finite[rows[i / alphas] * alphas + i % alphas] += counts[i];
+      const LerpSegment& last = piece.rows.back();
+      const uint64_t end = piece.out_offsets[(piece.rows.size() - 1) * alphas] - block.outs[0] +
+                           last.count * item_size(last.out_dtype);
+      hash_up_to(end);
+    });
   }
-  give_back();
+  hash_up_to(block.length);
+  std::lock_guard<std::mutex> lock(mutex_);
+  output.produced += block.length;
+  turned_.notify_all();
 }
 
-void BlockStream::write(const Block& block, Output& output, uint8_t* slot) {
+void BlockStream::write(const Block& block, const Output& output, uint8_t* slot) {
   for (size_t k = 0; k < output.files.size(); k++) {
-    uint8_t* const out = slot + options_.outs[k];
+    uint8_t* const out = slot + block.outs[k];
     const uint64_t length = output.direct[k] ? whole_pages(block.length) : block.length;
     std::memset(out + block.length, 0, length - block.length);
     write_fully(output.files[k], out, length, block.position);
   }
-}
-
-bool BlockStream::hash(const Block& block, Output& output, const uint8_t* slot, bool wait) {
-  {
-    std::unique_lock<std::mutex> lock(mutex_);
-    const auto turn = [&] { return failure_ || output.hashed == block.position; };
-    if (wait) turned_.wait(lock, turn);
-    if (failure_ || !turn()) return false;
-  }
-  // Nobody else hashes this output until `hashed` moves on.
-  for (size_t k = 0; k < output.hashes.size(); k++) {
-    output.hashes[k].update(slot + options_.outs[k], block.length);
-  }
-  std::lock_guard<std::mutex> lock(mutex_);
-  output.hashed += block.length;
-  turned_.notify_all();
-  return true;
 }
 
 void BlockStream::fail(const FileError& error) {

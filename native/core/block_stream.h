@@ -1,6 +1,8 @@
 // The data path of a run: blocks go from files through a ring of memory to files, each by one thread that
-// reads its inputs, computes, hashes and writes. A block is small enough to stay in the cache from its read
-// to its write, so the arithmetic and the hash cost little beyond the system calls.
+// reads its inputs, computes, hashes and writes. Reads and writes of several blocks overlap; the blocks of a
+// file are computed and hashed one after another, each in pieces that are hashed while they are in the cache.
+// Bytes from and to memory are most of what a merge costs the processor: where it can, an output is written
+// over the input it was made of, which is in the cache too.
 //
 // The threads are the stream's own: libuv's four also serve the program's other files, DNS and zlib.
 #pragma once
@@ -47,6 +49,7 @@ struct Block {
   std::vector<CompareSegment> compare;  // of a compare stream
   uint32_t output = 0;                  // of a lerp stream: which set of files
   uint64_t position = 0, length = 0;    // in each of its files
+  std::vector<uint64_t> outs;           // set by submit: where the outputs begin
 };
 
 // Blocks handed over together, and what came of them. `done` is called once, on a thread of the stream.
@@ -80,6 +83,10 @@ struct BlockStreamOptions {
   // Of a lerp stream: the outputs of a block lie at these offsets of its slot, each with room up to the next
   // multiple of kPage.
   std::vector<uint64_t> outs;
+  // Bytes of output computed and hashed at a time.
+  uint64_t piece_bytes = 256 << 10;
+  // Whether outputs may be written over inputs.
+  bool in_place = true;
   // [set][out]: every segment is interpolated at the alphas of one set, so that tensors may have their own.
   std::vector<double> alphas;
 };
@@ -98,7 +105,8 @@ class BlockStream : public Stoppable {
   // the files until finish_output.
   uint32_t add_output(const std::vector<int>& fds, std::vector<bool> direct, std::vector<uint8_t> header);
 
-  // Blocks start in the order in which they come; those of one output must come in file order, without gaps.
+  // Blocks start in the order in which they come; those of one output must come in file order, without gaps,
+  // and so must the segments of a block.
   // Throws Error ERR_INTERNAL_RANGE when a block leaves its slot. After a failure all batches fail.
   void submit(std::shared_ptr<BlockBatch> batch);
 
@@ -110,21 +118,23 @@ class BlockStream : public Stoppable {
   uint64_t slot_bytes() const { return options_.slot_bytes; }
 
  private:
+  class EngineLease;
   struct Output {
     std::vector<SharedFd> files;
     std::vector<bool> direct;
     std::vector<uint8_t> header;
     std::vector<Xxh3> hashes;
-    uint64_t hashed = 0;  // bytes of each file; guarded by mutex_, and so is whose turn it is
+    uint64_t produced = 0;  // bytes of each file; guarded by mutex_, and so is whose turn it is
   };
 
   void check(const Block& block) const;
+  void place(Block& block) const;
   void work(uint8_t* slot);
   void run(BlockBatch& batch, size_t index, uint8_t* slot);
-  void compute(BlockBatch& batch, size_t index, uint8_t* slot);
-  void write(const Block& block, Output& output, uint8_t* slot);
-  // Hashes the block if all before it are; with `wait`, once they are. Returns whether it did.
-  bool hash(const Block& block, Output& output, const uint8_t* slot, bool wait);
+  Output& output_of(const Block& block);
+  // Makes and hashes what the block writes.
+  void produce(BlockBatch& batch, size_t index, Output& output, uint8_t* slot);
+  void write(const Block& block, const Output& output, uint8_t* slot);
   void fail(const FileError& error);
   void throw_if_failed() const;
 

@@ -139,8 +139,10 @@ void Engine::unpin(const HostBuffer* buffer) {
   pinned_.erase(found);
 }
 
+bool Engine::on_host() const { return backend_ == wisemerge_cpu_backend(); }
+
 std::vector<std::shared_ptr<Engine>> Engine::lanes(const std::shared_ptr<Engine>& engine) {
-  if (engine->backend_ != wisemerge_cpu_backend()) return {engine};
+  if (!engine->on_host()) return {engine};
   EngineOptions options = engine->options_;
   const int threads = options.threads > 0 ? options.threads : available_cpus();
   options.threads = 1;

@@ -7,11 +7,13 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <string>
 
 #include "check.h"
+#include "core/block_pieces.h"
 #include "core/block_rows.h"
 #include "cpu/cpu_backend.h"
 #include "wisemerge/convert.h"
@@ -127,6 +129,75 @@ TEST("block stream: interpolates two files into one per alpha, and hashes them i
       CHECK_EQ(digests[k], whole.digest());
     }
   }
+}
+
+// x, y and the output lie in the slot at distances like those of files whose headers differ in length.
+TEST("block stream: one output is written over its first input, to the same bytes and hash") {
+  constexpr double kF32 = static_cast<double>(DType::kF32);
+  constexpr uint64_t kElements = 11 * kBlock / 4 + 37, kHeader = 4096 + 80;
+  const TemporaryFile x(floats(kElements, 1)), y(floats(kElements, 9));
+  std::vector<uint8_t> wanted(kHeader, ' ');
+  const std::vector<uint8_t> halves = floats(kElements, 5);
+  wanted.insert(wanted.end(), halves.begin(), halves.end());
+  Xxh3 whole;
+  whole.update(wanted.data(), wanted.size());
+  for (const uint64_t x_at : {uint64_t{0}, uint64_t{8}, uint64_t{4092}}) {
+    for (const uint64_t piece : {uint64_t{4}, uint64_t{1000}, uint64_t{256 << 10}}) {
+      const TemporaryFile out;
+      BlockStreamOptions made = options({0.5});
+      made.piece_bytes = piece;
+      const std::vector<uint64_t> outs = made.outs;
+      BlockStream stream(std::move(made));
+      const double output = stream.add_output({out.fd()}, {false}, std::vector<uint8_t>(kHeader, ' '));
+      std::vector<double> rows;
+      const uint64_t size = kBlock - 8192;
+      for (uint64_t at = 0; at < wanted.size(); at += size) {
+        const uint64_t length = std::min<uint64_t>(size, wanted.size() - at);
+        const uint64_t head = at < kHeader ? std::min(kHeader - at, length) : 0;
+        const auto bytes = static_cast<double>(length - head),
+                   from = static_cast<double>(at + head - kHeader);
+        const double first = std::floor(bytes / 4 / 3) * 4, rest = bytes - first;  // two segments
+        const auto in = static_cast<double>(x_at), to = static_cast<double>(head);
+        rows.insert(rows.end(), {2, 0, 2, output, static_cast<double>(at), static_cast<double>(length)});
+        rows.insert(rows.end(), {static_cast<double>(x.fd()), from, bytes, bytes, in});
+        rows.insert(rows.end(), {static_cast<double>(y.fd()), from, bytes, bytes, kY + 4});
+        rows.insert(rows.end(), {kF32, kF32, kF32, first / 4, in, kY + 4, to, 0});
+        rows.insert(rows.end(), {kF32, kF32, kF32, rest / 4, in + first, kY + 4 + first, to + first, 0});
+      }
+      CHECK(!run(stream, rows, outs)->error);
+      CHECK(out.read() == wanted);
+      CHECK_EQ(stream.finish_output(static_cast<uint32_t>(output))[0], whole.digest());
+    }
+  }
+}
+
+TEST("block pieces: an output takes the place of an x that is read in its order, and of no other") {
+  const auto row = [](uint64_t count, uint64_t x, uint64_t y) {
+    return LerpSegment{DType::kBF16, DType::kBF16, DType::kBF16, count, x, y};
+  };
+  LerpSegments good;
+  good.alpha_count = 1;
+  good.rows = {row(100, 5000, 20000), row(50, 5200, 20200)};
+  good.out_offsets = {40960, 41160};
+  LerpSegments one = good;
+  CHECK_EQ(place_over_x(one, 40960, 300), uint64_t{4096});
+  CHECK(one.out_offsets == (std::vector<uint64_t>{4096, 4296}));
+  const auto refused = [&](const std::function<void(LerpSegments&)>& change, uint64_t length = 300) {
+    LerpSegments other = good;
+    change(other);
+    const std::vector<uint64_t> before = other.out_offsets;
+    CHECK_EQ(place_over_x(other, 40960, length), uint64_t{40960});
+    CHECK(other.out_offsets == before);
+  };
+  refused([](LerpSegments& s) { s.alpha_count = 2; });
+  refused([](LerpSegments& s) { s.rows[1].x_dtype = DType::kF16; });
+  refused([](LerpSegments& s) { s.rows[1].x_offset += 2; });
+  refused([](LerpSegments& s) { s.out_offsets[0] += 2; });
+  refused([](LerpSegments& s) { s.rows[0].x_offset++, s.rows[1].x_offset++; });
+  refused([](LerpSegments& s) { s.rows[1].y_offset++; });
+  refused([](LerpSegments& s) { s.rows[0].y_offset = 4000; });
+  refused([](LerpSegments& s) { s.rows[1].y_offset = 5250; });
+  refused([](LerpSegments&) {}, 302);
 }
 
 TEST("block stream: segments of a block have alphas of their own") {
@@ -273,6 +344,8 @@ TEST("block stream: blocks and rows that cannot be are refused") {
   const double f32 = static_cast<double>(DType::kF32);
   CHECK_EQ(submit({0, 0, 1, 0, 0, 4, f32, f32, f32, 1, 0, kY, 0, 1}), range);       // no such alphas
   CHECK_EQ(submit({0, 0, 1, 0, 0, 4, f32, f32, f32, 1, 0, kY, 0, 0.5}), argument);  // no index
+  CHECK_EQ(submit({0, 0, 1, 0, 0, 4, f32, f32, f32, 2, 0, kY, 0, 0}), range);       // past its block
+  CHECK_EQ(submit({0, 0, 2, 0, 0, 8, f32, f32, f32, 1, 0, kY, 4, 0, f32, f32, f32, 1, 4, kY, 0, 0}), range);
   CHECK_EQ(code_of([&] { stream.finish_output(7); }), range);
   CHECK_EQ(code_of([&] { stream.add_output({1, 2}, {false, false}, {}); }), argument);
   CHECK_EQ(code_of([] {

@@ -1,6 +1,6 @@
 // The native tests' harness: TEST(name) { CHECK(...); }, one executable, run all or those whose name contains
-// an argument. `--part 1/3` leaves the rest to two other processes. A failed CHECK prints file, line and values,
-// fails the test and leaves the rest running.
+// an argument. `--part 1/3` leaves the rest to two other processes. A failed CHECK prints file, line and
+// values, fails the test and leaves the rest running.
 #pragma once
 
 #include <chrono>

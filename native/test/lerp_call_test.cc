@@ -83,6 +83,36 @@ TEST("lerp: many items in one call, empty ones among them") {
   }
 }
 
+TEST("lerp: an output may take the place of its x") {
+  const size_t count = 40'003;
+  for (DType dtype : kFloatDTypes) {
+    const auto [xs, ys] = sample_pair(dtype, dtype, count, 31);
+    const size_t size = item_size(dtype);
+    Tensor x(dtype, xs, 0), y(dtype, ys, 1), apart(dtype, count, 0);
+    for (const double alpha : {0.3, 0.0, 1.0}) {
+      for (const cpu::Kernels* kernels : levels()) {
+        Context context(1, kernels->isa);
+        uint64_t wanted = 0, got = 0;
+        void* outs[] = {apart.data()};
+        CHECK_EQ(
+            context.lerp(make_item(dtype, dtype, dtype, count, x.data(), y.data(), &alpha, outs, &wanted)),
+            WM_OK);
+        for (const size_t behind : {0u, 1u, 7u, 500u}) {
+          std::vector<uint64_t> memory(((count + behind) * size + 7) / 8);
+          auto* const first = reinterpret_cast<unsigned char*>(memory.data());
+          std::memcpy(first + behind * size, x.data(), count * size);
+          void* over[] = {first};
+          CHECK_EQ(context.lerp(make_item(dtype, dtype, dtype, count, first + behind * size, y.data(), &alpha,
+                                          over, &got)),
+                   WM_OK);
+          CHECK(std::memcmp(first, apart.data(), count * size) == 0);
+          CHECK_EQ(got, wanted);
+        }
+      }
+    }
+  }
+}
+
 TEST("lerp: y may be absent when every alpha is 0") {
   Context context(1);
   uint16_t x[] = {0x3f80, 0xff80}, out[2] = {};

@@ -62,7 +62,8 @@ typedef const volatile int32_t* WmCancelFlag;
 
 /* One tensor range through the interpolation kernel: outs[k] = lerp(x, y, alphas[k]), all alphas from one
  * read of x and y. dtypes are wisemerge::DType values of kind float. Pointers are host memory aligned to
- * their element size. Every outs[k] is disjoint from x, y and the other outputs.
+ * their element size. Every outs[k] is disjoint from x, y and the other outputs; but on the CPU with one
+ * thread and one alpha, outs[0] may overlap an x of the same dtype that does not begin before it.
  * non_finite[k] receives the number of NaN and infinite elements in outs[k]. */
 typedef struct WmLerp {
   int32_t x_dtype, y_dtype, out_dtype;

@@ -37,32 +37,68 @@ inline const float* line_at(const WmMatrix& x, const WmMatrix* y, float alpha, s
   return line;
 }
 
+typedef float Quad __attribute__((vector_size(16)));
+
+WM_FORCE_INLINE Quad load_quad(const float* from) {
+  Quad q;
+  __builtin_memcpy(&q, from, sizeof(q));
+  return q;
+}
+
+// Element by element of two quads, numbered 0 to 7.
+#if defined(__clang__)
+#define WM_PICK(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+typedef int32_t QuadPick __attribute__((vector_size(16)));
+#define WM_PICK(a, b, i, j, k, l) __builtin_shuffle(a, b, QuadPick{i, j, k, l})
+#endif
+
+// out[l * width + i] = lines[i][l] for i < `columns` (4, or what is left of the width) and l < depth.
+WM_FORCE_INLINE void transpose_lines(const float* const* lines, size_t depth, float* out, size_t width,
+                                     size_t columns) {
+  size_t l = 0;
+  for (; columns == 4 && l + 4 <= depth; l += 4, out += 4 * width) {
+    const Quad a = load_quad(lines[0] + l), b = load_quad(lines[1] + l), c = load_quad(lines[2] + l),
+               d = load_quad(lines[3] + l);
+    const Quad ab_low = WM_PICK(a, b, 0, 4, 1, 5), ab_high = WM_PICK(a, b, 2, 6, 3, 7);
+    const Quad cd_low = WM_PICK(c, d, 0, 4, 1, 5), cd_high = WM_PICK(c, d, 2, 6, 3, 7);
+    const Quad rows[4] = {WM_PICK(ab_low, cd_low, 0, 1, 4, 5), WM_PICK(ab_low, cd_low, 2, 3, 6, 7),
+                          WM_PICK(ab_high, cd_high, 0, 1, 4, 5), WM_PICK(ab_high, cd_high, 2, 3, 6, 7)};
+    for (size_t r = 0; r < 4; r++) __builtin_memcpy(out + r * width, &rows[r], sizeof(Quad));
+  }
+  for (; l < depth; l++, out += width) {
+    for (size_t i = 0; i < columns; i++) out[i] = lines[i][l];
+  }
+}
+#undef WM_PICK
+
 // out[l * width + i] = element (row + i, column + l) of lerp(x, y, alpha) for i < rows, 0 for the other i <
 // width.
 void matmul_pack(const WmMatrix& x, const WmMatrix* y, float alpha, size_t row, size_t rows, size_t column,
                  size_t depth, size_t width, float* out) {
-  alignas(sizeof(Vf)) float line[kPackDepth];
+  alignas(sizeof(Vf)) float line[4][kPackDepth];
+  if (rows < width) __builtin_memset(out, 0, depth * width * sizeof(float));
   if (x.column_stride == 1) {
-    for (size_t i = 0; i < width; i++) {
-      for (size_t begin = 0; begin < depth; begin += kPackDepth) {
-        const size_t n = depth - begin < kPackDepth ? depth - begin : kPackDepth;
-        float* to = out + begin * width + i;
-        if (i < rows) {
-          const float* const from = line_at(x, y, alpha, row + i, column + begin, n, line);
-          for (size_t l = 0; l < n; l++) to[l * width] = from[l];
-        } else {
-          for (size_t l = 0; l < n; l++) to[l * width] = 0;
+    alignas(sizeof(Vf)) static constexpr float kNothing[kPackDepth] = {};
+    for (size_t begin = 0; begin < depth; begin += kPackDepth) {
+      const size_t n = depth - begin < kPackDepth ? depth - begin : kPackDepth;
+      for (size_t i = 0; i < rows; i += 4) {
+        const float* lines[4];
+        for (size_t r = 0; r < 4; r++) {
+          lines[r] = i + r < rows ? line_at(x, y, alpha, row + i + r, column + begin, n, line[r]) : kNothing;
         }
+        transpose_lines(lines, n, out + begin * width + i, width, width - i < 4 ? width - i : 4);
       }
     }
     return;
   }
-  for (size_t l = 0; l < depth; l++) {
-    for (size_t begin = 0; begin < width; begin += kPackDepth) {
-      const size_t room = width - begin < kPackDepth ? width - begin : kPackDepth;
-      const size_t n = begin >= rows ? 0 : rows - begin < room ? rows - begin : room;
-      const float* const from = n > 0 ? line_at(x, y, alpha, row + begin, column + l, n, line) : line;
-      for (size_t i = 0; i < room; i++) out[l * width + begin + i] = i < n ? from[i] : 0;
+  for (size_t l = 0; l < depth; l++, out += width) {
+    for (size_t begin = 0; begin < rows; begin += kPackDepth) {
+      const size_t n = rows - begin < kPackDepth ? rows - begin : kPackDepth;
+      const float* const from = line_at(x, y, alpha, row + begin, column + l, n, line[0]);
+      size_t i = 0;
+      for (; i + 4 <= n; i += 4) __builtin_memcpy(out + begin + i, from + i, sizeof(Quad));
+      for (; i < n; i++) out[begin + i] = from[i];
     }
   }
 }

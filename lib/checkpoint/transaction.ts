@@ -1,24 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
+import { lockDirectory, ownerName } from './directory-lock.js';
 
 /** The manifest's name; its presence marks a directory as wisemerge's own. */
 export const manifestName = 'wisemerge.json';
-
-const ownerName = 'owner.json';
-/** A run writes its owner file this soon after creating its directory. */
-const beginningMs = 5000;
-/** Removing a leftover takes less than this. */
-const clearingMs = 60_000;
-
-interface Owner {
-  readonly pid: number;
-  readonly host: string;
-  /** Kernel start time of the process, so that a reused pid is not taken for the owner. */
-  readonly started: string | undefined;
-}
 
 /**
  * An output directory that appears whole or not at all.
@@ -56,7 +43,7 @@ export class OutputTransaction {
     const old = join(parent, `.${basename(target)}.wisemerge-old`);
     try {
       await mkdir(parent, { recursive: true });
-      const cleared = await acquire(directory);
+      const cleared = await lockDirectory(directory);
       try {
         // Under the lock: another run may be replacing the target at this moment, or just have written it.
         await mendReplacement(target, old);
@@ -143,104 +130,6 @@ function holdsOurOutput(target: string, entries: string[]): boolean {
   // What a killed run left behind inside is ours too.
   const outputs = entries.filter((name) => !/^\..*\.wisemerge-(tmp|old)$/.test(name));
   return outputs.length > 0 && outputs.every((name) => existsSync(join(target, name, manifestName)));
-}
-
-/** Creates the temporary directory, clearing a dead run's; returns what was cleared. */
-async function acquire(directory: string): Promise<string | undefined> {
-  let cleared: string | undefined;
-  for (;;) {
-    if (await create(directory)) {
-      await writeFile(join(directory, ownerName), JSON.stringify(thisProcess()));
-      return cleared;
-    }
-    if (!(await isLeftover(directory))) continue;
-    // Of several runs that find the same leftover one clears it, and looks again first: the directory may by
-    // then be that of a run which was faster.
-    const clearing = `${directory}-clearing`;
-    if (!(await create(clearing))) {
-      if (Date.now() - (await modified(clearing)) < clearingMs) throw busy('another process', directory);
-      await rm(clearing, { recursive: true, force: true });
-      continue;
-    }
-    try {
-      if (!(await isLeftover(directory))) continue;
-      await rm(directory, { recursive: true, force: true });
-      cleared = directory;
-    } finally {
-      await rm(clearing, { recursive: true, force: true });
-    }
-  }
-}
-
-/** False if it exists. */
-async function create(directory: string): Promise<boolean> {
-  try {
-    await mkdir(directory);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
-  }
-}
-
-/** True for a dead run's directory, false if there is none; throws ERR_OUTPUT_BUSY if its run may be alive. */
-async function isLeftover(directory: string): Promise<boolean> {
-  const since = await modified(directory);
-  if (Number.isNaN(since)) return false;
-  const owner = await readOwner(directory);
-  // No owner file: either its writer was killed, or it is a moment away from writing it.
-  if (owner ? !isAlive(owner) : Date.now() - since >= beginningMs) return true;
-  throw busy(owner ? `process ${owner.pid} on ${owner.host}` : 'another process', directory);
-}
-
-/** Time of the last change of a directory's entries; NaN if it does not exist. */
-async function modified(directory: string): Promise<number> {
-  try {
-    return (await stat(directory)).mtimeMs;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Number.NaN;
-    throw error;
-  }
-}
-
-function busy(who: string, directory: string): WisemergeError {
-  return new WisemergeError('ERR_OUTPUT_BUSY', `${who} is writing this output`, {
-    file: directory,
-    hint: `Wait for it to end. If no such run exists, remove ${directory}.`,
-  });
-}
-
-async function readOwner(directory: string): Promise<Owner | undefined> {
-  try {
-    return JSON.parse(await readFile(join(directory, ownerName), 'utf8')) as Owner;
-  } catch {
-    return undefined;
-  }
-}
-
-function thisProcess(): Owner {
-  return { pid: process.pid, host: hostname(), started: startTime(process.pid) };
-}
-
-function isAlive(owner: Owner): boolean {
-  // A process of another host cannot be asked; shared storage is the case where clearing would do harm.
-  if (owner.host !== hostname()) return true;
-  try {
-    process.kill(owner.pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-  return owner.started === undefined || startTime(owner.pid) === owner.started;
-}
-
-/** Field 22 of /proc/PID/stat; undefined elsewhere than on Linux. */
-function startTime(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
-  }
 }
 
 async function syncTree(directory: string): Promise<void> {

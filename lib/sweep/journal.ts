@@ -10,6 +10,7 @@ export class Journal<Entry> {
   /** Of earlier runs, in order. */
   readonly entries: readonly Entry[];
   readonly #handle: FileHandle;
+  #release: (() => Promise<void>) | undefined;
 
   private constructor(path: string, entries: readonly Entry[], handle: FileHandle) {
     this.path = path;
@@ -83,8 +84,15 @@ export class Journal<Entry> {
     }
   }
 
+  /** Calls `release` once the journal is closed. */
+  releaseOnClose(release: () => Promise<void>): this {
+    this.#release = release;
+    return this;
+  }
+
   async close(): Promise<void> {
     await this.#handle.close();
+    await this.#release?.();
   }
 }
 

@@ -1,5 +1,6 @@
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { lockDirectory } from '../checkpoint/directory-lock.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { AnalysedSet, AnalysisOptions } from './analysis.js';
 import { Journal } from './journal.js';
@@ -10,6 +11,7 @@ import type { ResolvedSweep } from './sweep-options.js';
 
 const journalName = 'journal.jsonl';
 const outcomesName = 'outcomes';
+const lockName = '.lock';
 /** What the report of an earlier sweep left. */
 const drawn = ['report.html', 'plots'];
 
@@ -21,10 +23,30 @@ export interface DirectoryOptions {
 }
 
 /**
- * Opens the journal of a sweep in `out`, new or gone on with. `identity` decides the results. Throws
- * ERR_OUTPUT_EXISTS, ERR_SWEEP_CHANGED, ERR_SWEEP_RESULT, ERR_IO.
+ * Opens the journal of a sweep in `out`, new or gone on with; until it is closed no other run can. `identity` decides
+ * the results. Throws ERR_OUTPUT_EXISTS, ERR_OUTPUT_BUSY, ERR_SWEEP_CHANGED, ERR_SWEEP_RESULT, ERR_IO.
  */
 export async function openSweepDirectory<Entry>(
+  out: string,
+  identity: unknown,
+  options: DirectoryOptions,
+): Promise<Journal<Entry>> {
+  const lock = join(out, lockName);
+  await mkdir(out, { recursive: true })
+    .then(() => lockDirectory(lock))
+    .catch((error) => {
+      throw ioError(error, 'create', out);
+    });
+  const release = (): Promise<void> => rm(lock, { recursive: true, force: true });
+  try {
+    return (await openJournal<Entry>(out, identity, options)).releaseOnClose(release);
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+async function openJournal<Entry>(
   out: string,
   identity: unknown,
   { resume, force }: DirectoryOptions,

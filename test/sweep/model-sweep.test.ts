@@ -1,4 +1,5 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint.js';
@@ -57,6 +58,40 @@ const evaluate: Evaluate = async ({ alpha }) => ({
   id: { correct: correctAround(alpha, 0.7), metrics: { nll: alpha } },
   far: { correct: correctAround(alpha, 0.3) },
   kept: { correct: correctAround(alpha, 0.4) },
+});
+
+describe('a directory of a sweep', () => {
+  test('belongs to one run at a time', async () => {
+    const { directory, options } = await models();
+    const out = join(directory, 'sweep');
+    const seen: unknown[] = [];
+    await sweep({
+      ...options,
+      out,
+      evaluate: async (candidate) => {
+        if (seen.length === 0) {
+          for (const more of [{}, { resume: true }, { force: true }]) {
+            seen.push(await code(sweep({ ...options, out, evaluate, ...more })));
+          }
+        }
+        return await evaluate(candidate);
+      },
+    });
+    expect(seen).toEqual(Array(3).fill('ERR_OUTPUT_BUSY'));
+    expect(await readdir(out)).not.toContain('.lock');
+    expect(await code(sweep({ ...options, out, evaluate }))).toBe('ERR_OUTPUT_EXISTS');
+    expect(await readdir(out)).not.toContain('.lock');
+  });
+
+  test('that a killed run has left behind is taken over', async () => {
+    const { directory, options } = await models();
+    const out = join(directory, 'sweep');
+    await mkdir(join(out, '.lock'), { recursive: true });
+    const dead = { pid: process.pid, host: hostname(), started: 'another boot' };
+    await writeFile(join(out, '.lock', 'owner.json'), JSON.stringify(dead));
+    await sweep({ ...options, out, evaluate });
+    expect(await readdir(out)).not.toContain('.lock');
+  });
 });
 
 describe('a sweep by a function', () => {

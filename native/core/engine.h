@@ -54,6 +54,9 @@ class Engine {
 
   void close();
 
+  // Of the CPU, as WmOpenOptions has them.
+  int threads() const { return options_.threads; }
+
   // For work cut into blocks that several threads compute, each its own: a CPU engine of n threads as n
   // engines of one thread, which need no handing out; any other as itself.
   static std::vector<std::shared_ptr<Engine>> lanes(const std::shared_ptr<Engine>& engine);

@@ -79,9 +79,11 @@ void MergeStream::submit(std::shared_ptr<MergeBatch> batch) {
                                     std::to_string(reader_.chunks()));
     }
     reader_.group_elements(*job.job, method.rows);
-    for (const MergeInput& input : job.job->inputs) {
-      for (const int fd : {input.fd, input.direct_fd}) {
-        if (fd >= 0 && files->count(fd) == 0) files->emplace(fd, SharedFd(fd));
+    for (const auto* inputs : {&job.job->inputs, &job.job->statistics}) {
+      for (const MergeInput& input : *inputs) {
+        for (const int fd : {input.fd, input.direct_fd}) {
+          if (fd >= 0 && files->count(fd) == 0) files->emplace(fd, SharedFd(fd));
+        }
       }
     }
   }
@@ -171,8 +173,9 @@ void MergeStream::run(Entry& entry) {
     entry.all_queued = true;
     read_ahead();
   };
-  TensorRun tensor(job, entry.sweep, entry.resident, [&] { return make_sweep(entry); },
-                   {*options_.engine, reader_, sink_, *output->file, out_, &batch.cancelled, last_sweep});
+  TensorRun tensor(
+      job, entry.sweep, entry.resident, [&] { return make_sweep(entry); },
+      {*options_.engine, reader_, sink_, *entry.files, *output->file, out_, &batch.cancelled, last_sweep});
   try {
     merge_methods()[job.method].run(tensor);
   } catch (const FileError&) {

@@ -101,9 +101,7 @@ const calls: Readonly<Record<string, Maker>> = {
   },
   wise_ft: (tensor) => {
     const alpha = tensor.parameters.alpha!;
-    if (tensor.inputs.length === 0 || alpha === 0) return copyOf('base');
-    if (alpha === 1) return copyOf(0);
-    return deltas(tensor, [alpha], 1);
+    return tensor.inputs.length === 0 ? copyOf('base') : deltas([alpha], 1);
   },
   slerp: (tensor) => alone(tensor) ?? plain('slerp', tensor, ['t']),
   nuslerp: (tensor, shape) => {
@@ -140,13 +138,10 @@ const calls: Readonly<Record<string, Maker>> = {
   nearswap: (tensor) => plain('nearswap', tensor, ['t']),
   arcee_fusion: (tensor, shape) => ({ ...plain('arcee_fusion', tensor, []), row: lastAxis(shape) }),
   warp: (tensor) => plain('warp', tensor, ['eta']),
-  fisher: ({ inputs, parameters }) => ({
-    method: 'fisher',
-    parameters: [parameters.epsilon!],
-    inputs: [
-      ...inputs.map(({ parameters: { weight } }, i) => ({ of: i, parameters: [weight!] })),
-      ...inputs.map((_, i) => ({ of: 'statistics' as const, input: i, parameters: [0] })),
-    ],
+  fisher: (tensor) => withStatistics('fisher', tensor, tensor.parameters.epsilon!),
+  regmean: (tensor, shape) => ({
+    ...withStatistics('regmean', tensor, tensor.parameters.alpha!),
+    row: lastAxis(shape),
   }),
 };
 
@@ -161,13 +156,35 @@ function plain(method: NativeMethod, tensor: ResolvedTensor, names: readonly str
   return { method, parameters: names.map((name) => tensor.parameters[name]!), ...withBase(tensor, none) };
 }
 
-/** base + lambda times the weighted sum of all deltas. */
-function deltas(tensor: ResolvedTensor, weights: readonly number[], lambda: number): Partial {
-  let next = 0;
+/** The models that have a weight, then the statistics of each. */
+function withStatistics(method: NativeMethod, { inputs }: ResolvedTensor, parameter: number): Partial {
+  const present = inputs.flatMap(({ parameters: { weight } }, i) =>
+    weight === 0 ? [] : [{ i, weight: weight! }],
+  );
+  if (present.length === 1) return copyOf(present[0]!.i);
+  return {
+    method,
+    parameters: [parameter],
+    inputs: [
+      ...present.map(({ i, weight }) => ({ of: i, parameters: [weight] })),
+      ...present.map(({ i }) => ({ of: 'statistics' as const, input: i, parameters: [0] })),
+    ],
+  };
+}
+
+/** base + lambda times the weighted sum of all deltas. Models without weight are not read. */
+function deltas(weights: readonly number[], lambda: number): Partial {
+  const present = weights.flatMap((weight, i) => (weight * lambda === 0 ? [] : [{ i, weight }]));
+  if (present.length === 0) return copyOf('base');
+  if (present.length === 1 && present[0]!.weight * lambda === 1) return copyOf(present[0]!.i);
   return {
     method: 'task_vectors',
     parameters: [sparsifiers.none, 0, 0, 0, lambda],
-    ...withBase(tensor, () => [weights[next++]!, 1, 0]),
+    inputs: [
+      { of: 'base', parameters: [0, 0, 0] },
+      ...present.map(({ i, weight }) => ({ of: i, parameters: [weight, 1, 0] })),
+    ],
+    base: 0,
   };
 }
 
@@ -177,7 +194,6 @@ const taskCall: Maker = (tensor, shape) => {
   if (tensor.inputs.length === 0) return copyOf('base');
   if (tensor.kernel === 'task_arithmetic' && !normalize) {
     return deltas(
-      tensor,
       tensor.inputs.map(({ parameters }) => parameters.weight!),
       lambda,
     );

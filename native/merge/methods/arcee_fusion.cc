@@ -3,7 +3,6 @@
 // interquartile ranges. Quantiles are exact: the element of rank int(q (n - 1)).
 #include <limits>
 
-#include "merge/combination.h"
 #include "merge/methods.h"
 #include "merge/selection.h"
 
@@ -36,7 +35,10 @@ void merge_arcee_fusion(TensorRun& run) {
   if (static_cast<double>(bound) < threshold)
     bound = std::nextafterf(bound, std::numeric_limits<float>::infinity());
   keep.low_key = run.wide() ? merge_key(threshold) : merge_key(bound);
-  write_delta_sum(run, {1}, {keep});
+  run.write([&](WmMergeCombine& call) {
+    call.operation = WM_MERGE_TAKE;
+    call.keeps = &keep;
+  });
 }
 
 }  // namespace wisemerge

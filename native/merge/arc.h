@@ -25,7 +25,7 @@ inline ArcCoefficients nuslerp_coefficients(const double* products, double t) {
   const double first = std::max(std::sqrt(products[0]), kShort);
   const double second = std::max(std::sqrt(products[2]), kShort);
   const double theta = std::acos(clamp_cosine(products[1] / first / second));
-  if (!(std::abs(std::sin(theta)) >= kStraight)) return {1 - t, t};
+  if (std::abs(std::sin(theta)) < kStraight) return {1 - t, t};
   return arc_coefficients(theta, t);
 }
 

@@ -49,7 +49,7 @@ export const sce: Oracle = (tensor) => {
   return { value, scale };
 };
 
-/** RAM (arXiv 2601.13572): changes of several models as their mean, those of one alone times `factors`. */
+/** RAM (arXiv 2601.13572): changes of several models as their mean, those of one alone times `factors`; NaN stays. */
 function overlapping(
   base: Float64Array,
   changes: readonly Float64Array[],
@@ -58,13 +58,19 @@ function overlapping(
 ) {
   const value = Float64Array.from(base);
   const scale = base.map(Math.abs);
+  const counts = changes.map((change) => change.map((d) => (Math.abs(d) > epsilon ? 1 : 0)));
   for (let e = 0; e < base.length; e++) {
-    const those = changes.flatMap((d, i) => (Math.abs(d[e]!) > epsilon ? [i] : []));
-    if (those.length === 0) continue;
-    const sum = total(those.map((i) => changes[i]![e]!));
-    const mixed = those.length === 1 ? sum * factors[those[0]!]! : sum / those.length;
-    value[e]! += mixed;
-    scale[e]! += total(those.map((i) => Math.abs(changes[i]![e]!)));
+    let [number, sum, size, alone] = [0, 0, 0, 0];
+    for (const [i, change] of changes.entries()) {
+      if (!counts[i]![e]) continue;
+      number++;
+      sum += change[e]!;
+      size += Math.abs(change[e]!);
+      alone = factors[i]! * change[e]!;
+    }
+    if (number > 0) value[e]! += number === 1 ? alone : sum / number;
+    if (changes.some((change) => Number.isNaN(change[e]))) value[e] = Number.NaN;
+    scale[e]! += size;
   }
   return { value, scale };
 }
@@ -85,8 +91,9 @@ export const ramPlusTl: Oracle = (tensor) => {
   const epsilon = given(parameters, 'epsilon', 1e-5);
   const [shared, unique] = [changes.map(() => 0), changes.map(() => 0)];
   for (let e = 0; e < tensor.base!.length; e++) {
-    const those = changes.flatMap((d, i) => (Math.abs(d[e]!) > epsilon ? [i] : []));
-    for (const i of those) (those.length > 1 ? shared : unique)[i]!++;
+    const those = changes.map((d) => Math.abs(d[e]!) > epsilon);
+    const number = those.filter((counts) => counts).length;
+    for (const [i, counts] of those.entries()) if (counts) (number > 1 ? shared : unique)[i]!++;
   }
   const factors = changes.map(
     (_, i) => 1 + r * Math.min(alpha, Math.max(0, shared[i]! / Math.max(unique[i]!, epsilon))),

@@ -48,17 +48,20 @@ function taskVectors(family: Family): Oracle {
     }
     const value = Float64Array.from(tensor.base!);
     const scale = tensor.base!.map(Math.abs);
+    const scaled = present.map(({ kept, factor }) => kept.map((d) => (d === 0 ? 0 : factor * d)));
     for (let e = 0; e < value.length; e++) {
-      const scaled = present.map(({ kept, factor }) => (kept[e] === 0 ? 0 : factor * kept[e]!));
-      const sum = total(scaled);
-      const size = total(scaled.map(Math.abs));
+      let [sum, size] = [0, 0];
+      for (const changes of scaled) {
+        sum += changes[e]!;
+        size += Math.abs(changes[e]!);
+      }
       if (sum !== 0 && Math.abs(sum) < 3e-7 * size)
         throw new Error(`the sign at ${e} is a matter of rounding`);
       const elected = sum >= 0 ? 1 : -1;
       let [mixed, divisor] = [0, 0];
-      for (const [i, change] of scaled.entries()) {
-        if (Math.sign(change) !== elected) continue;
-        mixed += change;
+      for (const [i, changes] of scaled.entries()) {
+        if (Math.sign(changes[e]!) !== elected) continue;
+        mixed += changes[e]!;
         divisor += present[i]!.weight;
       }
       if (normalize && divisor !== 0) mixed /= divisor;

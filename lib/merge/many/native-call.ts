@@ -103,21 +103,28 @@ const calls: Readonly<Record<string, Maker>> = {
     const alpha = tensor.parameters.alpha!;
     return tensor.inputs.length === 0 ? copyOf('base') : deltas([alpha], 1);
   },
-  slerp: (tensor) => alone(tensor) ?? plain('slerp', tensor, ['t']),
+  slerp: (tensor) => {
+    const { t } = tensor.parameters;
+    if (tensor.inputs.length === 0 || t === 0) return copyOf('base');
+    return t === 1 ? copyOf(0) : plain('slerp', tensor, ['t']);
+  },
   nuslerp: (tensor, shape) => {
     const { nuslerp_flatten: flatten, nuslerp_row_wise: columns } = tensor.parameters;
     const axis = flatten || shape.length < 2 ? 0 : columns ? 2 : 1;
-    return (
-      (tensor.inputs.length < 2 ? alone(tensor) : undefined) ?? {
-        method: axis === 0 ? 'nuslerp' : 'nuslerp_vectors',
-        parameters: [axis, 0],
-        ...(axis > 0 && { row: axis === 1 ? lastAxis(shape) : underFirst(shape) }),
-        ...withBase(tensor, ({ weight }) => [weight!]),
-      }
-    );
+    if (tensor.inputs.length < 2) return alone(tensor)!;
+    const weights = tensor.inputs.map(({ parameters: { weight } }) => weight!);
+    // At either end; weights that cancel out are halves.
+    const end = weights.indexOf(0);
+    if (end >= 0 && Math.abs(weights[1 - end]!) >= 1e-6) return copyOf(1 - end);
+    return {
+      method: axis === 0 ? 'nuslerp' : 'nuslerp_vectors',
+      parameters: [axis, 0],
+      ...(axis > 0 && { row: axis === 1 ? lastAxis(shape) : underFirst(shape) }),
+      ...withBase(tensor, ({ weight }) => [weight!]),
+    };
   },
   multislerp: (tensor) =>
-    (tensor.inputs.length < 2 ? alone(tensor) : undefined) ?? {
+    alone(tensor) ?? {
       method: 'multislerp',
       parameters: [tensor.parameters.normalize_weights!, tensor.parameters.eps!],
       ...withBase(tensor, ({ weight }) => [weight!]),
@@ -137,7 +144,7 @@ const calls: Readonly<Record<string, Maker>> = {
   ramplus_tl: (tensor) => plain('ram', tensor, ['epsilon', 'r', 'alpha']),
   nearswap: (tensor) => plain('nearswap', tensor, ['t']),
   arcee_fusion: (tensor, shape) => ({ ...plain('arcee_fusion', tensor, []), row: lastAxis(shape) }),
-  warp: (tensor) => plain('warp', tensor, ['eta']),
+  warp: (tensor) => (tensor.parameters.eta === 0 ? copyOf('base') : plain('warp', tensor, ['eta'])),
   fisher: (tensor) => withStatistics('fisher', tensor, tensor.parameters.epsilon!),
   regmean: (tensor, shape) => ({
     ...withStatistics('regmean', tensor, tensor.parameters.alpha!),
@@ -145,10 +152,10 @@ const calls: Readonly<Record<string, Maker>> = {
   }),
 };
 
-/** One tensor alone, of a method between several, is returned. */
-function alone({ inputs, base }: ResolvedTensor): Partial | undefined {
+/** One model alone, of a method between several, is returned; where there is none, the base. */
+function alone({ inputs }: ResolvedTensor): Partial | undefined {
   if (inputs.length === 0) return copyOf('base');
-  return inputs.length === 1 && !base ? copyOf(0) : undefined;
+  return inputs.length === 1 ? copyOf(0) : undefined;
 }
 
 function plain(method: NativeMethod, tensor: ResolvedTensor, names: readonly string[]): Partial {

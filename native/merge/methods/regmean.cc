@@ -41,7 +41,7 @@ class Regression {
       correction_.assign(inputs.count, 0);
       for (uint32_t i = 0; i < run_.models(); i++) add_products(inputs, i, out, rows);
       system.solve(correction_.data(), rows);
-      for (uint64_t e = 0; e < inputs.count; e++) out[e] += correction_[e];
+      for (uint64_t e = 0; e < inputs.count; e++) out[e] = merge_add_to(out[e], correction_[e]);
     });
   }
 

@@ -1,7 +1,7 @@
 // NaN and infinities in a model: they come out where they went in, or everywhere where a norm met them, and are
 // counted; they never pass silently, and never stop a merge.
 import { describe, expect, it } from 'vitest';
-import { numbers } from '../../support/merge-file.js';
+import { type Numbers, numbers, type Weights } from '../../support/merge-file.js';
 import { expectElements } from '../../support/merge-oracles/compare.js';
 import { oracles } from '../../support/merge-oracles/methods.js';
 import { normal } from '../../support/merge-zoo.js';
@@ -53,31 +53,60 @@ const cases: readonly [
   ['passthrough', { models: 1, own: [{ scale: 2 }] }],
 ];
 
+/** Every dtype, and every place that the broken model can have among `models`, as tensors of one merge. */
+function variants(models: number) {
+  const all = (['F32', 'BF16'] as const).flatMap((dtype) =>
+    [...new Set([0, models - 1])].map((which) => ({
+      name: `${dtype} ${which}`,
+      dtype,
+      ...tensors(dtype, which),
+    })),
+  );
+  const named = (of: (one: (typeof all)[0]) => Numbers): Weights =>
+    Object.fromEntries(all.map((one) => [one.name, of(one)]));
+  return {
+    all,
+    base: named(({ base }) => base),
+    models: Array.from({ length: models }, (_, i) => named((one) => one.models[i]!)),
+  };
+}
+
 describe('element by element', () => {
   it.each(cases)(
     '%s: only where the oracle has them',
     async (method, { base = false, models = 3, ...rest }) => {
-      for (const dtype of ['F32', 'BF16'] as const) {
-        for (const which of [0, models - 1]) {
-          const all = tensors(dtype, which);
-          const given: SmallMerge = {
+      const { all, ...given } = variants(models);
+      const seed = 5;
+      const run = await merge({
+        method,
+        models: given.models,
+        ...(base && { base: given.base }),
+        ...rest,
+        options: { seed },
+      });
+      for (const one of all) {
+        const expected = oracles[method]!({
+          ...oracleOf({
             method,
-            models: all.models.slice(0, models),
-            ...(base && { base: all.base }),
+            models: one.models.slice(0, models),
+            ...(base && { base: one.base }),
             ...rest,
-          };
-          const { tensors: stored, nonFinite, w } = await merge(given);
-          const expected = oracles[method]!(oracleOf(given));
-          // What is equal in all models adds nothing, whatever the weights make of it.
-          for (const [e, value] of Object.entries(everywhere)) {
-            if (base) expected.value[Number(e)] = value;
-          }
-          expectElements(`${dtype} ${which}`, stored.w!.data, dtype, expected, { models, compute: 'F32' });
-          const bad = w.filter((value) => !Number.isFinite(value)).length;
-          // What is dropped does not come out.
-          expect(bad).toBeGreaterThanOrEqual(rest.own === sparse ? 2 : 5);
-          expect(nonFinite).toEqual({ w: bad });
+            options: { seed },
+          }),
+          name: one.name,
+        });
+        // What is equal in all models adds nothing, whatever the weights make of it.
+        for (const [e, value] of Object.entries(everywhere)) {
+          if (base) expected.value[Number(e)] = value;
         }
+        expectElements(one.name, run.tensors[one.name]!.data, one.dtype, expected, {
+          models,
+          compute: 'F32',
+        });
+        const bad = run.values[one.name]!.filter((value) => !Number.isFinite(value)).length;
+        // What is dropped does not come out.
+        expect(bad).toBeGreaterThanOrEqual(rest.own === sparse ? 2 : 5);
+        expect(run.nonFinite[one.name]).toBe(bad);
       }
     },
   );
@@ -108,16 +137,16 @@ describe('where norms decide, all of the tensor is NaN', () => {
     ['dare_linear', { base: true, own: sparse }],
     ['della', { base: true, own: sparse }],
   ])('%s %j', async (method, { base = false, models = 3, ...rest }) => {
-    for (const dtype of ['F32', 'BF16'] as const) {
-      const all = tensors(dtype, models - 1);
-      const { w, nonFinite } = await merge({
-        method,
-        models: all.models.slice(0, models),
-        ...(base && { base: all.base }),
-        ...rest,
-      });
-      expect(w.every(Number.isNaN), dtype).toBe(true);
-      expect(nonFinite).toEqual({ w: count });
+    const { all, ...given } = variants(models);
+    const { values, nonFinite } = await merge({
+      method,
+      models: given.models,
+      ...(base && { base: given.base }),
+      ...rest,
+    });
+    for (const { name } of all) {
+      expect(values[name]!.every(Number.isNaN), name).toBe(true);
+      expect(nonFinite[name]).toBe(count);
     }
   });
 

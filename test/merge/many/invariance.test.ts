@@ -1,9 +1,16 @@
-// No byte of a result depends on threads, memory, shards, the order of tensors in a file, or how files are read.
-import { mkdtempSync, rmSync } from 'node:fs';
+// No byte of a result depends on threads, memory, SIMD level, shards, the order of tensors in a file, or how files are
+// read.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Checkpoint } from '../../../lib/checkpoint/checkpoint.js';
+import { ProgressMeter } from '../../../lib/checkpoint/progress.js';
+import { openMergeFile } from '../../../lib/merge/config/open.js';
 import type { MergeFileOptions } from '../../../lib/merge/many/options.js';
+import { prepareDocument } from '../../../lib/merge/many/plan-file.js';
+import { streamTensors } from '../../../lib/merge/many/tensor-stream.js';
+import { Engine } from '../../../lib/native.js';
 import {
   leastMemory,
   type MergeFileText,
@@ -13,7 +20,7 @@ import {
 } from '../../support/merge-file.js';
 import { type FloatType, store } from '../../support/merge-oracles/floats.js';
 import { normal } from '../../support/merge-zoo.js';
-import { writeModel, writeShards } from '../../support/models.js';
+import { readModel, writeModel, writeShards } from '../../support/models.js';
 import type { Tensor } from '../../support/safetensors.js';
 
 const root = mkdtempSync(join(tmpdir(), 'wisemerge-test-'));
@@ -151,4 +158,32 @@ it.each(cases)('$method $parameters $own', async (one) => {
       expect(data.equals(expected[name]!), `${name}, ${layout}, ${JSON.stringify(options)}`).toBe(true);
     }
   }
+  // A level that the processor lacks is the best it has.
+  for (const isa of ['baseline', 'avx2'] as const) {
+    const got = await runAt(isa, textOf(one, 'single'));
+    for (const [name, data] of Object.entries(expected)) {
+      expect(got.get(name)!.data.equals(data), `${name}, ${isa}`).toBe(true);
+    }
+  }
 });
+
+/** The same on one SIMD level, which no option of a merge chooses. */
+async function runAt(isa: 'baseline' | 'avx2', text: MergeFileText) {
+  const [config, directory] = [join(root, 'merge.yml'), join(root, 'merged')];
+  writeFileSync(config, JSON.stringify(text));
+  const [opened] = await openMergeFile(config);
+  const options = { config, out: join(root, 'elsewhere') };
+  const prepared = await prepareDocument(opened!, opened!.models as Checkpoint[], directory, options);
+  const { work, layout, data, chunks } = prepared;
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory);
+  using engine = new Engine({ isa, threads: 2 });
+  await streamTensors(work, layout, directory, {
+    models: [...data.models, ...data.statistics],
+    engine,
+    chunks,
+    seed: 11,
+    progress: new ProgressMeter(undefined),
+  });
+  return readModel(directory);
+}

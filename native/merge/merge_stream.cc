@@ -30,9 +30,10 @@ FileError as_error(const std::exception_ptr& failure) {
 
 uint64_t sink_bytes() { return kSinkBlock * kSinkBlocks; }
 
+// Whole pages, so that what lies behind it is aligned too.
 uint64_t chunk_area(const MergeStreamOptions& options) {
-  const uint64_t taken = sink_bytes() + options.chunk_bytes;
-  return options.arena->size() > taken ? options.arena->size() - taken : 0;
+  const uint64_t taken = sink_bytes() + options.chunk_bytes, all = options.arena->size();
+  return all > taken ? (all - taken) / TensorReader::kPage * TensorReader::kPage : 0;
 }
 
 }  // namespace

@@ -34,8 +34,8 @@ export const kinds: Readonly<Record<string, Kind>> = {
   [layer(1, 'wide')]: { shape: [8, 13], dtype: 'BF16', dtypes: ['F64', 'BF16', 'F32'], depth: 0.5 },
   /** More than one span of 65536 elements. */
   [layer(2, 'span')]: { shape: [3, 22001], dtype: 'F32', depth: 1 },
-  /** More than a chunk holds, with the least memory. */
-  [layer(2, 'chunk')]: { shape: [2, 33007], dtype: 'BF16', absent: [1, 3, 4], depth: 1 },
+  /** One row of more than a span; and more than a chunk holds, with the least memory, where rows do not count. */
+  [layer(2, 'long')]: { shape: [66_014], dtype: 'BF16', absent: [1, 3, 4], depth: 1 },
   [layer(2, 'column')]: { shape: [23, 1], dtype: 'F32', depth: 1 },
   [layer(2, 'missing')]: { shape: [19, 5], dtype: 'F32', absent: [1, 3], depth: 1 },
   [layer(2, 'untouched')]: { shape: [6, 6], dtype: 'F32', untouched: true, depth: 1 },

@@ -48,7 +48,7 @@ export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory
     if (need.own > (own?.own ?? 0)) own = need;
     inputs = Math.max(inputs, need.inputs);
   }
-  const besides = own?.own ?? 0;
+  const besides = alignUp(own?.own ?? 0, ioAlignment);
   const smallest = sinkBytes + (inputs + 1) * least + besides;
   const budget = memory ?? Math.max(defaultMemory, smallest);
   if (budget < smallest) {

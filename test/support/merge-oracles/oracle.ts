@@ -27,6 +27,8 @@ export interface Expected {
   readonly value: Float64Array;
   /** Per element, the size of the numbers that are added up: what roundings are relative to. */
   readonly scale: Float64Array;
+  /** Another value that is as good, where rounding decides between the two. */
+  readonly or?: Float64Array;
 }
 
 export type Oracle = (tensor: OracleTensor) => Expected;

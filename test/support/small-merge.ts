@@ -60,7 +60,8 @@ export async function merge(given: SmallMerge): Promise<SmallResult> {
       parameters,
       ...rest,
     },
-    options,
+    // Buffers that fit: preparing those of the default takes longer than such a merge.
+    { memory: 16 * 2 ** 20, ...options },
   );
   const values = Object.fromEntries(
     [...tensors].map(([name, { data, dtype }]) => [name, load(data, dtype as FloatType)]),

@@ -80,15 +80,19 @@ const product = (shape: readonly number[]): number => shape.reduce((all, dim) =>
 const underFirst = (shape: readonly number[]): number =>
   shape.length < 2 ? product(shape) : product(shape) / shape[0]!;
 
-const linear: Maker = ({ inputs, parameters }) => {
-  const present = inputs.flatMap(({ parameters: { weight } }, i) => (weight === 0 ? [] : [{ i, weight }]));
-  const scale = parameters.normalize ? 1 : present[0]?.weight;
-  if (present.length === 1 && scale === 1) return copyOf(present[0]!.i);
+/** Models with a weight: the others are not read, whatever they hold. */
+const weighty = ({ inputs }: ResolvedTensor): { i: number; weight: number }[] =>
+  inputs.flatMap(({ parameters: { weight } }, i) => (weight === 0 ? [] : [{ i, weight: weight! }]));
+
+const linear: Maker = (tensor) => {
+  const present = weighty(tensor);
+  const { normalize } = tensor.parameters;
+  if (present.length === 1 && (normalize || present[0]!.weight === 1)) return copyOf(present[0]!.i);
   const used = present.length > 0 ? present : [{ i: 0, weight: 0 }];
   return {
     method: 'linear',
-    parameters: [parameters.normalize!],
-    inputs: used.map(({ i, weight }) => ({ of: i, parameters: [weight!] })),
+    parameters: [normalize!],
+    inputs: used.map(({ i, weight }) => ({ of: i, parameters: [weight] })),
   };
 };
 
@@ -123,12 +127,16 @@ const calls: Readonly<Record<string, Maker>> = {
       ...withBase(tensor, ({ weight }) => [weight!]),
     };
   },
-  multislerp: (tensor) =>
-    alone(tensor) ?? {
-      method: 'multislerp',
-      parameters: [tensor.parameters.normalize_weights!, tensor.parameters.eps!],
-      ...withBase(tensor, ({ weight }) => [weight!]),
-    },
+  multislerp: (tensor) => {
+    const { normalize_weights: normalize, eps } = tensor.parameters;
+    const present = weighty(tensor);
+    if (present.length === 1 && normalize) return copyOf(present[0]!.i);
+    const all = withBase(tensor, ({ weight }) => [weight!]);
+    // What is left of one model is its weight times it, where one model alone is returned.
+    const inputs = all.inputs.filter(({ of, parameters: [weight] }) => of === 'base' || weight !== 0);
+    const some = present.length > 1 ? { ...all, inputs } : all;
+    return alone(tensor) ?? { method: 'multislerp', parameters: [normalize!, eps!], ...some };
+  },
   karcher: (tensor) => alone(tensor) ?? plain('karcher', tensor, ['max_iter', 'tol']),
   model_stock: (tensor, shape) => {
     if (tensor.inputs.length === 0) return copyOf('base');
@@ -164,10 +172,8 @@ function plain(method: NativeMethod, tensor: ResolvedTensor, names: readonly str
 }
 
 /** The models that have a weight, then the statistics of each. */
-function withStatistics(method: NativeMethod, { inputs }: ResolvedTensor, parameter: number): Partial {
-  const present = inputs.flatMap(({ parameters: { weight } }, i) =>
-    weight === 0 ? [] : [{ i, weight: weight! }],
-  );
+function withStatistics(method: NativeMethod, tensor: ResolvedTensor, parameter: number): Partial {
+  const present = weighty(tensor);
   if (present.length === 1) return copyOf(present[0]!.i);
   return {
     method,
@@ -179,7 +185,7 @@ function withStatistics(method: NativeMethod, { inputs }: ResolvedTensor, parame
   };
 }
 
-/** base + lambda times the weighted sum of all deltas. Models without weight are not read. */
+/** base + lambda times the weighted sum of the deltas. */
 function deltas(weights: readonly number[], lambda: number): Partial {
   const present = weights.flatMap((weight, i) => (weight * lambda === 0 ? [] : [{ i, weight }]));
   if (present.length === 0) return copyOf('base');

@@ -40,6 +40,7 @@ export const nuslerp: MethodSpec = {
   lone: 'copy',
   differences: [
     'Angles are computed in f32 with sums in a fixed order; in bf16 mergekit keeps about three digits of the cosine.',
+    'Vectors that point against each other within rounding go straight; mergekit divides by a sine of nearly 0.',
     'Weights that sum to 0 are taken as equal, as in mergekit, with a warning.',
   ],
   check,

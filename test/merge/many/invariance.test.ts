@@ -28,9 +28,9 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 /** Longer than a span of 65536; than a chunk with the least memory, some than two. Rows that divide nothing. */
 const shapes: readonly [string, FloatType, readonly number[]][] = [
-  ['model.layers.0.rows', 'F32', [217, 601]],
+  ['model.layers.0.rows', 'F32', [251, 301]],
   ['model.layers.0.vector', 'BF16', [70_003]],
-  ['model.layers.1.halves', 'BF16', [301, 701]],
+  ['model.layers.1.halves', 'BF16', [201, 701]],
   ['model.layers.1.small', 'F16', [33, 3]],
   ['model.layers.1.wide', 'F64', [131, 503]],
 ];
@@ -69,7 +69,7 @@ beforeAll(() => {
       return { name, dtype: 'F32', shape, data: store(values.map(Math.fround), 'F32') };
     });
     write(`fisher${i}`, fisher);
-    write(`gram${i}`, [gram('model.layers.0.rows', 601, i), gram('model.layers.1.small', 3, i)]);
+    write(`gram${i}`, [gram('model.layers.0.rows', 301, i), gram('model.layers.1.small', 3, i)]);
   }
 });
 

@@ -184,6 +184,7 @@ describe('selection', () => {
     const own = [{ weight: 0.4 }, { weight: 0 }, { weight: 0.9 }];
     for (const method of [
       'linear',
+      'multislerp',
       'task_arithmetic',
       'ties',
       'breadcrumbs',

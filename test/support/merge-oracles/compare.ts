@@ -21,10 +21,12 @@ export function expectElements(
   expect(got.length, what).toBe(value.length);
   // Sums of F64 oracles have roundings of their own.
   const unit = compute === 'F32' ? 2 ** -24 : 2 ** -49;
-  const slack = (roundings.each * models + roundings.besides) * unit;
+  const steps = roundings.each * models + roundings.besides;
+  // Half the distance of subnormal numbers.
+  const least = compute === 'F32' ? 2 ** -150 : 0;
   const wrong: string[] = [];
   for (let e = 0; e < got.length && wrong.length < 5; e++) {
-    const [one, want, away] = [got[e]!, value[e]!, slack * scale[e]!];
+    const [one, want, away] = [got[e]!, value[e]!, steps * (unit * scale[e]! + least)];
     if (Object.is(one, want) || (one === want && want === 0) || one === or?.[e]) continue;
     if (Number.isFinite(want)) {
       if (one >= round(want - away, dtype) && one <= round(want + away, dtype)) continue;

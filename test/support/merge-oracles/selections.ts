@@ -124,11 +124,10 @@ export const arceeFusion: Oracle = ({ base, inputs, shape, compute }) => {
   const sorted = score.slice().sort();
   const quantile = (q: number): number => sorted[Math.trunc(q * (sorted.length - 1))]!;
   const threshold = quantile(0.5) + 1.5 * (quantile(0.75) - quantile(0.25));
-  const value = x.map((one, e) => (score[e]! >= threshold ? one : base![e]!));
-  // Numbers on a grid reach the threshold exactly, but for its rounding.
-  const near = (e: number): boolean =>
-    score[e] !== threshold && Math.abs(score[e]! - threshold) < 3e-7 * threshold;
-  const or = value.map((one, e) => (near(e) ? (one === x[e] ? base![e]! : x[e]!) : one));
+  // Numbers on a grid reach the threshold exactly, which F64 may miss; F32 may take a little less for it.
+  const [reached, near] = [threshold * (1 - 1e-12), threshold * (1 - 1e-6)];
+  const value = x.map((one, e) => (score[e]! >= reached ? one : base![e]!));
+  const or = value.map((one, e) => (score[e]! < reached && score[e]! > near ? x[e]! : one));
   // Taken over, not computed.
   return { value, or, scale: new Float64Array(x.length) };
 };

@@ -86,12 +86,11 @@ export const multislerp: Oracle = (tensor) => {
   const w = given(parameters, 'normalize_weights', 1) ? plain.map((one) => one / total(plain)) : plain;
   if (vectors.length === 1) return plusBase(tensor, vectors[0]!);
   const lengths = vectors.map(norm);
-  // Nothing that points anywhere: their weighted sum, as where two cancel out.
-  if (lengths.every((length) => length === 0)) return plusBase(tensor, combine(w, vectors));
   const units = vectors.map((vector, i) => scaled(vector, 1 / (lengths[i]! + eps)));
   const sum = combine(w, units);
   if (norm(sum) < eps) {
-    if (vectors.length > 2) throw new Error('no mean direction');
+    // Of more than two, only where none is longer than eps: nothing points anywhere.
+    if (vectors.length > 2 && lengths.some((length) => length > eps)) throw new Error('no mean direction');
     return plusBase(tensor, combine(w, vectors));
   }
   const mean = scaled(sum, 1 / norm(sum));

@@ -16,6 +16,7 @@ import { cpuCounters, describeMachine, load, stealBetween } from './lib/machine.
 import { mergeOnce, usualAlphas } from './lib/merging.mjs';
 import { alphas } from './suites/alphas.mjs';
 import { cold } from './suites/cold.mjs';
+import { giant } from './suites/giant.mjs';
 import { header } from './suites/header.mjs';
 import { heads } from './suites/heads.mjs';
 import { kernels } from './suites/kernels.mjs';
@@ -39,10 +40,20 @@ const suites = {
   warm,
   alphas,
   memory,
+  giant,
   loop,
 };
 const groups = { all: Object.keys(suites), merge: ['cold', 'warm', 'alphas'] };
-const withoutMerge = new Set(['kernels', 'methods', 'products', 'heads', 'networks', 'shapes', 'header']);
+const withoutMerge = new Set([
+  'kernels',
+  'methods',
+  'products',
+  'heads',
+  'networks',
+  'shapes',
+  'header',
+  'giant',
+]);
 
 const log = (text) => process.stderr.write(`${text}\n`);
 const options = parseOptions();

@@ -28,6 +28,7 @@ export type NativeMethod =
   | 'nearswap'
   | 'arcee_fusion'
   | 'fisher'
+  | 'regmean'
   | 'warp';
 
 /** One input as a stream reads it: a contiguous tensor of open files. */

@@ -56,6 +56,8 @@ class Engine {
 
   // Whether calls work on the caller's memory itself, with nothing to be sent anywhere.
   bool on_host() const;
+  // Of the CPU, as WmOpenOptions has them.
+  int threads() const { return options_.threads; }
 
   // For work cut into blocks that several threads compute, each its own: a CPU engine of n threads as n
   // engines of one thread, which need no handing out; any other as itself.

@@ -69,6 +69,7 @@ constexpr Needs kNeeds[] = {
     {true, false, true, false, false, 1},   // WM_MERGE_OVERLAP
     {true, false, false, false, false, 1},  // WM_MERGE_NEARSWAP
     {false, true, false, false, false, 1},  // WM_MERGE_FISHER
+    {true, false, false, true, false, 0},   // WM_MERGE_TAKE
 };
 
 }  // namespace
@@ -140,7 +141,7 @@ WmCode check_merge_output(const WmMergeInputs& in, const char* what, const void*
 WmCode check_merge_combine(const WmMergeCombine& call, WmError* error) {
   const char* const name = "merge_combine";
   const WmMergeInputs& in = call.inputs;
-  if (call.operation < WM_MERGE_SUM || call.operation > WM_MERGE_FISHER) {
+  if (call.operation < WM_MERGE_SUM || call.operation > WM_MERGE_TAKE) {
     return fail(error, WM_INVALID_ARGUMENT, "%s: there is no operation %d", name,
                 static_cast<int>(call.operation));
   }
@@ -158,7 +159,7 @@ WmCode check_merge_combine(const WmMergeCombine& call, WmError* error) {
 
   const uint32_t models = call.operation == WM_MERGE_FISHER ? in.models / 2 : in.models;
   if ((call.operation == WM_MERGE_FISHER && in.models % 2) ||
-      (call.operation == WM_MERGE_NEARSWAP && in.models != 1)) {
+      ((call.operation == WM_MERGE_NEARSWAP || call.operation == WM_MERGE_TAKE) && in.models != 1)) {
     return fail(error, WM_INVALID_ARGUMENT, "%s: operation %d does not take %u inputs", name,
                 static_cast<int>(call.operation), in.models);
   }

@@ -57,8 +57,10 @@ class Combine {
         return overlap();
       case WM_MERGE_NEARSWAP:
         return nearswap();
-      default:
+      case WM_MERGE_FISHER:
         return fisher();
+      default:
+        return take();
     }
   }
 
@@ -160,6 +162,9 @@ class Combine {
     }
   }
 
+  WM_FORCE_INLINE static V choose(U mask, V yes, V no) {
+    return reinterpret_cast<V>((mask & reinterpret_cast<U>(yes)) | (~mask & reinterpret_cast<U>(no)));
+  }
   WM_FORCE_INLINE V delta_at(size_t i, size_t e) const { return fetch<V>(tile.d(i) + e); }
   WM_FORCE_INLINE V signs_sum(size_t e) const {
     V sum = {};
@@ -242,15 +247,26 @@ class Combine {
       if (from != tile.d(i)) __builtin_memcpy(tile.d(i), from, tile.n * sizeof(Scalar));
     }
     for (size_t e = 0; e < tile.n; e += kStep) {
-      V sum = {}, total = {}, plain = {}, all = {};
+      const V first = delta_at(0, e);
+      V mixed = {}, total = {};
       for (size_t i = 0; i < models; i++) {
-        const V w = weight(i), f = w * delta_at(models + i, e), x = delta_at(i, e);
-        sum = fma(f, x, sum);
+        const V given = delta_at(models + i, e), f = weight(i) * (given < floor ? floor : given);
+        mixed = fma(f, delta_of(delta_at(i, e), first), mixed);
         total = total + f;
-        plain = fma(w, x, plain);
-        all = all + w;
       }
-      put_vector(result + e, total > floor ? sum / total : plain / all);
+      mixed = mixed / total;
+      put_vector(result + e, mixed == V{} ? first : first + mixed);
+    }
+  }
+
+  void take() {
+    tile.deltas();
+    if (every) variance_keys(tile, variance);
+    const Scalar *const base = tile.base(), *const x = tile.x(0, spare);
+    const bool cut = masked && keep_mask(tile, call.keeps[0], tile.d(0), variance, mask);
+    for (size_t e = 0; e < tile.n; e += kStep) {
+      const V other = fetch<V>(x + e);
+      put_vector(result + e, cut ? choose(fetch<U>(mask + e), other, fetch<V>(base + e)) : other);
     }
   }
 

@@ -8,13 +8,12 @@
 namespace wisemerge {
 
 // sum of c_i x_i. Where the coefficients add up to 1 it is taken from one of the inputs on, x_a + sum of c_i
-// (x_i
-// - x_a), which leaves alone what all models agree on. The base, if any, is not among the models.
+// (x_i - x_a), which leaves alone what all models agree on; and one input alone is copied. The base, if any,
+// is not among the models.
 void write_combination(TensorRun& run, const std::vector<double>& coefficients);
 
-// base + sum of c_i d_i.
-void write_delta_sum(TensorRun& run, const std::vector<double>& coefficients,
-                     const std::vector<WmKeep>& keeps = {});
+// base + sum of c_i d_i. Nothing of the deltas, or all of one, is a copy: base + (x - base) is not always x.
+void write_delta_sum(TensorRun& run, const std::vector<double>& coefficients);
 
 // Both with the coefficients of each row or column, [vector][model].
 void write_vectors(TensorRun& run, WmMergeAxis axis, const std::vector<double>& coefficients);

@@ -42,9 +42,12 @@ void check(const MergeJob& job, const MergeMethod& method) {
   }
   if (!is_float(job.out_dtype)) fail("the output is not of a float dtype");
   if (job.inputs.size() <= static_cast<size_t>(job.base >= 0)) fail("a merge needs a model");
-  for (const MergeInput& input : job.inputs) {
-    if (!is_float(input.dtype)) fail("an input is not of a float dtype");
+  for (const auto* list : {&job.inputs, &job.statistics}) {
+    for (const MergeInput& input : *list) {
+      if (!is_float(input.dtype)) fail("an input is not of a float dtype");
+    }
   }
+  if (method.statistics && job.statistics.size() != job.inputs.size()) fail("a model lacks statistics");
 }
 
 }  // namespace
@@ -90,6 +93,11 @@ std::vector<MergeBatch::Job> parse_merge_jobs(const double* numbers, size_t leng
       for (uint32_t k = 0; k < method.model_parameters; k++) input.parameters.push_back(row.number());
       check_addend(*job, input);
       job->inputs.push_back(std::move(input));
+    }
+    if (method.statistics) {
+      const auto half = job->inputs.begin() + static_cast<ptrdiff_t>((inputs + 1) / 2);
+      job->statistics.assign(std::make_move_iterator(half), std::make_move_iterator(job->inputs.end()));
+      job->inputs.erase(half, job->inputs.end());
     }
     check(*job, method);
     jobs.push_back({std::move(job), last});

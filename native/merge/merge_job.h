@@ -40,6 +40,9 @@ struct MergeJob {
   uint64_t seed = 0;
   std::vector<double> parameters;
   std::vector<MergeInput> inputs;
+  // Of methods that take them, one per input: square matrices of a row's length, which the method reads
+  // itself.
+  std::vector<MergeInput> statistics;
 };
 
 // What may be said about a finished tensor; bits of MergeReport::notes.

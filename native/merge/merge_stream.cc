@@ -30,9 +30,10 @@ FileError as_error(const std::exception_ptr& failure) {
 
 uint64_t sink_bytes() { return kSinkBlock * kSinkBlocks; }
 
+// Whole pages, so that what lies behind it is aligned too.
 uint64_t chunk_area(const MergeStreamOptions& options) {
-  const uint64_t taken = sink_bytes() + options.chunk_bytes;
-  return options.arena->size() > taken ? options.arena->size() - taken : 0;
+  const uint64_t taken = sink_bytes() + options.chunk_bytes, all = options.arena->size();
+  return all > taken ? (all - taken) / TensorReader::kPage * TensorReader::kPage : 0;
 }
 
 }  // namespace
@@ -79,9 +80,11 @@ void MergeStream::submit(std::shared_ptr<MergeBatch> batch) {
                                     std::to_string(reader_.chunks()));
     }
     reader_.group_elements(*job.job, method.rows);
-    for (const MergeInput& input : job.job->inputs) {
-      for (const int fd : {input.fd, input.direct_fd}) {
-        if (fd >= 0 && files->count(fd) == 0) files->emplace(fd, SharedFd(fd));
+    for (const auto* inputs : {&job.job->inputs, &job.job->statistics}) {
+      for (const MergeInput& input : *inputs) {
+        for (const int fd : {input.fd, input.direct_fd}) {
+          if (fd >= 0 && files->count(fd) == 0) files->emplace(fd, SharedFd(fd));
+        }
       }
     }
   }
@@ -171,8 +174,9 @@ void MergeStream::run(Entry& entry) {
     entry.all_queued = true;
     read_ahead();
   };
-  TensorRun tensor(job, entry.sweep, entry.resident, [&] { return make_sweep(entry); },
-                   {*options_.engine, reader_, sink_, *output->file, out_, &batch.cancelled, last_sweep});
+  TensorRun tensor(
+      job, entry.sweep, entry.resident, [&] { return make_sweep(entry); },
+      {*options_.engine, reader_, sink_, *entry.files, *output->file, out_, &batch.cancelled, last_sweep});
   try {
     merge_methods()[job.method].run(tensor);
   } catch (const FileError&) {

@@ -20,11 +20,12 @@ const std::vector<MergeMethod>& merge_methods() {
       {"nearswap", 1, 0, false, merge_nearswap},
       {"arcee_fusion", 0, 0, true, merge_arcee_fusion},
       {"fisher", 1, 1, false, merge_fisher},
+      {"regmean", 1, 1, true, merge_regmean, true},
       {"warp", 1, 0, false, merge_warp},
   };
   return methods;
 }
 
-void merge_copy(TensorRun& run) { run.copy(); }
+void merge_copy(TensorRun& run) { run.copy_model(0); }
 
 }  // namespace wisemerge

@@ -15,6 +15,7 @@ struct MergeMethod {
   uint32_t model_parameters;  // of each input but the base
   bool rows;                  // takes whole rows: a group must hold one
   void (*run)(TensorRun& run);
+  bool statistics = false;  // the second half of its inputs are those of MergeJob::statistics
 };
 
 const std::vector<MergeMethod>& merge_methods();
@@ -32,6 +33,7 @@ void merge_ram(TensorRun& run);
 void merge_nearswap(TensorRun& run);
 void merge_arcee_fusion(TensorRun& run);
 void merge_fisher(TensorRun& run);
+void merge_regmean(TensorRun& run);
 void merge_warp(TensorRun& run);
 
 }  // namespace wisemerge

@@ -68,7 +68,7 @@ void OutputSink::hand_over(uint32_t index) {
   File& file = files_[index];
   file.hash.update(file.block, file.filled);
   std::lock_guard<std::mutex> lock(mutex_);
-  queue_.push_back({index, file.block, file.filled, file.position});
+  queue_.push_back({index, file.block, file.filled, file.position, file.direct});
   file.position += file.filled;
   file.block = nullptr;
   file.filled = 0;
@@ -118,7 +118,7 @@ void OutputSink::work() {
 
 void OutputSink::write(const Write& write, const SharedFd& file) {
   uint64_t length = write.length;
-  if (files_[write.file].direct) {
+  if (write.direct) {
     length = (length + kPage - 1) / kPage * kPage;
     std::memset(write.block + write.length, 0, length - write.length);
   }

@@ -49,6 +49,7 @@ class OutputSink {
     uint32_t file;
     uint8_t* block;
     uint64_t length, position;
+    bool direct;
   };
   void work();
   void write(const Write& write, const SharedFd& file);

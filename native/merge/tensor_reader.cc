@@ -36,6 +36,12 @@ DType loaded_dtype(const MergeInput& input) {
   return input.dtype == DType::kF64 ? DType::kF64 : DType::kF32;
 }
 
+void read_elements(const SharedFiles& files, const MergeInput& input, uint64_t first, uint64_t count,
+                   void* into) {
+  const uint64_t item = item_size(input.dtype), bytes = count * item;
+  read_fully(files.at(input.fd), static_cast<uint8_t*>(into), input.position + first * item, bytes, bytes);
+}
+
 TensorSweep::TensorSweep(std::shared_ptr<const MergeJob> job, std::shared_ptr<const SharedFiles> files,
                          uint64_t group_elements)
     : job_(std::move(job)), files_(std::move(files)) {

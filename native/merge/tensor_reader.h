@@ -93,6 +93,10 @@ class TensorReader {
   std::vector<std::thread> threads_;
 };
 
+// Elements [first, first + count) of an input without addend, through the page cache. Throws FileError.
+void read_elements(const SharedFiles& files, const MergeInput& input, uint64_t first, uint64_t count,
+                   void* into);
+
 // Dtype in which an input's elements lie in memory: F32 where something is added to them.
 DType loaded_dtype(const MergeInput& input);
 

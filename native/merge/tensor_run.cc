@@ -1,12 +1,26 @@
 #include "merge/tensor_run.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "core/xxh3.h"
 #include "wisemerge/lerp.h"
 
 namespace wisemerge {
+namespace {
+
+// Whether the coefficients of a whole tensor are numbers.
+bool defined(const WmMergeCombine& call) {
+  if (call.axis != WM_AXIS_WHOLE) return true;
+  const uint32_t models = call.operation == WM_MERGE_FISHER ? call.inputs.models / 2 : call.inputs.models;
+  const auto finite = [models](const double* values) {
+    return !values || std::all_of(values, values + models, [](double v) { return std::isfinite(v); });
+  };
+  return finite(call.weights) && finite(call.factors);
+}
+
+}  // namespace
 
 TensorRun::TensorRun(const MergeJob& job, std::shared_ptr<TensorSweep> sweep, bool resident,
                      std::function<std::shared_ptr<TensorSweep>()> again, Environment environment)
@@ -87,37 +101,62 @@ void TensorRun::write(const std::function<void(WmMergeCombine&)>& make) {
     call.out = environment_.out;
     call.non_finite = &non_finite;
     make(call);
+    if (!defined(call)) {
+      const std::vector<float> nothing(std::min<uint64_t>(group.count, kMergeSpan), std::nanf(""));
+      for (uint64_t at = 0; at < group.count; at += nothing.size()) {
+        append(DType::kF32, nothing.data(), std::min<uint64_t>(nothing.size(), group.count - at));
+      }
+      return;
+    }
     environment_.engine.merge_combine(call, environment_.cancelled);
     report.non_finite += non_finite;
     environment_.sink.append(environment_.file, environment_.out, group.count * item_size(job_.out_dtype));
   });
 }
 
-void TensorRun::copy() {
-  if (job_.inputs.empty()) return environment_.last_sweep();
-  const DType from = loaded_dtype(job_.inputs[0]);
-  sweep(true, [&](const MergeRange&, const TensorGroup& group) {
-    if (from == job_.out_dtype && !is_float(from)) {
-      environment_.sink.append(environment_.file, group.data[0], group.count * item_size(from));
-      return;
-    }
-    // Interpolation with itself at 0 is a cast, or a copy, and counts what is not finite.
-    const double alpha = 0;
-    uint64_t non_finite = 0;
-    void* const out = environment_.out;
-    WmLerp item{};
-    item.x_dtype = item.y_dtype = static_cast<int32_t>(from);
-    item.out_dtype = static_cast<int32_t>(job_.out_dtype);
-    item.alpha_count = 1;
-    item.count = group.count;
-    item.x = item.y = group.data[0];
-    item.alphas = &alpha;
-    item.outs = &out;
-    item.non_finite = &non_finite;
-    environment_.engine.lerp({item}, environment_.cancelled);
-    report.non_finite += non_finite;
-    environment_.sink.append(environment_.file, out, group.count * item_size(job_.out_dtype));
+void TensorRun::write_values(const std::function<void(const WmMergeInputs&, double*)>& make) {
+  std::vector<double> values;
+  sweep(true, [&](const MergeRange& range, const TensorGroup& group) {
+    values.resize(group.count);
+    make(range.inputs, values.data());
+    append(DType::kF64, values.data(), group.count);
   });
+}
+
+void TensorRun::append(DType dtype, const void* data, uint64_t count) {
+  if (dtype == job_.out_dtype && !is_float(dtype)) {
+    return environment_.sink.append(environment_.file, data, count * item_size(dtype));
+  }
+  // Interpolation with itself at 0 is a cast, or a copy, and counts what is not finite.
+  const double alpha = 0;
+  uint64_t non_finite = 0;
+  void* const out = environment_.out;
+  WmLerp item{};
+  item.x_dtype = item.y_dtype = static_cast<int32_t>(dtype);
+  item.out_dtype = static_cast<int32_t>(job_.out_dtype);
+  item.alpha_count = 1;
+  item.count = count;
+  item.x = item.y = data;
+  item.alphas = &alpha;
+  item.outs = &out;
+  item.non_finite = &non_finite;
+  environment_.engine.lerp({item}, environment_.cancelled);
+  report.non_finite += non_finite;
+  environment_.sink.append(environment_.file, out, count * item_size(job_.out_dtype));
+}
+
+void TensorRun::copy(size_t input) {
+  const DType from = loaded_dtype(job_.inputs[input]);
+  sweep(true,
+        [&](const MergeRange&, const TensorGroup& group) { append(from, group.data[input], group.count); });
+}
+
+void TensorRun::copy_base() { copy(static_cast<size_t>(base_)); }
+
+void TensorRun::copy_model(uint32_t i) {
+  // A file without tensors is made of one that has nothing to copy.
+  if (job_.inputs.empty()) return environment_.last_sweep();
+  copy(others_[i]);
 }
 
 std::vector<double> TensorRun::gram() {

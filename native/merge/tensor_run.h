@@ -29,8 +29,9 @@ class TensorRun {
     Engine& engine;
     TensorReader& reader;
     OutputSink& sink;
-    uint32_t file;  // of the sink
-    uint8_t* out;   // room for the output of one group
+    const SharedFiles& files;  // of the job's inputs
+    uint32_t file;             // of the sink
+    uint8_t* out;              // room for the output of one group
     WmCancelFlag cancelled;
     // Called when the last sweep is queued: what comes after this tensor may be read.
     std::function<void()> last_sweep;
@@ -59,12 +60,21 @@ class TensorRun {
   // Philox key of the tensor: XXH3 of the seed and its name.
   uint64_t random_key() const;
 
+  // Elements [first, first + count) of model i's statistics.
+  void read_statistics(uint32_t i, uint64_t first, uint64_t count, void* into) const {
+    read_elements(environment_.files, job_.statistics[i], first, count, into);
+  }
+
   // One sweep.
   void each(const std::function<void(const WmMergeInputs&)>& visit);
-  // The last sweep: `make` fills in what a combination needs besides inputs and output.
+  // The last sweep: `make` fills in what a combination needs besides inputs and output. A coefficient that is
+  // not a number, as norms of something not finite are, makes every element NaN.
   void write(const std::function<void(WmMergeCombine&)>& make);
-  // The last sweep: the only input's bytes as they are, or cast.
-  void copy();
+  // The last sweep, where no operation of the engine makes the output: `make` fills in the range's elements.
+  void write_values(const std::function<void(const WmMergeInputs&, double*)>& make);
+  // The last sweep: bytes of the base, or of model `i`, as they are, or cast.
+  void copy_base();
+  void copy_model(uint32_t i);
 
   // Inner products over the whole tensor, in the order of WmMergeGram.
   std::vector<double> gram();
@@ -75,6 +85,9 @@ class TensorRun {
 
  private:
   MergeRange range(const TensorGroup& group) const;
+  void copy(size_t input);
+  // Appends elements to the output, counting what is not finite.
+  void append(DType dtype, const void* data, uint64_t count);
   void sweep(bool last, const std::function<void(const MergeRange&, const TensorGroup&)>& visit);
 
   const MergeJob& job_;
@@ -85,7 +98,6 @@ class TensorRun {
   int32_t base_;
   std::vector<size_t> others_;
   bool started_ = false;
-  size_t released_ = 0;
 };
 
 }  // namespace wisemerge

@@ -201,12 +201,13 @@ TEST("merge kernels: divergences") {
 }
 
 TEST("merge kernels: every operation, keep, axis and output dtype") {
-  for (int32_t operation = WM_MERGE_SUM; operation <= WM_MERGE_FISHER; operation++) {
+  for (int32_t operation = WM_MERGE_SUM; operation <= WM_MERGE_TAKE; operation++) {
     const bool with_base = operation != WM_MERGE_SUM && operation != WM_MERGE_FISHER;
-    const bool keeps_too = operation >= WM_MERGE_DELTA_SUM && operation <= WM_MERGE_ELECTED;
+    const bool keeps_too =
+        (operation >= WM_MERGE_DELTA_SUM && operation <= WM_MERGE_ELECTED) || operation == WM_MERGE_TAKE;
     for_all(with_base, [&](MergeContext& context, const MergeTensors& t, const auto& reference,
                            const std::string& where) {
-      if (operation == WM_MERGE_NEARSWAP && t.x.size() != 1) return;
+      if ((operation == WM_MERGE_NEARSWAP || operation == WM_MERGE_TAKE) && t.x.size() != 1) return;
       if (operation == WM_MERGE_FISHER && t.x.size() % 2) return;
       std::mt19937_64 random(operation);
       std::vector<double> weights((t.row + t.count) * t.x.size()), factors(t.x.size());

@@ -274,9 +274,8 @@ TEST("merge oracle: nearswap and Fisher merging") {
   check_close(
       combined(context, both, both.inputs(), {WM_MERGE_FISHER, {0.3, 0.6}, {}, nullptr, {1e-6, 0}}),
       [&](size_t e) {
-        const double a = w[0] * fishers[0][e], b = w[1] * fishers[1][e];
-        const double x = decoded(inputs[0], e), y = decoded(inputs[1], e);
-        return a + b > 1e-6 ? (a * x + b * y) / (a + b) : (w[0] * x + w[1] * y) / (w[0] + w[1]);
+        const double a = w[0] * std::max(fishers[0][e], 1e-6), b = w[1] * std::max(fishers[1][e], 1e-6);
+        return (a * decoded(inputs[0], e) + b * decoded(inputs[1], e)) / (a + b);
       },
       0.1);
 }

@@ -197,9 +197,12 @@ struct Reference {
       case WM_MERGE_NEARSWAP:
         result = merge_nearswap(base, x(0), parameter(0));
         break;
-      default:
+      case WM_MERGE_FISHER:
         result = merge_fisher<Scalar>(
             models / 2, x, [&](uint32_t i) { return x(models / 2 + i); }, weight, parameter(0));
+        break;
+      default:
+        result = merge_take(base, x(0), keeps(call.keeps, 0, e));
     }
     return store(static_cast<DType>(call.out_dtype), merge_canonical(result));
   }

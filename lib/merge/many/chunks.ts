@@ -20,11 +20,15 @@ export interface ChunkNeed {
   /** Elements that must be together; 0: any number of spans. */
   readonly row: number;
   readonly count: number;
+  /** What its method holds besides, in bytes. */
+  readonly own: number;
 }
 
 export interface Chunks {
   readonly chunkBytes: number;
-  /** Of the whole arena. */
+  /** Bytes of the arena that chunks and blocks of output are cut from. */
+  readonly arena: number;
+  /** The same with what methods hold besides. */
   readonly memory: number;
 }
 
@@ -36,26 +40,30 @@ export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory
   let least = ioAlignment + chunkSlack;
   let most: ChunkNeed | undefined;
   let inputs = 1;
+  let own: ChunkNeed | undefined;
   for (const need of needs) {
     const unit = Math.min(need.row > 0 ? need.row : mergeSpan, Math.max(need.count, 1));
     const bytes = alignUp(unit * need.itemBytes, ioAlignment) + chunkSlack;
     if (bytes > least) [least, most] = [bytes, need];
+    if (need.own > (own?.own ?? 0)) own = need;
     inputs = Math.max(inputs, need.inputs);
   }
-  const smallest = sinkBytes + (inputs + 1) * least;
+  const besides = alignUp(own?.own ?? 0, ioAlignment);
+  const smallest = sinkBytes + (inputs + 1) * least + besides;
   const budget = memory ?? Math.max(defaultMemory, smallest);
   if (budget < smallest) {
+    const named = besides > smallest / 2 ? own : most;
     throw new WisemergeError(
       'ERR_MEMORY',
       `memory of ${budget} bytes is too small; this merge needs ${smallest}` +
-        (most ? ` for ${inputs} inputs of "${most.name}"` : ''),
-      { hint: 'Raise --memory.', ...(most && { tensor: most.name }) },
+        (named ? ` for ${inputs} inputs of "${named.name}"` : ''),
+      { hint: 'Raise --memory.', ...(named && { tensor: named.name }) },
     );
   }
-  const share = (budget - sinkBytes) / (groups * inputs + 1);
+  const share = (budget - besides - sinkBytes) / (groups * inputs + 1);
   const largest = (device === 'cpu' ? wanted.cpu : wanted.device) + chunkSlack;
   const chunkBytes = Math.floor(Math.min(largest, Math.max(share, least)) / ioAlignment) * ioAlignment;
-  return { chunkBytes: Math.max(chunkBytes, least), memory: budget };
+  return { chunkBytes: Math.max(chunkBytes, least), arena: budget - besides, memory: budget };
 }
 
 /** Bytes of an element in memory: what is added to is widened to F32. */

@@ -80,15 +80,19 @@ const product = (shape: readonly number[]): number => shape.reduce((all, dim) =>
 const underFirst = (shape: readonly number[]): number =>
   shape.length < 2 ? product(shape) : product(shape) / shape[0]!;
 
-const linear: Maker = ({ inputs, parameters }) => {
-  const present = inputs.flatMap(({ parameters: { weight } }, i) => (weight === 0 ? [] : [{ i, weight }]));
-  const scale = parameters.normalize ? 1 : present[0]?.weight;
-  if (present.length === 1 && scale === 1) return copyOf(present[0]!.i);
+/** Models with a weight: the others are not read, whatever they hold. */
+const weighty = ({ inputs }: ResolvedTensor): { i: number; weight: number }[] =>
+  inputs.flatMap(({ parameters: { weight } }, i) => (weight === 0 ? [] : [{ i, weight: weight! }]));
+
+const linear: Maker = (tensor) => {
+  const present = weighty(tensor);
+  const { normalize } = tensor.parameters;
+  if (present.length === 1 && (normalize || present[0]!.weight === 1)) return copyOf(present[0]!.i);
   const used = present.length > 0 ? present : [{ i: 0, weight: 0 }];
   return {
     method: 'linear',
-    parameters: [parameters.normalize!],
-    inputs: used.map(({ i, weight }) => ({ of: i, parameters: [weight!] })),
+    parameters: [normalize!],
+    inputs: used.map(({ i, weight }) => ({ of: i, parameters: [weight] })),
   };
 };
 
@@ -101,29 +105,38 @@ const calls: Readonly<Record<string, Maker>> = {
   },
   wise_ft: (tensor) => {
     const alpha = tensor.parameters.alpha!;
-    if (tensor.inputs.length === 0 || alpha === 0) return copyOf('base');
-    if (alpha === 1) return copyOf(0);
-    return deltas(tensor, [alpha], 1);
+    return tensor.inputs.length === 0 ? copyOf('base') : deltas([alpha], 1);
   },
-  slerp: (tensor) => alone(tensor) ?? plain('slerp', tensor, ['t']),
+  slerp: (tensor) => {
+    const { t } = tensor.parameters;
+    if (tensor.inputs.length === 0 || t === 0) return copyOf('base');
+    return t === 1 ? copyOf(0) : plain('slerp', tensor, ['t']);
+  },
   nuslerp: (tensor, shape) => {
     const { nuslerp_flatten: flatten, nuslerp_row_wise: columns } = tensor.parameters;
     const axis = flatten || shape.length < 2 ? 0 : columns ? 2 : 1;
-    return (
-      (tensor.inputs.length < 2 ? alone(tensor) : undefined) ?? {
-        method: axis === 0 ? 'nuslerp' : 'nuslerp_vectors',
-        parameters: [axis, 0],
-        ...(axis > 0 && { row: axis === 1 ? lastAxis(shape) : underFirst(shape) }),
-        ...withBase(tensor, ({ weight }) => [weight!]),
-      }
-    );
-  },
-  multislerp: (tensor) =>
-    (tensor.inputs.length < 2 ? alone(tensor) : undefined) ?? {
-      method: 'multislerp',
-      parameters: [tensor.parameters.normalize_weights!, tensor.parameters.eps!],
+    if (tensor.inputs.length < 2) return alone(tensor)!;
+    const weights = tensor.inputs.map(({ parameters: { weight } }) => weight!);
+    // At either end; weights that cancel out are halves.
+    const end = weights.indexOf(0);
+    if (end >= 0 && Math.abs(weights[1 - end]!) >= 1e-6) return copyOf(1 - end);
+    return {
+      method: axis === 0 ? 'nuslerp' : 'nuslerp_vectors',
+      parameters: [axis, 0],
+      ...(axis > 0 && { row: axis === 1 ? lastAxis(shape) : underFirst(shape) }),
       ...withBase(tensor, ({ weight }) => [weight!]),
-    },
+    };
+  },
+  multislerp: (tensor) => {
+    const { normalize_weights: normalize, eps } = tensor.parameters;
+    const present = weighty(tensor);
+    if (present.length === 1 && normalize) return copyOf(present[0]!.i);
+    const all = withBase(tensor, ({ weight }) => [weight!]);
+    // What is left of one model is its weight times it, where one model alone is returned.
+    const inputs = all.inputs.filter(({ of, parameters: [weight] }) => of === 'base' || weight !== 0);
+    const some = present.length > 1 ? { ...all, inputs } : all;
+    return alone(tensor) ?? { method: 'multislerp', parameters: [normalize!, eps!], ...some };
+  },
   karcher: (tensor) => alone(tensor) ?? plain('karcher', tensor, ['max_iter', 'tol']),
   model_stock: (tensor, shape) => {
     if (tensor.inputs.length === 0) return copyOf('base');
@@ -139,21 +152,18 @@ const calls: Readonly<Record<string, Maker>> = {
   ramplus_tl: (tensor) => plain('ram', tensor, ['epsilon', 'r', 'alpha']),
   nearswap: (tensor) => plain('nearswap', tensor, ['t']),
   arcee_fusion: (tensor, shape) => ({ ...plain('arcee_fusion', tensor, []), row: lastAxis(shape) }),
-  warp: (tensor) => plain('warp', tensor, ['eta']),
-  fisher: ({ inputs, parameters }) => ({
-    method: 'fisher',
-    parameters: [parameters.epsilon!],
-    inputs: [
-      ...inputs.map(({ parameters: { weight } }, i) => ({ of: i, parameters: [weight!] })),
-      ...inputs.map((_, i) => ({ of: 'statistics' as const, input: i, parameters: [0] })),
-    ],
+  warp: (tensor) => (tensor.parameters.eta === 0 ? copyOf('base') : plain('warp', tensor, ['eta'])),
+  fisher: (tensor) => withStatistics('fisher', tensor, tensor.parameters.epsilon!),
+  regmean: (tensor, shape) => ({
+    ...withStatistics('regmean', tensor, tensor.parameters.alpha!),
+    row: lastAxis(shape),
   }),
 };
 
-/** One tensor alone, of a method between several, is returned. */
-function alone({ inputs, base }: ResolvedTensor): Partial | undefined {
+/** One model alone, of a method between several, is returned; where there is none, the base. */
+function alone({ inputs }: ResolvedTensor): Partial | undefined {
   if (inputs.length === 0) return copyOf('base');
-  return inputs.length === 1 && !base ? copyOf(0) : undefined;
+  return inputs.length === 1 ? copyOf(0) : undefined;
 }
 
 function plain(method: NativeMethod, tensor: ResolvedTensor, names: readonly string[]): Partial {
@@ -161,13 +171,33 @@ function plain(method: NativeMethod, tensor: ResolvedTensor, names: readonly str
   return { method, parameters: names.map((name) => tensor.parameters[name]!), ...withBase(tensor, none) };
 }
 
-/** base + lambda times the weighted sum of all deltas. */
-function deltas(tensor: ResolvedTensor, weights: readonly number[], lambda: number): Partial {
-  let next = 0;
+/** The models that have a weight, then the statistics of each. */
+function withStatistics(method: NativeMethod, tensor: ResolvedTensor, parameter: number): Partial {
+  const present = weighty(tensor);
+  if (present.length === 1) return copyOf(present[0]!.i);
+  return {
+    method,
+    parameters: [parameter],
+    inputs: [
+      ...present.map(({ i, weight }) => ({ of: i, parameters: [weight] })),
+      ...present.map(({ i }) => ({ of: 'statistics' as const, input: i, parameters: [0] })),
+    ],
+  };
+}
+
+/** base + lambda times the weighted sum of the deltas. */
+function deltas(weights: readonly number[], lambda: number): Partial {
+  const present = weights.flatMap((weight, i) => (weight * lambda === 0 ? [] : [{ i, weight }]));
+  if (present.length === 0) return copyOf('base');
+  if (present.length === 1 && present[0]!.weight * lambda === 1) return copyOf(present[0]!.i);
   return {
     method: 'task_vectors',
     parameters: [sparsifiers.none, 0, 0, 0, lambda],
-    ...withBase(tensor, () => [weights[next++]!, 1, 0]),
+    inputs: [
+      { of: 'base', parameters: [0, 0, 0] },
+      ...present.map(({ i, weight }) => ({ of: i, parameters: [weight, 1, 0] })),
+    ],
+    base: 0,
   };
 }
 
@@ -177,7 +207,6 @@ const taskCall: Maker = (tensor, shape) => {
   if (tensor.inputs.length === 0) return copyOf('base');
   if (tensor.kernel === 'task_arithmetic' && !normalize) {
     return deltas(
-      tensor,
       tensor.inputs.map(({ parameters }) => parameters.weight!),
       lambda,
     );

@@ -61,7 +61,7 @@ export async function streamTensors(
     context.models.flatMap(({ files }) => files),
     context.readMode,
   );
-  const arena = new HostBuffer(chunks.memory);
+  const arena = new HostBuffer(chunks.arena);
   let stream: MergeStream | undefined;
   const files = layout.files.map((file) => new OpenFile(file, directory));
   const nonFinite = new Map<string, number>();

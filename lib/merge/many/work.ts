@@ -29,7 +29,10 @@ export function tensorWork(tensor: ResolvedTensor, { models, statistics }: Merge
     }
     return inputs[of]!;
   });
-  checkShapes(tensor.name, sources);
+  checkShapes(
+    tensor.name,
+    sources.filter((_, i) => call.inputs[i]!.of !== 'statistics'),
+  );
   return { name: tensor.name, call, sources };
 }
 
@@ -47,14 +50,22 @@ function checkShapes(name: string, sources: readonly TensorSource[]): void {
 
 /** What a chunk must hold of it. */
 export function chunkNeed({ name, call, sources }: TensorWork, dtype: TensorInfo['dtype']): ChunkNeed {
-  const itemBytes = sources.reduce(
+  const { method, row } = call;
+  // The matrices of regression are read apart.
+  const inputs = method === 'regmean' ? sources.slice(0, sources.length / 2) : sources;
+  const itemBytes = inputs.reduce(
     (most, { tensor, addend }) => Math.max(most, loadedBytes(tensor.dtype, addend !== undefined)),
     itemSize(dtype),
   );
   const rows =
-    call.method.endsWith('_rows') || call.method === 'nuslerp_vectors' || call.method === 'arcee_fusion';
-  const count = sources[0]?.tensor.count ?? 0;
-  return { name, inputs: sources.length, itemBytes, row: rows ? call.row : 0, count };
+    method.endsWith('_rows') ||
+    method === 'nuslerp_vectors' ||
+    method === 'arcee_fusion' ||
+    method === 'regmean';
+  const count = inputs[0]?.tensor.count ?? 0;
+  // Of regression: the factor of its system, blocks of matrices, and two numbers per element of a chunk.
+  const own = method === 'regmean' ? 8 * row * row + 1024 * row + 16 * Math.min(count, 2 ** 20) : 0;
+  return { name, inputs: inputs.length, itemBytes, row: rows ? row : 0, count, own };
 }
 
 /** Bytes that reading all inputs once takes. */

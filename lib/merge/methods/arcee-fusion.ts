@@ -9,7 +9,7 @@ export const arceeFusion: MethodSpec = {
     'δ = |x - b|; p, q = softmax of x and b over the last axis, each + 1e-8; KL = Σ p ln(p / q) over it',
     'score = δ KL',
     'threshold = median + 1.5 (Q3 - Q1) of the scores; a quantile q is sorted[int(q (n - 1))]',
-    'r = x where score >= threshold, else b',
+    'r = x where score >= threshold (but for rounding), else b',
   ],
   source: {
     title: 'Arcee Fusion, in MergeKit 0.1',

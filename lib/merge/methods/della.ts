@@ -61,11 +61,13 @@ export const dellaLinear: MethodSpec = {
 };
 
 function checkProbabilities({ inputs }: TensorValues): Finding | undefined {
-  for (const { density: middle, epsilon: half } of inputs) {
+  for (const { density: middle, epsilon } of inputs) {
+    // A negative epsilon prefers the smallest elements.
+    const half = Math.abs(epsilon!);
     // The delta is used as it is from density 1 on, and left out at 0.
-    if (middle! <= 0 || middle! >= 1 || (middle! - half! > 0 && middle! + half! < 1)) continue;
+    if (middle! <= 0 || middle! >= 1 || (middle! - half > 0 && middle! + half < 1)) continue;
     return {
-      error: `density ${middle} and epsilon ${half} give probabilities from ${middle! - half!} to ${middle! + half!}; they must lie inside (0, 1)`,
+      error: `density ${middle} and epsilon ${epsilon} give probabilities from ${middle! - half} to ${middle! + half}; they must lie inside (0, 1)`,
       fix: `Choose an epsilon below ${Math.min(middle!, 1 - middle!)}.`,
     };
   }

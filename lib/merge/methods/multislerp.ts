@@ -10,7 +10,7 @@ export const multislerp: MethodSpec = {
   formula: [
     'X_i = x_i, or d_i with a base; normalize_weights: w_i /= Σ w_i',
     'n_i = ‖X_i‖, u_i = X_i / (n_i + eps), m = Σ w_i u_i',
-    '‖m‖ < eps: w_1 X_1 + w_2 X_2 for two models, an error for more',
+    '‖m‖ < eps: Σ w_i X_i for two models or where no n_i is above eps, else an error',
     'm /= ‖m‖, T = Σ w_i (u_i - <u_i, m> m), a = ‖T‖ + eps',
     'r = (m cos a + T sin a / a) Σ w_i n_i; with a base: r += b',
   ],
@@ -39,6 +39,7 @@ export const multislerp: MethodSpec = {
   differences: [
     'Models are summed in the order of the configuration, so that runs are equal to the byte; mergekit goes through a hash set.',
     'Weights that sum to 0 are an error with normalize_weights; mergekit writes NaN.',
+    'Tensors that no model touched, and zeros, are left alone for any number of models; mergekit stops at more than two.',
   ],
   check,
 };

@@ -11,7 +11,7 @@ export const nuslerp: MethodSpec = {
     'v_i = x_i, or d_i with a base',
     't = w_2 / (w_1 + w_2), 0.5 if |w_1 + w_2| < 1e-6',
     'u_i = v_i / max(‖v_i‖, 1e-7), θ = acos clamp(<u_1, u_2>, -1, 1)',
-    'r = [sin((1 - t) θ) v_1 + sin(t θ) v_2] / sin θ; (1 - t) v_1 + t v_2 if |sin θ| < 1e-8',
+    'r = [sin((1 - t) θ) v_1 + sin(t θ) v_2] / sin θ; (1 - t) v_1 + t v_2 if |sin θ| < 1e-6',
     'with a base: r += b',
   ],
   source: {
@@ -40,6 +40,7 @@ export const nuslerp: MethodSpec = {
   lone: 'copy',
   differences: [
     'Angles are computed in f32 with sums in a fixed order; in bf16 mergekit keeps about three digits of the cosine.',
+    'Vectors that point against each other within rounding go straight; mergekit divides by a sine of nearly 0.',
     'Weights that sum to 0 are taken as equal, as in mergekit, with a warning.',
   ],
   check,

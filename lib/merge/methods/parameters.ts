@@ -6,7 +6,7 @@ export const weight: ParameterSpec = {
   name: 'weight',
   scope: 'model',
   type: 'number',
-  doc: 'w_i, any sign. A weight of 0 takes part as 0.',
+  doc: 'w_i, any sign. At 0 a model takes no part, whatever it holds.',
 };
 
 export const optionalWeight: ParameterSpec = { ...weight, default: 1 };
@@ -39,7 +39,7 @@ export const density: ParameterSpec = {
   type: 'number',
   default: 1,
   range: { min: 0 },
-  doc: 'Fraction of elements of the delta that is kept. From 1 on the delta is used as it is.',
+  doc: 'Fraction of elements of the delta that is kept. From 1 on the delta is used as it is; at 0 nothing of it.',
 };
 
 export const int8Mask: ParameterSpec = {

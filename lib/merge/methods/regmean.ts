@@ -9,7 +9,7 @@ export const regmean: MethodSpec = {
   formula: [
     'G_i = XᵀX of the inputs of a layer in model i, off-diagonal elements times alpha',
     'W = (Σ w_i W_i G_i) (Σ w_i G_i)^-1 for weights W_i of shape [out, in]',
-    'tensors without a Gram matrix: Σ w_i x_i / Σ w_i',
+    'inputs that were always 0, and tensors without a Gram matrix: Σ w_i x_i / Σ w_i',
   ],
   source: { title: 'Dataless knowledge fusion by merging weights of language models', arxiv: '2212.09849' },
   parameters: [
@@ -20,7 +20,7 @@ export const regmean: MethodSpec = {
       type: 'number',
       default: 0.9,
       range: { min: 0, max: 1 },
-      doc: 'Factor of the off-diagonal elements; below 1 it keeps the system well conditioned.',
+      doc: 'Factor of the off-diagonal elements; below 1 it keeps the system well conditioned. In f64; takes memory for one matrix of in² numbers.',
     },
   ],
   base: 'donor',

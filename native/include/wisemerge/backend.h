@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define WM_BACKEND_ABI 6u
+#define WM_BACKEND_ABI 7u
 #define WM_BACKEND_SYMBOL "wisemerge_backend"
 
 typedef enum WmCode {
@@ -308,13 +308,14 @@ typedef enum WmMergeOperation {
   WM_MERGE_ELECTED = 3,   /* parameters: floor */
   WM_MERGE_OVERLAP = 4,   /* parameters: epsilon */
   WM_MERGE_NEARSWAP = 5,  /* one model; parameters: t */
-  WM_MERGE_FISHER = 6     /* 2 n models: x_i, then F_i (no base); parameters: floor */
+  WM_MERGE_FISHER = 6,    /* 2 n models: x_i, then F_i (no base); parameters: floor */
+  WM_MERGE_TAKE = 7       /* one model: x where kept, else base */
 } WmMergeOperation;
 
 /* out[e] from all inputs, by the function of merge.h that bears the operation's name, rounded once. weights
  * [models], or with axis WM_AXIS_ROW [row of the range][models], or with WM_AXIS_COLUMN [column][models] (SUM
  * and DELTA_SUM only). factors [models]: what kept deltas are multiplied by (CONSENSUS), or those that are
- * alone (OVERLAP). keeps [models], or null: all (DELTA_SUM, CONSENSUS, ELECTED). */
+ * alone (OVERLAP). keeps [models], or null: all (DELTA_SUM, CONSENSUS, ELECTED, TAKE). */
 typedef struct WmMergeCombine {
   WmMergeInputs inputs;
   int32_t operation, axis;

@@ -218,26 +218,32 @@ WM_HD Scalar merge_nearswap(Scalar base, Scalar other, Scalar t) {
   return merge_fma(weight, other, (Scalar(1) - weight) * base);
 }
 
-// WM_MERGE_FISHER: the mean of the models weighted by w_i F_i (Matena and Raffel, 2022, section 3); by w_i
-// alone where these add up to no more than `floor`. F_i is input models + i.
-template <class Scalar, class Value, class Fisher, class Weight>
-WM_HD Scalar merge_fisher(uint32_t models, const Value& x, const Fisher& fisher, const Weight& weight,
-                          Scalar floor) {
-  Scalar sum = 0, total = 0, plain = 0, weights = 0;
-  for (uint32_t i = 0; i < models; i++) {
-    const Scalar w = weight(i), f = w * fisher(i);
-    sum = merge_fma<Scalar>(f, x(i), sum);
-    total += f;
-    plain = merge_fma<Scalar>(w, x(i), plain);
-    weights += w;
-  }
-  return total > floor ? sum / total : plain / weights;
-}
-
 // Adding nothing keeps the base's bits.
 template <class Scalar>
 WM_HD Scalar merge_add_to(Scalar base, Scalar mixed) {
   return mixed == 0 ? base : base + mixed;
+}
+
+// WM_MERGE_FISHER: the mean of the models weighted by w_i F_i, F_i at least `floor` (Matena and Raffel, 2022,
+// section 3), from the first model on, so that what all agree on stays. F_i is input models + i.
+template <class Scalar, class Value, class Fisher, class Weight>
+WM_HD Scalar merge_fisher(uint32_t models, const Value& x, const Fisher& fisher, const Weight& weight,
+                          Scalar floor) {
+  const Scalar first = x(0);
+  Scalar mixed = 0, total = 0;
+  for (uint32_t i = 0; i < models; i++) {
+    const Scalar given = fisher(i);
+    const Scalar f = static_cast<Scalar>(weight(i)) * (given < floor ? floor : given);
+    mixed = merge_fma(f, merge_delta(static_cast<Scalar>(x(i)), first), mixed);
+    total += f;
+  }
+  return merge_add_to(first, mixed / total);
+}
+
+// WM_MERGE_TAKE: not base + delta, which is not always x.
+template <class Scalar>
+WM_HD Scalar merge_take(Scalar base, Scalar x, bool keep) {
+  return keep ? x : base;
 }
 
 // The last step of every operation: a NaN has the same bits on every device.

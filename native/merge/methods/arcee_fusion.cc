@@ -1,9 +1,8 @@
 // arcee_fusion: elements of the other model replace the base's where their importance is an outlier above:
 // |delta| times the Kullback-Leibler divergence of their row's softmax, at least the median and 1.5
-// interquartile ranges. Quantiles are exact: the element of rank int(q (n - 1)).
+// interquartile ranges, but for rounding. Quantiles are exact: the element of rank int(q (n - 1)).
 #include <limits>
 
-#include "merge/combination.h"
 #include "merge/methods.h"
 #include "merge/selection.h"
 
@@ -24,7 +23,10 @@ void merge_arcee_fusion(TensorRun& run) {
   }
   if (count > 0) find_ranks(run, quartiles);
   const auto score = [&](size_t i) { return score_of_key(quartiles[i].key, run.wide()); };
-  const double threshold = score(1) + 1.5 * (score(2) - score(0));
+  // Numbers on a grid, as in BF16, reach the threshold exactly: rounding, of up to five units here, must not
+  // keep them from it.
+  const double rounding = run.wide() ? 0x1p-50 : 0x1p-21;
+  const double threshold = (score(1) + 1.5 * (score(2) - score(0))) * (1 - rounding);
   WmKeep keep{};
   keep.rule = WM_KEEP_RANKED;
   keep.score = WM_SCORE_ROW_SCALED;
@@ -36,7 +38,10 @@ void merge_arcee_fusion(TensorRun& run) {
   if (static_cast<double>(bound) < threshold)
     bound = std::nextafterf(bound, std::numeric_limits<float>::infinity());
   keep.low_key = run.wide() ? merge_key(threshold) : merge_key(bound);
-  write_delta_sum(run, {1}, {keep});
+  run.write([&](WmMergeCombine& call) {
+    call.operation = WM_MERGE_TAKE;
+    call.keeps = &keep;
+  });
 }
 
 }  // namespace wisemerge

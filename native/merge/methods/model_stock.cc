@@ -24,7 +24,7 @@ double share_of_mean(const double* gram, size_t n, uint32_t& notes) {
   const auto count = static_cast<double>(n);
   const double cosine = sum / (count * (count - 1) / 2);
   const double denominator = 1 + (count - 1) * cosine;
-  if (std::abs(denominator) >= kDegenerate) return count * cosine / denominator;
+  if (!(std::abs(denominator) < kDegenerate)) return count * cosine / denominator;
   notes |= kNoteDegenerate;
   return 0;
 }

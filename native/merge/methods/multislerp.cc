@@ -42,7 +42,9 @@ void merge_multislerp(TensorRun& run) {
   };
   const double mean_length = std::sqrt(std::max(product(mean, mean), 0.0));
   if (mean_length < eps) {
-    if (n == 2) return write(w);
+    // Untouched tensors and zero biases have no direction, and none that cancels another's.
+    const bool nothing = std::all_of(length.begin(), length.end(), [=](double l) { return l <= eps; });
+    if (n == 2 || nothing) return write(w);
     throw Error("ERR_MERGE",
                 "the weighted directions of the models cancel out: multislerp has no mean "
                 "direction; change the weights or use linear");

@@ -5,7 +5,8 @@
 //   parameters: sparsifier (Sparsifier below), consensus, normalize, rescale, lambda
 //   per model:  weight, density, gamma (outliers) or epsilon (magprune)
 //
-// Rescaling restores a delta's L1 norm: sum |d| over that of what is kept.
+// Rescaling restores a delta's L1 norm: sum |d| over that of what is kept. A model of weight or density 0 is
+// as good as absent: whatever it holds, nothing of it is kept.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -38,8 +39,14 @@ class Deltas {
   }
 
   const Model& model(size_t i) const { return models_[i]; }
-  bool whole(size_t i) const { return sparsifier_ == kNone || models_[i].density >= 1; }
-  bool masked() const { return sparsifier_ == kMagPrune; }
+  // Whether some of it is kept and some not.
+  bool cut(size_t i) const { return present(i) && sparsifier_ != kNone && models_[i].density < 1; }
+  bool whole() const {
+    for (size_t i = 0; i < models_.size(); i++) {
+      if (!present(i) || cut(i)) return false;
+    }
+    return true;
+  }
 
   // What is kept in the range; valid until the next call.
   const std::vector<WmKeep>& keeps(const WmMergeInputs& inputs) {
@@ -50,6 +57,7 @@ class Deltas {
   // By how much each delta is multiplied to have its norm again.
   std::vector<double> scales() {
     const size_t n = models_.size();
+    if (whole()) return std::vector<double>(n, 1);
     std::vector<double> sums(n * kMergeSumColumns);
     if (!masked()) {
       sums = run_.sums(keeps_);
@@ -66,40 +74,48 @@ class Deltas {
     for (size_t i = 0; i < n; i++) {
       const double all = sums[i * kMergeSumColumns + kMergeSumMagnitude];
       const double kept = sums[i * kMergeSumColumns + kMergeSumKeptMagnitude];
-      if (!whole(i) && all >= kNothing && kept >= kNothing) scales[i] = all / kept;
+      if (cut(i) && !(all < kNothing) && !(kept < kNothing)) scales[i] = all / kept;
     }
     return scales;
   }
 
  private:
+  bool present(size_t i) const {
+    return models_[i].weight != 0 && (sparsifier_ == kNone || models_[i].density > 0);
+  }
+  bool masked() const { return sparsifier_ == kMagPrune; }
+
   void choose() {
     const uint64_t count = run_.job().count;
     const auto share = [count](double of) { return static_cast<uint64_t>(of * static_cast<double>(count)); };
-    std::vector<uint64_t> from, to;
     keeps_.assign(models_.size(), keep_all());
+    // Ranks from..to in ascending order of magnitude, of every model.
+    std::vector<uint64_t> from(models_.size()), to(models_.size(), count);
     for (size_t i = 0; i < models_.size(); i++) {
+      if (!present(i)) to[i] = 0;
+      if (!cut(i)) continue;
       const Model& model = models_[i];
-      const uint64_t kept = whole(i) ? count : share(std::max(model.density, 0.0));
-      if (count > 0 && kept == 0) run_.report.notes |= kNoteNothingKept;
-      if (sparsifier_ == kOutliers && !whole(i)) {
-        uint64_t top = share(std::max(model.detail, 0.0));
-        if (kept + top > count) top = count - kept;
-        from.push_back(count - kept - top);
-        to.push_back(count - top);
-      } else {
-        from.push_back(count - kept);
-        to.push_back(count);
+      if (sparsifier_ == kRandom) {
+        keeps_[i].rule = WM_KEEP_RANDOM;
+        keeps_[i].probability = model.density;
+        keeps_[i].key = run_.random_key();
+        keeps_[i].stream = static_cast<uint32_t>(i);
+      } else if (sparsifier_ != kMagPrune) {
+        const uint64_t kept = share(model.density);
+        const uint64_t top = sparsifier_ == kOutliers ? std::min(share(model.detail), count - kept) : 0;
+        if (kept == 0) run_.report.notes |= kNoteNothingKept;
+        to[i] = count - top;
+        from[i] = to[i] - kept;
       }
-      if (sparsifier_ != kRandom || whole(i)) continue;
-      keeps_[i].rule = WM_KEEP_RANDOM;
-      keeps_[i].probability = model.density;
-      keeps_[i].key = run_.random_key();
-      keeps_[i].stream = static_cast<uint32_t>(i);
     }
     if (sparsifier_ == kOutliers) keeps_ = keep_between(run_, from, to);
     if (sparsifier_ == kMagnitude) {
-      for (size_t i = 0; i < to.size(); i++) to[i] -= from[i];
-      keeps_ = keep_largest(run_, WM_SCORE_MAGNITUDE, to);
+      std::vector<uint64_t> kept;
+      for (size_t i = 0; i < to.size(); i++) kept.push_back(to[i] - from[i]);
+      keeps_ = keep_largest(run_, WM_SCORE_MAGNITUDE, kept);
+    }
+    for (size_t i = 0; i < models_.size(); i++) {
+      if (!present(i)) keeps_[i] = keep_none();
     }
   }
 
@@ -110,7 +126,7 @@ class Deltas {
     const bool known = remember && !masks.empty();
     masks.resize(models_.size());
     for (uint32_t i = 0; i < models_.size(); i++) {
-      if (whole(i)) continue;
+      if (!cut(i)) continue;
       if (!known) {
         masks[i].assign((inputs.count + 7) / 8, 0);
         run_.engine().merge_rank_mask(
@@ -138,9 +154,7 @@ void merge_task_vectors(TensorRun& run) {
   const double lambda = run.parameter(4);
   const uint32_t n = run.models();
   Deltas deltas(run);
-  bool sparse = false;
-  for (uint32_t i = 0; i < n; i++) sparse = sparse || !deltas.whole(i);
-  std::vector<double> factors = rescale && sparse ? deltas.scales() : std::vector<double>(n, 1);
+  std::vector<double> factors = rescale ? deltas.scales() : std::vector<double>(n, 1);
   std::vector<double> weights;
   double total = 0;
   for (uint32_t i = 0; i < n; i++) {
@@ -150,6 +164,7 @@ void merge_task_vectors(TensorRun& run) {
   }
   if (!consensus) {
     for (double& factor : factors) factor *= normalize ? lambda / total : lambda;
+    if (deltas.whole()) return write_delta_sum(run, factors);
   }
   run.write([&](WmMergeCombine& call) {
     call.keeps = deltas.keeps(call.inputs).data();

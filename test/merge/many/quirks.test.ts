@@ -1,0 +1,602 @@
+// What is peculiar to the formulas that users of mergekit know, a test for each; and its defects, done better. Quirks of
+// the file format (gradients, filters, precedence, numbers of YAML 1.1) are in ../config.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { mergeFile } from '../../../lib/merge/many/merge-file.js';
+import { numbers, runMerge, type Weights, writeWeights } from '../../support/merge-file.js';
+import { slerp as slerpOracle } from '../../support/merge-oracles/spheres.js';
+import { normal } from '../../support/merge-zoo.js';
+import { readModel, writeModel } from '../../support/models.js';
+import { tensor } from '../../support/safetensors.js';
+import { bf16, f32, merge, oracleOf } from '../../support/small-merge.js';
+import { tempDir } from '../../support/temp.js';
+
+const zeros = (n: number) => f32(...Array(n).fill(0));
+const ascending = (n: number) => f32(...Array.from({ length: n }, (_, e) => e + 1));
+const keptOf = ({ w }: { w: readonly number[] }) => w.filter((value) => value !== 0);
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, k) => from + k);
+
+describe('consensus', () => {
+  const ties = (values: number[][], weights: number[], parameters = {}) =>
+    merge({
+      method: 'ties',
+      base: zeros(values[0]!.length),
+      models: values.map((one) => f32(...one)),
+      own: weights.map((weight) => ({ weight })),
+      parameters,
+    });
+
+  it('a sum of 0 elects +', async () => {
+    const { w } = await ties(
+      [
+        [2, -2, 1, 0],
+        [-2, 2, -1, 0],
+      ],
+      [1, 1],
+    );
+    expect(w).toEqual([2, 2, 1, 0]);
+  });
+
+  it('weights come before the election: the larger product wins, and a negative weight turns its model', async () => {
+    expect((await ties([[1], [-1]], [1, 3])).w).toEqual([-1]);
+    expect((await ties([[1], [-1]], [1, -3], { normalize: false })).w).toEqual([4]);
+  });
+
+  it('zeros never match: they take no part in the divisor', async () => {
+    expect(
+      (
+        await ties(
+          [
+            [4, 4],
+            [0, 2],
+          ],
+          [1, 1],
+        )
+      ).w,
+    ).toEqual([4, 3]);
+  });
+
+  it('the divisor is the sum of the weights that agree, 1 where that is 0', async () => {
+    expect(
+      (
+        await ties(
+          [
+            [4, 4],
+            [2, -2],
+          ],
+          [1, 3],
+        )
+      ).w,
+    ).toEqual([(4 + 6) / 4, -2]);
+    // 1 and -1 agree in sign where their changes do not: their sum is not divided by.
+    expect((await ties([[4], [-2]], [1, -1])).w).toEqual([6]);
+  });
+
+  it('lambda comes after normalisation', async () => {
+    expect((await ties([[4], [2]], [1, 1], { lambda: 0.5 })).w).toEqual([1.5]);
+  });
+});
+
+describe('ties', () => {
+  it('keeps int(density n) elements: 28 of 100 at 0.29, being 28.999999999999996', async () => {
+    const run = await merge({
+      method: 'ties',
+      base: zeros(100),
+      models: [ascending(100)],
+      own: [{ weight: 1, density: 0.29 }],
+    });
+    expect(keptOf(run)).toEqual(range(73, 101));
+  });
+
+  it('a tensor so small that nothing is kept is the base, and reported', async () => {
+    const run = await merge({
+      method: 'ties',
+      base: { small: f32(1, 2), w: zeros(20) },
+      models: [{ small: f32(5, 6), w: ascending(20) }],
+      own: [{ weight: 1, density: 0.3 }],
+    });
+    expect([...run.values.small!]).toEqual([1, 2]);
+    expect(keptOf(run)).toHaveLength(6);
+    expect(run.result.warnings).toEqual([expect.stringMatching(/density too small .* small$/)]);
+  });
+
+  it('density 1 and more keeps everything', async () => {
+    const run = await merge({
+      method: 'ties',
+      base: zeros(5),
+      models: [ascending(5)],
+      own: [{ weight: 1, density: 1.5 }],
+    });
+    expect(run.w).toEqual([1, 2, 3, 4, 5]);
+  });
+});
+
+describe('breadcrumbs', () => {
+  const crumbs = (n: number, own: Record<string, number>) =>
+    merge({ method: 'breadcrumbs', base: zeros(n), models: [ascending(n)], own: [{ weight: 1, ...own }] });
+
+  it('keeps the ranks between the smallest and the largest', async () => {
+    expect(keptOf(await crumbs(100, { density: 0.5, gamma: 0.1 }))).toEqual(range(41, 91));
+  });
+
+  it('without outliers to drop keeps the largest: gamma 0', async () => {
+    expect(keptOf(await crumbs(100, { density: 0.5, gamma: 0 }))).toEqual(range(51, 101));
+  });
+
+  it('without outliers to drop keeps the largest: fewer than 100 elements at the default gamma', async () => {
+    expect(keptOf(await crumbs(99, { density: 0.5 }))).toEqual(range(51, 100));
+    expect(keptOf(await crumbs(100, { density: 0.5 }))).toEqual(range(50, 100));
+  });
+
+  it('drops fewer outliers where the density leaves no room for them', async () => {
+    expect(keptOf(await crumbs(100, { density: 0.95, gamma: 0.2 }))).toEqual(range(1, 96));
+  });
+});
+
+describe('slerp', () => {
+  const at = async (cosine: number) => {
+    const other = [cosine, Math.sqrt(1 - cosine * cosine)];
+    const given = {
+      method: 'slerp',
+      base: numbers('F64', [2], [1, 0]),
+      models: [numbers('F64', [2], other)],
+      parameters: { t: 0.5 },
+    };
+    const { w } = await merge(given);
+    const straight = [(1 + other[0]!) / 2, other[1]! / 2];
+    return { w, straight, oracle: [...slerpOracle(oracleOf(given)).value] };
+  };
+
+  it.each([0.9996, -0.9996])('goes straight beyond a cosine of 0.9995: %d', async (cosine) => {
+    const { w, straight } = await at(cosine);
+    for (const e of [0, 1]) expect(w[e]).toBeCloseTo(straight[e]!, 14);
+  });
+
+  it.each([0.9994, -0.9994, 0])('follows the arc below: %d', async (cosine) => {
+    const { w, oracle } = await at(cosine);
+    for (const e of [0, 1]) expect(w[e]).toBeCloseTo(oracle[e]!, 11);
+    if (cosine !== -0.9994) expect(Math.hypot(...w)).toBeCloseTo(1, 12);
+  });
+
+  it('takes vectors as they are: lengths are interpolated along', async () => {
+    const { w } = await merge({
+      method: 'slerp',
+      base: f32(2, 0),
+      models: [f32(0, 4)],
+      parameters: { t: 0.5 },
+    });
+    expect(w[0]).toBeCloseTo(2 * Math.SQRT1_2, 6);
+    expect(w[1]).toBeCloseTo(4 * Math.SQRT1_2, 6);
+  });
+
+  it('base_model is v0, wherever it is listed', async () => {
+    const root = await tempDir();
+    const weights = [1, 2].map((seed) => ({ w: numbers('F32', [50], normal(50, seed, 1)) }));
+    const [a, b] = weights.map((one, i) => writeWeights(join(root, `m${i}`), one)) as [string, string];
+    const run = async (models: string[], base: string) => {
+      const text = {
+        merge_method: 'slerp',
+        base_model: base,
+        models: models.map((model) => ({ model })),
+        parameters: { t: 0.25 },
+      };
+      return (await runMerge(root, text)).tensors.get('w')!.data;
+    };
+    const first = await run([a, b], a);
+    expect((await run([b, a], a)).equals(first)).toBe(true);
+    expect((await run([b], a)).equals(first)).toBe(true);
+    expect((await run([a, b], b)).equals(first)).toBe(false);
+  });
+
+  it('parallel tensors of any length never give NaN: the cosine is clamped', async () => {
+    for (const n of [3, 1000, 70_001]) {
+      const one = numbers('F32', [n], normal(n, n, 0.1));
+      const other = numbers(
+        'F32',
+        [n],
+        one.values.map((v) => 3 * v),
+      );
+      const { w, nonFinite } = await merge({
+        method: 'slerp',
+        base: one,
+        models: [other],
+        parameters: { t: 0.5 },
+      });
+      expect(nonFinite).toEqual({});
+      const away = w.map((value, e) => Math.abs(value - 2 * one.values[e]!));
+      expect(Math.max(...away.slice(0, 1000))).toBeLessThan(1e-6);
+    }
+  });
+});
+
+describe('nuslerp', () => {
+  it('weights that cancel out are taken as halves, with a warning', async () => {
+    const { w, result } = await merge({
+      method: 'nuslerp',
+      models: [f32(1, 0), f32(0, 1)],
+      own: [{ weight: 1 }, { weight: -1 }],
+    });
+    for (const value of w) expect(value).toBeCloseTo(Math.SQRT1_2, 6);
+    expect(result.warnings).toEqual([expect.stringMatching(/sum to 0: t is 0\.5/)]);
+  });
+
+  it('opposite vectors go straight, however long: no sine of nearly 0 is divided by', async () => {
+    for (const n of [1, 7, 1000, 70_001]) {
+      const one = numbers('F32', [n], normal(n, n, 0.1));
+      const other = numbers(
+        'F32',
+        [n],
+        one.values.map((v) => -3 * v),
+      );
+      const own = [{ weight: 1 }, { weight: 1 }];
+      const { w } = await merge({ method: 'nuslerp', models: [one, other], own });
+      const away = w.slice(0, 1000).map((value, e) => Math.abs(value + one.values[e]!));
+      expect(Math.max(...away), `${n}`).toBeLessThan(1e-6);
+    }
+  });
+
+  it('by default the last axis has the vectors, with nuslerp_row_wise the first', async () => {
+    // Rows of the first are orthogonal to those of the second, columns parallel.
+    const one = numbers('F64', [2, 2], [1, 0, 1, 0]);
+    const other = numbers('F64', [2, 2], [0, 1, 0, 1]);
+    const own = [{ weight: 1 }, { weight: 1 }];
+    const run = async (parameters: Record<string, unknown>) =>
+      (await merge({ method: 'nuslerp', models: [one, other], own, parameters })).w;
+    for (const value of await run({ nuslerp_flatten: false })) expect(value).toBeCloseTo(Math.SQRT1_2, 14);
+    // A column of zeros has no direction: its cosine is 0.
+    const columns = await run({ nuslerp_flatten: false, nuslerp_row_wise: true });
+    for (const value of columns) expect(value).toBeCloseTo(Math.SQRT1_2, 14);
+    const tilted = numbers('F64', [2, 2], [3, 0, 4, 0]);
+    const [a, , c] = (
+      await merge({
+        method: 'nuslerp',
+        models: [numbers('F64', [2, 2], [4, 0, -3, 0]), tilted],
+        own,
+        parameters: { nuslerp_flatten: false, nuslerp_row_wise: true },
+      })
+    ).w;
+    expect(Math.hypot(a!, c!)).toBeCloseTo(5, 13);
+  });
+});
+
+describe('karcher', () => {
+  it('takes the mean length over all models, those without direction included', async () => {
+    const models = [f32(3, 0), f32(3, 0), f32(0, 0)];
+    const { w } = await merge({ method: 'karcher', models });
+    expect(w[0]).toBeCloseTo(2, 6);
+    expect(w[1]).toBe(0);
+  });
+
+  it('zeros of all models are zeros', async () => {
+    const { w, nonFinite } = await merge({ method: 'karcher', models: [zeros(4), zeros(4), zeros(4)] });
+    expect([w, nonFinite]).toEqual([[0, 0, 0, 0], {}]);
+  });
+
+  it('does not average base_model, which only gives the configuration', async () => {
+    const models = [f32(1, 0), f32(0, 1)];
+    const without = await merge({ method: 'karcher', models });
+    const withBase = await merge({ method: 'karcher', models, base: f32(-9, 5) });
+    expect(withBase.w).toEqual(without.w);
+  });
+
+  it('opposite directions are an error that names the tensor', async () => {
+    await expect(merge({ method: 'karcher', models: [f32(1, 2), f32(-1, -2)] })).rejects.toMatchObject({
+      code: 'ERR_MERGE',
+      message: expect.stringMatching(/^w: .*opposite directions/),
+    });
+  });
+});
+
+describe('multislerp', () => {
+  it('opposite directions of two models are summed, of more are an error', async () => {
+    const own = [1, 3, 2].map((weight) => ({ weight }));
+    const two = await merge({
+      method: 'multislerp',
+      models: [f32(3, 0), f32(-1, 0)],
+      own: own.slice(0, 2).map(() => ({ weight: 1 })),
+    });
+    expect(two.w).toEqual([1, 0]);
+    const third = Math.sqrt(3) / 2;
+    const star = [f32(1, 0), f32(-0.5, third), f32(-0.5, -third)];
+    await expect(
+      merge({
+        method: 'multislerp',
+        models: star,
+        own: star.map(() => ({ weight: 1 })),
+        parameters: { eps: 1e-6 },
+      }),
+    ).rejects.toMatchObject({ code: 'ERR_MERGE', message: expect.stringMatching(/^w: .*cancel out/) });
+  });
+
+  it('tensors that no model touched, and zeros, are no error', async () => {
+    const own = [1, 3, 2].map((weight) => ({ weight }));
+    const same = f32(1, 2, 3);
+    const touched = await merge({ method: 'multislerp', base: same, models: [same, same, same], own });
+    expect(touched.w).toEqual([1, 2, 3]);
+    const models = [zeros(3), zeros(3), zeros(3)];
+    expect((await merge({ method: 'multislerp', models, own })).w).toEqual([0, 0, 0]);
+  });
+});
+
+describe('model_stock', () => {
+  it('changes against each other keep the base, and are reported', async () => {
+    const { w, result, nonFinite } = await merge({
+      method: 'model_stock',
+      base: f32(1, 2, 3),
+      models: [f32(2, 3, 4), f32(0, 1, 2)],
+    });
+    expect([w, nonFinite]).toEqual([[1, 2, 3], {}]);
+    expect(result.warnings).toEqual([expect.stringMatching(/deltas of w cancel out: the base was kept/)]);
+  });
+
+  it('t is not clamped: changes that are nearly opposite overshoot', async () => {
+    // cos = -0.6: t = 2 (-0.6) / (1 - 0.6) = -3.
+    const models = [numbers('F64', [2], [1, 0]), numbers('F64', [2], [-0.6, 0.8])];
+    const { w } = await merge({ method: 'model_stock', base: numbers('F64', [2], [0, 0]), models });
+    expect(w[0]).toBeCloseTo(-3 * 0.2, 13);
+    expect(w[1]).toBeCloseTo(-3 * 0.4, 13);
+  });
+
+  it('a tensor that fewer than two models have is an error', async () => {
+    const run = merge({
+      method: 'model_stock',
+      base: { w: f32(1), x: f32(1) },
+      models: [{ w: f32(2), x: f32(2) }, { w: f32(3) }],
+    });
+    await expect(run).rejects.toMatchObject({
+      code: 'ERR_INCOMPATIBLE',
+      details: { problems: [{ code: 'ERR_MISSING_TENSOR', tensor: 'x' }] },
+    });
+  });
+});
+
+describe('sce', () => {
+  it.each([0, 0.01])(
+    'selecting nothing is the base, of the same shape: select_topk %d',
+    async (select_topk) => {
+      const { w, tensors } = await merge({
+        method: 'sce',
+        base: numbers('F32', [2, 3], [1, 2, 3, 4, 5, 6]),
+        models: [numbers('F32', [2, 3], [2, 2, 3, 4, 5, 9]), numbers('F32', [2, 3], [3, 2, 3, 1, 5, 6])],
+        parameters: { select_topk },
+      });
+      expect(w).toEqual([1, 2, 3, 4, 5, 6]);
+      expect(tensors.w!.shape).toEqual([2, 3]);
+    },
+  );
+
+  it('counts positions that vary, not all: what no model touched is not selected from', async () => {
+    const run = await merge({
+      method: 'sce',
+      base: zeros(8),
+      models: [f32(0, 0, 0, 0, 4, 3, 2, 1), zeros(8)],
+      parameters: { select_topk: 0.5 },
+    });
+    // Two of the four that vary; the only model with energy counts fully.
+    expect(run.w).toEqual([0, 0, 0, 0, 4, 3, 0, 0]);
+  });
+});
+
+it('arcee_fusion writes the dtype of the models, and takes elements over as they are', async () => {
+  const base = numbers('BF16', [8, 64], normal(512, 1, 0.5));
+  const model = numbers(
+    'BF16',
+    [8, 64],
+    normal(512, 2, 0.05).map((v, e) => base.values[e]! + (e % 9 ? v / 50 : v * 9)),
+  );
+  const { w, tensors } = await merge({ method: 'arcee_fusion', base, models: [model] });
+  expect(tensors.w!.dtype).toBe('BF16');
+  const taken = w.filter((value, e) => value !== base.values[e]).length;
+  expect(w.every((value, e) => value === base.values[e] || value === model.values[e])).toBe(true);
+  expect(taken).toBeGreaterThan(20);
+  expect(taken).toBeLessThan(150);
+});
+
+describe('della', () => {
+  it('rows of one element are kept with probability density', async () => {
+    const n = 4000;
+    const { w } = await merge({
+      method: 'della_linear',
+      base: numbers('F32', [n, 1], new Float64Array(n)),
+      models: [numbers('F32', [n, 1], new Float64Array(n).fill(1))],
+      own: [{ weight: 1, density: 0.3, epsilon: 0.25 }],
+      parameters: { rescale: false },
+    });
+    expect(Math.abs(keptOf({ w }).length / n - 0.3)).toBeLessThan(5 * Math.sqrt(0.21 / n));
+  });
+
+  it('above two dimensions a row is everything under one index of axis 0', async () => {
+    const shape = [3, 5, 40];
+    const flat = [3, 200];
+    const values = normal(600, 1, 1);
+    const run = async (shape: number[]) =>
+      (
+        await merge({
+          method: 'della_linear',
+          base: numbers('F32', shape, new Float64Array(600)),
+          models: [numbers('F32', shape, values)],
+          own: [{ weight: 1, density: 0.5, epsilon: 0.45 }],
+        })
+      ).w;
+    expect(await run(shape)).toEqual(await run(flat));
+    expect(await run(shape)).not.toEqual(await run([15, 40]));
+  });
+
+  it('an epsilon that leaves (0, 1) is an error, negative ones too', async () => {
+    for (const epsilon of [0.5, 0.6, -0.5]) {
+      const run = merge({
+        method: 'della',
+        base: zeros(2),
+        models: [f32(1, 2)],
+        own: [{ weight: 1, density: 0.5, epsilon }],
+      });
+      await expect(run, `${epsilon}`).rejects.toMatchObject({
+        code: 'ERR_MERGE_FILE',
+        details: { problems: [{ message: expect.stringMatching(/inside \(0, 1\)/) }] },
+      });
+    }
+  });
+});
+
+describe('random masks of tensors with few elements', () => {
+  it('are drawn, and not said to keep nothing', async () => {
+    const names = Array.from({ length: 200 }, (_, i) => `t${i}`);
+    const all = (value: number): Weights => Object.fromEntries(names.map((name) => [name, f32(value)]));
+    for (const method of ['dare_linear', 'della_linear']) {
+      const { values, result } = await merge({
+        method,
+        base: all(0),
+        models: [all(1)],
+        own: [{ weight: 1, density: 0.4 }],
+      });
+      const share = names.filter((name) => values[name]![0] !== 0).length / names.length;
+      expect(Math.abs(share - 0.4)).toBeLessThan(5 * Math.sqrt(0.24 / names.length));
+      expect(result.warnings).toEqual([]);
+    }
+  });
+});
+
+describe('linear', () => {
+  it('in BF16 no element is further from the mean than rounding once takes it', async () => {
+    const n = 4096;
+    // Of one sign: nothing cancels out.
+    const models = [1, 2].map((seed) => numbers('BF16', [n], normal(n, seed, 0.05).map(Math.abs)));
+    const { w } = await merge({ method: 'linear', models, own: [{ weight: 0.3 }, { weight: 0.7 }] });
+    const [a, b] = models.map(({ values }) => values) as [Float64Array, Float64Array];
+    const away = w.map((value, e) => {
+      const unit = 2 ** (Math.floor(Math.log2(Math.abs(value))) - 7);
+      return Math.abs(value - (0.3 * a[e]! + 0.7 * b[e]!)) / unit;
+    });
+    // F32 on the way adds no more than 2^-13 of a unit. Arithmetic in BF16 is off by up to two.
+    expect(Math.max(...away)).toBeLessThan(0.5 + 2 ** -13);
+  });
+
+  it('a base that is not listed is not averaged in', async () => {
+    const { w, result } = await merge({
+      method: 'linear',
+      base: f32(100),
+      models: [f32(1), f32(3)],
+      parameters: { weight: 1 },
+    });
+    expect(w).toEqual([2]);
+    expect(result.warnings).toEqual([expect.stringMatching(/not listed: .* not averaged/)]);
+  });
+
+  it('one model is copied whatever its weight', async () => {
+    const { w } = await merge({ method: 'linear', models: [f32(0.1, 0.7)], own: [{ weight: 0.3 }] });
+    expect(w).toEqual([...f32(0.1, 0.7).values]);
+  });
+
+  it('integers are copied where all models have the same, else an error that names the tensor', async () => {
+    const root = await tempDir();
+    const model = (name: string, id: bigint) =>
+      writeModel(join(root, name), [
+        tensor('w', 'F32', [1], Float32Array.of(Number(id))),
+        tensor('ids', 'I64', [2], BigInt64Array.of(7n, id)),
+      ]);
+    const text = (...models: string[]) => ({
+      merge_method: 'uniform_soup',
+      models: models.map((path) => ({ model: path })),
+    });
+    const { tensors } = await runMerge(root, text(model('a', 1n), model('b', 1n)));
+    expect([...new BigInt64Array(new Uint8Array(tensors.get('ids')!.data).buffer)]).toEqual([7n, 1n]);
+    await expect(runMerge(root, text(model('c', 1n), model('d', 2n)))).rejects.toMatchObject({
+      code: 'ERR_INCOMPATIBLE',
+      details: { problems: [{ code: 'ERR_INTEGER_TENSOR_DIFFERS', tensor: 'ids' }] },
+    });
+  });
+});
+
+it('task_arithmetic ignores density and rescale; int8_mask changes nothing anywhere', async () => {
+  const [base, model] = [zeros(50), ascending(50)];
+  const own = [{ weight: 0.5, density: 0.1 }];
+  const plain = await merge({ method: 'task_arithmetic', base, models: [model], own: [{ weight: 0.5 }] });
+  const ignored = await merge({
+    method: 'task_arithmetic',
+    base,
+    models: [model],
+    own,
+    parameters: { rescale: true, int8_mask: true },
+  });
+  expect(ignored.w).toEqual(plain.w);
+  expect(ignored.result.warnings).toHaveLength(3);
+  const trimmed = await merge({ method: 'ties', base, models: [model], own });
+  const masked = await merge({ method: 'ties', base, models: [model], own, parameters: { int8_mask: true } });
+  expect(masked.w).toEqual(trimmed.w);
+});
+
+it('nearswap: nearer than t the other model, further off less of it', async () => {
+  const { w } = await merge({
+    method: 'nearswap',
+    base: numbers('F64', [4], [0, 0, 0, 5]),
+    models: [numbers('F64', [4], [0.5, 1, 4, 5])],
+    parameters: { t: 1 },
+  });
+  expect(w).toEqual([0.5, 1, 1, 5]);
+});
+
+describe('layers', () => {
+  const layers = 3;
+  const weights = (value: number): Weights => {
+    const of = (k: number) => bf16(value * (k + 1), value);
+    return Object.fromEntries([
+      ['model.embed_tokens.weight', of(10)],
+      ...range(0, layers).map((k) => [`model.layers.${k}.mlp.weight`, of(k)]),
+      ['model.norm.weight', of(20)],
+      ['lm_head.weight', of(30)],
+    ]);
+  };
+
+  it('gradients and filters reach the bytes, the first value those of norm and head', async () => {
+    const root = await tempDir();
+    const [a, b] = [0, 1].map((value) => writeWeights(join(root, `m${value}`), weights(value))) as [
+      string,
+      string,
+    ];
+    const { tensors } = await runMerge(root, {
+      merge_method: 'linear',
+      models: [
+        { model: a, parameters: { weight: 1 } },
+        {
+          model: b,
+          parameters: { weight: [{ filter: 'lm_head', value: [0.25, 9] }, { value: [0.5, 4.5] }] },
+        },
+      ],
+      parameters: { normalize: false },
+    });
+    const second = (name: string) => tensors.get(name)!.data.readUInt16LE(2);
+    const bits = (value: number) => new Uint32Array(Float32Array.of(value).buffer)[0]! >>> 16;
+    expect(range(0, layers).map((k) => second(`model.layers.${k}.mlp.weight`))).toEqual(
+      [0.5, 2.5, 4.5].map(bits),
+    );
+    expect(['model.embed_tokens.weight', 'model.norm.weight', 'lm_head.weight'].map(second)).toEqual(
+      [0.5, 0.5, 0.25].map(bits),
+    );
+  });
+
+  it('a layer may be repeated: the output has a copy of its own of each', async () => {
+    const root = await tempDir();
+    const model = writeWeights(join(root, 'm'), weights(1));
+    const config = join(root, 'merge.yml');
+    const out = join(root, 'out');
+    const slice = (from: number, to: number) => ({ sources: [{ model, layer_range: [from, to] }] });
+    writeFileSync(
+      config,
+      JSON.stringify({ merge_method: 'passthrough', slices: [slice(0, 2), slice(0, 3)] }),
+    );
+    await mergeFile({ config, out });
+    const made = readModel(out);
+    const original = readModel(model);
+    const origin = [0, 1, 0, 1, 2];
+    for (const [k, from] of origin.entries()) {
+      const [got, source] = [
+        made.get(`model.layers.${k}.mlp.weight`)!,
+        original.get(`model.layers.${from}.mlp.weight`)!,
+      ];
+      expect(got.data.equals(source.data)).toBe(true);
+    }
+    expect(new Set([...made.values()].map(({ offset }) => offset)).size).toBe(made.size);
+    expect(made.size).toBe(origin.length + 3);
+  });
+});

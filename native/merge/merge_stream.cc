@@ -4,6 +4,8 @@
 #include <new>
 #include <utility>
 
+#include "merge/row_gather.h"
+
 namespace wisemerge {
 namespace {
 
@@ -25,6 +27,12 @@ FileError as_error(const std::exception_ptr& failure) {
     return Error("ERR_OUT_OF_MEMORY", "out of memory");
   } catch (const std::exception& error) {
     return Error("ERR_INTERNAL", error.what());
+  }
+}
+
+void share(const MergeFile& file, SharedFiles& files) {
+  for (const int fd : {file.fd, file.direct_fd}) {
+    if (fd >= 0 && files.count(fd) == 0) files.emplace(fd, SharedFd(fd));
   }
 }
 
@@ -80,9 +88,9 @@ void MergeStream::submit(std::shared_ptr<MergeBatch> batch) {
     }
     reader_.group_elements(*job.job, method.rows);
     for (const MergeInput& input : job.job->inputs) {
-      for (const int fd : {input.fd, input.direct_fd}) {
-        if (fd >= 0 && files->count(fd) == 0) files->emplace(fd, SharedFd(fd));
-      }
+      share(input.file, *files);
+      if (!input.gather) continue;
+      for (const RowTable& table : input.gather->tables()) share(table.file, *files);
     }
   }
   batch->reports.resize(batch->jobs.size());

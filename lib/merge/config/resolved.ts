@@ -38,7 +38,7 @@ export interface ResolvedTensor {
   readonly inputs: readonly ResolvedInput[];
   readonly base?: TensorReference;
   readonly parameters: ParameterValues;
-  /** Of the base or the first input. With `remapped`, rows before the vocabulary is changed. */
+  /** Of the base or the first input; with `remapped`, the rows of the output's vocabulary once that is known. */
   readonly shape: readonly number[];
   readonly dtype: DTypeName;
   /** Rows follow the vocabulary of `tokenizer` and are remapped before they are merged. */

@@ -12,6 +12,7 @@ import { checkOutputPath, freeBytes } from '../plan.js';
 import { type Chunks, chooseChunks } from './chunks.js';
 import { type Companions, planCompanions } from './companions.js';
 import { checkCompat, compatWarning } from './compat.js';
+import { estimateTime, type TimeEstimate } from './estimate.js';
 import { ModelData } from './model-data.js';
 import { checkMergeFileOptions, type PlanFileOptions } from './options.js';
 import { type Rereading, rereading } from './sweeps.js';
@@ -45,6 +46,7 @@ export interface MergeFilePlan {
   /** Of the output's file system, if an output was given. */
   readonly disk?: { readonly free: number; readonly needed: number };
   readonly device: string;
+  readonly estimate?: TimeEstimate;
   readonly warnings: readonly string[];
 }
 
@@ -61,15 +63,18 @@ export interface PreparedDocument {
 }
 
 /**
- * Explains a merge file: reads it and the headers of its models, touches no tensor data and writes nothing. Throws
- * what `mergeFile` throws before it starts.
+ * Explains a merge file: reads it and the headers of its models, and writes nothing. With `estimate`, up to 64 MiB of
+ * the largest input are read to tell how long the merge will take. Throws what `mergeFile` throws before it starts.
  */
 export async function planMergeFile(
-  options: PlanFileOptions & { readonly signal?: AbortSignal },
+  options: PlanFileOptions & { readonly estimate?: boolean; readonly signal?: AbortSignal },
 ): Promise<MergeFilePlan> {
-  const { signal, ...given } = options;
+  const { signal, estimate: wanted = false, ...given } = options;
   checkMergeFileOptions(given, ['config']);
-  const { plans } = await planDocuments(given, signal);
+  const { merges, plans } = await planDocuments(given, signal);
+  const models = merges.flatMap(({ models: all, statistics }) => [...all, ...statistics]);
+  const files = models.flatMap((model) => (model instanceof Checkpoint ? model.files : []));
+  const estimate = wanted ? await estimateTime(plans, files) : undefined;
   const { out } = given;
   return {
     ...(out !== undefined && {
@@ -78,6 +83,7 @@ export async function planMergeFile(
     }),
     documents: plans,
     device: chosenDevice(given),
+    ...(estimate && { estimate }),
     warnings: plans.flatMap(({ warnings }) => warnings),
   };
 }

@@ -29,7 +29,8 @@ MergeFile parse_file(NumberRow& row) {
 
 // One of `added`, or null.
 template <class Part>
-std::shared_ptr<const Part> parse_part(NumberRow& row, const std::vector<std::shared_ptr<const Part>>& added) {
+std::shared_ptr<const Part> parse_part(NumberRow& row,
+                                       const std::vector<std::shared_ptr<const Part>>& added) {
   const int32_t index = optional_index(row, static_cast<double>(added.size()));
   return index < 0 ? nullptr : added[static_cast<size_t>(index)];
 }

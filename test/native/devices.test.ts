@@ -122,5 +122,5 @@ describe('dtypes', () => {
 
 it('versions are those of the package and of the ABI', async () => {
   const manifest = await import('../../package.json', { with: { type: 'json' } });
-  expect(versions).toEqual({ addon: manifest.default.version, napi: 9, backendAbi: 6 });
+  expect(versions).toEqual({ addon: manifest.default.version, napi: 9, backendAbi: 7 });
 });

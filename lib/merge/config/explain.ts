@@ -68,14 +68,14 @@ function describe(explanation: Omit<Explanation, 'lines'>, merge: ResolvedMerge)
   const lines = [`method ${method}: ${title}`, ...formula.map((line) => `  ${line}`), 'models'];
   for (const model of models) lines.push(`  ${model}${model === base ? ' (base)' : ''}`);
   lines.push(`configuration and tokenizer from ${donor}`);
-  const { dtype, outDtype, tokenizer, chatTemplate } = merge;
+  const { dtype, outDtype, tokenizer, vocabulary, chatTemplate } = merge;
   lines.push(`written as ${outDtype ?? dtype ?? 'each tensor is in the base, or else the first model'}`);
   if (tokenizer) {
     const { source, tokens } = tokenizer;
     const from = typeof source === 'string' ? source : formatModelReference(source);
-    lines.push(
-      `vocabulary: ${from}${tokens.length > 0 ? `, ${tokens.length} tokens with a source of their own` : ''}`,
-    );
+    const size = vocabulary ? ` of ${vocabulary.tokens} tokens in ${vocabulary.rows} rows` : '';
+    const ruled = tokens.length > 0 ? `, ${tokens.length} of them with a source of their own` : '';
+    lines.push(`vocabulary: ${from}${size}${ruled}`);
   }
   if (chatTemplate !== undefined)
     lines.push(`chat template: ${chatTemplate.length < 20 ? chatTemplate : 'as given'}`);

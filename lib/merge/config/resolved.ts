@@ -21,6 +21,8 @@ export interface ResolvedMerge {
   readonly dtype?: DTypeName;
   readonly outDtype?: DTypeName;
   readonly tokenizer?: TokenizerConfig;
+  /** Of the output, once the tokenizers have been read. */
+  readonly vocabulary?: { readonly tokens: number; readonly rows: number };
   readonly chatTemplate?: string;
   /** Changes to the donor's config.json, by dotted path: `text_config.num_hidden_layers`. */
   readonly configChanges: Readonly<Record<string, unknown>>;

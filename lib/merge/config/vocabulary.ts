@@ -64,7 +64,8 @@ export async function withVocabulary(
     tensor.remapped ? { ...tensor, shape: [vocabulary.rows, ...tensor.shape.slice(1)] } : tensor,
   );
   const warnings = [...merge.warnings, ...vocabulary.warnings];
-  return { merge: { ...merge, tensors, warnings }, vocabulary, tokenizers };
+  const size = { tokens: vocabulary.tokens.size, rows: vocabulary.rows };
+  return { merge: { ...merge, tensors, warnings, vocabulary: size }, vocabulary, tokenizers };
 }
 
 function indexOf(merge: ResolvedMerge, reference: ModelReference): number {

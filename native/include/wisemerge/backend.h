@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define WM_BACKEND_ABI 6u
+#define WM_BACKEND_ABI 7u
 #define WM_BACKEND_SYMBOL "wisemerge_backend"
 
 typedef enum WmCode {
@@ -307,7 +307,10 @@ typedef enum WmMergeOperation {
   WM_MERGE_ELECTED = 3,   /* parameters: floor */
   WM_MERGE_OVERLAP = 4,   /* parameters: epsilon */
   WM_MERGE_NEARSWAP = 5,  /* one model; parameters: t */
-  WM_MERGE_FISHER = 6     /* 2 n models: x_i, then F_i (no base); parameters: floor */
+  WM_MERGE_FISHER = 6,    /* 2 n models: x_i, then F_i (no base); parameters: floor */
+  /* The first two with every step rounded to work_dtype; parameters: divisor, lambda */
+  WM_MERGE_ROUNDED_SUM = 7,
+  WM_MERGE_ROUNDED_DELTA_SUM = 8
 } WmMergeOperation;
 
 /* out[e] from all inputs, by the function of merge.h that bears the operation's name, rounded once. weights
@@ -323,6 +326,7 @@ typedef struct WmMergeCombine {
   int32_t out_dtype;
   void* out;
   uint64_t* non_finite; /* the number of NaN and infinite elements in out */
+  int32_t work_dtype;   /* F64, F32, F16 or BF16; of the rounded operations */
 } WmMergeCombine;
 
 typedef struct WmContext WmContext;

@@ -179,7 +179,7 @@ describe('names of documents', () => {
   const documents = (...names: (string | undefined)[]) =>
     names
       .map((name) => `${name === undefined ? '' : `name: ${name}\n`}merge_method: linear\n${models}`)
-      .join('---\n');
+      .join('\n---\n');
 
   it('are those of directories', () => {
     for (const name of ['../x', 'a/b', '"."', '.hidden', '"a\\0"']) {

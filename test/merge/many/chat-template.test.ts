@@ -58,14 +58,17 @@ describe('a known template', () => {
     expect(render('exaone', turns)).toBe(
       '[|system|][|endofturn|]\n[|user|]Hi\n[|assistant|]Hello[|endofturn|]\n[|user|]Bye\n[|assistant|]',
     );
-    expect(render('exaone', [system, turns[0]!], false)).toBe('[|system|]Be brief.[|endofturn|]\n[|user|]Hi\n');
+    expect(render('exaone', [system, turns[0]!], false)).toBe(
+      '[|system|]Be brief.[|endofturn|]\n[|user|]Hi\n',
+    );
   });
 });
 
 describe('an output', () => {
   async function shop(templates: readonly (Record<string, string> | undefined)[]): Promise<Workshop> {
     const made = new Workshop(await tempDir());
-    for (const [i, files] of templates.entries()) made.model(`m${i}`, [f32('w', [1], [i])], { files: files ?? {} });
+    for (const [i, files] of templates.entries())
+      made.model(`m${i}`, [f32('w', [1], [i])], { files: files ?? {} });
     return made;
   }
   const merge = (made: Workshop, count: number, template: string) =>
@@ -79,14 +82,18 @@ describe('an output', () => {
   });
 
   it('gets a named or literal one in every file that has one', async () => {
-    const made = await shop([{ ...config('old'), 'chat_template.jinja': 'older', 'chat_template.json': '{}' }]);
+    const made = await shop([
+      { ...config('old'), 'chat_template.jinja': 'older', 'chat_template.json': '{}' },
+    ]);
     await merge(made, 1, 'chatml');
     expect(JSON.parse(read(made, 'tokenizer_config.json'))).toEqual({
       eps: 1,
       chat_template: chatTemplates.chatml!.jinja,
     });
     expect(read(made, 'chat_template.jinja')).toBe(chatTemplates.chatml!.jinja);
-    expect(JSON.parse(read(made, 'chat_template.json'))).toEqual({ chat_template: chatTemplates.chatml!.jinja });
+    expect(JSON.parse(read(made, 'chat_template.json'))).toEqual({
+      chat_template: chatTemplates.chatml!.jinja,
+    });
     await merge(made, 1, '"{% for m in messages %}{{ m.content }}{% endfor %}"');
     expect(read(made, 'chat_template.jinja')).toBe('{% for m in messages %}{{ m.content }}{% endfor %}');
     const bare = await shop([undefined]);
@@ -109,6 +116,8 @@ describe('an output', () => {
     await merge(made, 2, 'auto');
     expect(JSON.parse(read(made, 'tokenizer_config.json')).chat_template).toBe('one');
     const none = await shop([undefined, undefined]);
-    expect((await merge(none, 2, 'auto')).warnings).toEqual([expect.stringMatching(/no model has a chat template/)]);
+    expect((await merge(none, 2, 'auto')).warnings).toEqual([
+      expect.stringMatching(/no model has a chat template/),
+    ]);
   });
 });

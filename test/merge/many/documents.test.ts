@@ -8,7 +8,11 @@ import { tempDir } from '../../support/temp.js';
 
 async function shop(): Promise<Workshop> {
   const made = new Workshop(await tempDir());
-  for (const [name, value] of [['a', 1], ['b', 2], ['c', 7]] as const) {
+  for (const [name, value] of [
+    ['a', 1],
+    ['b', 2],
+    ['c', 7],
+  ] as const) {
     made.model(name, [f32('model.layers.0.w', [1], [value]), f32('model.layers.1.w', [1], [10 * value])], {
       config: { architectures: ['X'], num_hidden_layers: 2, rms_norm_eps: 1e-5 },
       files: { 'README.md': `---\nlicense: mit\n---\n# ${name}\n`, 'vocab.txt': name, 'modeling.py': '' },
@@ -42,7 +46,8 @@ describe('several documents', () => {
       ['tall', made.path('out/tall')],
       [undefined, made.path('out/final')],
     ]);
-    const of = (...parts: string[]) => [0, 1].map((k) => numbers(made.output(...parts).get(`model.layers.${k}.w`)!)[0]);
+    const of = (...parts: string[]) =>
+      [0, 1].map((k) => numbers(made.output(...parts).get(`model.layers.${k}.w`)!)[0]);
     expect(of('sum')).toEqual([3, 30]);
     expect(of('tall')).toEqual([30, 7]);
     expect(of('final')).toEqual([33, 3 * 37]);
@@ -58,7 +63,9 @@ describe('several documents', () => {
   it('are planned with sizes from shapes, and errors in the last one come before the first is made', async () => {
     const made = await shop();
     const plan = await planMergeFile({ config: made.config(chain), out: made.path('out') });
-    expect(plan.documents.map(({ name, bytesRead, bytesWritten }) => [name, bytesRead, bytesWritten >= 8])).toEqual([
+    expect(
+      plan.documents.map(({ name, bytesRead, bytesWritten }) => [name, bytesRead, bytesWritten >= 8]),
+    ).toEqual([
       ['sum', 16, true],
       ['tall', 8, true],
       [undefined, 16, true],
@@ -127,6 +134,8 @@ dtype: float16
 slices: [{sources: [{model: $/a, layer_range: [0, 2]}]}, {sources: [{model: $/b, layer_range: [0, 2]}]}]
 `);
     expect(JSON.parse(readFileSync(made.path('out/config.json'), 'utf8')).num_hidden_layers).toBe(4);
-    expect([0, 1, 2, 3].map((k) => numbers(made.output().get(`model.layers.${k}.w`)!)[0])).toEqual([1, 10, 2, 20]);
+    expect([0, 1, 2, 3].map((k) => numbers(made.output().get(`model.layers.${k}.w`)!)[0])).toEqual([
+      1, 10, 2, 20,
+    ]);
   });
 });

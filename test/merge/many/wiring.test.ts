@@ -269,7 +269,7 @@ it('results depend on neither threads, memory, shards nor how files are read', a
     const seen = [];
     for (const options of [
       {},
-      { threads: 1, memory: 12 * 2 ** 20, readMode: 'direct' as const },
+      { threads: 1, memory: 2 ** 24, readMode: 'direct' as const },
       { threads: 2, memory: 2 ** 28, shardSize: 400_000, readMode: 'cached' as const },
     ]) {
       await shop.merge(text, { ...options, seed: 5, force: true });

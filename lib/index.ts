@@ -33,13 +33,18 @@ export type { ConfigProblem } from './merge/config/problems.js';
 export type { ResolvedInput, ResolvedMerge, ResolvedTensor } from './merge/config/resolved.js';
 export { type DiffOptions, type DiffResult, diff, type TensorDiff } from './merge/diff.js';
 export { type LoraAdapter, type LoraAddend, openLoraAdapter } from './merge/lora/adapter.js';
+export {
+  type DocumentResult,
+  type MergeFileResult,
+  type MergeFileRunOptions,
+  mergeFile,
+} from './merge/many/merge-file.js';
+export type { MergeFileOptions, PlanFileOptions } from './merge/many/options.js';
+export { type DocumentPlan, type MergeFilePlan, planMergeFile } from './merge/many/plan-file.js';
 export { type MergeOutput, type MergeResult, merge, type RunOptions } from './merge/merge.js';
 export type { MergeOptions } from './merge/options.js';
 export { type MergePlan, type PlannedInput, planMerge } from './merge/plan.js';
 export type { Problem } from './merge/problems.js';
-export { planTokenizer, type TokenizerOptions, type TokenizerPlan } from './merge/tokenizer/plan.js';
-export type { RowMap, RowSource, TokenRule, TokenSource } from './merge/tokenizer/rows.js';
-export { writeRemappedRows } from './merge/tokenizer/write-rows.js';
 export { type DeviceReport, type DTypeName, devices } from './native.js';
 export { writeReport } from './report/report.js';
 export type { Analysis } from './sweep/analysis.js';

@@ -2,7 +2,7 @@ import { constants, mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
 import { HostBuffer } from '../native.js';
-import { openDirect } from './input-file.js';
+import { openDirect, type ReadMode } from './input-file.js';
 import { settleAll } from './settle.js';
 
 /** Sequential speed of a directory's disk, in bytes per second. */
@@ -49,6 +49,39 @@ export async function measureDiskSpeed(directory: string, bytes: number = 256 * 
     await file.close();
     arena.release();
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Reads up to `bytes` from the start of a file, past the page cache where possible or through it, with the request
+ * pattern of a merge; gives bytes per second. Throws ERR_IO.
+ */
+export async function measureReadSpeed(
+  { path, size }: { readonly path: string; readonly size: number },
+  mode: ReadMode,
+  bytes: number = 64 * 2 ** 20,
+): Promise<number> {
+  const direct = mode === 'direct' ? await openDirect(path, constants.O_RDONLY) : undefined;
+  const file =
+    direct ??
+    (await open(path, 'r').catch((error) => {
+      throw ioError(error, 'open', path);
+    }));
+  const arena = new HostBuffer(inFlight * blockBytes);
+  // Memory that is touched for the first time would be part of what is measured.
+  arena.bytes(0, arena.byteLength).fill(1);
+  try {
+    const wanted = Math.min(bytes, size);
+    const blocks = Math.max(1, Math.ceil(wanted / blockBytes));
+    const read = await rate(blocks, async (i, lane) => {
+      await file.read(arena.bytes(lane * blockBytes, blockBytes), 0, blockBytes, i * blockBytes);
+    });
+    return (read * wanted) / (blocks * blockBytes);
+  } catch (error) {
+    throw ioError(error, 'read', path);
+  } finally {
+    await file.close();
+    arena.release();
   }
 }
 

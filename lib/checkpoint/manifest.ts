@@ -13,25 +13,41 @@ export interface OutputManifest {
   readonly wisemerge: string;
   readonly node: string;
   readonly method: string;
-  readonly formula: string;
-  /** Output dtype asked for; null keeps the zero-shot model's. */
+  /** Output dtype asked for; null keeps the base's or first model's. */
   readonly dtype: string | null;
   readonly device: string;
   /** The command that makes this output again. */
   readonly command: string;
-  readonly zeroshot: ManifestInput;
   readonly parameters: number;
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly xxh3: string }[];
   /** Tensors with NaN or infinite elements, and how many. */
   readonly nonFinite: Readonly<Record<string, number>>;
 }
 
-/** Of a merge. */
-export interface Manifest extends OutputManifest {
+/** Of a model made from a zero-shot one by a formula. */
+export interface DerivedManifest extends OutputManifest {
+  readonly formula: string;
+  readonly zeroshot: ManifestInput;
+}
+
+/** Of a merge of two models. */
+export interface Manifest extends DerivedManifest {
   readonly alpha: number;
   /** Tensors with an alpha of their own. */
   readonly tensorAlphas?: Readonly<Record<string, number>>;
   readonly finetuned: ManifestInput;
+}
+
+/** Of a model made by a merge file. */
+export interface MergeFileManifest extends OutputManifest {
+  /** Of the document that made it, where it has one. */
+  readonly name?: string;
+  readonly models: readonly ManifestInput[];
+  readonly seed: number;
+  /** Whose arithmetic is reproduced, if another's is. */
+  readonly compat?: 'mergekit';
+  /** The merge file as it was. */
+  readonly config: string;
 }
 
 /** An input's identity: sizes and header hashes tell one save from another without hashing the data. */

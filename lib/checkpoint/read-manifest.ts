@@ -6,11 +6,6 @@ import { isPlainFileName } from './index-file.js';
 import type { OutputManifest } from './manifest.js';
 import { manifestName } from './transaction.js';
 
-const inputSchema = z.object({
-  path: z.string(),
-  files: z.array(z.object({ name: z.string(), bytes: z.number(), headerXxh3: z.string() })),
-});
-
 // Verification opens these: nothing is followed out of the manifest's directory.
 const fileName = z.string().refine(isPlainFileName, 'not a plain file name');
 
@@ -18,11 +13,9 @@ const manifestSchema: z.ZodType<OutputManifest> = z.object({
   wisemerge: z.string(),
   node: z.string(),
   method: z.string(),
-  formula: z.string(),
   dtype: z.string().nullable(),
   device: z.string(),
   command: z.string(),
-  zeroshot: inputSchema,
   parameters: z.number(),
   files: z.array(z.object({ name: fileName, bytes: z.number(), xxh3: z.string() })),
   nonFinite: z.record(z.string(), z.number()),

@@ -58,24 +58,26 @@ export async function listSidecars(base: Checkpoint): Promise<{ copied: string[]
 }
 
 /**
- * Copies the listed files into `directory`. `config.json` gets the output dtype if it changes, and other `changes` by
- * dotted path (`text_config.num_hidden_layers`).
+ * Copies the listed files into `directory`. `config.json` gets the output dtype if it changes, and JSON files the
+ * `changes` that are given for them, by dotted path (`text_config.num_hidden_layers`).
  */
 export async function copySidecars(
   base: Checkpoint,
   files: readonly string[],
   directory: string,
   dtype: DTypeName | undefined,
-  changes: Readonly<Record<string, unknown>> = {},
+  changes: ReadonlyMap<string, Readonly<Record<string, unknown>>> = new Map(),
 ): Promise<void> {
   for (const file of files) {
     const from = join(base.directory!, file);
     const to = join(directory, file);
+    const own = changes.get(file) ?? {};
+    const config = file === 'config.json' ? base.config : undefined;
     try {
       await mkdir(dirname(to), { recursive: true });
-      if (file === 'config.json' && base.config && (dtype || Object.keys(changes).length > 0)) {
-        const text = await replaceInJson(await readFile(from, 'utf8'), changes);
-        await writeFile(to, dtype ? updateConfigDtype(text, base.config, dtype) : text);
+      if ((config && dtype) || Object.keys(own).length > 0) {
+        const text = await replaceInJson(await readFile(from, 'utf8'), own);
+        await writeFile(to, config && dtype ? updateConfigDtype(text, config, dtype) : text);
       } else {
         await copyFile(from, to);
       }

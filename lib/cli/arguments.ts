@@ -23,6 +23,13 @@ export function parseBytes(text: string): number {
   return Math.round(Number(match[1]) * unit);
 }
 
+/** A size of mergekit's: `5B`, `500M` and `100K` are powers of 1000; `5GB` and `512MiB` as elsewhere. */
+export function parseShardSize(text: string): number {
+  const powers: Readonly<Record<string, string>> = { k: 'kb', m: 'mb', b: 'gb' };
+  const [, number, unit] = /^\s*([\d.]+)\s*([kmb])\s*$/i.exec(text) ?? [];
+  return parseBytes(number === undefined ? text : `${number}${powers[unit!.toLowerCase()]}`);
+}
+
 export function parseCount(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('Write a whole number from 1.');

@@ -3,15 +3,15 @@ import { WisemergeError } from '../errors.js';
 import type { MergeOptions } from '../merge/options.js';
 import { parseAlphaFlag, parseBytes, parseCount } from './arguments.js';
 
-/** The flags that `merge` and `plan` share. */
+/** The flags of a merge of two models, for `merge` and `plan`. */
 export interface MergeFlags {
-  readonly zeroshot: string;
-  readonly finetuned: string;
-  readonly alpha: number | number[] | 'best';
+  readonly zeroshot?: string;
+  readonly finetuned?: string;
+  readonly alpha?: number | number[] | 'best';
   readonly sweep?: string;
-  readonly out: string;
+  readonly out?: string;
   readonly dtype?: NonNullable<MergeOptions['dtype']>;
-  readonly device: string;
+  readonly device?: string;
   readonly threads?: number;
   readonly memory?: number;
   readonly shardSize?: number;
@@ -23,24 +23,28 @@ export interface MergeFlags {
 
 export function addMergeFlags(command: Command): Command {
   return command
-    .requiredOption('--zeroshot <path>', 'zero-shot (base) model: a directory, index or .safetensors file')
-    .requiredOption('--finetuned <path>', 'model fine-tuned from it')
-    .requiredOption(
+    .option('--zeroshot <path>', 'zero-shot (base) model: a directory, index or .safetensors file')
+    .option('--finetuned <path>', 'model fine-tuned from it')
+    .option(
       '--alpha <values>',
       'one value, a list 0.1,0.3, a range 0:1:0.05, or best with --sweep',
       parseAlphaFlag,
     )
     .option('--sweep <directory>', 'finished sweep that chose alpha (--alpha best)')
-    .requiredOption('--out <directory>', 'output; several alphas go to <directory>/alpha_0.1000, …')
+    .option('--out <directory>', 'output; several alphas go to <directory>/alpha_0.1000, …')
     .addOption(
       new Option(
         '--dtype <dtype>',
         'output dtype of float tensors (default: as in the zero-shot model)',
       ).choices(['float64', 'float32', 'float16', 'bfloat16', 'float8_e4m3fn', 'float8_e5m2']),
     )
-    .option('--device <device>', 'auto, cpu, cuda or cuda:N', 'auto')
-    .option('--threads <n>', 'blocks the CPU computes at once (default: all under way)', parseCount)
-    .option('--memory <size>', 'I/O buffers, such as 256MiB (default: 80MiB)', parseBytes)
+    .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)')
+    .option('-j, --threads <n>', 'CPU threads (default: all)', parseCount)
+    .option(
+      '--memory <size>',
+      'I/O buffers, such as 256MiB (default: 80MiB; 104MiB for a merge file)',
+      parseBytes,
+    )
     .option(
       '--shard-size <size>',
       'bytes of tensors per file, such as 5GB (default: the files of the zero-shot model)',
@@ -52,9 +56,41 @@ export function addMergeFlags(command: Command): Command {
     .option('--quiet', 'no progress or remarks');
 }
 
-/** Throws ERR_USAGE where `best` and `--sweep` do not come together, and what reading a sweep throws. */
+const required = ['zeroshot', 'finetuned', 'alpha', 'out'] as const;
+
+/** Throws ERR_USAGE where a flag is missing, `best` and `--sweep` do not come together, and what reading a sweep throws. */
 export async function toMergeOptions(flags: MergeFlags): Promise<MergeOptions> {
-  const { json: _json, quiet: _quiet, sweep, alpha, ...options } = flags;
+  const missing = required.find((name) => flags[name] === undefined);
+  if (missing) {
+    const value = { zeroshot: '<path>', finetuned: '<path>', alpha: '<values>', out: '<directory>' }[missing];
+    throw new WisemergeError('ERR_USAGE', `required option '--${missing} ${value}' not specified`, {
+      hint: 'Two models are merged with --zeroshot, --finetuned, --alpha and --out; a merge file with CONFIG and OUT.',
+    });
+  }
+  const {
+    zeroshot,
+    finetuned,
+    alpha,
+    sweep,
+    out,
+    dtype,
+    device,
+    threads,
+    memory,
+    shardSize,
+    force,
+    extrapolate,
+  } = flags as MergeFlags & Required<Pick<MergeFlags, (typeof required)[number]>>;
+  const options = {
+    ...{ zeroshot, finetuned, out },
+    ...(dtype && { dtype }),
+    ...(device !== undefined && { device }),
+    ...(threads !== undefined && { threads }),
+    ...(memory !== undefined && { memory }),
+    ...(shardSize !== undefined && { shardSize }),
+    ...(force && { force }),
+    ...(extrapolate && { extrapolate }),
+  };
   if (alpha !== 'best' && sweep === undefined) return { ...options, alpha };
   if (alpha !== 'best' || sweep === undefined) {
     throw new WisemergeError('ERR_USAGE', '--alpha best and --sweep DIRECTORY belong together', {

@@ -9,7 +9,8 @@ import type { FinetuneFlags } from './commands/finetune.js';
 import type { ForwardFlags } from './commands/forward.js';
 import type { HeadFlags } from './commands/head.js';
 import type { PickFlags } from './commands/pick.js';
-import { addMergeFlags, type MergeFlags } from './merge-flags.js';
+import { addMergeFileFlags, type MergeFileFlags } from './merge-file-flags.js';
+import { addMergeFlags } from './merge-flags.js';
 import {
   parseAlphasFlag,
   parseCommandFlag,
@@ -68,12 +69,18 @@ export function createProgram(signal: AbortSignal): Command {
     .action(async (flags: FinetuneFlags) =>
       (await import('./commands/finetune.js')).runFinetune(flags, signal),
     );
-  addMergeFlags(program.command('merge'))
-    .description('interpolate two models: theta0 + alpha * (theta1 - theta0)')
-    .action(async (flags: MergeFlags) => (await import('./commands/merge.js')).runMerge(flags, signal));
-  addMergeFlags(program.command('plan'))
-    .description('show what merge would do, from headers alone')
-    .action(async (flags: MergeFlags) => (await import('./commands/plan.js')).runPlan(flags, signal));
+  addMergeFileFlags(addMergeFlags(program.command('merge [config] [out]')))
+    .description(
+      'carry out a merge file, as mergekit has them, or interpolate two models: theta0 + alpha * (theta1 - theta0)',
+    )
+    .action(async (config: string | undefined, out: string | undefined, flags: MergeFileFlags) =>
+      (await import('./commands/merge.js')).runMerge(config, out, flags, signal),
+    );
+  addMergeFileFlags(addMergeFlags(program.command('plan [config] [out]')))
+    .description('explain what merge would do with the same arguments, from headers')
+    .action(async (config: string | undefined, out: string | undefined, flags: MergeFileFlags) =>
+      (await import('./commands/plan.js')).runPlan(config, out, flags, signal),
+    );
   withOutputFlags(program.command('inspect <path>'))
     .description('list the tensors of a model')
     .action(async (path: string, flags: OutputFlags) =>

@@ -13,24 +13,38 @@ const embeddingNames = [
 ];
 
 /**
- * The input embedding that stands in for an output head that `model` does not store because it ties them.
+ * The input embedding that stands in for an output head that `model` does not store because it ties them. `anyRows`:
+ * the two may have vocabularies of different sizes.
  */
 export function tiedSource<T extends { readonly shape: readonly number[] }>(
   tensor: { readonly name: string; readonly shape: readonly number[] },
   model: { readonly tensors: ReadonlyMap<string, T>; readonly config: Config | undefined },
+  { anyRows = false } = {},
 ): T | undefined {
-  if (!/(^|\.)(lm_head|embed_out|output)\.weight$/.test(tensor.name)) return undefined;
+  if (!isOutputHead(tensor.name)) return undefined;
   if (textConfig(model.config)?.tie_word_embeddings === false) return undefined;
   for (const name of embeddingNames) {
     const embedding = model.tensors.get(name);
     if (
       embedding?.shape.length === tensor.shape.length &&
-      embedding.shape.every((dim, i) => dim === tensor.shape[i])
+      embedding.shape.every((dim, i) => dim === tensor.shape[i] || (anyRows && i === 0))
     ) {
       return embedding;
     }
   }
   return undefined;
+}
+
+export function isOutputHead(name: string): boolean {
+  return /(^|\.)(lm_head|embed_out|output)\.weight$/.test(name);
+}
+
+/** Where a configuration says whether the head is tied to the embedding, by dotted path, and what it says. */
+export function statedTie(config: Config | undefined): { path: string; tied: boolean } | undefined {
+  const key = 'tie_word_embeddings';
+  const value = textConfig(config)?.[key];
+  if (typeof value !== 'boolean') return undefined;
+  return { path: config && key in config ? key : `text_config.${key}`, tied: value };
 }
 
 function textConfig(config: Config | undefined): Config | undefined {

@@ -45,6 +45,7 @@ export interface NativeMergeStream {
     a: Float32Array,
     b: Float32Array,
   ): number;
+  addRowMap(rows: Int32Array, mixEnds: Uint32Array, tables: Uint32Array, tableRows: Uint32Array): number;
   run(tensors: Float64Array, names: readonly string[]): NativeJob<Float64Array>;
   close(): void;
 }

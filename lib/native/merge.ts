@@ -13,6 +13,7 @@ export const sinkBytes = 8 * 2 ** 20;
 /** Names of the native methods; `task_vectors_rows` and the like take whole rows. */
 export type NativeMethod =
   | 'copy'
+  | 'rounded'
   | 'linear'
   | 'slerp'
   | 'nuslerp'
@@ -31,8 +32,8 @@ export type NativeMethod =
   | 'regmean'
   | 'warp';
 
-/** One input as a stream reads it: a contiguous tensor of open files. */
-export interface MergeStreamInput {
+/** A contiguous tensor of an open file. */
+export interface MergeStreamTable {
   readonly fd: number;
   /** Past the page cache; -1: not so. */
   readonly directFd: number;
@@ -41,6 +42,15 @@ export interface MergeStreamInput {
   readonly dtype: number;
   /** Of `addLowRank`. */
   readonly addend?: number;
+}
+
+/** One input as a stream reads it. */
+export interface MergeStreamInput extends MergeStreamTable {
+  /** Its rows are gathered: the map of `addRowMap`, and its tables with their numbers of rows, this one first. */
+  readonly gather?: {
+    readonly map: number;
+    readonly tables: readonly (MergeStreamTable & { readonly rows: number })[];
+  };
   readonly parameters: readonly number[];
 }
 
@@ -86,6 +96,14 @@ export interface LowRankFactors {
   readonly b: Float32Array;
 }
 
+/** Where the rows of a gathered tensor come from: see native/merge/row_gather.h. */
+export interface RowMapNumbers {
+  readonly rows: Int32Array;
+  readonly mixEnds: Uint32Array;
+  readonly tables: Uint32Array;
+  readonly tableRows: Uint32Array;
+}
+
 /** Threads that take tensors from their inputs through a method to their output files, in order. */
 export class MergeStream {
   readonly #native: NativeMergeStream;
@@ -105,6 +123,10 @@ export class MergeStream {
 
   addLowRank({ rows, columns, rank, scale, transposed, a, b }: LowRankFactors): number {
     return call(() => this.#native.addLowRank(rows, columns, rank, scale, transposed, a, b));
+  }
+
+  addRowMap({ rows, mixEnds, tables, tableRows }: RowMapNumbers): number {
+    return call(() => this.#native.addRowMap(rows, mixEnds, tables, tableRows));
   }
 
   /**
@@ -132,8 +154,12 @@ export class MergeStream {
     const { method, output, last, dtype, count, row, base = -1, parameters, inputs } = tensor;
     numbers.push(this.#methods.get(method)!, output, Number(last), dtype, count, row, base, inputs.length);
     numbers.push(...parameters);
-    for (const { fd, directFd, position, dtype: stored, addend = -1, parameters: own } of inputs) {
-      numbers.push(fd, directFd, position, stored, addend, ...own);
+    const table = ({ fd, directFd, position, dtype: stored, addend = -1 }: MergeStreamTable): number[] => {
+      return [fd, directFd, position, stored, addend];
+    };
+    for (const { gather, parameters: own, ...input } of inputs) {
+      numbers.push(...table(input), gather?.map ?? -1, ...own);
+      for (const { rows, ...one } of gather?.tables ?? []) numbers.push(...table(one), rows);
     }
   }
 

@@ -4,7 +4,7 @@ import { xxh3 } from '@node-rs/xxhash';
 import { z } from 'zod';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { layOut, type OutputFile, type OutputLayout } from '../checkpoint/layout.js';
-import { describeInput, type OutputManifest } from '../checkpoint/manifest.js';
+import { type DerivedManifest, describeInput } from '../checkpoint/manifest.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
 import { copySidecars, listSidecars } from '../checkpoint/sidecars.js';
 import { manifestName } from '../checkpoint/transaction.js';
@@ -125,7 +125,7 @@ export async function writeEpoch(
   await copySidecars(base, (await listSidecars(base)).copied, directory, undefined);
   const optimizer = await writeState(join(directory, stateDirectory, stateName), session);
   const { identity, initial, epochs, command, zeroshot } = facts;
-  const manifest: OutputManifest & { training: TrainingRecord } = {
+  const manifest: DerivedManifest & { training: TrainingRecord } = {
     wisemerge: version,
     node: process.version,
     method: 'finetune',

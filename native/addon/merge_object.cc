@@ -1,5 +1,7 @@
 #include "addon/merge_object.h"
 
+#include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "addon/arguments.h"
@@ -49,13 +51,45 @@ std::vector<float> floats_argument(const Napi::CallbackInfo& info, size_t index,
   return {array.Data(), array.Data() + array.ElementLength()};
 }
 
+template <class Array>
+auto integers_argument(const Napi::CallbackInfo& info, size_t index, napi_typedarray_type type,
+                       const char* name) {
+  if (!info[index].IsTypedArray() || info[index].As<Napi::TypedArray>().TypedArrayType() != type) {
+    throw_argument(name, "an Int32Array (rows) or a Uint32Array");
+  }
+  const auto array = info[index].As<Array>();
+  using Integer = std::remove_pointer_t<decltype(array.Data())>;
+  return std::vector<std::remove_const_t<Integer>>(array.Data(), array.Data() + array.ElementLength());
+}
+
+// Tables beyond this are no models.
+constexpr uint32_t kMostTables = 1u << 16;
+
+void check_row_map(const std::vector<int32_t>& rows, const std::vector<uint32_t>& mix_ends,
+                   const std::vector<uint32_t>& tables, const std::vector<uint32_t>& table_rows) {
+  const bool ascending = std::is_sorted(mix_ends.begin(), mix_ends.end());
+  if (!ascending || tables.size() != table_rows.size() ||
+      (mix_ends.empty() ? 0 : mix_ends.back()) != tables.size()) {
+    throw_argument("mixEnds", "ascending, up to the number of parts");
+  }
+  for (const int32_t row : rows) {
+    if (row < 0 && static_cast<uint64_t>(-1 - int64_t{row}) >= mix_ends.size()) {
+      throw_argument("rows", "rows, or -1 - k for a mix k that there is");
+    }
+  }
+  for (const uint32_t table : tables) {
+    if (table >= kMostTables) throw_argument("tables", "numbers of tables");
+  }
+}
+
 }  // namespace
 
 Napi::Function MergeObject::define(Napi::Env env) {
   return DefineClass(
       env, "MergeStream",
       {InstanceMethod("addOutput", &MergeObject::add_output),
-       InstanceMethod("addLowRank", &MergeObject::add_low_rank), InstanceMethod("run", &MergeObject::run),
+       InstanceMethod("addLowRank", &MergeObject::add_low_rank),
+       InstanceMethod("addRowMap", &MergeObject::add_row_map), InstanceMethod("run", &MergeObject::run),
        InstanceMethod("close", &MergeObject::close)});
 }
 
@@ -106,8 +140,30 @@ Napi::Value MergeObject::add_low_rank(const Napi::CallbackInfo& info) {
     addend->transposed = info[4].ToBoolean().Value();
     addend->a = floats_argument(info, 5, addend->rank * addend->columns, "a");
     addend->b = floats_argument(info, 6, addend->rows * addend->rank, "b");
-    addends_.push_back(std::move(addend));
-    return Napi::Number::New(info.Env(), static_cast<double>(addends_.size() - 1));
+    parts_.addends.push_back(std::move(addend));
+    return Napi::Number::New(info.Env(), static_cast<double>(parts_.addends.size() - 1));
+  });
+}
+
+Napi::Value MergeObject::add_row_map(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    auto map = std::make_shared<RowMap>();
+    map->rows = integers_argument<Napi::Int32Array>(info, 0, napi_int32_array, "rows");
+    map->mix_ends = integers_argument<Napi::Uint32Array>(info, 1, napi_uint32_array, "mixEnds");
+    const auto tables = integers_argument<Napi::Uint32Array>(info, 2, napi_uint32_array, "tables");
+    const auto rows = integers_argument<Napi::Uint32Array>(info, 3, napi_uint32_array, "tableRows");
+    check_row_map(map->rows, map->mix_ends, tables, rows);
+    map->needed.resize(1);
+    for (const int32_t row : map->rows) {
+      if (row >= 0) map->needed[0] = std::max(map->needed[0], static_cast<uint64_t>(row) + 1);
+    }
+    for (size_t i = 0; i < tables.size(); i++) {
+      if (tables[i] >= map->needed.size()) map->needed.resize(size_t{tables[i]} + 1);
+      map->needed[tables[i]] = std::max(map->needed[tables[i]], uint64_t{rows[i]} + 1);
+      map->parts.push_back({tables[i], rows[i]});
+    }
+    parts_.row_maps.push_back(std::move(map));
+    return Napi::Number::New(info.Env(), static_cast<double>(parts_.row_maps.size() - 1));
   });
 }
 
@@ -119,7 +175,7 @@ Napi::Value MergeObject::run(const Napi::CallbackInfo& info) {
     std::vector<std::string> names;
     for (uint32_t i = 0; i < given.Length(); i++) names.push_back(given.Get(i).ToString().Utf8Value());
     auto batch = std::make_shared<MergeBatch>();
-    batch->jobs = parse_merge_jobs(rows.Data(), rows.ElementLength(), names, seed_, addends_);
+    batch->jobs = parse_merge_jobs(rows.Data(), rows.ElementLength(), names, seed_, parts_);
     auto job = std::make_shared<BatchJob>(stream(), batch);
     // Gives its reference to the job away: the last one may close the stream, which no thread of it can do.
     batch->done = [runtime = runtime_, job]() mutable {
@@ -146,7 +202,7 @@ Napi::Value MergeObject::run(const Napi::CallbackInfo& info) {
 Napi::Value MergeObject::close(const Napi::CallbackInfo& info) {
   if (stream_) stream_->shutdown();
   stream_.reset();
-  addends_.clear();
+  parts_ = {};
   return info.Env().Undefined();
 }
 

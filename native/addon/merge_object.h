@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "addon/runtime.h"
+#include "merge/job_rows.h"
 #include "merge/merge_stream.h"
 
 namespace wisemerge {
@@ -26,6 +27,9 @@ class MergeObject : public Napi::ObjectWrap<MergeObject> {
   // (rows, columns, rank, scale, transposed, a, b) -> the number of an addend (merge/merge_job.h), whose
   // factors are Float32Arrays
   Napi::Value add_low_rank(const Napi::CallbackInfo& info);
+  // (rows, mixEnds, tables, tableRows) -> the number of a row map (merge/row_gather.h): an Int32Array, and
+  // Uint32Arrays of which the latter two are the parts
+  Napi::Value add_row_map(const Napi::CallbackInfo& info);
   // (rows of merge/job_rows.h, names) -> { promise, cancel() } of a Float64Array: per tensor its non-finite
   // elements, notes, and the upper and lower half of the output's XXH3 where it was the last.
   Napi::Value run(const Napi::CallbackInfo& info);
@@ -34,7 +38,7 @@ class MergeObject : public Napi::ObjectWrap<MergeObject> {
 
   std::shared_ptr<Runtime> runtime_;
   std::shared_ptr<MergeStream> stream_;  // null once closed
-  std::vector<std::shared_ptr<const LowRank>> addends_;
+  MergeParts parts_;
   uint64_t seed_ = 0;
 };
 

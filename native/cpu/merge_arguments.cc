@@ -70,7 +70,21 @@ constexpr Needs kNeeds[] = {
     {true, false, false, false, false, 1},  // WM_MERGE_NEARSWAP
     {false, true, false, false, false, 1},  // WM_MERGE_FISHER
     {true, false, false, true, false, 0},   // WM_MERGE_TAKE
+    {false, true, false, false, false, 2},  // WM_MERGE_ROUNDED_SUM
+    {true, true, false, false, false, 2},   // WM_MERGE_ROUNDED_DELTA_SUM
 };
+
+bool rounds_to(int32_t dtype) {
+  switch (static_cast<DType>(dtype)) {
+    case DType::kF64:
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16:
+      return true;
+    default:
+      return false;
+  }
+}
 
 }  // namespace
 
@@ -141,7 +155,7 @@ WmCode check_merge_output(const WmMergeInputs& in, const char* what, const void*
 WmCode check_merge_combine(const WmMergeCombine& call, WmError* error) {
   const char* const name = "merge_combine";
   const WmMergeInputs& in = call.inputs;
-  if (call.operation < WM_MERGE_SUM || call.operation > WM_MERGE_TAKE) {
+  if (call.operation < WM_MERGE_SUM || call.operation > WM_MERGE_ROUNDED_DELTA_SUM) {
     return fail(error, WM_INVALID_ARGUMENT, "%s: there is no operation %d", name,
                 static_cast<int>(call.operation));
   }
@@ -175,6 +189,10 @@ WmCode check_merge_combine(const WmMergeCombine& call, WmError* error) {
                   static_cast<int>(call.operation));
     }
     code = check_merge_keeps(in, call.keeps, name, error);
+  }
+  if (code == WM_OK && call.operation >= WM_MERGE_ROUNDED_SUM && !rounds_to(call.work_dtype)) {
+    return fail(error, WM_INVALID_ARGUMENT, "%s: nothing is rounded to dtype %d", name,
+                static_cast<int>(call.work_dtype));
   }
   if (code == WM_OK) code = check_tensor(name, -2, call.out_dtype, call.out, in.count, error);
   if (code != WM_OK) return code;

@@ -60,7 +60,7 @@ class Combine {
       case WM_MERGE_FISHER:
         return fisher();
       default:
-        return take();
+        return call.operation == WM_MERGE_TAKE ? take() : rounded();
     }
   }
 
@@ -268,6 +268,44 @@ class Combine {
       const V other = fetch<V>(x + e);
       put_vector(result + e, cut ? choose(fetch<U>(mask + e), other, fetch<V>(base + e)) : other);
     }
+  }
+
+  // merge_round of a tile, by way of the memory of masks.
+  void round_to(DType dtype, Scalar* values) const {
+    if (dtype == Arith<Scalar>::kDType || dtype == DType::kF64) return;
+    narrow(dtype, values, mask, tile.n);
+    widen(dtype, mask, values, tile.n);
+  }
+  // step(values[e], e) for vectors of elements e, rounded.
+  template <class Step>
+  WM_FORCE_INLINE void rounded_step(DType dtype, Scalar* values, const Step& step) const {
+    for (size_t e = 0; e < tile.n; e += kStep) put_vector(values + e, step(fetch<V>(values + e), e));
+    round_to(dtype, values);
+  }
+
+  void rounded() {
+    const auto dtype = static_cast<DType>(call.work_dtype);
+    const DType sums = dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+    const V divisor = spread(static_cast<Scalar>(call.parameters[0]));
+    const V lambda = spread(static_cast<Scalar>(call.parameters[1]));
+    const auto rounded_copy = [&](const Scalar* from, Scalar* to) {
+      if (from != to) __builtin_memcpy(to, from, tile.n * sizeof(Scalar));
+      round_to(dtype, to);
+    };
+    Scalar* const base = tile.in.base ? tile.row(0) : nullptr;
+    if (base) rounded_copy(tile.base(), base);
+    for (size_t i = 0; i < tile.in.models; i++) {
+      Scalar* const part = i == 0 ? result : spare;
+      rounded_copy(tile.x(i, part), part);
+      if (base) rounded_step(dtype, part, [&](V x, size_t e) { return x - fetch<V>(base + e); });
+      const V w = weight(i);
+      rounded_step(dtype, part, [&](V d, size_t) { return w * d; });
+      if (i > 0) rounded_step(sums, result, [&](V sum, size_t e) { return sum + fetch<V>(spare + e); });
+    }
+    round_to(dtype, result);
+    rounded_step(dtype, result, [&](V sum, size_t) { return sum / divisor; });
+    rounded_step(dtype, result, [&](V sum, size_t) { return sum * lambda; });
+    if (base) rounded_step(dtype, result, [&](V sum, size_t e) { return fetch<V>(base + e) + sum; });
   }
 
   const WmMergeCombine& call;

@@ -22,11 +22,52 @@ uint64_t below(NumberRow& row, uint64_t limit, const char* what) {
   return value;
 }
 
-void check_addend(const MergeJob& job, const MergeInput& input) {
-  if (!input.addend) return;
-  if (!is_float(input.dtype) || input.addend->rows * input.addend->columns != job.count) {
+MergeFile parse_file(NumberRow& row) {
+  const auto fd = static_cast<int>(below(row, INT32_MAX, "file"));
+  return {fd, optional_index(row, 2147483648.0)};
+}
+
+// One of `added`, or null.
+template <class Part>
+std::shared_ptr<const Part> parse_part(NumberRow& row,
+                                       const std::vector<std::shared_ptr<const Part>>& added) {
+  const int32_t index = optional_index(row, static_cast<double>(added.size()));
+  return index < 0 ? nullptr : added[static_cast<size_t>(index)];
+}
+
+void check_addend(const MergeJob& job, DType dtype, const LowRank* addend, uint64_t count) {
+  if (!addend) return;
+  if (!is_float(dtype) || addend->rows * addend->columns != count) {
     throw Error("ERR_INTERNAL_ARGUMENT", job.name + ": an addend does not fit its tensor");
   }
+}
+
+// The tables that follow an input whose rows are gathered.
+template <class Take>
+std::shared_ptr<RowGather> parse_gather(const MergeJob& job, std::shared_ptr<const RowMap> map,
+                                        const MergeParts& parts, const Take& take) {
+  constexpr size_t kTableColumns = 6;
+  const uint64_t rows = map->rows.size();
+  if (rows == 0 || job.count % rows != 0) {
+    throw Error("ERR_INTERNAL_ARGUMENT", job.name + ": rows do not make up the tensor");
+  }
+  const uint64_t width = job.count / rows;
+  std::vector<RowTable> tables;
+  for (const uint64_t needed : map->needed) {
+    NumberRow row = take(kTableColumns);
+    RowTable table{};
+    table.file = parse_file(row);
+    table.position = row.whole();
+    table.dtype = static_cast<DType>(below(row, kDTypeCount, "dtype"));
+    table.addend = parse_part(row, parts.addends);
+    const uint64_t available = row.whole();
+    check_addend(job, table.dtype, table.addend.get(), available * width);
+    if (!is_float(table.dtype) || needed > available) {
+      throw Error("ERR_INTERNAL_RANGE", job.name + ": a table is not of floats, or has too few rows");
+    }
+    tables.push_back(std::move(table));
+  }
+  return std::make_shared<RowGather>(std::move(map), std::move(tables), width);
 }
 
 void check(const MergeJob& job, const MergeMethod& method) {
@@ -54,8 +95,8 @@ void check(const MergeJob& job, const MergeMethod& method) {
 
 std::vector<MergeBatch::Job> parse_merge_jobs(const double* numbers, size_t length,
                                               const std::vector<std::string>& names, uint64_t seed,
-                                              const std::vector<std::shared_ptr<const LowRank>>& addends) {
-  constexpr size_t kJobColumns = 8, kInputColumns = 5;
+                                              const MergeParts& parts) {
+  constexpr size_t kJobColumns = 8, kInputColumns = 6;
   constexpr double kDescriptors = 2147483648.0;
   std::vector<MergeBatch::Job> jobs;
   size_t at = 0;
@@ -84,14 +125,17 @@ std::vector<MergeBatch::Job> parse_merge_jobs(const double* numbers, size_t leng
     for (uint64_t i = 0; i < inputs; i++) {
       NumberRow row = take(kInputColumns + method.model_parameters);
       MergeInput input{};
-      input.fd = static_cast<int>(below(row, INT32_MAX, "file"));
-      input.direct_fd = optional_index(row, kDescriptors);
+      input.file = parse_file(row);
       input.position = row.whole();
       input.dtype = static_cast<DType>(below(row, kDTypeCount, "dtype"));
-      const int32_t addend = optional_index(row, static_cast<double>(addends.size()));
-      if (addend >= 0) input.addend = addends[static_cast<size_t>(addend)];
+      input.addend = parse_part(row, parts.addends);
+      const std::shared_ptr<const RowMap> map = parse_part(row, parts.row_maps);
       for (uint32_t k = 0; k < method.model_parameters; k++) input.parameters.push_back(row.number());
-      check_addend(*job, input);
+      if (map) {
+        input.gather = parse_gather(*job, map, parts, take);
+      } else {
+        check_addend(*job, input.dtype, input.addend.get(), job->count);
+      }
       job->inputs.push_back(std::move(input));
     }
     if (method.statistics) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "merge/file_range.h"
 #include "wisemerge/dtype.h"
 
 namespace wisemerge {
@@ -19,15 +20,25 @@ struct LowRank {
   std::vector<float> a, b;
 };
 
+class RowGather;
+
 // A contiguous tensor of a file that stays open while the job is under way.
 struct MergeInput {
-  int fd;         // through the page cache
-  int direct_fd;  // past it; -1: not so
+  MergeFile file;
   uint64_t position;
   DType dtype;
   std::shared_ptr<const LowRank> addend;  // null: none
+  std::shared_ptr<RowGather> gather;      // not null: its rows come from several tensors, this one first
   std::vector<double> parameters;         // the method's, per model
 };
+
+// Dtype in which elements lie in memory: F32 (F64) where something is added to them.
+inline DType loaded_dtype(DType stored, bool addend) {
+  return !addend || stored == DType::kF64 ? stored : DType::kF32;
+}
+inline DType loaded_dtype(const MergeInput& input) {
+  return loaded_dtype(input.dtype, input.addend != nullptr);
+}
 
 struct MergeJob {
   std::string name;  // of the output tensor

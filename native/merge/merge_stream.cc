@@ -4,6 +4,8 @@
 #include <new>
 #include <utility>
 
+#include "merge/row_gather.h"
+
 namespace wisemerge {
 namespace {
 
@@ -28,12 +30,18 @@ FileError as_error(const std::exception_ptr& failure) {
   }
 }
 
+void share(const MergeFile& file, SharedFiles& files) {
+  for (const int fd : {file.fd, file.direct_fd}) {
+    if (fd >= 0 && files.count(fd) == 0) files.emplace(fd, SharedFd(fd));
+  }
+}
+
 uint64_t sink_bytes() { return kSinkBlock * kSinkBlocks; }
 
 // Whole pages, so that what lies behind it is aligned too.
 uint64_t chunk_area(const MergeStreamOptions& options) {
   const uint64_t taken = sink_bytes() + options.chunk_bytes, all = options.arena->size();
-  return all > taken ? (all - taken) / TensorReader::kPage * TensorReader::kPage : 0;
+  return all > taken ? (all - taken) / kReadPage * kReadPage : 0;
 }
 
 }  // namespace
@@ -82,9 +90,9 @@ void MergeStream::submit(std::shared_ptr<MergeBatch> batch) {
     reader_.group_elements(*job.job, method.rows);
     for (const auto* inputs : {&job.job->inputs, &job.job->statistics}) {
       for (const MergeInput& input : *inputs) {
-        for (const int fd : {input.fd, input.direct_fd}) {
-          if (fd >= 0 && files->count(fd) == 0) files->emplace(fd, SharedFd(fd));
-        }
+        share(input.file, *files);
+        if (!input.gather) continue;
+        for (const RowTable& table : input.gather->tables()) share(table.file, *files);
       }
     }
   }

@@ -6,6 +6,7 @@ const std::vector<MergeMethod>& merge_methods() {
   static const std::vector<MergeMethod> methods = {
       {"copy", 0, 0, false, merge_copy},
       {"linear", 1, 1, false, merge_linear},
+      {"rounded", 4, 1, false, merge_rounded_sum},
       {"slerp", 1, 0, false, merge_slerp},
       {"nuslerp", 2, 1, false, merge_nuslerp},
       {"nuslerp_vectors", 2, 1, true, merge_nuslerp},

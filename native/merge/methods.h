@@ -22,6 +22,7 @@ const std::vector<MergeMethod>& merge_methods();
 
 void merge_copy(TensorRun& run);
 void merge_linear(TensorRun& run);
+void merge_rounded_sum(TensorRun& run);
 void merge_slerp(TensorRun& run);
 void merge_nuslerp(TensorRun& run);
 void merge_multislerp(TensorRun& run);

@@ -1,46 +1,18 @@
 #include "merge/tensor_reader.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "core/status.h"
 #include "merge/low_rank.h"
+#include "merge/row_gather.h"
 #include "wisemerge/merge.h"
 
 namespace wisemerge {
 namespace {
 
-// Bytes [position, position + wanted) must come; up to `length` are asked for.
-void read_fully(const SharedFd& file, uint8_t* into, uint64_t position, uint64_t length, uint64_t wanted) {
-  for (uint64_t done = 0; done < wanted;) {
-    const ssize_t got = pread(file.get(), into + done, length - done, static_cast<off_t>(position + done));
-    if (got < 0 && errno == EINTR) continue;
-    // A direct read that stopped at an unaligned end of file cannot be continued: EINVAL, as if at its end.
-    if (got == 0 || (got < 0 && errno == EINVAL && done % TensorReader::kPage != 0)) {
-      throw FileError("ERR_INPUT_CHANGED", "it became shorter", file.original(), "read");
-    }
-    if (got < 0) throw FileError("ERR_IO", std::strerror(errno), file.original(), "read");
-    done += static_cast<uint64_t>(got);
-  }
-}
-
 uint64_t loaded_size(const MergeInput& input) { return item_size(loaded_dtype(input)); }
 
 }  // namespace
-
-DType loaded_dtype(const MergeInput& input) {
-  if (!input.addend) return input.dtype;
-  return input.dtype == DType::kF64 ? DType::kF64 : DType::kF32;
-}
-
-void read_elements(const SharedFiles& files, const MergeInput& input, uint64_t first, uint64_t count,
-                   void* into) {
-  const uint64_t item = item_size(input.dtype), bytes = count * item;
-  read_fully(files.at(input.fd), static_cast<uint8_t*>(into), input.position + first * item, bytes, bytes);
-}
 
 TensorSweep::TensorSweep(std::shared_ptr<const MergeJob> job, std::shared_ptr<const SharedFiles> files,
                          uint64_t group_elements)
@@ -70,8 +42,8 @@ uint64_t TensorReader::group_elements(const MergeJob& job, bool rows) const {
   uint64_t widest = item_size(job.out_dtype);
   for (const MergeInput& input : job.inputs) widest = std::max(widest, loaded_size(input));
   const uint64_t unit = rows ? std::max<uint64_t>(job.row, 1) : kMergeSpan;
-  const uint64_t room = (chunk_bytes_ - kSlack) / widest / unit * unit;
-  if (room == 0 && job.count * widest <= chunk_bytes_ - kSlack) return std::max<uint64_t>(job.count, 1);
+  const uint64_t room = (chunk_bytes_ - kReadSlack) / widest / unit * unit;
+  if (room == 0 && job.count * widest <= chunk_bytes_ - kReadSlack) return std::max<uint64_t>(job.count, 1);
   if (room == 0) {
     throw Error("ERR_MEMORY", job.name + ": a row of " + std::to_string(job.row * widest) +
                                   " bytes does not fit a chunk of " + std::to_string(chunk_bytes_));
@@ -161,31 +133,21 @@ void TensorReader::work() {
 void TensorReader::read(const Place& place, std::vector<uint8_t>& scratch) {
   TensorGroup& group = place.sweep->groups_[place.group];
   const MergeInput& input = place.sweep->job().inputs[place.input];
+  const SharedFiles& files = *place.sweep->files_;
+  uint8_t* const chunk = group.chunks[place.input];
+  group.data[place.input] = chunk;
+  if (input.gather) return input.gather->read(files, group.first, group.count, chunk, scratch);
   const uint64_t item = item_size(input.dtype), bytes = group.count * item;
   const uint64_t position = input.position + group.first * item;
-  const bool direct = input.direct_fd >= 0 && bytes >= kMinDirectRead;
-  const SharedFd& file = place.sweep->files_->at(direct ? input.direct_fd : input.fd);
-  uint8_t* const chunk = group.chunks[place.input];
-  const uint64_t before = direct ? position % kPage : 0;
-  uint8_t* into = chunk;
-  if (input.addend) {
-    // Read aside and widened into the chunk.
-    scratch.resize(bytes + kSlack + kPage);
-    into = scratch.data() + (0 - reinterpret_cast<uintptr_t>(scratch.data())) % kPage;
+  if (!input.addend) {
+    group.data[place.input] = read_range(files, input.file, position, bytes, item, chunk);
+    return;
   }
-  const uint64_t wanted = before + bytes;
-  const uint64_t length = direct ? (wanted + kPage - 1) / kPage * kPage : wanted;
-  read_fully(file, into, position - before, length, wanted);
-  uint8_t* data = into + before;
-  if (reinterpret_cast<uintptr_t>(data) % item != 0) {
-    std::memmove(into, data, bytes);
-    data = into;
-  }
-  if (input.addend) {
-    add_low_rank(*input.addend, input.dtype, data, group.first, group.count, chunk);
-    data = chunk;
-  }
-  group.data[place.input] = data;
+  // Read aside and widened into the chunk.
+  scratch.resize(bytes + kReadSlack + kReadPage);
+  uint8_t* const room = scratch.data() + (0 - reinterpret_cast<uintptr_t>(scratch.data())) % kReadPage;
+  const uint8_t* const data = read_range(files, input.file, position, bytes, item, room);
+  add_low_rank(*input.addend, input.dtype, data, group.first, group.count, chunk);
 }
 
 }  // namespace wisemerge

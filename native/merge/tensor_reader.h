@@ -10,20 +10,16 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 #include "core/host_buffer.h"
-#include "core/shared_fd.h"
+#include "merge/file_range.h"
 #include "merge/merge_job.h"
 
 namespace wisemerge {
-
-// The files of the jobs under way, by the caller's descriptor.
-using SharedFiles = std::map<int, SharedFd>;
 
 struct TensorGroup {
   uint64_t first = 0, count = 0;
@@ -49,12 +45,6 @@ class TensorSweep {
 
 class TensorReader {
  public:
-  static constexpr uint64_t kPage = 4096;
-  // A direct read widens its range to whole pages.
-  static constexpr uint64_t kSlack = 2 * kPage;
-  // Shorter reads go through the page cache: aligning them would cost more than it saves.
-  static constexpr uint64_t kMinDirectRead = 64 * 1024;
-
   // `memory` is cut into chunks of `chunk_bytes`, whole pages.
   TensorReader(std::shared_ptr<HostBuffer> memory, uint64_t bytes, uint64_t chunk_bytes, unsigned threads);
   ~TensorReader();
@@ -92,12 +82,5 @@ class TensorReader {
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };
-
-// Elements [first, first + count) of an input without addend, through the page cache. Throws FileError.
-void read_elements(const SharedFiles& files, const MergeInput& input, uint64_t first, uint64_t count,
-                   void* into);
-
-// Dtype in which an input's elements lie in memory: F32 where something is added to them.
-DType loaded_dtype(const MergeInput& input);
 
 }  // namespace wisemerge

@@ -62,7 +62,9 @@ class TensorRun {
 
   // Elements [first, first + count) of model i's statistics.
   void read_statistics(uint32_t i, uint64_t first, uint64_t count, void* into) const {
-    read_elements(environment_.files, job_.statistics[i], first, count, into);
+    const MergeInput& input = job_.statistics[i];
+    const uint64_t item = item_size(input.dtype);
+    read_cached(environment_.files, input.file, input.position + first * item, count * item, into);
   }
 
   // One sweep.

@@ -240,7 +240,7 @@ TEST("merge calls: wrong arguments are refused, a raised flag cancels") {
   };
   const WmMergeInputs no_base = inputs_with([](auto& i) { i.base = nullptr; });
   const double infinite[] = {0.5, INFINITY};
-  refused(combine(in, 8, 0, weights.data(), f32), "no operation 8");
+  refused(combine(in, 10, 0, weights.data(), f32), "no operation 10");
   refused(combine(in, WM_MERGE_SUM, 0, weights.data(), f32), "takes no base");
   refused(combine(no_base, WM_MERGE_DELTA_SUM, 0, weights.data(), f32), "base is null");
   refused(combine(in, WM_MERGE_CONSENSUS, WM_AXIS_ROW, weights.data(), f32), "no axis");
@@ -249,6 +249,11 @@ TEST("merge calls: wrong arguments are refused, a raised flag cancels") {
   refused(combine(in, WM_MERGE_NEARSWAP, 0, weights.data(), f32), "does not take 2 inputs");
   refused(combine(in, WM_MERGE_TAKE, 0, weights.data(), f32), "does not take 2 inputs");
   refused(combine(in, WM_MERGE_DELTA_SUM, 0, weights.data(), u8), "of out");
+  WmMergeCombine rounded = {
+      in,         WM_MERGE_ROUNDED_DELTA_SUM, 0, weights.data(), nullptr, nullptr, {1, 1}, f32, out.data(),
+      &non_finite};
+  rounded.work_dtype = u8;
+  refused(context.combine(rounded), "nothing is rounded to dtype");
 
   CHECK_EQ(combine(in, WM_MERGE_DELTA_SUM, 0, weights.data(), f32), WM_OK);
   const volatile int32_t cancelled = 1;

@@ -9,6 +9,8 @@ namespace {
 constexpr DType kB = DType::kBF16, kH = DType::kF16, kF = DType::kF32, kD = DType::kF64, kE5 = DType::kF8E5M2,
                 kE4 = DType::kF8E4M3;
 
+constexpr DType kWorkDTypes[] = {kB, kH, kF, kD};
+
 struct Shape {
   std::vector<DType> dtypes;
   DType base;
@@ -201,8 +203,9 @@ TEST("merge kernels: divergences") {
 }
 
 TEST("merge kernels: every operation, keep, axis and output dtype") {
-  for (int32_t operation = WM_MERGE_SUM; operation <= WM_MERGE_TAKE; operation++) {
-    const bool with_base = operation != WM_MERGE_SUM && operation != WM_MERGE_FISHER;
+  for (int32_t operation = WM_MERGE_SUM; operation <= WM_MERGE_ROUNDED_DELTA_SUM; operation++) {
+    const bool with_base =
+        operation != WM_MERGE_SUM && operation != WM_MERGE_FISHER && operation != WM_MERGE_ROUNDED_SUM;
     const bool keeps_too =
         (operation >= WM_MERGE_DELTA_SUM && operation <= WM_MERGE_ELECTED) || operation == WM_MERGE_TAKE;
     for_all(with_base, [&](MergeContext& context, const MergeTensors& t, const auto& reference,
@@ -230,7 +233,8 @@ TEST("merge kernels: every operation, keep, axis and output dtype") {
             {operation == WM_MERGE_CONSENSUS ? static_cast<double>(variant % 2) : 1e-2, 0.7},
             static_cast<int32_t>(out_dtype),
             out,
-            &non_finite};
+            &non_finite,
+            static_cast<int32_t>(kWorkDTypes[variant % 4])};
         CHECK_EQ(context.combine(call), WM_OK);
         size_t wrong = 0;
         for (size_t e = 0; e < t.count; e++) {

@@ -197,6 +197,11 @@ struct Reference {
       case WM_MERGE_NEARSWAP:
         result = merge_nearswap(base, x(0), parameter(0));
         break;
+      case WM_MERGE_ROUNDED_SUM:
+      case WM_MERGE_ROUNDED_DELTA_SUM:
+        result = merge_rounded<Scalar>(models, t.base ? &base : nullptr, x, weight, parameter(0),
+                                       parameter(1), static_cast<DType>(call.work_dtype));
+        break;
       case WM_MERGE_FISHER:
         result = merge_fisher<Scalar>(
             models / 2, x, [&](uint32_t i) { return x(models / 2 + i); }, weight, parameter(0));

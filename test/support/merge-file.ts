@@ -1,72 +1,69 @@
-// Runs merge files over models that a test holds as numbers.
-import { rmSync, writeFileSync } from 'node:fs';
+// Merge files over small models that the tests make themselves.
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type MergeFileResult, mergeFile } from '../../lib/merge/many/merge-file.js';
-import type { MergeFileOptions } from '../../lib/merge/many/options.js';
-import { planMergeFile } from '../../lib/merge/many/plan-file.js';
-import { type FloatType, roundAll, store } from './merge-oracles/floats.js';
-import { readModel, writeModel } from './models.js';
-import type { StoredTensor } from './safetensors.js';
+import {
+  type MergeFileOptions,
+  type MergeFileResult,
+  type MergeFileRunOptions,
+  mergeFile,
+} from '../../lib/index.js';
+import { type ModelOptions, readModel, writeModel } from './models.js';
+import { type StoredTensor, type Tensor, tensor } from './safetensors.js';
 
-/** A tensor as numbers that its dtype holds. */
-export interface Numbers {
-  readonly dtype: FloatType;
-  readonly shape: readonly number[];
-  readonly values: Float64Array;
-}
+export const f32 = (name: string, shape: readonly number[], values: readonly number[]): Tensor =>
+  tensor(name, 'F32', shape, Float32Array.from(values));
 
-export type Weights = Readonly<Record<string, Numbers>>;
-
-export const countOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
-
-/** Numbers rounded to `dtype`. */
-export function numbers(dtype: FloatType, shape: readonly number[], values: ArrayLike<number>): Numbers {
-  if (values.length !== countOf(shape)) throw new Error(`${values.length} values for [${shape}]`);
-  return { dtype, shape, values: roundAll(Float64Array.from(values), dtype) };
-}
-
-/** Writes a model; gives its directory. */
-export function writeWeights(directory: string, weights: Weights): string {
-  const tensors = Object.entries(weights).map(([name, { dtype, shape, values }]) => {
-    return { name, dtype, shape, data: store(values, dtype) };
-  });
-  return writeModel(directory, tensors, { config: { model_type: 'x' } });
-}
-
-type Parameters = Readonly<Record<string, unknown>>;
-
-/** A merge file as data; models are paths. */
-export interface MergeFileText {
-  readonly merge_method: string;
-  readonly base_model?: string;
-  readonly models?: readonly { readonly model: string; readonly parameters?: Parameters }[];
-  readonly [key: string]: unknown;
-}
-
-/** Writes it (JSON is YAML) and carries it out in `root`; gives the tensors and the result. */
-export async function runMerge(
-  root: string,
-  text: MergeFileText,
-  options: Partial<MergeFileOptions> = {},
-): Promise<{ tensors: Map<string, StoredTensor>; result: MergeFileResult }> {
-  const config = join(root, 'merge.yml');
-  const out = join(root, 'merged');
-  writeFileSync(config, JSON.stringify(text));
-  rmSync(out, { recursive: true, force: true });
-  const result = await mergeFile({ config, out, threads: 1, ...options });
-  return { tensors: readModel(out), result };
-}
-
-/** The least memory with which a merge file can be carried out. */
-export async function leastMemory(root: string, text: MergeFileText): Promise<number> {
-  const config = join(root, 'merge.yml');
-  writeFileSync(config, JSON.stringify(text));
-  const given = { config, out: join(root, 'merged'), memory: 4 * 2 ** 20 };
-  const error = await planMergeFile(given).then(
-    () => undefined,
-    (one: Error) => one,
+/** Numbers that BF16 holds exactly. */
+export const bf16 = (name: string, shape: readonly number[], values: readonly number[]): Tensor =>
+  tensor(
+    name,
+    'BF16',
+    shape,
+    Uint16Array.from(new Uint32Array(Float32Array.from(values).buffer), (bits) => bits >>> 16),
   );
-  const bytes = /needs (\d+)/.exec(error?.message ?? '')?.[1];
-  if (bytes === undefined) throw error ?? new Error('4 MiB are enough');
-  return Number(bytes);
+
+/** A directory of models and merge files, whose text may write `$` for it. */
+export class Workshop {
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  path(name: string): string {
+    return join(this.root, name);
+  }
+
+  model(name: string, tensors: readonly Tensor[], options: ModelOptions = {}): string {
+    return writeModel(this.path(name), tensors, options);
+  }
+
+  config(text: string, name = 'merge.yml'): string {
+    writeFileSync(this.path(name), text.replaceAll('$', this.root));
+    return this.path(name);
+  }
+
+  merge(
+    text: string,
+    options: Partial<MergeFileOptions> & MergeFileRunOptions = {},
+  ): Promise<MergeFileResult> {
+    return mergeFile({ config: this.config(text), out: this.path('out'), ...options });
+  }
+
+  /** Tensors of an output. */
+  output(...parts: string[]): Map<string, StoredTensor> {
+    return readModel(join(this.root, 'out', ...parts));
+  }
+}
+
+/** The numbers of a tensor. */
+export function numbers({ dtype, data }: Tensor): number[] {
+  const count = data.length / (dtype === 'F64' ? 8 : dtype === 'F32' ? 4 : 2);
+  const read = (i: number): number => {
+    if (dtype === 'F64') return data.readDoubleLE(8 * i);
+    if (dtype === 'F32') return data.readFloatLE(4 * i);
+    if (dtype !== 'BF16') throw new Error(`${dtype} is not read here`);
+    return new Float32Array(Uint32Array.of(data.readUInt16LE(2 * i) << 16).buffer)[0]!;
+  };
+  return Array.from({ length: count }, (_, i) => read(i));
 }

@@ -1,8 +1,8 @@
 // Models with one tensor of every kind that a merge method may meet.
 import { join } from 'node:path';
-import { countOf, type Numbers, numbers, type Weights, writeWeights } from './merge-file.js';
 import type { FloatType } from './merge-oracles/floats.js';
 import type { OracleTensor } from './merge-oracles/oracle.js';
+import { countOf, type Numbers, numbers, type Weights, writeWeights } from './number-merge.js';
 import { randomWords } from './random.js';
 
 interface Kind {

@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import type { MergeFileResult } from '../../lib/merge/many/merge-file.js';
 import type { MergeFileOptions } from '../../lib/merge/many/options.js';
-import { type Numbers, numbers, runMerge, type Weights, writeWeights } from './merge-file.js';
 import { type FloatType, load } from './merge-oracles/floats.js';
 import type { OracleTensor } from './merge-oracles/oracle.js';
+import { type Numbers, numbers, runMerge, type Weights, writeWeights } from './number-merge.js';
 import { tempDir } from './temp.js';
 
 type Values = Readonly<Record<string, number>>;

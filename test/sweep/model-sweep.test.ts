@@ -68,13 +68,13 @@ describe('a directory of a sweep', () => {
     await sweep({
       ...options,
       out,
-      evaluate: async (candidate) => {
+      evaluate: async (...given) => {
         if (seen.length === 0) {
           for (const more of [{}, { resume: true }, { force: true }]) {
             seen.push(await code(sweep({ ...options, out, evaluate, ...more })));
           }
         }
-        return await evaluate(candidate);
+        return await evaluate(...given);
       },
     });
     expect(seen).toEqual(Array(3).fill('ERR_OUTPUT_BUSY'));

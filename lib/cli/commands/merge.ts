@@ -1,5 +1,13 @@
+import { WisemergeError } from '../../errors.js';
 import { type MergeOutput, type MergeResult, merge } from '../../merge/merge.js';
 import { formatBytes, printable } from '../format.js';
+import {
+  checkPairFlags,
+  type MergeFileFlags,
+  noteNeedless,
+  pairFlags,
+  toMergeFileOptions,
+} from '../merge-file-flags.js';
 import { type MergeFlags, toMergeOptions } from '../merge-flags.js';
 import { ProgressBar } from '../progress-bar.js';
 import { note, printResult, warn } from '../terminal.js';
@@ -7,7 +15,26 @@ import { note, printResult, warn } from '../terminal.js';
 /** Tensors with non-finite elements named in a warning. */
 const named = 5;
 
-export async function runMerge(flags: MergeFlags, signal: AbortSignal): Promise<void> {
+export async function runMerge(
+  config: string | undefined,
+  out: string | undefined,
+  flags: MergeFileFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  noteNeedless(flags);
+  if (config === undefined) return await mergePair(flags, signal);
+  const options = toMergeFileOptions(config, out, flags);
+  if (out === undefined) {
+    throw new WisemergeError('ERR_USAGE', "missing required argument 'out'", {
+      hint: 'Write wisemerge merge CONFIG OUT.',
+    });
+  }
+  await (await import('./merge-file.js')).runMergeFile({ ...options, out }, flags, signal);
+}
+
+async function mergePair(given: MergeFileFlags, signal: AbortSignal): Promise<void> {
+  checkPairFlags(given);
+  const flags = pairFlags(given);
   const progress = new ProgressBar(flags);
   let result: MergeResult;
   try {

@@ -1,13 +1,32 @@
 import { type MergePlan, planMerge } from '../../merge/plan.js';
 import { incompatible } from '../../merge/problems.js';
 import { formatBytes, formatCount, printable, style } from '../format.js';
-import { type MergeFlags, toMergeOptions } from '../merge-flags.js';
+import {
+  checkPairFlags,
+  type MergeFileFlags,
+  noteNeedless,
+  pairFlags,
+  toMergeFileOptions,
+} from '../merge-file-flags.js';
+import { toMergeOptions } from '../merge-flags.js';
 import { printResult } from '../terminal.js';
 
 /** Files listed one by one in the text form. */
 const listed = 12;
 
-export async function runPlan(flags: MergeFlags, signal: AbortSignal): Promise<void> {
+export async function runPlan(
+  config: string | undefined,
+  out: string | undefined,
+  given: MergeFileFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  noteNeedless(given);
+  if (config !== undefined) {
+    const options = toMergeFileOptions(config, out, given);
+    return await (await import('./plan-file.js')).runPlanFile(options, given, signal);
+  }
+  checkPairFlags(given);
+  const flags = pairFlags(given);
   const plan = await planMerge({ ...(await toMergeOptions(flags)), signal });
   printResult(flags, plan, () => describe(plan));
   // The plan is on stdout in full; the error makes the exit code and names the first problems for people.

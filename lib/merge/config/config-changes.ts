@@ -1,6 +1,9 @@
 import type { Config } from '../../checkpoint/checkpoint.js';
+import { isOutputHead, statedTie } from '../tied.js';
 import { layerCountKeys } from './layer-names.js';
 import type { ModelHeaders } from './output-tensors.js';
+import type { Problems } from './problems.js';
+import type { ResolvedTensor } from './resolved.js';
 
 /** Lists whose numbers are layer indices, unlike those with one entry per layer. */
 const indexLists = ['mlp_only_layers', 'attn_layer_indices', 'full_attn_idxs', 'cross_attention_layers'];
@@ -51,6 +54,31 @@ export function configChanges(
     }
   }
   return changes;
+}
+
+/**
+ * A donor that ties its output head to its embedding must no longer say so where the output has a head of its own:
+ * readers would pass over it.
+ */
+export function untiedHead(
+  tensors: readonly ResolvedTensor[],
+  models: readonly ModelHeaders[],
+  donor: number,
+  problems: Problems,
+): Record<string, unknown> {
+  const { tensors: own, config } = models[donor]!;
+  const stated = statedTie(config);
+  const head = tensors.find(({ name }) => isOutputHead(name));
+  if (!head || !stated?.tied) return {};
+  const untied = [...head.inputs, ...(head.base ? [head.base] : [])].some(
+    ({ model, tensor }) => tensor === head.name && statedTie(models[model]!.config)?.tied === false,
+  );
+  // A donor that stores a copy of its embedding beside it stays tied among its like.
+  if (own.has(head.name) && !untied) return {};
+  problems.warnings.push(
+    `${problems.file}: the output has ${head.name} of its own: ${stated.path} becomes false in config.json`,
+  );
+  return { [stated.path]: false };
 }
 
 function part(config: Config | undefined, prefix: string): Config | undefined {

@@ -68,18 +68,19 @@ function describe(explanation: Omit<Explanation, 'lines'>, merge: ResolvedMerge)
   const lines = [`method ${method}: ${title}`, ...formula.map((line) => `  ${line}`), 'models'];
   for (const model of models) lines.push(`  ${model}${model === base ? ' (base)' : ''}`);
   lines.push(`configuration and tokenizer from ${donor}`);
-  const { dtype, outDtype, tokenizer, chatTemplate } = merge;
+  const { dtype, outDtype, tokenizer, vocabulary, chatTemplate } = merge;
   lines.push(`written as ${outDtype ?? dtype ?? 'each tensor is in the base, or else the first model'}`);
   if (tokenizer) {
     const { source, tokens } = tokenizer;
     const from = typeof source === 'string' ? source : formatModelReference(source);
-    lines.push(
-      `vocabulary: ${from}${tokens.length > 0 ? `, ${tokens.length} tokens with a source of their own` : ''}`,
-    );
+    const size = vocabulary ? ` of ${vocabulary.tokens} tokens in ${vocabulary.rows} rows` : '';
+    const ruled = tokens.length > 0 ? `, ${tokens.length} of them with a source of their own` : '';
+    lines.push(`vocabulary: ${from}${size}${ruled}`);
   }
   if (chatTemplate !== undefined)
     lines.push(`chat template: ${chatTemplate.length < 20 ? chatTemplate : 'as given'}`);
-  lines.push(`${merge.tensors.length} tensors`, ...groups.map((group) => `  ${describeGroup(group)}`));
+  const short = shortNames(models);
+  lines.push(`${merge.tensors.length} tensors`, ...groups.map((group) => `  ${describeGroup(group, short)}`));
   for (const [path, value] of Object.entries(configChanges))
     lines.push(`config.json: ${path} = ${JSON.stringify(value)}`);
   for (const warning of warnings) lines.push(`warning: ${warning}`);
@@ -87,19 +88,21 @@ function describe(explanation: Omit<Explanation, 'lines'>, merge: ResolvedMerge)
   return lines;
 }
 
-function describeGroup({
-  where,
-  tensors,
-  method,
-  kernel,
-  inputs,
-  parameters,
-  mustEqual,
-}: ExplainedGroup): string {
+/** Last parts of paths, where they tell the models apart. */
+function shortNames(models: readonly string[]): ReadonlyMap<string, string> {
+  const last = (model: string): string => model.replace(/\/+$/, '').split('/').at(-1)!;
+  const distinct = new Set(models.map(last)).size === models.length;
+  return new Map(models.map((model) => [model, distinct ? last(model) : model]));
+}
+
+function describeGroup(
+  { where, tensors, method, kernel, inputs, parameters, mustEqual }: ExplainedGroup,
+  short: ReadonlyMap<string, string>,
+): string {
   const count = `${where} (${tensors})`;
   const sources = inputs.map(({ model, layers, parameters: own }) => {
     const numbers = formatNumbers(own);
-    return `${model}${layers === undefined ? '' : ` ${layers}`}${numbers === '' ? '' : ` ${numbers}`}`;
+    return `${short.get(model) ?? model}${layers === undefined ? '' : ` ${layers}`}${numbers === '' ? '' : ` ${numbers}`}`;
   });
   if (mustEqual) return `${count}: integers, must be equal in ${sources.join(', ')}`;
   const numbers = formatNumbers(parameters);

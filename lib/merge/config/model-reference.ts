@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { findInHubCache, hubCache } from '../../checkpoint/hub-cache.js';
 
 /** A path or repository, and a revision of it. */
 export interface RevisedPath {
@@ -66,4 +67,10 @@ export function formatModelReference({ model, lora }: ModelReference): string {
 /** Equal for references to the same thing. The parts are kept apart: paths may contain `@` and `+`. */
 export function modelKey({ model, lora }: ModelReference): string {
   return JSON.stringify([model.path, model.revision, lora?.path, lora?.revision]);
+}
+
+/** Where a model lies: its path, or else a repository's snapshot in the Hub's cache. */
+export function localPath({ path, revision }: RevisedPath, cache?: string): string {
+  if (existsSync(path)) return path;
+  return findInHubCache(path, revision, cache ?? hubCache()) ?? path;
 }

@@ -1,13 +1,18 @@
-import { type Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { WisemergeError } from '../../errors.js';
+import type { Vocabulary } from '../tokenizer/plan.js';
+import { parseTokenizer, readTokenizerFile, type TokenizerFile } from '../tokenizer/tokenizer-file.js';
 import type { MergeConfig } from './config.js';
 import { configModels, configStatistics } from './documents.js';
-import type { ModelReference } from './model-reference.js';
+import { localPath, type ModelReference } from './model-reference.js';
 import type { ModelHeaders } from './output-tensors.js';
 import { Problems } from './problems.js';
 import { type ReadOptions, readMergeFile } from './read.js';
 import { type OpenedModels, resolvedHeaders, resolveMerge } from './resolve.js';
 import type { ResolvedMerge } from './resolved.js';
+import { withVocabulary } from './vocabulary.js';
 
 /** One document of a file, with the models that it names. */
 export interface OpenedMerge {
@@ -16,53 +21,133 @@ export interface OpenedMerge {
   /** In the order of `merge.models`; a document's result is no checkpoint yet. */
   readonly models: readonly (Checkpoint | ModelHeaders)[];
   readonly statistics: readonly (Checkpoint | ModelHeaders)[];
+  /** Of the output, where the configuration asks for a tokenizer, and those of the models. */
+  readonly vocabulary?: Vocabulary;
+  readonly tokenizers?: readonly TokenizerFile[];
+}
+
+/** What a document leaves to those that name it. */
+interface DocumentResult {
+  readonly headers: ModelHeaders;
+  readonly tokenizer: () => Promise<TokenizerFile>;
+}
+
+export interface OpenOptions extends ReadOptions {
+  /** Where a client of the Hugging Face Hub keeps repositories. Default: as that client chooses. */
+  readonly cache?: string;
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Reads a merge configuration, opens its models by their headers and resolves it, document by document.
- * Paths are relative to the working directory. Throws WisemergeError: ERR_MERGE_FILE, ERR_INCOMPATIBLE and
- * what opening a model throws; several models that cannot be opened come in one ERR_INCOMPATIBLE.
+ * Paths are relative to the working directory; repositories are looked for in the Hub's cache. Throws
+ * WisemergeError: ERR_MERGE_FILE, ERR_INCOMPATIBLE, ERR_TOKENIZER and what opening a model throws; several models that
+ * cannot be opened come in one ERR_INCOMPATIBLE.
  */
-export async function openMergeFile(
-  path: string,
-  options: ReadOptions & { signal?: AbortSignal } = {},
-): Promise<OpenedMerge[]> {
-  const { signal, ...read } = options;
-  const results = new Map<string, ModelHeaders>();
+export async function openMergeFile(path: string, options: OpenOptions = {}): Promise<OpenedMerge[]> {
+  const { signal, cache, ...read } = options;
+  const results = new Map<string, DocumentResult>();
   const merges: OpenedMerge[] = [];
   for (const config of await readMergeFile(path, read)) {
-    const opened = await openModels(config, results, signal);
-    const merge = resolveMerge(config, opened);
-    if (config.name !== undefined) {
-      results.set(config.name, resolvedHeaders(merge, opened.models[merge.donor]!, config.name));
-    }
-    merges.push({ config, merge, models: opened.models, statistics: opened.statistics });
+    const opener = new Opener(config, results, cache, signal);
+    const opened = await opener.open();
+    merges.push(opened);
+    if (config.name === undefined) continue;
+    const { merge, models, vocabulary } = opened;
+    results.set(config.name, {
+      headers: resolvedHeaders(merge, models[merge.donor]!, config.name),
+      tokenizer: vocabulary
+        ? async () => outputTokenizer(vocabulary, config.name!)
+        : () => opener.tokenizerOf(merge.models[merge.donor]!),
+    });
   }
   return merges;
 }
 
-async function openModels(
-  config: MergeConfig,
-  results: ReadonlyMap<string, ModelHeaders>,
-  signal: AbortSignal | undefined,
-): Promise<Required<OpenedModels>> {
-  const problems = new Problems(config.file);
-  const failures: unknown[] = [];
-  const open = async ({ model, document }: ModelReference): Promise<ModelHeaders | undefined> => {
-    if (document) return results.get(model.path)!;
-    try {
-      return await openCheckpoint(model.path, signal ? { signal } : {});
-    } catch (error) {
-      if (!(error instanceof WisemergeError)) throw error;
-      failures.push(error);
-      const fix = error.hint ?? 'Give the directory of a model: repositories are not downloaded.';
-      problems.addModel(error.code, model.path, undefined, error.message, fix);
-      return undefined;
+/** The tokenizer that a vocabulary's files hold. */
+function outputTokenizer({ union, donor }: Vocabulary, name: string): TokenizerFile {
+  return union ? parseTokenizer(union.json, name, `tokenizer.json of ${name}`) : donor;
+}
+
+class Opener {
+  readonly #config: MergeConfig;
+  readonly #results: ReadonlyMap<string, DocumentResult>;
+  readonly #cache: string | undefined;
+  readonly #signal: AbortSignal | undefined;
+  readonly #warnings: string[] = [];
+
+  constructor(
+    config: MergeConfig,
+    results: ReadonlyMap<string, DocumentResult>,
+    cache: string | undefined,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#config = config;
+    this.#results = results;
+    this.#cache = cache;
+    this.#signal = signal;
+  }
+
+  async open(): Promise<OpenedMerge> {
+    const config = this.#config;
+    const opened = await this.#models();
+    const resolved = resolveMerge(config, opened);
+    const merge = { ...resolved, warnings: [...resolved.warnings, ...this.#notes(resolved, opened)] };
+    if (!merge.tokenizer) return { config, merge, ...opened };
+    const planned = await withVocabulary(config, merge, {
+      models: opened.models,
+      tokenizerOf: (reference) => this.tokenizerOf(reference),
+    });
+    return { config, ...opened, ...planned };
+  }
+
+  async tokenizerOf({ model, document }: ModelReference): Promise<TokenizerFile> {
+    if (document) return await this.#results.get(model.path)!.tokenizer();
+    const path = localPath(model, this.#cache);
+    return await readTokenizerFile(
+      statSync(path, { throwIfNoEntry: false })?.isFile() ? dirname(path) : path,
+    );
+  }
+
+  async #models(): Promise<Required<OpenedModels>> {
+    const problems = new Problems(this.#config.file);
+    const failures: unknown[] = [];
+    const open = async ({ model, document }: ModelReference): Promise<ModelHeaders | undefined> => {
+      if (document) return this.#results.get(model.path)!.headers;
+      try {
+        return await openCheckpoint(
+          localPath(model, this.#cache),
+          this.#signal ? { signal: this.#signal } : {},
+        );
+      } catch (error) {
+        if (!(error instanceof WisemergeError)) throw error;
+        failures.push(error);
+        const fix =
+          error.hint ??
+          'Give the directory of a model, or a repository that is in the cache: none is downloaded.';
+        problems.addModel(error.code, model.path, undefined, error.message, fix);
+        return undefined;
+      }
+    };
+    const models = await Promise.all(configModels(this.#config).map(open));
+    const statistics = await Promise.all(configStatistics(this.#config).map(open));
+    if (failures.length === 1) throw failures[0];
+    problems.throwIfAny();
+    return { models: models as ModelHeaders[], statistics: statistics as ModelHeaders[] };
+  }
+
+  /** What was passed over in opening models. */
+  #notes({ models: references }: ResolvedMerge, { models, statistics }: Required<OpenedModels>): string[] {
+    const { file } = this.#config;
+    const notes = [...models, ...statistics].flatMap((model) =>
+      model instanceof Checkpoint ? model.notes : [],
+    );
+    for (const reference of references) {
+      for (const { path, revision } of [reference.model, ...(reference.lora ? [reference.lora] : [])]) {
+        if (revision === undefined || !existsSync(path)) continue;
+        notes.push(`${file}: revision ${revision} of ${path} has no effect: it is a local path`);
+      }
     }
-  };
-  const models = await Promise.all(configModels(config).map(open));
-  const statistics = await Promise.all(configStatistics(config).map(open));
-  if (failures.length === 1) throw failures[0];
-  problems.throwIfAny();
-  return { models: models as ModelHeaders[], statistics: statistics as ModelHeaders[] };
+    return notes;
+  }
 }

@@ -42,7 +42,7 @@ const position = (index: number, count: number): number => (count === 1 ? 1 : in
 
 /**
  * Everything that a module without layer ranges gives: the union of its models' tensors, in the order of the
- * donor. `base` takes part without being a source.
+ * donor. `base` takes part without being a source. `anyRows`: vocabularies may differ in size.
  */
 export function unlayeredTensors(
   module: ModuleConfig,
@@ -50,7 +50,7 @@ export function unlayeredTensors(
   donor: ModelHeaders | undefined,
   headers: Headers,
   belongs: Belongs,
-  base?: ModelHeaders,
+  { base, anyRows = false }: { base?: ModelHeaders | undefined; anyRows?: boolean } = {},
 ): OutputTensor[] {
   const models = slice.sources.map(headers);
   const all = base ? [...models, base] : models;
@@ -65,7 +65,7 @@ export function unlayeredTensors(
       name,
       module,
       slice,
-      inputs: inputsOf(name, models, all),
+      inputs: inputsOf(name, models, all, anyRows),
       t,
       depth: layer ? t : followsLayers(name) ? 1 : 0,
       ...(layer && { layer: { stack: layer.stack, index: layer.index, count: count! } }),
@@ -78,9 +78,10 @@ function inputsOf(
   name: string,
   models: readonly ModelHeaders[],
   all: readonly ModelHeaders[],
+  anyRows: boolean,
 ): (HeaderTensor | undefined)[] {
   const holder = all.find(({ tensors }) => tensors.has(name))!.tensors.get(name)!;
-  return models.map((model) => model.tensors.get(name) ?? tiedSource(holder, model));
+  return models.map((model) => model.tensors.get(name) ?? tiedSource(holder, model, { anyRows }));
 }
 
 /**
@@ -112,7 +113,7 @@ export function layeredTensors(
   const { stack } = main;
   const total = slices.reduce((sum, { sources }) => sum + sources[0]!.layers![1] - sources[0]!.layers![0], 0);
   const outside = (slice: SliceConfig, after: boolean): OutputTensor[] =>
-    unlayeredTensors(module, slice, undefined, headers, belongs)
+    unlayeredTensors(module, slice, undefined, headers, belongs, { anyRows: config.tokenizer !== undefined })
       .filter(({ name }) => splitLayer(name)?.stack !== stack)
       .filter(({ name }) => (splitLayer(name) === undefined && followsLayers(name)) === after);
   const before = outside(head, false);

@@ -3,7 +3,7 @@ import type { Problems } from './problems.js';
 import { type ReadContext, readReference } from './read-reference.js';
 import { nearest } from './suggest.js';
 import type { TokenConfig, TokenizerConfig, TokenizerSource, TokenSource } from './tokenizer.js';
-import type { YamlNode } from './yaml-nodes.js';
+import type { YamlEntry, YamlNode } from './yaml-nodes.js';
 import { toNumber } from './yaml-scalar.js';
 
 /** `tokenizer_source` or `tokenizer` of a document, which exclude each other. */
@@ -18,7 +18,7 @@ export function readTokenizer(fields: Fields, context: ReadContext): TokenizerCo
   }
   if (!isNull(short)) {
     const source = readSource(short!, 'tokenizer_source', context);
-    return source && { source, tokens: [] };
+    return source && { place: short!.place, source, tokens: [] };
   }
   if (isNull(long)) return undefined;
   return readLong(long!, context);
@@ -36,8 +36,9 @@ function readLong(node: YamlNode, context: ReadContext): TokenizerConfig | undef
     ? undefined
     : readWhole(multiple!, 'pad_to_multiple_of', 1, context.problems);
   return {
+    place: node.place,
     source: source ?? 'union',
-    tokens: list.map(({ key, value }) => readToken(key, value, context)),
+    tokens: list.map((entry) => readToken(entry, context)),
     ...(padToMultipleOf !== undefined && { padToMultipleOf }),
   };
 }
@@ -57,8 +58,8 @@ function readSource(node: YamlNode, what: string, context: ReadContext): Tokeniz
   return readReference(node, what, context);
 }
 
-function readToken(token: string, node: YamlNode, context: ReadContext): TokenConfig {
-  const fields = readFields(node, 'token', context.problems);
+function readToken({ key: token, keyPlace, value }: YamlEntry, context: ReadContext): TokenConfig {
+  const fields = readFields(value, 'token', context.problems);
   const [source, force] = [fields?.values.get('source'), fields?.values.get('force')];
   let forced = false;
   if (!isNull(force)) {
@@ -66,7 +67,7 @@ function readToken(token: string, node: YamlNode, context: ReadContext): TokenCo
     else context.problems.add(force!.place, `force of ${token} is not true or false`, 'Write true or false.');
   }
   const from = isNull(source) ? undefined : readTokenSource(source!, token, context);
-  return { token, ...(from && { source: from }), force: forced };
+  return { token, place: keyPlace, ...(from && { source: from }), force: forced };
 }
 
 function readTokenSource(node: YamlNode, token: string, context: ReadContext): TokenSource | undefined {

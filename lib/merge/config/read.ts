@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { isPlainFileName } from '../../checkpoint/index-file.js';
 import { ioError } from '../../errors.js';
 import type { DTypeName } from '../../native.js';
 import { findMethod, methods } from '../methods/registry.js';
@@ -20,6 +21,9 @@ import { parseYaml, type YamlNode } from './yaml-nodes.js';
 export interface ReadOptions {
   readonly exists?: (path: string) => boolean;
 }
+
+/** Directory of the document without a name, of several. */
+export const unnamedDocument = 'final';
 
 const templates = ['auto', 'alpaca', 'chatml', 'exaone', 'llama3', 'mistral'];
 
@@ -60,9 +64,35 @@ function documentNames(nodes: readonly YamlNode[], problems: Problems): Set<stri
     if (entry?.value.kind !== 'scalar' || isNull(entry.value)) continue;
     const { text, place } = entry.value;
     if (names.has(text)) problems.add(place, `two documents are named "${text}"`, 'Rename one of them.');
+    if (!isPlainFileName(text) || text.startsWith('.')) {
+      problems.add(
+        place,
+        `name ${JSON.stringify(text)} cannot be that of a directory`,
+        'The result is written to a directory of this name: use letters, digits, - and _.',
+      );
+    }
     names.add(text);
   }
+  checkUnnamed(nodes, names, problems);
   return names;
+}
+
+/** Of several documents, the one without a name is written to a directory of its own name. */
+function checkUnnamed(nodes: readonly YamlNode[], names: ReadonlySet<string>, problems: Problems): void {
+  const unnamed = nodes.filter(
+    (node) => node.kind === 'map' && isNull(node.entries.find(({ key }) => key === 'name')?.value),
+  );
+  if (nodes.length < 2 || unnamed.length === 0) return;
+  const [first, second] = unnamed;
+  if (second) {
+    problems.add(second.place, 'more than one document has no name', 'Give all but the last a `name:`.');
+  } else if (names.has(unnamedDocument)) {
+    problems.add(
+      first!.place,
+      `this document has no name, and another is named "${unnamedDocument}"`,
+      'Give it a `name:`, or rename the other.',
+    );
+  }
 }
 
 function readDocument(node: YamlNode, shared: ReadContext): MergeConfig | undefined {

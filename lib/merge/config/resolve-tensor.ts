@@ -62,7 +62,9 @@ export class TensorResolver {
     }
     if (!base && baseModel !== undefined && !isListed(output.slice.sources, baseReference!)) {
       const model = this.#context.model(baseModel);
-      const tied = inputs[0] && tiedSource({ name: output.name, shape: inputs[0].tensor.shape }, model);
+      const anyRows = config.tokenizer !== undefined;
+      const tied =
+        inputs[0] && tiedSource({ name: output.name, shape: inputs[0].tensor.shape }, model, { anyRows });
       const tensor = model.tensors.get(output.name) ?? tied;
       if (tensor) base = { model: baseModel, source: -1, tensor };
       else this.#noteAbsent(baseModel, output.name);

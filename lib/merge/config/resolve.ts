@@ -1,7 +1,7 @@
 import { findMethod } from '../methods/registry.js';
 import type { MethodSpec } from '../methods/spec.js';
 import type { MergeConfig, ModuleConfig, SliceConfig, SourceConfig } from './config.js';
-import { configChanges, type LayerOrigin } from './config-changes.js';
+import { configChanges, type LayerOrigin, untiedHead } from './config-changes.js';
 import { configModels, configStatistics } from './documents.js';
 import { mainStack } from './layer-names.js';
 import { listNames } from './list-names.js';
@@ -59,7 +59,10 @@ class Resolver {
     const outputs = this.#outputs();
     const donor = base ? this.#indexOf(base) : 0;
     const tensors = this.#tensors(outputs, donor);
-    const changes = this.#configChanges(outputs, donor);
+    const changes = {
+      ...this.#configChanges(outputs, donor),
+      ...untiedHead(tensors, this.#opened.models, donor, this.#problems),
+    };
     this.#problems.throwIfAny();
     return {
       method: this.#method.name,
@@ -131,7 +134,8 @@ class Resolver {
     const listed = base && slice.sources.some(({ model }) => modelKey(model) === modelKey(base));
     // A base that only gives configuration and tokenizer has no tensors in the output.
     const unlisted = listed || this.#method.base === 'donor' ? undefined : headers;
-    return unlayeredTensors(module, slice, headers, this.#headers, belongs, unlisted);
+    const anyRows = this.#config.tokenizer !== undefined;
+    return unlayeredTensors(module, slice, headers, this.#headers, belongs, { base: unlisted, anyRows });
   }
 
   /** Position of the donor among the sources: layers take their entries of config.json from it. */

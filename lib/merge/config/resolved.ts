@@ -21,6 +21,8 @@ export interface ResolvedMerge {
   readonly dtype?: DTypeName;
   readonly outDtype?: DTypeName;
   readonly tokenizer?: TokenizerConfig;
+  /** Of the output, once the tokenizers have been read. */
+  readonly vocabulary?: { readonly tokens: number; readonly rows: number };
   readonly chatTemplate?: string;
   /** Changes to the donor's config.json, by dotted path: `text_config.num_hidden_layers`. */
   readonly configChanges: Readonly<Record<string, unknown>>;
@@ -38,7 +40,7 @@ export interface ResolvedTensor {
   readonly inputs: readonly ResolvedInput[];
   readonly base?: TensorReference;
   readonly parameters: ParameterValues;
-  /** Of the base or the first input. With `remapped`, rows before the vocabulary is changed. */
+  /** Of the base or the first input; with `remapped`, the rows of the output's vocabulary once that is known. */
   readonly shape: readonly number[];
   readonly dtype: DTypeName;
   /** Rows follow the vocabulary of `tokenizer` and are remapped before they are merged. */

@@ -1,4 +1,5 @@
 import type { ModelReference } from './model-reference.js';
+import type { Place } from './problems.js';
 
 /** Where the output's vocabulary comes from. */
 export type TokenizerSource = 'union' | 'base' | ModelReference;
@@ -16,6 +17,7 @@ export type TokenSource =
 
 export interface TokenConfig {
   readonly token: string;
+  readonly place: Place;
   readonly source?: TokenSource;
   /** Takes the source's embedding for every model, also for those that have the token. */
   readonly force: boolean;
@@ -23,6 +25,7 @@ export interface TokenConfig {
 
 /** The tokenizer of the output, and how embeddings follow it. */
 export interface TokenizerConfig {
+  readonly place: Place;
   readonly source: TokenizerSource;
   /** In the order of the file. */
   readonly tokens: readonly TokenConfig[];

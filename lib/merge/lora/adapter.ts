@@ -27,6 +27,9 @@ export interface LoraAdapter {
   readonly replacements: ReadonlyMap<string, TensorInfo>;
 }
 
+/** What must be known of a base's tensor. */
+export type BaseTensor = Pick<TensorInfo, 'name' | 'shape'>;
+
 /** A part of a low-rank product, by the end of its name. */
 const factor = /^(.+)\.lora_(embedding_)?(A|B)(?:\.default)?(?:\.weight)?$/;
 /** Prefixes that models gain and lose between a bare body and one with a head. */
@@ -42,7 +45,7 @@ const bodies = ['model.', 'transformer.', 'base_model.', 'roberta.', 'bert.', 'g
  */
 export async function openLoraAdapter(
   path: string,
-  base: ReadonlyMap<string, TensorInfo>,
+  base: ReadonlyMap<string, BaseTensor>,
   options: { signal?: AbortSignal } = {},
 ): Promise<LoraAdapter> {
   const checkpoint = await openCheckpoint(path, options);
@@ -61,12 +64,12 @@ interface Factors {
 }
 
 class Fit {
-  readonly #base: ReadonlyMap<string, TensorInfo>;
+  readonly #base: ReadonlyMap<string, BaseTensor>;
   readonly #config: LoraConfig;
   readonly #products = new Map<string, Factors>();
   readonly #replacements = new Map<string, TensorInfo>();
 
-  constructor(base: ReadonlyMap<string, TensorInfo>, config: LoraConfig) {
+  constructor(base: ReadonlyMap<string, BaseTensor>, config: LoraConfig) {
     this.#base = base;
     this.#config = config;
   }
@@ -133,7 +136,7 @@ class Fit {
   }
 
   /** The base's tensor of a name, which may have gained or lost the prefix of the body. */
-  #find(name: string, tensor: TensorInfo): TensorInfo {
+  #find(name: string, tensor: TensorInfo): BaseTensor {
     const exact = this.#base.get(name);
     if (exact) return exact;
     const others = bodies.flatMap((body) => [
@@ -172,7 +175,7 @@ class Fit {
     return { addends, replacements: this.#replacements };
   }
 
-  #addend(w: TensorInfo, a: TensorInfo, b: TensorInfo, { module, embedding }: Factors): LoraAddend {
+  #addend(w: BaseTensor, a: TensorInfo, b: TensorInfo, { module, embedding }: Factors): LoraAddend {
     const shapes = `${formatShape(b.shape)} · ${formatShape(a.shape)}`;
     const { rank, scale } = this.#config.module(module);
     if (a.shape.length !== 2 || b.shape.length !== 2 || w.shape.length !== 2) {

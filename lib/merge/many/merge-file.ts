@@ -1,22 +1,18 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { basename, join, relative } from 'node:path';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { InputPool } from '../../checkpoint/input-pool.js';
-import { describeInput, type ManifestInput, type OutputManifest } from '../../checkpoint/manifest.js';
-import { renderMergeCard } from '../../checkpoint/model-card.js';
 import type { WrittenFile } from '../../checkpoint/output-writer.js';
 import { ProgressMeter } from '../../checkpoint/progress.js';
-import { copySidecars } from '../../checkpoint/sidecars.js';
-import { manifestName, OutputTransaction } from '../../checkpoint/transaction.js';
+import { OutputTransaction } from '../../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../../errors.js';
 import { Engine, engineOptions } from '../../native.js';
-import { version } from '../../version.js';
-import { quote } from '../command.js';
-import { type OpenedMerge, openMergeFile } from '../config/open.js';
+import type { OpenedMerge } from '../config/open.js';
 import { equalBytes } from '../copied.js';
 import type { RunOptions } from '../merge.js';
 import { freeBytes } from '../plan.js';
 import { incompatible, type Problem } from '../problems.js';
+import { writeCompanions } from './companions.js';
 import { checkMergeFileOptions, type MergeFileOptions } from './options.js';
 import {
   chosenDevice,
@@ -24,10 +20,12 @@ import {
   documentDirectory,
   neededBytes,
   type PreparedDocument,
+  planDocuments,
   prepareDocument,
 } from './plan-file.js';
-import { type StreamedFiles, streamTensors } from './tensor-stream.js';
+import { streamTensors } from './tensor-stream.js';
 import { equalTensors } from './work.js';
+import { writeRecords } from './write-records.js';
 
 /** One model that a merge file made; JSON-serialisable. */
 export interface DocumentResult {
@@ -38,20 +36,16 @@ export interface DocumentResult {
   readonly nonFinite: Readonly<Record<string, number>>;
 }
 
+/** What carrying out a merge file did; JSON-serialisable. */
 export interface MergeFileResult {
+  /** In the order in which they were made. */
   readonly documents: readonly DocumentResult[];
+  /** Of one pass over the inputs; methods that need more read large tensors again. */
+  readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly seconds: number;
   readonly device: string;
   readonly warnings: readonly string[];
-}
-
-/** Of a model made by a merge file. */
-export interface MergeFileManifest extends Omit<OutputManifest, 'zeroshot' | 'formula'> {
-  readonly models: readonly ManifestInput[];
-  readonly seed: number;
-  /** The merge file as it was. */
-  readonly config: string;
 }
 
 export type MergeFileRunOptions = Pick<RunOptions, 'signal' | 'onProgress'> & {
@@ -64,25 +58,20 @@ export type MergeFileRunOptions = Pick<RunOptions, 'signal' | 'onProgress'> & {
  * memory or shards, and the output directory appears when it is complete.
  *
  * Rejects with WisemergeError: ERR_MERGE_FILE and ERR_INCOMPATIBLE (all problems in `details.problems`), ERR_ADAPTER,
- * ERR_MERGE, ERR_USAGE, ERR_OUTPUT_*, ERR_NO_SPACE, ERR_MEMORY, ERR_INPUT_CHANGED, ERR_IO, ERR_DEVICE_*; or with the
- * abort reason.
+ * ERR_TOKENIZER, ERR_USAGE, ERR_OUTPUT_*, ERR_NO_SPACE, ERR_MEMORY, ERR_INPUT_CHANGED, ERR_IO, ERR_DEVICE_*; or with
+ * the abort reason.
  */
 export async function mergeFile(options: MergeFileOptions & MergeFileRunOptions): Promise<MergeFileResult> {
   const { signal, onProgress, onPlan, ...given } = options;
   signal?.throwIfAborted();
   checkMergeFileOptions(given);
   const began = performance.now();
-  const merges = await openMergeFile(given.config, signal ? { signal } : {});
   const source = await readFile(given.config, 'utf8').catch((error) => {
     throw ioError(error, 'read', given.config);
   });
   // Everything that headers can tell, before anything is written.
-  for (const opened of merges) {
-    if (!opened.models.every((model) => model instanceof Checkpoint)) continue;
-    const directory = documentDirectory(opened, merges, given.out);
-    const { plan } = await prepareDocument(opened, opened.models as Checkpoint[], directory, given);
-    await checkSpace(given.out, [plan]);
-  }
+  const { merges, plans } = await planDocuments(given, signal);
+  await checkSpace(given.out, plans);
   const run = new MergeFileRun(merges, given, source, new ProgressMeter(onProgress), onPlan, signal);
   return await run.run(began);
 }
@@ -98,6 +87,7 @@ class MergeFileRun {
   readonly #warnings: string[] = [];
   /** Models that earlier documents made, by name. */
   readonly #made = new Map<string, string>();
+  #bytesRead = 0;
 
   constructor(
     merges: readonly OpenedMerge[],
@@ -129,16 +119,17 @@ class MergeFileRun {
         for (const opened of this.#merges) {
           documents.push(await this.#document(opened, transaction.directory, engine));
         }
-        if (this.#merges.length > 1) await this.#writeOverall(transaction.directory, documents);
         this.#signal?.throwIfAborted();
         await transaction.commit();
         const written = documents.flatMap(({ files }) => files).reduce((sum, { bytes }) => sum + bytes, 0);
         return {
           documents,
+          bytesRead: this.#bytesRead,
           bytesWritten: written,
           seconds: (performance.now() - began) / 1000,
           device: this.#device,
-          warnings: this.#warnings,
+          // Documents of one file may warn of the same.
+          warnings: [...new Set(this.#warnings)],
         };
       } finally {
         await transaction.rollback();
@@ -151,20 +142,17 @@ class MergeFileRun {
   async #document(opened: OpenedMerge, root: string, engine: Engine): Promise<DocumentResult> {
     const { config, merge } = opened;
     const signal = this.#signal;
-    const target = documentDirectory(opened, this.#merges, this.#options.out);
-    const directory = join(root, relative(this.#options.out, target) || '.');
-    const models = await Promise.all(
-      merge.models.map(async ({ model, document }, i) => {
-        if (!document) return opened.models[i] as Checkpoint;
-        return await openCheckpoint(this.#made.get(model.path)!, signal ? { signal } : {});
-      }),
-    );
-    const prepared = await prepareDocument(opened, models, target, this.#options);
+    signal?.throwIfAborted();
+    const several = this.#merges.length > 1;
+    const place = documentDirectory(opened, several);
+    const directory = join(root, place);
+    const models = await Promise.all(merge.models.map((_, i) => this.#model(opened, i)));
+    const prepared = await prepareDocument(opened, models, several, this.#options);
     this.#onPlan?.(prepared.plan);
-    await checkSpace(this.#options.out, [prepared.plan]);
+    signal?.throwIfAborted();
     await mkdir(directory, { recursive: true });
     await this.#checkEqual(prepared);
-    const { plan, layout, work, data, chunks } = prepared;
+    const { plan, layout, work, data, chunks, companions } = prepared;
     this.#progress.start('stream', plan.bytesRead + plan.bytesWritten);
     const streamed = await streamTensors(work, layout, directory, {
       models: [...data.models, ...data.statistics],
@@ -176,15 +164,30 @@ class MergeFileRun {
       ...(signal && { signal }),
     });
     this.#progress.start('finish', 0);
-    await this.#writeCompanions(prepared, models, directory, streamed);
+    signal?.throwIfAborted();
+    await writeCompanions(companions, opened, models, directory);
+    await writeRecords(prepared, streamed, directory, {
+      options: this.#options,
+      source: this.#source,
+      device: this.#device,
+    });
     if (config.name !== undefined) this.#made.set(config.name, directory);
-    this.#warnings.push(...merge.warnings, ...streamed.warnings);
+    this.#bytesRead += plan.bytesRead;
+    this.#warnings.push(...plan.warnings, ...streamed.warnings);
     return {
       ...(config.name !== undefined && { name: config.name }),
-      directory: target,
+      directory: join(resolve(this.#options.out), place),
       files: streamed.files,
       nonFinite: Object.fromEntries(streamed.nonFinite),
     };
+  }
+
+  /** A model of a document: one that was opened, or one that was made by now. */
+  async #model({ merge, models }: OpenedMerge, index: number): Promise<Checkpoint> {
+    const model = models[index]!;
+    if (model instanceof Checkpoint) return model;
+    const made = this.#made.get(merge.models[index]!.model.path)!;
+    return await openCheckpoint(made, this.#signal ? { signal: this.#signal } : {});
   }
 
   /** Integer tensors are copied, so that all models must hold the same. */
@@ -218,68 +221,6 @@ class MergeFileRun {
     }
     if (problems.length > 0) throw incompatible(problems);
   }
-
-  /** Everything of an output but its weights; the manifest last. */
-  async #writeCompanions(
-    { opened, plan, layout }: PreparedDocument,
-    models: readonly Checkpoint[],
-    directory: string,
-    { files, nonFinite }: StreamedFiles,
-  ): Promise<void> {
-    const { merge } = opened;
-    const donor = models[merge.donor]!;
-    const dtype = merge.outDtype ?? merge.dtype;
-    await copySidecars(donor, plan.sidecars, directory, dtype, merge.configChanges);
-    const command = formatMergeFileCommand(this.#options);
-    const manifest: MergeFileManifest = {
-      wisemerge: version,
-      node: process.version,
-      method: merge.method,
-      dtype: dtype ?? null,
-      device: this.#device,
-      command,
-      models: models.map((model, i) => describeInput(merge.models[i]!.model.path, model)),
-      seed: this.#options.seed ?? 0,
-      config: this.#source,
-      parameters: layout.parameters,
-      files,
-      nonFinite: Object.fromEntries(nonFinite),
-    };
-    const card = await renderMergeCard({
-      models,
-      donor,
-      method: merge.method,
-      config: this.#source,
-      command,
-      version,
-    });
-    const texts: [string, string][] = [
-      ...(layout.index ? [[layout.index.name, layout.index.text] as [string, string]] : []),
-      ['README.md', card],
-      ['mergekit_config.yml', this.#source],
-      [manifestName, `${JSON.stringify(manifest, null, 2)}\n`],
-    ];
-    await writeTexts(directory, texts);
-  }
-
-  /** Several models lie below one directory, which names them. */
-  async #writeOverall(directory: string, documents: readonly DocumentResult[]): Promise<void> {
-    const overall = {
-      wisemerge: version,
-      command: formatMergeFileCommand(this.#options),
-      models: documents.map(({ directory: path }) => basename(path)),
-    };
-    await writeTexts(directory, [[manifestName, `${JSON.stringify(overall, null, 2)}\n`]]);
-  }
-}
-
-async function writeTexts(directory: string, texts: readonly [string, string][]): Promise<void> {
-  for (const [name, content] of texts) {
-    const path = join(directory, name);
-    await writeFile(path, content).catch((error) => {
-      throw ioError(error, 'write', path);
-    });
-  }
 }
 
 async function checkSpace(out: string, plans: readonly DocumentPlan[]): Promise<void> {
@@ -289,20 +230,4 @@ async function checkSpace(out: string, plans: readonly DocumentPlan[]): Promise<
     file: out,
     hint: 'Free disk space, or give another directory.',
   });
-}
-
-/** The command line that does what `options` say, quoted for a POSIX shell. */
-export function formatMergeFileCommand(options: MergeFileOptions): string {
-  const { config, out, seed, device, threads, memory, shardSize } = options;
-  const flags: [string, string | number | undefined][] = [
-    ['seed', seed],
-    ['device', device === 'auto' ? undefined : device],
-    ['threads', threads],
-    ['memory', memory],
-    ['shard-size', shardSize],
-  ];
-  const words = flags.flatMap(([name, value]) =>
-    value === undefined ? [] : [`--${name}`, quote(String(value))],
-  );
-  return ['wisemerge merge', quote(config), quote(out), ...words].join(' ');
 }

@@ -1,22 +1,34 @@
 import { type Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
-import type { TensorInfo } from '../../checkpoint/tensor.js';
+import { elementCount, type TensorInfo } from '../../checkpoint/tensor.js';
 import type { WeightFile } from '../../checkpoint/weight-file.js';
 import { WisemergeError } from '../../errors.js';
-import type { ModelReference } from '../config/model-reference.js';
+import { localPath, type ModelReference } from '../config/model-reference.js';
 import { type LoraAdapter, type LoraAddend, openLoraAdapter } from '../lora/adapter.js';
+import type { NativeRowMap } from '../tokenizer/rows.js';
 
 /** Where a tensor of a model is read, and what is added to it on the way. */
 export interface TensorSource {
   readonly tensor: TensorInfo;
   readonly addend?: LoraAddend;
+  /** Its rows are gathered from several tensors, this one first. */
+  readonly gather?: RowGather;
 }
 
-/** A model as a merge reads it: a checkpoint, with an adapter applied or some tensors replaced. */
+/** Rows of an output vocabulary, from the tensors of `map.models`. */
+export interface RowGather {
+  readonly map: NativeRowMap;
+  readonly tables: readonly TensorSource[];
+}
+
+/** Elements of a source as the merge sees it. */
+export function sourceCount({ tensor, gather }: TensorSource): number {
+  return gather ? gather.map.rows.length * elementCount(tensor.shape.slice(1)) : tensor.count;
+}
+
+/** A model as a merge reads it: a checkpoint, with an adapter applied. */
 export class ModelData {
   readonly checkpoint: Checkpoint;
   readonly #adapter: LoraAdapter | undefined;
-  readonly #replaced = new Map<string, TensorInfo>();
-  readonly #extraFiles: WeightFile[] = [];
 
   private constructor(checkpoint: Checkpoint, adapter: LoraAdapter | undefined) {
     this.checkpoint = checkpoint;
@@ -27,21 +39,16 @@ export class ModelData {
   static async open(
     { model, lora }: ModelReference,
     checkpoint?: Checkpoint,
-    options: { signal?: AbortSignal } = {},
+    { cache, signal }: { cache?: string | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<ModelData> {
-    const base = checkpoint ?? (await openCheckpoint(model.path, options));
-    const adapter = lora && (await openLoraAdapter(lora.path, base.tensors, options));
+    const read = signal ? { signal } : {};
+    const base = checkpoint ?? (await openCheckpoint(localPath(model, cache), read));
+    const adapter = lora && (await openLoraAdapter(localPath(lora, cache), base.tensors, read));
     return new ModelData(base, adapter);
   }
 
-  /** Reads `tensors` from `file` from now on. */
-  replace(file: WeightFile): void {
-    this.#extraFiles.push(file);
-    for (const tensor of file.tensors) this.#replaced.set(tensor.name, tensor);
-  }
-
   source(name: string): TensorSource {
-    const replaced = this.#replaced.get(name) ?? this.#adapter?.replacements.get(name);
+    const replaced = this.#adapter?.replacements.get(name);
     if (replaced) return { tensor: replaced };
     const tensor = this.checkpoint.tensors.get(name);
     if (!tensor) {
@@ -55,6 +62,6 @@ export class ModelData {
 
   /** All files that sources name. */
   get files(): readonly WeightFile[] {
-    return [...this.checkpoint.files, ...(this.#adapter?.files ?? []), ...this.#extraFiles];
+    return [...this.checkpoint.files, ...(this.#adapter?.files ?? [])];
   }
 }

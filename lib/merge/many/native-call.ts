@@ -1,3 +1,4 @@
+import { WisemergeError } from '../../errors.js';
 import type { NativeMethod } from '../../native/merge.js';
 import type { ResolvedTensor } from '../config/resolved.js';
 import type { ParameterValues } from '../methods/spec.js';
@@ -47,8 +48,17 @@ const taskMethods: Readonly<Record<string, TaskMethod>> = {
  */
 export function nativeCall(tensor: ResolvedTensor, shape: readonly number[]): NativeCall {
   const count = shape.reduce((product, dim) => product * dim, 1);
-  const call = count === 0 ? copyOf(firstOf(tensor)) : (calls[tensor.kernel] ?? taskCall)(tensor, shape);
+  const maker = count === 0 ? () => copyOf(firstOf(tensor)) : makerOf(tensor.kernel);
+  const call = maker(tensor, shape);
   return { ...call, row: Math.max(call.row ?? count, 1) };
+}
+
+function makerOf(kernel: string): Maker {
+  const maker = calls[kernel] ?? (Object.hasOwn(taskMethods, kernel) ? taskCall : undefined);
+  if (maker) return maker;
+  throw new WisemergeError('ERR_USAGE', `merge_method ${kernel} cannot be carried out by this version`, {
+    hint: 'It is read and explained; choose another method to merge with.',
+  });
 }
 
 type Partial = Omit<NativeCall, 'row'> & { readonly row?: number };

@@ -1,9 +1,9 @@
-import { checkOptions, device, flag, oneOf, text, whole } from '../option-checks.js';
+import { checkOptions, device, failOption, flag, oneOf, text, whole } from '../option-checks.js';
 
 /** Which merge configuration to carry out, and how. Sizes are in bytes. */
 export interface MergeFileOptions {
   /**
-   * A YAML file in mergekit's form (docs/methods.md). Paths in it are relative to the working directory. Of
+   * A YAML file in mergekit's form (docs/merge-files.md). Paths in it are relative to the working directory. Of
    * several documents each is written to a directory of its `name` below `out`, one without a name to `final`.
    */
   readonly config: string;
@@ -21,6 +21,14 @@ export interface MergeFileOptions {
   readonly shardSize?: number;
   /** Replace an earlier output of wisemerge. */
   readonly force?: boolean;
+  /** Copy the donor's tokenizer where the file asks for none of its own. Default true. */
+  readonly copyTokenizer?: boolean;
+  /** Write a model card. Default true. */
+  readonly modelCard?: boolean;
+  /** Round where mergekit 0.1.4 does, for the methods whose steps are known (docs/merge-files.md). On the CPU. */
+  readonly compat?: 'mergekit';
+  /** The Hub's cache, in which repositories are looked for. Default: where its client keeps it. */
+  readonly cache?: string;
   /** Read past (`direct`) or through (`cached`) the page cache. Default: by what is in the cache. */
   readonly readMode?: 'direct' | 'cached';
 }
@@ -36,10 +44,22 @@ const checks: {
   memory: whole(4 * 2 ** 20),
   shardSize: whole(1),
   force: flag,
+  copyTokenizer: flag,
+  modelCard: flag,
+  compat: oneOf('mergekit'),
+  cache: text,
   readMode: oneOf('direct', 'cached'),
 };
 
+/** A plan needs no output; without one, its disk is not looked at. */
+export type PlanFileOptions = Omit<MergeFileOptions, 'out'> & Partial<Pick<MergeFileOptions, 'out'>>;
+
 /** Throws ERR_USAGE naming the option. */
-export function checkMergeFileOptions(options: MergeFileOptions): void {
-  checkOptions(options, checks, ['config', 'out']);
+export function checkMergeFileOptions(
+  options: PlanFileOptions,
+  required: readonly string[] = ['config', 'out'],
+): void {
+  checkOptions(options, checks, required);
+  const { compat, device: chosen = 'auto' } = options;
+  if (compat && chosen.startsWith('cuda')) failOption('compat', 'computes on the CPU; leave the device out');
 }

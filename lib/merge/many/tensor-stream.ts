@@ -6,22 +6,13 @@ import { InputPool, type Lease } from '../../checkpoint/input-pool.js';
 import type { OutputFile, OutputLayout } from '../../checkpoint/layout.js';
 import { OutputWriter, type WrittenFile } from '../../checkpoint/output-writer.js';
 import type { ProgressMeter } from '../../checkpoint/progress.js';
-import { dtypeInfo, type TensorInfo } from '../../checkpoint/tensor.js';
-import { toFloats } from '../../checkpoint/to-floats.js';
 import { WisemergeError } from '../../errors.js';
-import { MergeStream, type MergeStreamInput, type MergeStreamTensor } from '../../native/merge.js';
-import { type DTypeName, dtypeByName, type Engine, HostBuffer } from '../../native.js';
+import { MergeStream, type MergeStreamTensor } from '../../native/merge.js';
+import { type DTypeName, type Engine, HostBuffer } from '../../native.js';
 import type { Chunks } from './chunks.js';
+import { encodeTensor, StreamParts } from './encode-tensor.js';
 import type { ModelData, TensorSource } from './model-data.js';
-import type { NativeCall } from './native-call.js';
-
-/** An output tensor with all it takes to make it. */
-export interface TensorWork {
-  readonly name: string;
-  readonly call: NativeCall;
-  /** In the order of `call.inputs`. */
-  readonly sources: readonly TensorSource[];
-}
+import { inputBytes, type TensorWork } from './work.js';
 
 /** What a stream needs besides the work itself. */
 export interface StreamContext {
@@ -69,23 +60,14 @@ export async function streamTensors(
   try {
     await engine.pin(arena);
     stream = new MergeStream(engine, arena, chunks.chunkBytes, seed);
-    const adapters = new Map<TensorSource['addend'], number>();
+    const parts = new StreamParts(stream);
     const submit = async (batch: readonly Item[]): Promise<{ done: Promise<unknown> }> => {
       const lease = await inputs.acquire(batch.flatMap(({ work: { sources } }) => sources.flatMap(filesOf)));
       const tensors: MergeStreamTensor[] = [];
       try {
-        for (const {
-          work: { sources },
-        } of batch) {
-          for (const { addend } of sources) {
-            if (addend && !adapters.has(addend))
-              adapters.set(addend, await addFactors(stream!, addend, lease));
-          }
-        }
+        for (const { work } of batch) for (const source of work.sources) await parts.add(source, lease);
         for (const item of batch) {
-          tensors.push(
-            encode(item, await item.file.open(stream!), lease, (source) => adapters.get(source.addend)),
-          );
+          tensors.push(encodeTensor(item, await item.file.open(stream!), lease, parts));
         }
       } catch (error) {
         await lease.release();
@@ -131,25 +113,27 @@ function* items(files: readonly OpenFile[], work: ReadonlyMap<string, TensorWork
         name: file.layout.name,
         call: { method: 'copy', row: 1, parameters: [], inputs: [] },
         sources: [],
+        count: 0,
       };
       yield { file, work: nothing, dtype: 'U8', bytes: 0, last: true };
     }
     for (const [i, tensor] of tensors.entries()) {
       const one = work.get(tensor.name)!;
-      const read = one.sources.reduce((sum, { tensor: { bytes } }) => sum + bytes, 0);
       yield {
         file,
         work: one,
         dtype: tensor.dtype,
-        bytes: read + tensor.bytes,
+        bytes: inputBytes(one) + tensor.bytes,
         last: i + 1 === tensors.length,
       };
     }
   }
 }
 
-const filesOf = ({ tensor, addend }: TensorSource): string[] =>
-  addend ? [tensor.file, addend.a.file, addend.b.file] : [tensor.file];
+function filesOf({ tensor, addend, gather }: TensorSource): string[] {
+  const own = addend ? [tensor.file, addend.a.file, addend.b.file] : [tensor.file];
+  return [...own, ...(gather?.tables ?? []).flatMap(filesOf)];
+}
 
 /** One output file, open from its first tensor to its last. */
 class OpenFile {
@@ -192,67 +176,6 @@ class OpenFile {
   path(fd: number): string | undefined {
     return this.#writer?.fd === fd ? this.#writer.path : undefined;
   }
-}
-
-/** A complex tensor is merged as twice as many reals. */
-function encode(
-  { work: { name, call, sources }, dtype, last }: Item,
-  output: number,
-  lease: Lease,
-  addendOf: (source: TensorSource) => number | undefined,
-): MergeStreamTensor {
-  const stored = sources[0]?.tensor;
-  // What is not a float is copied as it is, byte for byte.
-  const raw = call.method === 'copy' && stored !== undefined && dtypeInfo(stored.dtype).kind !== 'float';
-  const complex = stored?.dtype === 'C64' && !raw;
-  const index = (of: DTypeName): number => dtypeByName(raw ? 'U8' : complex ? 'F32' : of)!.index;
-  const factor = complex ? 2 : 1;
-  const inputs = sources.map((source, i): MergeStreamInput => {
-    const { tensor } = source;
-    const { cached, direct } = lease.files.get(tensor.file)!.descriptors;
-    const addend = addendOf(source);
-    return {
-      fd: cached,
-      directFd: direct,
-      position: tensor.offset,
-      dtype: index(tensor.dtype),
-      ...(addend !== undefined && { addend }),
-      parameters: call.inputs[i]!.parameters,
-    };
-  });
-  return {
-    name,
-    method: call.method,
-    output,
-    last,
-    dtype: index(dtype),
-    count: raw ? stored.bytes : (stored?.count ?? 0) * factor,
-    row: raw ? 1 : call.row * factor,
-    ...(call.base !== undefined && { base: call.base }),
-    parameters: call.parameters,
-    inputs,
-  };
-}
-
-async function addFactors(
-  stream: MergeStream,
-  { a, b, scale, transpose }: NonNullable<TensorSource['addend']>,
-  lease: Lease,
-): Promise<number> {
-  const floats = async ({ name, file, offset, bytes, dtype }: TensorInfo): Promise<Float32Array> => {
-    const stored = new Uint8Array(bytes);
-    await lease.files.get(file)!.read(stored, offset);
-    return toFloats(stored, dtype, name);
-  };
-  return stream.addLowRank({
-    rows: b.shape[0]!,
-    columns: a.shape[1]!,
-    rank: a.shape[0]!,
-    scale,
-    transposed: transpose,
-    a: await floats(a),
-    b: await floats(b),
-  });
 }
 
 function describe({ nothingKept, degenerate }: { nothingKept: string[]; degenerate: string[] }): string[] {

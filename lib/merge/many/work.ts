@@ -1,11 +1,13 @@
-import type { TensorInfo } from '../../checkpoint/tensor.js';
-import { itemSize } from '../../checkpoint/tensor.js';
+import { dtypeInfo, itemSize, type TensorInfo } from '../../checkpoint/tensor.js';
 import { WisemergeError } from '../../errors.js';
 import type { ResolvedMerge, ResolvedTensor } from '../config/resolved.js';
+import { rowTable } from '../config/vocabulary.js';
+import type { Vocabulary } from '../tokenizer/plan.js';
+import { isIdentity, type NativeRowMap, toNativeRowMap } from '../tokenizer/rows.js';
 import { type ChunkNeed, loadedBytes } from './chunks.js';
-import type { ModelData, TensorSource } from './model-data.js';
-import { nativeCall } from './native-call.js';
-import type { TensorWork } from './tensor-stream.js';
+import { compatCall, type StoredDtypes } from './compat.js';
+import { type ModelData, type RowGather, sourceCount, type TensorSource } from './model-data.js';
+import { type NativeCall, nativeCall } from './native-call.js';
 
 /** Models and statistics of a merge, in its order. */
 export interface MergeData {
@@ -13,14 +15,47 @@ export interface MergeData {
   readonly statistics: readonly ModelData[];
 }
 
-/** Everything that the native stream is told of one resolved tensor. */
-export function tensorWork(tensor: ResolvedTensor, { models, statistics }: MergeData): TensorWork {
-  const sourceOf = ({ model, tensor: name }: { model: number; tensor: string }): TensorSource =>
-    models[model]!.source(name);
+/** An output tensor with all it takes to make it. */
+export interface TensorWork {
+  readonly name: string;
+  readonly call: NativeCall;
+  /** In the order of `call.inputs`. */
+  readonly sources: readonly TensorSource[];
+  /** Elements of the output. */
+  readonly count: number;
+}
+
+/** Everything that the native stream is told of all tensors, by name. */
+export function mergeWork(
+  { tensors, dtype }: ResolvedMerge,
+  data: MergeData,
+  vocabulary: Vocabulary | undefined,
+  compat: boolean,
+): Map<string, TensorWork> {
+  const rows = vocabulary && new RowGathers(vocabulary, data.models);
+  const callOf: CallOf = compat
+    ? (tensor, stored) => compatCall(tensor, stored, dtype)
+    : (tensor) => nativeCall(tensor, tensor.shape);
+  return new Map(tensors.map((tensor) => [tensor.name, tensorWork(tensor, data, rows, callOf)]));
+}
+
+type CallOf = (tensor: ResolvedTensor, stored: StoredDtypes) => NativeCall;
+
+function tensorWork(
+  tensor: ResolvedTensor,
+  { models, statistics }: MergeData,
+  rows: RowGathers | undefined,
+  callOf: CallOf,
+): TensorWork {
+  const sourceOf = ({ model, tensor: name }: { model: number; tensor: string }): TensorSource => {
+    const source = models[model]!.source(name);
+    const gather = tensor.remapped && rows?.gather(tensor, model, source);
+    return gather ? { ...source, gather } : source;
+  };
   const inputs = tensor.inputs.map(sourceOf);
   const base = tensor.base && sourceOf(tensor.base);
-  const shape = (base ?? inputs[0]!).tensor.shape;
-  const call = nativeCall(tensor, shape);
+  const dtypes = inputs.map((one) => one.tensor.dtype);
+  const call = callOf(tensor, { inputs: dtypes, ...(base && { base: base.tensor.dtype }) });
   const sources = call.inputs.map(({ of, input }): TensorSource => {
     if (of === 'base') return base!;
     if (of === 'statistics') {
@@ -33,23 +68,59 @@ export function tensorWork(tensor: ResolvedTensor, { models, statistics }: Merge
     tensor.name,
     sources.filter((_, i) => call.inputs[i]!.of !== 'statistics'),
   );
-  return { name: tensor.name, call, sources };
+  const count = sources[0] ? sourceCount(sources[0]) : 0;
+  return { name: tensor.name, call, sources, count };
 }
 
-/** Headers were checked; what replaces tensors (adapters, remapped vocabularies) is checked here. */
+/** The rows of an output vocabulary for each model's tensors. */
+class RowGathers {
+  readonly #vocabulary: Vocabulary;
+  readonly #models: readonly ModelData[];
+  readonly #maps = new Map<number, NativeRowMap>();
+
+  constructor(vocabulary: Vocabulary, models: readonly ModelData[]) {
+    this.#vocabulary = vocabulary;
+    this.#models = models;
+  }
+
+  /** Undefined where the model's rows are those of the output already. */
+  gather(output: ResolvedTensor, model: number, own: TensorSource): RowGather | undefined {
+    const map = this.#vocabulary.maps[model]!;
+    if (isIdentity(map, own.tensor.shape[0]!)) return undefined;
+    const { name, dtype, file } = own.tensor;
+    if (dtypeInfo(dtype).kind !== 'float') {
+      throw new WisemergeError(
+        'ERR_DTYPE_MISMATCH',
+        `"${name}" is ${dtype}; rows of floats can be rearranged`,
+        {
+          ...{ tensor: name, file, hint: 'Take tokenizer source base, or save the embedding as floats.' },
+        },
+      );
+    }
+    const numbers = this.#maps.get(model) ?? toNativeRowMap(map, model);
+    this.#maps.set(model, numbers);
+    const tables = numbers.models.map((of) => {
+      const data = this.#models[of]!;
+      return data.source(rowTable(output, of, data.checkpoint)!.name);
+    });
+    return { map: numbers, tables };
+  }
+}
+
+/** Headers were checked; what replaces tensors (adapters, statistics) is checked here. */
 function checkShapes(name: string, sources: readonly TensorSource[]): void {
   const [first] = sources;
-  const other = sources.find(({ tensor }) => tensor.count !== first!.tensor.count);
+  const other = sources.find((source) => sourceCount(source) !== sourceCount(first!));
   if (!other) return;
-  throw new WisemergeError(
-    'ERR_SHAPE_MISMATCH',
-    `"${name}": ${first!.tensor.count} elements in ${first!.tensor.file}, ${other.tensor.count} in ${other.tensor.file}`,
-    { tensor: name, file: other.tensor.file },
-  );
+  const say = (source: TensorSource): string => `${sourceCount(source)} elements in ${source.tensor.file}`;
+  throw new WisemergeError('ERR_SHAPE_MISMATCH', `"${name}": ${say(first!)}, ${say(other)}`, {
+    tensor: name,
+    file: other.tensor.file,
+  });
 }
 
 /** What a chunk must hold of it. */
-export function chunkNeed({ name, call, sources }: TensorWork, dtype: TensorInfo['dtype']): ChunkNeed {
+export function chunkNeed({ name, call, sources, count }: TensorWork, dtype: TensorInfo['dtype']): ChunkNeed {
   const { method, row } = call;
   // The matrices of regression are read apart.
   const inputs = method === 'regmean' ? sources.slice(0, sources.length / 2) : sources;
@@ -62,17 +133,14 @@ export function chunkNeed({ name, call, sources }: TensorWork, dtype: TensorInfo
     method === 'nuslerp_vectors' ||
     method === 'arcee_fusion' ||
     method === 'regmean';
-  const count = inputs[0]?.tensor.count ?? 0;
   // Of regression: the factor of its system, blocks of matrices, and two numbers per element of a chunk.
   const own = method === 'regmean' ? 8 * row * row + 1024 * row + 16 * Math.min(count, 2 ** 20) : 0;
   return { name, inputs: inputs.length, itemBytes, row: rows ? row : 0, count, own };
 }
 
-/** Bytes that reading all inputs once takes. */
-export function inputBytes(work: Iterable<TensorWork>): number {
-  let bytes = 0;
-  for (const { sources } of work) for (const { tensor } of sources) bytes += tensor.bytes;
-  return bytes;
+/** Bytes that reading all inputs of a tensor once takes. */
+export function inputBytes({ sources }: TensorWork): number {
+  return sources.reduce((sum, source) => sum + sourceCount(source) * itemSize(source.tensor.dtype), 0);
 }
 
 /** Integer tensors of which all models must hold equal bytes. */

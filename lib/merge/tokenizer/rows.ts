@@ -58,6 +58,55 @@ export function mapRows(
   });
 }
 
+/**
+ * A row map as the native stream takes it: a row of table 0, or -1 - k for the mean of the k-th mix of rows. Table t is
+ * the tensor of `models[t]`; the first is the model's own.
+ */
+export interface NativeRowMap {
+  readonly models: readonly number[];
+  readonly rows: Int32Array;
+  readonly mixEnds: Uint32Array;
+  readonly tables: Uint32Array;
+  readonly tableRows: Uint32Array;
+}
+
+export function toNativeRowMap({ own, others, tokenRows }: RowMap, model: number): NativeRowMap {
+  const models = [model];
+  const table = (of: number): number => (models.includes(of) ? models.indexOf(of) : models.push(of) - 1);
+  const rows = Int32Array.from(own);
+  const ends: number[] = [];
+  const parts: { table: number; row: number }[] = [];
+  let mean: number | undefined;
+  for (const [row, source] of others) {
+    // All rows of the mean share a mix.
+    const mix = source.kind === 'mean' ? (mean ?? ends.length) : ends.length;
+    rows[row] = -1 - mix;
+    if (mix < ends.length) continue;
+    if (source.kind === 'mean') {
+      mean = mix;
+      for (const one of tokenRows) parts.push({ table: 0, row: one });
+    } else if (source.kind === 'rows') {
+      for (const part of source.rows) parts.push({ table: table(part.model), row: part.row });
+    }
+    ends.push(parts.length);
+  }
+  return {
+    models,
+    rows,
+    mixEnds: Uint32Array.from(ends),
+    tables: Uint32Array.from(parts, (part) => part.table),
+    tableRows: Uint32Array.from(parts, (part) => part.row),
+  };
+}
+
+/** Rows that each of its tables must have at least. */
+export function neededRows({ models, rows, tables, tableRows }: NativeRowMap): number[] {
+  const needed = models.map(() => 0);
+  for (const row of rows) needed[0] = Math.max(needed[0]!, row + 1);
+  for (const [i, table] of tables.entries()) needed[table] = Math.max(needed[table]!, tableRows[i]! + 1);
+  return needed;
+}
+
 /** True where remapping a tensor of `rows` rows would give it back. */
 export function isIdentity({ own }: RowMap, rows: number): boolean {
   return own.length === rows && own.every((row, i) => row === i);
@@ -68,6 +117,8 @@ function inherited(models: readonly TokenizerFile[], base: number | undefined, t
     const row = tokens.get(token);
     return row === undefined ? [] : [{ model, row }];
   });
+  // A tokenizer that no model brings may have tokens of its own.
+  if (owners.length === 0) return { kind: 'mean' };
   const ofBase = owners.find(({ model }) => model === base);
   return { kind: 'rows', rows: ofBase ? [ofBase] : owners };
 }

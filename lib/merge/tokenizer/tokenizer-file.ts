@@ -23,6 +23,27 @@ export interface TokenizerFile {
   readonly tokens: ReadonlyMap<string, number>;
 }
 
+/** Of slow tokenizers, which know nothing of tokens that are added to `tokenizer.json`. */
+export const slowTokenizerFiles: readonly string[] = [
+  'vocab.json',
+  'merges.txt',
+  'vocab.txt',
+  'tokenizer.model',
+  'spiece.model',
+  'sentencepiece.bpe.model',
+];
+
+/** All that belongs to a tokenizer in a model's directory. */
+export const tokenizerFileNames: readonly string[] = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'chat_template.jinja',
+  'chat_template.json',
+  ...slowTokenizerFiles,
+];
+
 const types = ['BPE', 'Unigram', 'WordPiece', 'WordLevel'];
 
 export function tokenizerError(file: string, message: string, hint: string): WisemergeError {
@@ -31,17 +52,21 @@ export function tokenizerError(file: string, message: string, hint: string): Wis
 
 /** Reads a model directory's `tokenizer.json`. Throws ERR_TOKENIZER, ERR_CONFIG, ERR_IO. */
 export async function readTokenizerFile(directory: string): Promise<TokenizerFile> {
+  const json = await readConfig(directory, 'tokenizer.json');
   const file = join(directory, 'tokenizer.json');
+  if (json) return parseTokenizer(json, directory, file);
+  throw tokenizerError(
+    file,
+    'there is no such file',
+    'Save a fast tokenizer: AutoTokenizer.from_pretrained(path, use_fast=True).save_pretrained(path).',
+  );
+}
+
+/** Throws ERR_TOKENIZER, which names `file`. */
+export function parseTokenizer(json: Config, directory: string, file: string): TokenizerFile {
   const fail = (message: string, hint = 'The file is damaged: get it again.'): never => {
     throw tokenizerError(file, message, hint);
   };
-  const json = await readConfig(directory, 'tokenizer.json');
-  if (!json) {
-    return fail(
-      'there is no such file',
-      'Save a fast tokenizer: AutoTokenizer.from_pretrained(path, use_fast=True).save_pretrained(path).',
-    );
-  }
   const model = json.model as Config | undefined;
   if (typeof model !== 'object' || model === null) return fail('it has no model');
   // Older files leave out the type.

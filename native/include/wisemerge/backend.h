@@ -309,7 +309,10 @@ typedef enum WmMergeOperation {
   WM_MERGE_OVERLAP = 4,   /* parameters: epsilon */
   WM_MERGE_NEARSWAP = 5,  /* one model; parameters: t */
   WM_MERGE_FISHER = 6,    /* 2 n models: x_i, then F_i (no base); parameters: floor */
-  WM_MERGE_TAKE = 7       /* one model: x where kept, else base */
+  WM_MERGE_TAKE = 7,      /* one model: x where kept, else base */
+  /* The first two with every step rounded to work_dtype; parameters: divisor, lambda */
+  WM_MERGE_ROUNDED_SUM = 8,
+  WM_MERGE_ROUNDED_DELTA_SUM = 9
 } WmMergeOperation;
 
 /* out[e] from all inputs, by the function of merge.h that bears the operation's name, rounded once. weights
@@ -325,6 +328,7 @@ typedef struct WmMergeCombine {
   int32_t out_dtype;
   void* out;
   uint64_t* non_finite; /* the number of NaN and infinite elements in out */
+  int32_t work_dtype;   /* F64, F32, F16 or BF16; of the rounded operations */
 } WmMergeCombine;
 
 typedef struct WmContext WmContext;

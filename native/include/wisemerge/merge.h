@@ -218,6 +218,48 @@ WM_HD Scalar merge_nearswap(Scalar base, Scalar other, Scalar t) {
   return merge_fma(weight, other, (Scalar(1) - weight) * base);
 }
 
+// A value as `dtype` holds it: for arithmetic that rounds after every step.
+template <class Scalar>
+WM_HD Scalar merge_round(DType dtype, Scalar value) {
+  switch (dtype) {
+#define WM_ROUND(d)                                                        \
+  case DType::d:                                                           \
+    if constexpr (sizeof(Scalar) == 4) {                                   \
+      return Element<DType::d>::load32(Element<DType::d>::store32(value)); \
+    } else {                                                               \
+      return Element<DType::d>::load64(Element<DType::d>::store64(value)); \
+    }
+    WM_ROUND(kF32)
+    WM_ROUND(kF16)
+    WM_ROUND(kBF16)
+#undef WM_ROUND
+    default:
+      return value;
+  }
+}
+
+// WM_MERGE_ROUNDED_SUM and WM_MERGE_ROUNDED_DELTA_SUM: the arithmetic of programs that compute in the dtype
+// of the tensors, R rounding to it. x_i and the base are rounded first; d_i = R(x_i - base), or x_i without a
+// base; p_i = R(w_i d_i); their sum runs in f32 (f64 where the dtype is F64) and is rounded once, then
+// R(sum / divisor), R(. lambda), and R(base + .). Weights, divisor and lambda come rounded as they should be.
+template <class Scalar, class Value, class Weight>
+WM_HD Scalar merge_rounded(uint32_t models, const Scalar* base, const Value& x, const Weight& weight,
+                           Scalar divisor, Scalar lambda, DType dtype) {
+  const DType sums = dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+  const Scalar from = base ? merge_round(dtype, *base) : Scalar(0);
+  Scalar sum = 0;
+  for (uint32_t i = 0; i < models; i++) {
+    const Scalar value = merge_round<Scalar>(dtype, x(i));
+    const Scalar delta = base ? merge_round(dtype, value - from) : value;
+    const Scalar part = merge_round(dtype, static_cast<Scalar>(weight(i)) * delta);
+    sum = i == 0 ? part : merge_round(sums, sum + part);
+  }
+  sum = merge_round(dtype, sum);
+  sum = merge_round(dtype, sum / divisor);
+  sum = merge_round(dtype, sum * lambda);
+  return base ? merge_round(dtype, from + sum) : sum;
+}
+
 // Adding nothing keeps the base's bits.
 template <class Scalar>
 WM_HD Scalar merge_add_to(Scalar base, Scalar mixed) {

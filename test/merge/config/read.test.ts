@@ -137,7 +137,10 @@ describe('values', () => {
 
 describe('tokenizers', () => {
   it('short and long form', () => {
-    expect(readConfig(linear('tokenizer_source: union')).tokenizer).toEqual({ source: 'union', tokens: [] });
+    expect(readConfig(linear('tokenizer_source: union')).tokenizer).toMatchObject({
+      source: 'union',
+      tokens: [],
+    });
     const { tokenizer } = readConfig(
       linear(`tokenizer:
   source: org/a@main
@@ -147,12 +150,13 @@ describe('tokenizers', () => {
     <|y|>: {source: {kind: zero}}
     <|z|>: {source: a}`),
     );
-    expect(tokenizer).toEqual({
+    expect(tokenizer).toMatchObject({
       source: { model: { path: 'org/a', revision: 'main' } },
       padToMultipleOf: 64,
       tokens: [
         {
           token: '<|x|>',
+          place: { line: 7, column: 5 },
           force: true,
           source: { kind: 'model_token', model: { model: { path: 'b' } }, tokenId: 7 },
         },
@@ -168,6 +172,26 @@ describe('tokenizers', () => {
       /either token or token_id/,
     );
     expect(said(linear('tokenizer: {pad_to_multiple_of: 0}'))[0]).toMatch(/not a whole number/);
+  });
+});
+
+describe('names of documents', () => {
+  const documents = (...names: (string | undefined)[]) =>
+    names
+      .map((name) => `${name === undefined ? '' : `name: ${name}\n`}merge_method: linear\n${models}`)
+      .join('\n---\n');
+
+  it('are those of directories', () => {
+    for (const name of ['../x', 'a/b', '"."', '.hidden', '"a\\0"']) {
+      expect(said(documents(name)), name).toEqual([expect.stringMatching(/cannot be that of a directory/)]);
+    }
+  });
+
+  it('tell all but one apart', () => {
+    expect(said(documents('a', undefined, undefined))).toEqual([
+      expect.stringMatching(/more than one document has no name/),
+    ]);
+    expect(said(documents('final', undefined))).toEqual([expect.stringMatching(/another is named "final"/)]);
   });
 });
 

@@ -11,16 +11,16 @@ import type { MergeFileOptions } from '../../../lib/merge/many/options.js';
 import { prepareDocument } from '../../../lib/merge/many/plan-file.js';
 import { streamTensors } from '../../../lib/merge/many/tensor-stream.js';
 import { Engine } from '../../../lib/native.js';
+import { type FloatType, store } from '../../support/merge-oracles/floats.js';
+import { normal } from '../../support/merge-zoo.js';
+import { readModel, writeModel, writeShards } from '../../support/models.js';
 import {
   leastMemory,
   type MergeFileText,
   type Numbers,
   numbers,
   runMerge,
-} from '../../support/merge-file.js';
-import { type FloatType, store } from '../../support/merge-oracles/floats.js';
-import { normal } from '../../support/merge-zoo.js';
-import { readModel, writeModel, writeShards } from '../../support/models.js';
+} from '../../support/number-merge.js';
 import type { Tensor } from '../../support/safetensors.js';
 
 const root = mkdtempSync(join(tmpdir(), 'wisemerge-test-'));
@@ -173,7 +173,7 @@ async function runAt(isa: 'baseline' | 'avx2', text: MergeFileText) {
   writeFileSync(config, JSON.stringify(text));
   const [opened] = await openMergeFile(config);
   const options = { config, out: join(root, 'elsewhere') };
-  const prepared = await prepareDocument(opened!, opened!.models as Checkpoint[], directory, options);
+  const prepared = await prepareDocument(opened!, opened!.models as Checkpoint[], false, options);
   const { work, layout, data, chunks } = prepared;
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory);

@@ -1,10 +1,10 @@
 // NaN and infinities in a model: they come out where they went in, or everywhere where a norm met them, and are
 // counted; they never pass silently, and never stop a merge.
 import { describe, expect, it } from 'vitest';
-import { type Numbers, numbers, type Weights } from '../../support/merge-file.js';
 import { expectElements } from '../../support/merge-oracles/compare.js';
 import { oracles } from '../../support/merge-oracles/methods.js';
 import { normal } from '../../support/merge-zoo.js';
+import { type Numbers, numbers, type Weights } from '../../support/number-merge.js';
 import { merge, oracleOf, type SmallMerge } from '../../support/small-merge.js';
 
 const shape = [12, 32];

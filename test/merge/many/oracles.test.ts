@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { methods } from '../../../lib/merge/methods/registry.js';
-import { leastMemory, type MergeFileText, runMerge } from '../../support/merge-file.js';
 import { expectElements } from '../../support/merge-oracles/compare.js';
 import type { FloatType } from '../../support/merge-oracles/floats.js';
 import { oracles } from '../../support/merge-oracles/methods.js';
 import { kinds, makeZoo, oracleTensor, writeZoo } from '../../support/merge-zoo.js';
+import { leastMemory, type MergeFileText, runMerge } from '../../support/number-merge.js';
 
 const root = mkdtempSync(join(tmpdir(), 'wisemerge-test-'));
 const zoo = makeZoo();

@@ -1,8 +1,8 @@
 // What must hold whatever the formula: order, scale, ends, models that agree, nothing to sparsify.
 import { describe, expect, it } from 'vitest';
-import { type Numbers, numbers, type Weights } from '../../support/merge-file.js';
 import { store } from '../../support/merge-oracles/floats.js';
 import { normal } from '../../support/merge-zoo.js';
+import { type Numbers, numbers, type Weights } from '../../support/number-merge.js';
 import { randomWords } from '../../support/random.js';
 import { merge, type SmallMerge } from '../../support/small-merge.js';
 

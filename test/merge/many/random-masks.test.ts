@@ -1,8 +1,8 @@
 // Masks of DARE and DELLA: from a counter, so that they can be computed again here, and random enough.
 import { describe, expect, it } from 'vitest';
-import { numbers } from '../../support/merge-file.js';
 import { drawsOf, happens, philox, tensorKey } from '../../support/merge-oracles/philox.js';
 import { normal } from '../../support/merge-zoo.js';
+import { numbers } from '../../support/number-merge.js';
 import { merge, type SmallMerge } from '../../support/small-merge.js';
 
 const count = 70_001;

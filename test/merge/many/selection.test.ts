@@ -1,11 +1,11 @@
 // What is kept where magnitudes are equal, and in tensors of several spans and chunks: ranks are exact, and equal ones
 // are told apart by index.
 import { describe, expect, it } from 'vitest';
-import { type Numbers, numbers } from '../../support/merge-file.js';
 import { expectElements } from '../../support/merge-oracles/compare.js';
 import { oracles } from '../../support/merge-oracles/methods.js';
 import { ranks } from '../../support/merge-oracles/ranks.js';
 import { normal } from '../../support/merge-zoo.js';
+import { type Numbers, numbers } from '../../support/number-merge.js';
 import { randomWords } from '../../support/random.js';
 import { merge, oracleOf, type SmallMerge } from '../../support/small-merge.js';
 

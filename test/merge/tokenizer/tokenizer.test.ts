@@ -3,14 +3,17 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { describe, expect, it } from 'vitest';
+import { mergeFile } from '../../../lib/index.js';
 import {
-  openCheckpoint,
-  planTokenizer,
-  type TokenizerOptions,
-  writeRemappedRows,
-} from '../../../lib/index.js';
-import { writeModel } from '../../support/models.js';
-import { readStored, tensor } from '../../support/safetensors.js';
+  planVocabulary,
+  tokenizerFiles,
+  type VocabularyOptions,
+  vocabularyChanges,
+} from '../../../lib/merge/tokenizer/plan.js';
+import type { TokenRule } from '../../../lib/merge/tokenizer/rows.js';
+import { readTokenizerFile } from '../../../lib/merge/tokenizer/tokenizer-file.js';
+import { readModel, writeModel } from '../../support/models.js';
+import { tensor } from '../../support/safetensors.js';
 import { tempDir } from '../../support/temp.js';
 
 type Json = Record<string, unknown>;
@@ -53,26 +56,66 @@ async function model(
 ) {
   const values = Float32Array.from({ length: rows * 2 }, (_, i) => scale * (i % 2 === 0 ? 10 * (i >> 1) : 1));
   const data = dtype === 'F32' ? values : Float64Array.from(values);
-  return writeModel(join(await tempDir(), 'm'), [tensor('embed', dtype, [rows, 2], data)], {
-    files: { 'tokenizer.json': JSON.stringify(json), ...files },
-  });
+  return writeModel(
+    join(await tempDir(), 'm'),
+    [tensor('model.embed_tokens.weight', dtype, [rows, 2], data)],
+    {
+      files: { 'tokenizer.json': JSON.stringify(json), ...files },
+    },
+  );
 }
 const models = () => Promise.all([model(x, 5, 1), model(y, 5, 100), model(z, 2, 10_000)]);
 
-/** The rows that each model gets. */
-async function remapped(paths: string[], base: number | undefined, options: TokenizerOptions = {}) {
-  const plan = await planTokenizer(paths, base, options);
-  const checkpoints = await Promise.all(paths.map((path) => openCheckpoint(path)));
+const planOf = async (paths: string[], base: number | undefined, options: VocabularyOptions = {}) =>
+  planVocabulary(await Promise.all(paths.map(readTokenizerFile)), base, options);
+
+/** A text of the output's tokenizer. */
+async function fileOf(paths: string[], base: number, name: string, options: VocabularyOptions = {}) {
+  const vocabulary = await planOf(paths, base, options);
+  const { directory } = vocabulary.donor;
+  const { texts, copies } = await tokenizerFiles(vocabulary, directory);
+  return texts.get(name) ?? (copies.includes(name) ? readFileSync(join(directory, name), 'utf8') : undefined);
+}
+
+/** `tokenizer:` of a merge file. */
+function tokenizerText(paths: string[], { source, tokens, padToMultipleOf }: VocabularyOptions): string {
+  const reference = (rule: TokenRule): unknown => {
+    const from = rule.source;
+    if (from?.kind === 'zero') return from;
+    if (from?.kind === 'model') return paths[from.model];
+    if (from === undefined) return null;
+    const token = typeof from.token === 'string' ? { token: from.token } : { token_id: from.token };
+    return { kind: 'model_token', model: paths[from.model], ...token };
+  };
+  const rules = [...(tokens ?? [])].map(([token, rule]) => [
+    token,
+    { source: reference(rule), force: rule.force ?? false },
+  ]);
+  return JSON.stringify({
+    source: source ?? 'union',
+    tokens: Object.fromEntries(rules),
+    pad_to_multiple_of: padToMultipleOf ?? null,
+  });
+}
+
+/** The rows that each model gets: a merge in which all others have no weight. */
+async function remapped(paths: string[], base: number | undefined, options: VocabularyOptions = {}) {
+  const plan = await planOf(paths, base, options);
   const results: number[][][] = [];
-  for (const [i, map] of plan.maps.entries()) {
-    const out = join(await tempDir(), 'rows.safetensors');
-    await writeRemappedRows(out, ['embed'], checkpoints, i, map);
-    const { shape, data, dtype } = readStored(out).tensors[0]!;
+  for (const own of paths.keys()) {
+    const root = await tempDir();
+    const models = paths.map((model, i) => ({ model, parameters: { weight: i === own ? 1 : 0 } }));
+    writeFileSync(
+      join(root, 'merge.yml'),
+      `merge_method: linear\nmodels: ${JSON.stringify(models)}\n` +
+        `${base === undefined ? '' : `base_model: ${paths[base]}\n`}tokenizer: ${tokenizerText(paths, options)}\n`,
+    );
+    await mergeFile({ config: join(root, 'merge.yml'), out: join(root, 'out') });
+    const { shape, data, dtype } = readModel(join(root, 'out')).get('model.embed_tokens.weight')!;
     expect(shape).toEqual([plan.rows, 2]);
     const at = (k: number) => (dtype === 'F32' ? data.readFloatLE(4 * k) : data.readDoubleLE(8 * k));
     results.push(Array.from({ length: plan.rows }, (_, row) => [at(2 * row), at(2 * row + 1)]));
   }
-  for (const checkpoint of checkpoints) await checkpoint.close();
   return { plan, results };
 }
 
@@ -111,8 +154,7 @@ describe('the union', () => {
   });
 
   it('of BPE unites merges and added tokens, and tokenizes', async () => {
-    const plan = await planTokenizer(await models(), 0);
-    const json = JSON.parse(plan.files.get('tokenizer.json')!);
+    const json = JSON.parse((await fileOf(await models(), 0, 'tokenizer.json'))!);
     expect(json.model.merges).toEqual(['a b', 'b c']);
     expect(json.model.vocab).toEqual({ a: 0, b: 1, ab: 2, c: 4, bc: 5, d: 7 });
     expect(
@@ -123,7 +165,6 @@ describe('the union', () => {
     ]);
     const tokenizer = new Tokenizer(json, {});
     expect(tokenizer.encode('<y>abbcd<s>').ids).toEqual([6, 2, 5, 7, 3]);
-    expect(plan.omit).toContain('merges.txt');
   });
 
   it('without a base begins with the first model, and owners count alike', async () => {
@@ -136,48 +177,42 @@ describe('the union', () => {
   it('of WordPiece and of Unigram', async () => {
     const prefix = { continuing_subword_prefix: '##', unk_token: 'u' };
     const pieces = (vocab: Json) => of('WordPiece', { vocab, ...prefix });
-    const wordpiece = await planTokenizer(
-      [
-        await model(pieces({ u: 0, he: 1, '##y': 2 }), 3, 1),
-        await model(pieces({ he: 0, u: 1, '##x': 2 }), 3, 1),
-      ],
-      0,
-    );
-    expect(JSON.parse(wordpiece.files.get('tokenizer.json')!).model.vocab).toEqual({
+    const words = [
+      await model(pieces({ u: 0, he: 1, '##y': 2 }), 3, 1),
+      await model(pieces({ he: 0, u: 1, '##x': 2 }), 3, 1),
+    ];
+    expect(JSON.parse((await fileOf(words, 0, 'tokenizer.json'))!).model.vocab).toEqual({
       u: 0,
       he: 1,
       '##y': 2,
       '##x': 3,
     });
-    expect([...wordpiece.maps[1]!.own]).toEqual([1, 0, -1, 2]);
+    expect([...(await planOf(words, 0)).maps[1]!.own]).toEqual([1, 0, -1, 2]);
 
     const scores = (vocab: unknown[], extra: unknown[] = []) => of('Unigram', { vocab, unk_id: 0 }, extra);
-    const unigram = await planTokenizer(
-      [
-        await model(
-          scores(
-            [
-              ['<unk>', 0],
-              ['a', -1.5],
-            ],
-            [added(2, '<x>')],
-          ),
-          3,
-          1,
-        ),
-        await model(
-          scores([
+    const unigrams = [
+      await model(
+        scores(
+          [
             ['<unk>', 0],
-            ['b', -2.5],
-            ['a', -9],
-          ]),
-          3,
-          1,
+            ['a', -1.5],
+          ],
+          [added(2, '<x>')],
         ),
-      ],
-      0,
-    );
-    expect(JSON.parse(unigram.files.get('tokenizer.json')!).model).toEqual({
+        3,
+        1,
+      ),
+      await model(
+        scores([
+          ['<unk>', 0],
+          ['b', -2.5],
+          ['a', -9],
+        ]),
+        3,
+        1,
+      ),
+    ];
+    expect(JSON.parse((await fileOf(unigrams, 0, 'tokenizer.json'))!).model).toEqual({
       type: 'Unigram',
       unk_id: 0,
       vocab: [
@@ -187,15 +222,15 @@ describe('the union', () => {
         ['b', -2.5],
       ],
     });
-    expect([...unigram.maps[1]!.own]).toEqual([0, 2, -1, 1]);
+    expect([...(await planOf(unigrams, 0)).maps[1]!.own]).toEqual([0, 2, -1, 1]);
   });
 
   it('warns of other normalisation, and refuses other kinds', async () => {
     const lower = bpe(['a'], [], [], { normalizer: { type: 'Lowercase' } });
-    const { warnings } = await planTokenizer([await model(x, 4, 1), await model(lower, 1, 1)], 0);
+    const { warnings } = await planOf([await model(x, 4, 1), await model(lower, 1, 1)], 0);
     expect(warnings).toEqual([expect.stringMatching(/has another normalizer/)]);
     const other = await model(of('WordPiece', { vocab: { a: 0 }, continuing_subword_prefix: '##' }), 1, 1);
-    await expect(planTokenizer([await model(x, 4, 1), other], 0)).rejects.toMatchObject({
+    await expect(planOf([await model(x, 4, 1), other], 0)).rejects.toMatchObject({
       code: 'ERR_TOKENIZER',
       message: /no union/,
     });
@@ -214,10 +249,14 @@ describe('a given vocabulary', () => {
       [20, 1],
       [30, 1],
     ]);
-    expect(plan.files.get('tokenizer.json')).toBe(readFileSync(join(paths[0]!, 'tokenizer.json'), 'utf8'));
+    expect(await fileOf(paths, 0, 'tokenizer.json', { source: 'base' })).toBe(
+      readFileSync(join(paths[0]!, 'tokenizer.json'), 'utf8'),
+    );
 
-    const second = await planTokenizer(paths, 0, { source: { model: 1 } });
-    expect(second.files.get('special_tokens_map.json')).toBe(files['special_tokens_map.json']);
+    const second = await planOf(paths, 0, { source: { model: 1 } });
+    expect(await fileOf(paths, 0, 'special_tokens_map.json', { source: { model: 1 } })).toBe(
+      files['special_tokens_map.json'],
+    );
     expect([...second.maps[0]!.own]).toEqual([1, -1, -1, -1, 0]);
     // Ids of the base's configuration become those of the same tokens: a is 4, b is 0, <s> is gone.
     const config = {
@@ -229,29 +268,28 @@ describe('a given vocabulary', () => {
       hidden_size: 2,
       text_config: { vocab_size: 5 },
     };
-    expect(second.updateConfig(config)).toEqual({
-      ...config,
-      vocab_size: 5,
+    const origin = await readTokenizerFile(paths[0]!);
+    expect(vocabularyChanges(second, origin, config)).toEqual({
       bos_token_id: 4,
       eos_token_id: [0],
       pad_token_id: null,
     });
-    expect(plan.updateConfig(config)).toEqual({ ...config, vocab_size: 4, text_config: { vocab_size: 4 } });
+    expect(vocabularyChanges(plan, origin, config)).toEqual({ vocab_size: 4, 'text_config.vocab_size': 4 });
   });
 
   it('needs a base model for source base, and tokenizer.json in every model', async () => {
     const paths = await models();
-    await expect(planTokenizer(paths, undefined, { source: 'base' })).rejects.toMatchObject({
+    await expect(planOf(paths, undefined, { source: 'base' })).rejects.toMatchObject({
       code: 'ERR_TOKENIZER',
       message: /no base model/,
     });
     const bare = writeModel(join(await tempDir(), 'm'), []);
-    await expect(planTokenizer([paths[0]!, bare], 0)).rejects.toMatchObject({
+    await expect(planOf([paths[0]!, bare], 0)).rejects.toMatchObject({
       code: 'ERR_TOKENIZER',
       hint: /save_pretrained/,
     });
     writeFileSync(join(bare, 'tokenizer.json'), JSON.stringify(bpe(['a'], [], [added(0, 'b')])));
-    await expect(planTokenizer([bare], 0)).rejects.toMatchObject({ message: /have the id 0/ });
+    await expect(planOf([bare], 0)).rejects.toMatchObject({ message: /have the id 0/ });
   });
 });
 
@@ -314,7 +352,7 @@ describe('rules', () => {
       /is model 7, of 3/,
     ],
   ])('refuse %s', async (_name, tokens, message) => {
-    await expect(planTokenizer(await models(), 0, { tokens })).rejects.toMatchObject({
+    await expect(planOf(await models(), 0, { tokens })).rejects.toMatchObject({
       code: 'ERR_TOKENIZER',
       message,
     });
@@ -329,8 +367,8 @@ describe('rules', () => {
     ]);
     expect(results[1]![1]).toEqual([10, 1]);
     await expect(remapped([await model(x, 3, 1), await model(z, 2, 1)], 0)).rejects.toMatchObject({
-      code: 'ERR_SHAPE_MISMATCH',
-      message: /row 3/,
+      code: 'ERR_INCOMPATIBLE',
+      details: { problems: [{ code: 'ERR_SHAPE_MISMATCH', message: /4 rows of \[2\]/ }, {}] },
     });
   });
 });

@@ -1,0 +1,73 @@
+import { basename } from 'node:path';
+import type { TimeEstimate } from '../../merge/many/estimate.js';
+import type { PlanFileOptions } from '../../merge/many/options.js';
+import { type DocumentPlan, type MergeFilePlan, planMergeFile } from '../../merge/many/plan-file.js';
+import { formatBytes, formatDuration, printable, style } from '../format.js';
+import type { MergeFileFlags } from '../merge-file-flags.js';
+import { printResult } from '../terminal.js';
+
+/** Files listed one by one. */
+const listed = 12;
+
+export async function runPlanFile(
+  options: PlanFileOptions,
+  flags: MergeFileFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  const plan = await planMergeFile({ ...options, estimate: true, signal });
+  printResult(flags, plan, () => describe(plan));
+}
+
+function describe(plan: MergeFilePlan): string {
+  const { documents, disk, estimate, device } = plan;
+  const lines = documents.flatMap((document) => describeDocument(document, documents.length > 1));
+  if (disk) lines.push(row('disk', `${formatBytes(disk.needed)} needed, ${formatBytes(disk.free)} free`));
+  lines.push(row('device', device));
+  if (estimate) lines.push(row('time', describeTime(estimate)));
+  for (const warning of new Set(plan.warnings)) {
+    lines.push(`${style('yellow', 'warning')} ${printable(warning)}`);
+  }
+  if (disk && disk.free < disk.needed)
+    lines.push(`${style('red', 'not enough disk space')}: merge would refuse`);
+  return lines.join('\n');
+}
+
+const row = (label: string, text: string): string => `${style('bold', label.padEnd(9))} ${text}`;
+
+function describeDocument(plan: DocumentPlan, several: boolean): string[] {
+  const { name, directory, explanation, files, memory, rereading, tokenizer, sidecars } = plan;
+  const lines = several ? [style('bold', `document ${printable(name ?? 'without a name')}`)] : [];
+  // Warnings come at the end, for all documents.
+  const said = explanation.lines.filter((line) => !line.startsWith('warning: '));
+  lines.push(...said.map(printable));
+  if (directory !== undefined) lines.push(row('output', printable(directory)));
+  lines.push(row('read', `${formatBytes(plan.bytesRead)}${describeRereading(rereading)}`));
+  const count = files.length === 0 ? 'files that depend on a document before' : `${files.length} files`;
+  lines.push(row('write', `${formatBytes(plan.bytesWritten)} in ${count}`));
+  for (const { name: file, bytes, tensors } of files.slice(0, listed)) {
+    lines.push(`  ${printable(file)}  ${formatBytes(bytes)}, ${tensors} tensors`);
+  }
+  if (files.length > listed) lines.push(`  … and ${files.length - listed} more files`);
+  if (memory.bytes > 0) {
+    lines.push(
+      row('memory', `${formatBytes(memory.bytes)} of buffers, in chunks of ${formatBytes(memory.chunk)}`),
+    );
+  }
+  if (tokenizer.length > 0) lines.push(row('tokenizer', tokenizer.map(printable).join(', ')));
+  if (files.length > 0) lines.push(row('copied', sidecars.map(printable).join(', ') || 'nothing'));
+  for (const { file, reason } of plan.skipped) lines.push(`not copied ${printable(file)}: ${reason}`);
+  return lines;
+}
+
+function describeRereading({ tensors, bytes, memory }: DocumentPlan['rereading']): string {
+  if (tensors === 0) return '';
+  return `, and up to ${formatBytes(bytes)} again of ${tensors} tensors that the buffers do not hold whole (--memory ${Math.ceil(memory / 2 ** 20)}MiB would)`;
+}
+
+function describeTime({ seconds, readSpeed, writeSpeed, sample, cached }: TimeEstimate): string {
+  const read = `${formatBytes(readSpeed)}/s${cached ? ' from the page cache' : ''}`;
+  return (
+    `about ${seconds < 1 ? 'a second' : formatDuration(1000 * seconds)}, if reading stays at the ${read} just measured on ${printable(basename(sample))}, ` +
+    `writing reaches ${formatBytes(writeSpeed)}/s as reading past the cache does, and computing hides behind them`
+  );
+}

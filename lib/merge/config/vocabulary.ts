@@ -1,0 +1,165 @@
+import { formatShape } from '../../checkpoint/tensor.js';
+import { tiedSource } from '../tied.js';
+import { planVocabulary, type Vocabulary } from '../tokenizer/plan.js';
+import { isIdentity, neededRows, type TokenRule, toNativeRowMap } from '../tokenizer/rows.js';
+import type { TokenizerFile } from '../tokenizer/tokenizer-file.js';
+import type { MergeConfig } from './config.js';
+import { formatModelReference, type ModelReference, modelKey } from './model-reference.js';
+import type { HeaderTensor, ModelHeaders } from './output-tensors.js';
+import { Problems } from './problems.js';
+import type { ResolvedMerge, ResolvedTensor } from './resolved.js';
+import { sameShape } from './same-shape.js';
+import type { TokenizerConfig, TokenSource } from './tokenizer.js';
+
+/** What planning a vocabulary needs to know of the models. */
+export interface VocabularyContext {
+  /** In the order of `merge.models`. */
+  readonly models: readonly ModelHeaders[];
+  /** The tokenizer of any reference. */
+  readonly tokenizerOf: (reference: ModelReference) => Promise<TokenizerFile>;
+}
+
+/** A merge with the shapes of its output vocabulary. */
+export interface MergeWithVocabulary {
+  readonly merge: ResolvedMerge;
+  readonly vocabulary: Vocabulary;
+  /** One per model. */
+  readonly tokenizers: readonly TokenizerFile[];
+}
+
+/**
+ * Plans the vocabulary that a configuration asks for, and checks that every row it takes is there. Throws ERR_TOKENIZER,
+ * ERR_CONFIG, ERR_IO; ERR_MERGE_FILE for sources that are no models of the merge, else ERR_INCOMPATIBLE.
+ */
+export async function withVocabulary(
+  config: MergeConfig,
+  merge: ResolvedMerge,
+  { models, tokenizerOf }: VocabularyContext,
+): Promise<MergeWithVocabulary> {
+  const tokenizer = merge.tokenizer!;
+  const problems = new Problems(config.file);
+  const rules = readRules(tokenizer, merge, problems);
+  if (
+    typeof tokenizer.source !== 'string' &&
+    tokenizer.source.document &&
+    indexOf(merge, tokenizer.source) < 0
+  ) {
+    problems.add(
+      tokenizer.place,
+      `the tokenizer is to be that of document ${formatModelReference(tokenizer.source)}, which is no model here`,
+      'Take the tokenizer of a listed model.',
+    );
+  }
+  problems.throwIfAny();
+  const tokenizers = await Promise.all(merge.models.map(tokenizerOf));
+  const { source, padToMultipleOf } = tokenizer;
+  const vocabulary = planVocabulary(tokenizers, merge.base, {
+    source: typeof source === 'string' ? source : await sourceOf(source, merge, tokenizerOf),
+    tokens: rules,
+    ...(padToMultipleOf !== undefined && { padToMultipleOf }),
+  });
+  checkTables(merge, vocabulary, models, problems);
+  problems.throwIfAny();
+  const tensors = merge.tensors.map((tensor) =>
+    tensor.remapped ? { ...tensor, shape: [vocabulary.rows, ...tensor.shape.slice(1)] } : tensor,
+  );
+  const warnings = [...merge.warnings, ...vocabulary.warnings];
+  const size = { tokens: vocabulary.tokens.size, rows: vocabulary.rows };
+  return { merge: { ...merge, tensors, warnings, vocabulary: size }, vocabulary, tokenizers };
+}
+
+function indexOf(merge: ResolvedMerge, reference: ModelReference): number {
+  return merge.models.findIndex((model) => modelKey(model) === modelKey(reference));
+}
+
+async function sourceOf(
+  reference: ModelReference,
+  merge: ResolvedMerge,
+  tokenizerOf: VocabularyContext['tokenizerOf'],
+): Promise<{ readonly model: number } | { readonly file: TokenizerFile }> {
+  const model = indexOf(merge, reference);
+  return model >= 0 ? { model } : { file: await tokenizerOf(reference) };
+}
+
+function readRules(
+  { tokens }: TokenizerConfig,
+  merge: ResolvedMerge,
+  problems: Problems,
+): Map<string, TokenRule> {
+  const rules = new Map<string, TokenRule>();
+  for (const { token, source, force, place } of tokens) {
+    if (!source || source.kind === 'zero') {
+      rules.set(token, { force, ...(source && { source: { kind: 'zero' as const } }) });
+      continue;
+    }
+    const model = indexOf(merge, source.model);
+    if (model < 0) {
+      problems.add(
+        place,
+        `the source of token ${token}, ${formatModelReference(source.model)}, is no model of this merge`,
+        'Name a listed model: its rows are taken.',
+      );
+    }
+    rules.set(token, { force, source: tokenSource(source, model) });
+  }
+  return rules;
+}
+
+function tokenSource(
+  source: Exclude<TokenSource, { kind: 'zero' }>,
+  model: number,
+): NonNullable<TokenRule['source']> {
+  if (source.kind === 'model') return { kind: 'model', model };
+  return { kind: 'model_token', model, token: source.token ?? source.tokenId! };
+}
+
+/** The tensor of a model whose rows go into an output tensor: its input, or what takes its place. */
+export function rowTable(
+  output: ResolvedTensor,
+  model: number,
+  headers: ModelHeaders,
+): HeaderTensor | undefined {
+  const own = [...output.inputs, ...(output.base ? [output.base] : [])].find((one) => one.model === model);
+  if (own) return headers.tensors.get(own.tensor);
+  return headers.tensors.get(output.name) ?? tiedSource(output, headers, { anyRows: true });
+}
+
+/** Every row that is taken must be there, in the shape of the others. */
+function checkTables(
+  merge: ResolvedMerge,
+  { maps }: Vocabulary,
+  models: readonly ModelHeaders[],
+  problems: Problems,
+): void {
+  for (const output of merge.tensors.filter(({ remapped }) => remapped)) {
+    const taking = [...output.inputs, ...(output.base ? [output.base] : [])];
+    for (const { model } of taking) {
+      const headers = models[model]!;
+      const own = rowTable(output, model, headers)!;
+      if (isIdentity(maps[model]!, own.shape[0]!)) continue;
+      const map = toNativeRowMap(maps[model]!, model);
+      for (const [i, rows] of neededRows(map).entries()) {
+        const of = models[map.models[i]!]!;
+        const table = rowTable(output, map.models[i]!, of);
+        const name = formatModelReference(merge.models[map.models[i]!]!);
+        if (!table) {
+          problems.addModel(
+            'ERR_MISSING_TENSOR',
+            of.path,
+            output.name,
+            `"${output.name}": ${name} has tokens that others lack, but no such tensor`,
+            'Give these tokens a source under tokenizer.tokens, or take tokenizer source base.',
+          );
+        } else if (table.shape[0]! < rows || !sameShape(table.shape, own.shape, 1)) {
+          problems.addModel(
+            'ERR_SHAPE_MISMATCH',
+            of.path,
+            table.name,
+            `"${table.name}" of ${name} is ${formatShape(table.shape)}; ${rows} rows of ${formatShape(own.shape.slice(1))} are needed for its tokens`,
+            'Resize the embeddings to the tokenizer, or take the tokenizer that fits them.',
+          );
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describeInput, type MergeFileManifest } from '../../checkpoint/manifest.js';
+import { renderMergeCard } from '../../checkpoint/model-card.js';
+import { manifestName } from '../../checkpoint/transaction.js';
+import { ioError } from '../../errors.js';
+import { version } from '../../version.js';
+import { quote } from '../command.js';
+import type { MergeFileOptions } from './options.js';
+import type { PreparedDocument } from './plan-file.js';
+import type { StreamedFiles } from './tensor-stream.js';
+
+/** What is known of the run besides its document. */
+interface RunFacts {
+  readonly options: MergeFileOptions;
+  /** The merge file's text. */
+  readonly source: string;
+  readonly device: string;
+}
+
+/** How an output was made: index, model card, the merge file itself; the manifest last. Throws ERR_IO, ERR_NO_SPACE. */
+export async function writeRecords(
+  { opened: { config, merge }, models, layout }: PreparedDocument,
+  { files, nonFinite }: StreamedFiles,
+  directory: string,
+  { options, source, device }: RunFacts,
+): Promise<void> {
+  const command = formatMergeFileCommand(options);
+  const manifest: MergeFileManifest = {
+    wisemerge: version,
+    node: process.version,
+    ...(config.name !== undefined && { name: config.name }),
+    method: merge.method,
+    dtype: merge.outDtype ?? merge.dtype ?? null,
+    device,
+    command,
+    models: models.map((model, i) => describeInput(merge.models[i]!.model.path, model)),
+    seed: options.seed ?? 0,
+    ...(options.compat && { compat: options.compat }),
+    config: source,
+    parameters: layout.parameters,
+    files,
+    nonFinite: Object.fromEntries(nonFinite),
+  };
+  const texts: [string, string][] = layout.index ? [[layout.index.name, layout.index.text]] : [];
+  if (options.modelCard ?? true) {
+    const donor = models[merge.donor]!;
+    const facts = { models, donor, method: merge.method, config: source, command, version };
+    texts.push(['README.md', await renderMergeCard(facts)]);
+  }
+  texts.push(['mergekit_config.yml', source], [manifestName, `${JSON.stringify(manifest, null, 2)}\n`]);
+  for (const [name, content] of texts) {
+    const path = join(directory, name);
+    await writeFile(path, content).catch((error) => {
+      throw ioError(error, 'write', path);
+    });
+  }
+}
+
+/** The command line that does what `options` say, quoted for a POSIX shell. */
+export function formatMergeFileCommand(options: MergeFileOptions): string {
+  const { config, out, seed, device, threads, memory, shardSize, compat, cache } = options;
+  const { copyTokenizer = true, modelCard = true, force = false } = options;
+  const values: [string, string | number | undefined][] = [
+    ['random-seed', seed],
+    ['device', device === 'auto' ? undefined : device],
+    ['threads', threads],
+    ['memory', memory],
+    ['shard-size', shardSize],
+    ['compat', compat],
+    ['transformers-cache', cache],
+  ];
+  const words = values.flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, quote(String(value))],
+  );
+  if (!copyTokenizer) words.push('--no-copy-tokenizer');
+  if (!modelCard) words.push('--no-write-model-card');
+  if (force) words.push('--force');
+  return ['wisemerge merge', quote(config), quote(out), ...words].join(' ');
+}

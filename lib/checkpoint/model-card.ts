@@ -122,11 +122,41 @@ ${config.trimEnd()}
 `;
 }
 
+/** What the card of an extracted adapter says. */
+export interface AdapterCardFacts {
+  readonly base: Checkpoint;
+  readonly finetuned: Checkpoint;
+  /** The share of the difference's squares that it has, and what is left of the difference. */
+  readonly energy: number;
+  readonly relativeError: number;
+  readonly command: string;
+  readonly version: string;
+}
+
+export async function renderAdapterCard(facts: AdapterCardFacts): Promise<string> {
+  const { base, finetuned, energy, relativeError, command, version } = facts;
+  const names = [modelName(base), modelName(finetuned)];
+  const relation = { base_model_relation: 'adapter', library_name: 'peft' };
+  return `${await renderHeader(base, names.slice(0, 1), ['lora', 'wisemerge'], relation)}
+# ${names[1]} as an adapter of ${names[0]}
+
+A LoRA adapter of \`${names[0]}\`, extracted from its difference to \`${names[1]}\`. It captures ${(100 * energy).toFixed(2)} % of the
+difference's squares over all weights; ${(100 * relativeError).toFixed(2)} % of its norm is left. \`wisemerge.json\` has the figures of each weight.
+
+Made with wisemerge ${version}:
+
+\`\`\`sh
+${command}
+\`\`\`
+`;
+}
+
 /** Front matter; JSON values are YAML values. */
 async function renderHeader(
   donor: Checkpoint,
   names: readonly string[],
   tags: readonly string[],
+  more: Readonly<Record<string, string>> = { base_model_relation: 'merge' },
 ): Promise<string> {
   const inherited = await readCard(donor);
   const kept = Object.fromEntries(
@@ -138,7 +168,7 @@ async function renderHeader(
     ...(donor.config?.architectures ? { library_name: 'transformers' } : {}),
     ...kept,
     base_model: names,
-    base_model_relation: 'merge',
+    ...more,
     tags,
   };
   const lines = Object.entries(header).map(([key, value]) => `${key}: ${JSON.stringify(value)}`);

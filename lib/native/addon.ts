@@ -49,6 +49,12 @@ export interface NativeMergeStream {
   close(): void;
 }
 
+export interface NativeLowRank {
+  difference(numbers: Float64Array): NativeJob<number>;
+  decompose(numbers: Float64Array, seed: number, name: string): NativeJob<Float64Array>;
+  close(): void;
+}
+
 export interface NativeTrainer {
   train(numbers: Float64Array, rates: Float64Array): NativeJob<Float64Array>;
   evaluate(numbers: Float64Array): NativeJob<Float64Array>;
@@ -87,6 +93,12 @@ export interface Addon {
     chunkBytes: number,
     seed: number,
   ) => NativeMergeStream;
+  readonly LowRank: new (
+    differences: NativeEngine,
+    products: NativeEngine,
+    arena: NativeBuffer,
+    threads: number,
+  ) => NativeLowRank;
   readonly Trainer: new (engine: NativeEngine, arena: NativeBuffer, numbers: Float64Array) => NativeTrainer;
   readonly Inference: new (
     engine: NativeEngine,

@@ -151,6 +151,43 @@ ${command}
 `;
 }
 
+/** What the card of a mixture of experts says. */
+export interface MoeCardFacts {
+  readonly models: readonly Checkpoint[];
+  /** Licence and languages come from it. */
+  readonly donor: Checkpoint;
+  readonly experts: readonly string[];
+  readonly shared: readonly string[];
+  readonly expertsPerToken: number;
+  readonly gateMode: string;
+  readonly command: string;
+  readonly version: string;
+}
+
+export async function renderMoeCard(facts: MoeCardFacts): Promise<string> {
+  const { models, donor, experts, shared, expertsPerToken, gateMode, command, version } = facts;
+  const names = models.map(modelName);
+  const called = (path: string): string => basename(path);
+  const listed = experts.map((path, i) => `| ${i} | \`${called(path)}\` |`);
+  const always = shared.map((path) => `| every token | \`${called(path)}\` |`);
+  return `${await renderHeader(donor, names, ['merge', 'moe', 'wisemerge'])}
+# ${experts.length} experts on ${modelName(donor)}
+
+A mixture of ${experts.length} experts, ${expertsPerToken} per token: the MLPs of the models below in the place of that of
+\`${modelName(donor)}\`, with routers by \`${gateMode}\`.
+
+| expert | model |
+|---|---|
+${[...listed, ...always].join('\n')}
+
+Assembled with wisemerge ${version}:
+
+\`\`\`sh
+${command}
+\`\`\`
+`;
+}
+
 /** Front matter; JSON values are YAML values. */
 async function renderHeader(
   donor: Checkpoint,

@@ -9,6 +9,7 @@ import { addExtractLora } from './commands/extract-lora-flags.js';
 import type { FinetuneFlags } from './commands/finetune.js';
 import type { ForwardFlags } from './commands/forward.js';
 import type { HeadFlags } from './commands/head.js';
+import { addMoe } from './commands/moe-flags.js';
 import type { PickFlags } from './commands/pick.js';
 import { addMergeFlags, type MergeFlags } from './merge-flags.js';
 import {
@@ -184,6 +185,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--force', 'replace an earlier output of wisemerge')
     .action(async (flags: HeadFlags) => (await import('./commands/head.js')).runHead(flags, signal));
   addExtractLora(withOutputFlags(program.command('extract-lora')), signal);
+  addMoe(withOutputFlags(program.command('moe <config> <out>')), signal);
   withOutputFlags(program.command('verify <directory>'))
     .description('check an output of wisemerge against its manifest')
     .action(async (directory: string, flags: OutputFlags) =>

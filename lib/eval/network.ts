@@ -101,7 +101,8 @@ export class NetworkModel implements AsyncDisposable {
     options: { readonly signal?: AbortSignal; readonly outputs?: readonly string[] } = {},
   ): Promise<CandidateOutputs[]> {
     const { signal, outputs: names } = options;
-    const wanted = (name: string) => names === undefined || names.includes(name);
+    const wanted = (name: string) =>
+      names === undefined ? !this.architecture.inner?.has(name) : names.includes(name);
     const results = points.map(() => new Map<string, NetworkOutput>());
     let ran = 0;
     for (const part of this.architecture.parts) {

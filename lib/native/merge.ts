@@ -28,7 +28,8 @@ export type NativeMethod =
   | 'nearswap'
   | 'arcee_fusion'
   | 'fisher'
-  | 'warp';
+  | 'warp'
+  | 'noise';
 
 /** One input as a stream reads it: a contiguous tensor of open files. */
 export interface MergeStreamInput {

@@ -21,6 +21,7 @@ const std::vector<MergeMethod>& merge_methods() {
       {"arcee_fusion", 0, 0, true, merge_arcee_fusion},
       {"fisher", 1, 1, false, merge_fisher},
       {"warp", 1, 0, false, merge_warp},
+      {"noise", 3, 0, false, merge_noise},
   };
   return methods;
 }

@@ -93,6 +93,13 @@ void TensorRun::write(const std::function<void(WmMergeCombine&)>& make) {
   });
 }
 
+void TensorRun::make(const std::function<uint64_t(const WmMergeInputs&, void*)>& make) {
+  sweep(true, [&](const MergeRange& range, const TensorGroup& group) {
+    report.non_finite += make(range.inputs, environment_.out);
+    environment_.sink.append(environment_.file, environment_.out, group.count * item_size(job_.out_dtype));
+  });
+}
+
 void TensorRun::copy() {
   if (job_.inputs.empty()) return environment_.last_sweep();
   const DType from = loaded_dtype(job_.inputs[0]);

@@ -63,6 +63,9 @@ class TensorRun {
   void each(const std::function<void(const WmMergeInputs&)>& visit);
   // The last sweep: `make` fills in what a combination needs besides inputs and output.
   void write(const std::function<void(WmMergeCombine&)>& make);
+  // The last sweep: `make` puts the elements of a range, of the output's dtype, at `out` and gives how many
+  // are not finite.
+  void make(const std::function<uint64_t(const WmMergeInputs& range, void* out)>& make);
   // The last sweep: the only input's bytes as they are, or cast.
   void copy();
 

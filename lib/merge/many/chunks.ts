@@ -43,7 +43,8 @@ export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory
     inputs = Math.max(inputs, need.inputs);
   }
   const smallest = sinkBytes + (inputs + 1) * least;
-  const budget = memory ?? Math.max(defaultMemory, smallest);
+  // Whole pages: what is written past the page cache begins at one.
+  const budget = whole(memory ?? Math.max(defaultMemory, smallest + ioAlignment));
   if (budget < smallest) {
     throw new WisemergeError(
       'ERR_MEMORY',
@@ -54,9 +55,11 @@ export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory
   }
   const share = (budget - sinkBytes) / (groups * inputs + 1);
   const largest = (device === 'cpu' ? wanted.cpu : wanted.device) + chunkSlack;
-  const chunkBytes = Math.floor(Math.min(largest, Math.max(share, least)) / ioAlignment) * ioAlignment;
+  const chunkBytes = whole(Math.min(largest, Math.max(share, least)));
   return { chunkBytes: Math.max(chunkBytes, least), memory: budget };
 }
+
+const whole = (bytes: number): number => Math.floor(bytes / ioAlignment) * ioAlignment;
 
 /** Bytes of an element in memory: what is added to is widened to F32. */
 export function loadedBytes(dtype: DTypeName, addend: boolean): number {

@@ -52,6 +52,16 @@ export type { Analysis } from './sweep/analysis.js';
 export { type PickOptions, pick } from './sweep/pick.js';
 export { type PickRecordsOptions, pickRecords, type RecordsPick } from './sweep/pick-records.js';
 export type { SweepResult } from './sweep/result.js';
+export {
+  type SoupComparison,
+  type SoupOptions,
+  type SoupProgress,
+  type SoupResult,
+  type SoupSet,
+  soup,
+} from './sweep/soup.js';
+export type { EvaluateSoup, SoupCandidate } from './sweep/soup-evaluator.js';
+export type { SoupConfig } from './sweep/soup-options.js';
 export { type SweepOptions, type SweepProgress, sweep } from './sweep/sweep.js';
 export type { SweepConfig } from './sweep/sweep-options.js';
 export { type WatchedCheckpoint, type WatchOptions, watchSweep } from './sweep/watch.js';

@@ -11,6 +11,7 @@ import type { ForwardFlags } from './commands/forward.js';
 import type { HeadFlags } from './commands/head.js';
 import { addMoe } from './commands/moe-flags.js';
 import type { PickFlags } from './commands/pick.js';
+import { addSoup } from './commands/soup-flags.js';
 import { addMergeFlags, type MergeFlags } from './merge-flags.js';
 import {
   parseAlphasFlag,
@@ -186,6 +187,7 @@ export function createProgram(signal: AbortSignal): Command {
     .action(async (flags: HeadFlags) => (await import('./commands/head.js')).runHead(flags, signal));
   addExtractLora(withOutputFlags(program.command('extract-lora')), signal);
   addMoe(withOutputFlags(program.command('moe <config> <out>')), signal);
+  addSoup(withOutputFlags(program.command('soup [file]')), signal);
   withOutputFlags(program.command('verify <directory>'))
     .description('check an output of wisemerge against its manifest')
     .action(async (directory: string, flags: OutputFlags) =>

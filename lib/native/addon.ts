@@ -23,6 +23,7 @@ export interface NativeEngine {
   headMetrics(arena: NativeBuffer, numbers: Float64Array, alphas: Float64Array): NativeJob<void>;
   headMoments(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
   headOutputs(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
+  combine(arena: NativeBuffer, numbers: Float64Array, weights: Float64Array): NativeJob<number>;
   pin(buffer: NativeBuffer): NativeJob<void>;
   close(): void;
 }
@@ -50,7 +51,6 @@ export interface NativeMergeStream {
 }
 
 export interface NativeLowRank {
-  difference(numbers: Float64Array): NativeJob<number>;
   decompose(numbers: Float64Array, seed: number, name: string): NativeJob<Float64Array>;
   close(): void;
 }
@@ -93,12 +93,7 @@ export interface Addon {
     chunkBytes: number,
     seed: number,
   ) => NativeMergeStream;
-  readonly LowRank: new (
-    differences: NativeEngine,
-    products: NativeEngine,
-    arena: NativeBuffer,
-    threads: number,
-  ) => NativeLowRank;
+  readonly LowRank: new (engine: NativeEngine, arena: NativeBuffer, threads: number) => NativeLowRank;
   readonly Trainer: new (engine: NativeEngine, arena: NativeBuffer, numbers: Float64Array) => NativeTrainer;
   readonly Inference: new (
     engine: NativeEngine,

@@ -3,15 +3,6 @@
 import { type Engine, type HostBuffer, nativeBuffer, nativeEngine } from '../native.js';
 import { addon, call, type NativeLowRank, run } from './addon.js';
 
-/** A range of two tensors: dtypes' indices, and byte offsets into the arena. */
-export interface DifferenceCall {
-  readonly x: { readonly dtype: number; readonly at: number };
-  readonly y: { readonly dtype: number; readonly at: number };
-  readonly count: number;
-  /** f32 y - x. */
-  readonly out: number;
-}
-
 /** A matrix of f32 to be taken apart, and room for `rank` vectors of both factors. */
 export interface DecomposeCall {
   readonly matrix: number;
@@ -38,18 +29,9 @@ export interface Decomposition {
 export class LowRank implements Disposable {
   readonly #native: NativeLowRank;
 
-  /** `differences`: an engine of the CPU; `products`: of any device. `threads` 0: all. */
-  constructor(differences: Engine, products: Engine, arena: HostBuffer, threads: number) {
-    this.#native = call(
-      () =>
-        new addon.LowRank(nativeEngine(differences), nativeEngine(products), nativeBuffer(arena), threads),
-    );
-  }
-
-  /** Gives the number of elements that are not finite. */
-  difference({ x, y, count, out }: DifferenceCall, signal?: AbortSignal): Promise<number> {
-    const numbers = Float64Array.of(x.dtype, x.at, y.dtype, y.at, count, out);
-    return run(() => this.#native.difference(numbers), signal);
+  /** `threads` 0: all. */
+  constructor(engine: Engine, arena: HostBuffer, threads: number) {
+    this.#native = call(() => new addon.LowRank(nativeEngine(engine), nativeBuffer(arena), threads));
   }
 
   /** The random start follows from seed and name. Rejects with ERR_DATA for what is not finite. */

@@ -13,23 +13,6 @@
 namespace wisemerge {
 namespace {
 
-class DifferenceJob : public PromiseJob {
- public:
-  DifferenceJob(std::shared_ptr<Engine> engine, std::shared_ptr<HostBuffer> arena, const DifferenceTask& task)
-      : engine_(std::move(engine)), arena_(std::move(arena)), task_(task) {}
-
-  void execute() override { non_finite_ = run_difference(*engine_, task_, cancel_flag()); }
-  Napi::Value result(Napi::Env env) override {
-    return Napi::Number::New(env, static_cast<double>(non_finite_));
-  }
-
- private:
-  const std::shared_ptr<Engine> engine_;
-  const std::shared_ptr<HostBuffer> arena_;
-  const DifferenceTask task_;
-  uint64_t non_finite_ = 0;
-};
-
 class DecomposeJob : public PromiseJob {
  public:
   DecomposeJob(std::shared_ptr<TruncatedSvd> svd, std::shared_ptr<HostBuffer> arena, const LowRankTask& task)
@@ -64,28 +47,16 @@ uint64_t key_of(uint64_t seed, const std::string& name) {
 
 Napi::Function LowRankObject::define(Napi::Env env) {
   return DefineClass(env, "LowRank",
-                     {InstanceMethod("difference", &LowRankObject::difference),
-                      InstanceMethod("decompose", &LowRankObject::decompose),
+                     {InstanceMethod("decompose", &LowRankObject::decompose),
                       InstanceMethod("close", &LowRankObject::close)});
 }
 
 LowRankObject::LowRankObject(const Napi::CallbackInfo& info)
     : ObjectWrap(info), runtime_(Runtime::of(info.Env()).shared_from_this()) {
   guard(info.Env(), [&] {
-    differences_ = EngineObject::argument(info, 0).engine();
-    arena_ = BufferObject::argument(info, 2).memory();
-    svd_ = std::make_shared<TruncatedSvd>(EngineObject::argument(info, 1).engine(),
-                                          int_argument(info, 3, "threads"));
-  });
-}
-
-Napi::Value LowRankObject::difference(const Napi::CallbackInfo& info) {
-  return guard(info.Env(), [&]() -> Napi::Value {
-    if (!svd_) throw Error("ERR_INTERNAL_ARGUMENT", "this decomposition is closed");
-    const Napi::Float64Array row = doubles_argument(info, 0, "numbers");
-    const DifferenceTask task =
-        parse_difference(row.Data(), row.ElementLength(), arena_->data(), arena_->size());
-    return runtime_->start(info.Env(), std::make_shared<DifferenceJob>(differences_, arena_, task));
+    arena_ = BufferObject::argument(info, 1).memory();
+    svd_ = std::make_shared<TruncatedSvd>(EngineObject::argument(info, 0).engine(),
+                                          int_argument(info, 2, "threads"));
   });
 }
 
@@ -102,7 +73,6 @@ Napi::Value LowRankObject::decompose(const Napi::CallbackInfo& info) {
 Napi::Value LowRankObject::close(const Napi::CallbackInfo& info) {
   svd_.reset();
   arena_.reset();
-  differences_.reset();
   return info.Env().Undefined();
 }
 

@@ -1,4 +1,4 @@
-// Decompositions of differences as a JavaScript object: starts jobs on the executor.
+// Decompositions as a JavaScript object: starts jobs on the executor.
 #pragma once
 
 #include <napi.h>
@@ -17,18 +17,16 @@ class LowRankObject : public Napi::ObjectWrap<LowRankObject> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // new LowRank(engine of differences, engine of products, buffer, threads)
+  // new LowRank(engine, buffer, threads)
   explicit LowRankObject(const Napi::CallbackInfo& info);
 
  private:
-  // All but close() return { promise, cancel() }.
-  Napi::Value difference(const Napi::CallbackInfo& info);  // (numbers) -> [elements not finite]
-  // (numbers, seed, name) -> [rank, squares of matrix, product and residual, singular values ...]
+  // (numbers, seed, name) -> { promise, cancel() } of [rank, squares of matrix, product and residual,
+  // singular values ...]
   Napi::Value decompose(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Runtime> runtime_;
-  std::shared_ptr<Engine> differences_;
   std::shared_ptr<HostBuffer> arena_;
   std::shared_ptr<TruncatedSvd> svd_;  // null once closed; queued jobs keep theirs
 };

@@ -11,10 +11,14 @@ constexpr double kUnitSum = 1e-12;
 
 }  // namespace
 
-void write_combination(TensorRun& run, const std::vector<double>& coefficients) {
+bool is_mean(const std::vector<double>& coefficients) {
   double sum = 0;
   for (const double c : coefficients) sum += c;
-  if (std::abs(sum - 1) > kUnitSum) {
+  return std::abs(sum - 1) <= kUnitSum;
+}
+
+void write_combination(TensorRun& run, const std::vector<double>& coefficients) {
+  if (!is_mean(coefficients)) {
     run.set_base(-1);
     run.write([&](WmMergeCombine& call) {
       call.operation = WM_MERGE_SUM;

@@ -13,6 +13,7 @@
 #include "core/engine.h"
 #include "core/status.h"
 #include "cpu/cpu_backend.h"
+#include "merge/combine_rows.h"
 #include "merge/lowrank/jacobi_svd.h"
 #include "merge/lowrank/low_rank_rows.h"
 #include "merge/lowrank/tall_qr.h"
@@ -429,18 +430,34 @@ TEST("low rank: stops when asked") {
   }
 }
 
-TEST("low rank: differences are rounded once, and what is not finite is counted") {
+TEST(
+    "low rank: weighted sums are rounded once, means keep what is equal, and what is not finite is counted") {
   Engine engine(wisemerge_cpu_backend(), EngineOptions{0, 2, ""});
+  const auto f = [](DType dtype) { return static_cast<int32_t>(dtype); };
   const std::vector<double> x = {1, 1e-20, 3, 1e300}, y = {1 + 1e-9, 2e-20, 3, 1e300};
   std::vector<float> out(4, -1);
-  const DifferenceTask wide{DType::kF64, DType::kF64, 4, x.data(), y.data(), out.data()};
-  CHECK_EQ(run_difference(engine, wide, nullptr), uint64_t{0});
+  const CombineTask wide{
+      4, DType::kF32, out.data(), {y.data(), x.data()}, {f(DType::kF64), f(DType::kF64)}, {1, -1}};
+  CHECK_EQ(run_combine(engine, wide, nullptr), uint64_t{0});
   for (size_t i = 0; i < 4; i++) CHECK_EQ(out[i], static_cast<float>(y[i] - x[i]));
   const std::vector<uint16_t> half = {0x3f80, 0x7f80, 0x7fc0};  // bf16: 1, infinity, NaN
   const std::vector<float> single = {1.25f, 1, 1};
-  const DifferenceTask mixed{DType::kBF16, DType::kF32, 3, half.data(), single.data(), out.data()};
-  CHECK_EQ(run_difference(engine, mixed, nullptr), uint64_t{2});
+  const CombineTask mixed{
+      3, DType::kF32, out.data(), {single.data(), half.data()}, {f(DType::kF32), f(DType::kBF16)}, {1, -1}};
+  CHECK_EQ(run_combine(engine, mixed, nullptr), uint64_t{2});
   CHECK_EQ(out[0], 0.25f);
+  // A third of each of three: what all have in common keeps its bits.
+  const std::vector<float> a = {0.1f, 1}, b = {0.1f, 2}, c = {0.1f, 6};
+  const double third = 1.0 / 3;
+  const int32_t f32 = f(DType::kF32);
+  const CombineTask mean{
+      2, DType::kF32, out.data(), {a.data(), b.data(), c.data()}, {f32, f32, f32}, {third, third, third}};
+  CHECK_EQ(run_combine(engine, mean, nullptr), uint64_t{0});
+  CHECK_EQ(out[0], 0.1f);
+  CHECK(near(static_cast<double>(out[1]), 3, 1e-6));
+  const CombineTask alone{2, DType::kF32, out.data(), {c.data()}, {f32}, {1}};
+  run_combine(engine, alone, nullptr);
+  CHECK_EQ(out[1], 6.0f);
 }
 
 TEST("low rank: numbers that leave the arena are refused") {
@@ -455,12 +472,15 @@ TEST("low rank: numbers that leave the arena are refused") {
     }
   };
   const double f32 = static_cast<double>(DType::kF32), f8 = static_cast<double>(DType::kF8E5M2);
-  const std::vector<double> difference = {f32, 0, f32, 512, 100, 1024};
-  CHECK_EQ(code(parse_difference, difference, 9, 0), "none");
-  CHECK_EQ(code(parse_difference, difference, 0, 0), "ERR_INTERNAL_ARGUMENT");
-  CHECK_EQ(code(parse_difference, difference, 4, 1e6), "ERR_INTERNAL_RANGE");
-  CHECK_EQ(code(parse_difference, difference, 5, 4000), "ERR_INTERNAL_RANGE");
-  CHECK_EQ(code(parse_difference, {f32, 0, f32}, 9, 0), "ERR_INTERNAL_ARGUMENT");
+  const auto combine = [](const double* numbers, size_t length, uint8_t* memory, uint64_t bytes) {
+    return parse_combine(numbers, length, {1, -1}, memory, bytes);
+  };
+  const std::vector<double> sum = {f32, 1024, 100, f32, 0, f32, 512};
+  CHECK_EQ(code(combine, sum, 9, 0), "none");
+  CHECK_EQ(code(combine, sum, 0, 0), "ERR_INTERNAL_ARGUMENT");
+  CHECK_EQ(code(combine, sum, 2, 1e6), "ERR_INTERNAL_RANGE");
+  CHECK_EQ(code(combine, sum, 6, 4000), "ERR_INTERNAL_RANGE");
+  CHECK_EQ(code(combine, {f32, 0, 1, f32, 0}, 9, 0), "ERR_INTERNAL_ARGUMENT");
   const std::vector<double> decompose = {0, 10, 20, 4, 1, f32, 0, 1024, 2048};
   CHECK_EQ(code(parse_decompose, decompose, 9, 0), "none");
   CHECK_EQ(code(parse_decompose, decompose, 1, 100), "ERR_INTERNAL_RANGE");

@@ -3,7 +3,6 @@ import type { ProgressMeter } from '../../checkpoint/progress.js';
 import { settleAll } from '../../checkpoint/settle.js';
 import { dtypeInfo, itemSize, type TensorInfo } from '../../checkpoint/tensor.js';
 import { WisemergeError } from '../../errors.js';
-import type { LowRank } from '../../native/low-rank.js';
 import { compareSpan, compareSumColumns, type Engine, type HostBuffer } from '../../native.js';
 import type { TensorPair } from '../compatibility.js';
 
@@ -26,7 +25,6 @@ interface Chunk {
 /** Reads tensors of two models side by side, a chunk ahead of what is computed. */
 export class DifferenceReader {
   readonly #engine: Engine;
-  readonly #lowRank: LowRank;
   readonly #arena: HostBuffer;
   readonly #at: number;
   readonly #inputs: InputPool;
@@ -36,7 +34,6 @@ export class DifferenceReader {
   /** `at`: where `readerBytes` of the arena begin. */
   constructor(
     engine: Engine,
-    lowRank: LowRank,
     arena: HostBuffer,
     at: number,
     inputs: InputPool,
@@ -44,7 +41,6 @@ export class DifferenceReader {
     signal: AbortSignal | undefined,
   ) {
     this.#engine = engine;
-    this.#lowRank = lowRank;
     this.#arena = arena;
     this.#at = at;
     this.#inputs = inputs;
@@ -54,19 +50,20 @@ export class DifferenceReader {
 
   /** Puts y − x into the arena as f32. Throws ERR_DATA where it is not finite. */
   async load(pair: TensorPair, out: number): Promise<void> {
-    const [x, y] = [dtypeInfo(pair.x.dtype).index, dtypeInfo(pair.y.dtype).index];
+    const [x, y, f32] = [pair.x.dtype, pair.y.dtype, 'F32' as const].map((name) => dtypeInfo(name).index) as [
+      number,
+      number,
+      number,
+    ];
     let bad = 0;
     let done = 0;
     await this.#each(pair, async (chunk) => {
-      bad += await this.#lowRank.difference(
-        {
-          x: { dtype: x, at: chunk.x },
-          y: { dtype: y, at: chunk.y },
-          count: chunk.count,
-          out: out + 4 * done,
-        },
-        this.#signal,
-      );
+      const inputs = [
+        { dtype: y, at: chunk.y, weight: 1 },
+        { dtype: x, at: chunk.x, weight: -1 },
+      ];
+      const to = { dtype: f32, at: out + 4 * done };
+      bad += await this.#engine.combine(this.#arena, { out: to, count: chunk.count, inputs }, this.#signal);
       done += chunk.count;
     });
     if (bad > 0) throw notFinite(pair, bad);

@@ -153,11 +153,11 @@ class Extraction {
     using products = new Engine(engineOptions(this.#device, threads));
     const places = this.#reserve();
     using arena = new HostBuffer(places.bytes);
-    using lowRank = new LowRank(sums, products, arena, threads ?? 0);
+    using lowRank = new LowRank(products, arena, threads ?? 0);
     const file = await GrowingFile.create(join(directory, weightsName));
     try {
       const { reader: at } = places;
-      const reader = new DifferenceReader(sums, lowRank, arena, at, this.#inputs, progress, this.#signal);
+      const reader = new DifferenceReader(sums, arena, at, this.#inputs, progress, this.#signal);
       const targets = new Map(this.#models.targets.map((target) => [target.pair, target]));
       const left = new Map(this.#models.left.map((one) => [one.pair, one]));
       const differing: (LeftTensor & { squares: number })[] = [];

@@ -17,20 +17,6 @@ DType float_dtype(NumberRow& row) {
 
 }  // namespace
 
-DifferenceTask parse_difference(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes) {
-  constexpr size_t kNumbers = 6, kCount = 4;
-  NumberRow row(numbers, length, kNumbers, arena, bytes);
-  DifferenceTask task{};
-  task.count = NumberRow(numbers + kCount, 1, 1, arena, bytes).whole();
-  task.x_dtype = float_dtype(row);
-  task.x = row.range<uint8_t>("x", task.count, item_size(task.x_dtype));
-  task.y_dtype = float_dtype(row);
-  task.y = row.range<uint8_t>("y", task.count, item_size(task.y_dtype));
-  row.whole();
-  task.out = row.range<float>("out", task.count);
-  return task;
-}
-
 LowRankTask parse_decompose(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes) {
   constexpr size_t kNumbers = 9, kRows = 1;
   NumberRow row(numbers, length, kNumbers, arena, bytes);
@@ -54,27 +40,6 @@ LowRankTask parse_decompose(const double* numbers, size_t length, uint8_t* arena
   task.a = row.range<uint8_t>("a", times(task.rank, task.transposed ? task.rows : task.columns), item);
   task.b = row.range<uint8_t>("b", times(task.rank, task.transposed ? task.columns : task.rows), item);
   return task;
-}
-
-uint64_t run_difference(Engine& engine, const DifferenceTask& task, WmCancelFlag cancelled) {
-  // One product is exact, so that the sum is y - x rounded once.
-  const void* const x[] = {task.y, task.x};
-  const int32_t dtypes[] = {static_cast<int32_t>(task.y_dtype), static_cast<int32_t>(task.x_dtype)};
-  const double weights[] = {1, -1};
-  uint64_t non_finite = 0;
-  WmMergeCombine call{};
-  call.inputs.count = task.count;
-  call.inputs.row = 1;
-  call.inputs.models = 2;
-  call.inputs.x = x;
-  call.inputs.x_dtypes = dtypes;
-  call.operation = WM_MERGE_SUM;
-  call.weights = weights;
-  call.out_dtype = static_cast<int32_t>(DType::kF32);
-  call.out = task.out;
-  call.non_finite = &non_finite;
-  engine.merge_combine(call, cancelled);
-  return non_finite;
 }
 
 }  // namespace wisemerge

@@ -13,8 +13,8 @@ export interface Ingredient {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
 }
 
-/** Elements that are averaged at a time. */
-const chunkElements = 2 ** 20;
+/** Elements of all models together that are read at a time, and least of one. */
+const [allElements, leastElements] = [2 ** 23, 2 ** 16];
 
 /**
  * Pairs the tensors of models with those of the first, from headers. Throws ERR_INCOMPATIBLE with all problems of all of
@@ -88,7 +88,8 @@ export class AveragedCheckpoint extends Checkpoint {
     }
     const [begin, count] = [from / 4, into.byteLength / 4];
     const layout = new ArenaLayout();
-    const most = Math.min(chunkElements, count);
+    const share = Math.max(leastElements, Math.floor(allElements / this.#ingredients.length));
+    const most = Math.min(share, count);
     const out = layout.reserve(4 * most);
     const places = this.#ingredients.map(({ tensors }) =>
       layout.reserve(most * itemSize(tensors.get(name)!.dtype)),

@@ -92,7 +92,11 @@ export class SoupEvaluator {
     const { threads, command } = soup.evaluation;
     const engine = new Engine({ ...(threads !== undefined && { threads }) });
     try {
-      const identity = { models: await modelIdentities(soup.models), ...(command && { command }) };
+      const identity = {
+        models: await modelIdentities(soup.models),
+        ...(soup.heads && { heads: await modelIdentities(soup.heads) }),
+        ...(command && { command }),
+      };
       const unopened = new SoupEvaluator(options, ingredients, heads, engine, [], identity);
       const first = await unopened.#open([0], () => true);
       await first.close();

@@ -1,11 +1,8 @@
-// Decompositions into low rank: normal deviates, QR, small SVD, and the whole against singular values that
-// come from the eigenvalues of the Gram matrix (two-sided Jacobi), which shares nothing with the code.
+// Decompositions into low rank, against the best approximation by an independent method.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -13,102 +10,14 @@
 #include "core/engine.h"
 #include "core/status.h"
 #include "cpu/cpu_backend.h"
+#include "low_rank_fixture.h"
 #include "merge/combine_rows.h"
-#include "merge/lowrank/jacobi_svd.h"
 #include "merge/lowrank/low_rank_rows.h"
-#include "merge/lowrank/tall_qr.h"
 #include "merge/lowrank/truncated_svd.h"
 #include "wisemerge/convert.h"
-#include "wisemerge/normal.h"
 
 namespace wisemerge::test {
 namespace {
-
-using Doubles = std::vector<double>;
-
-// [rows, columns], row by row.
-struct Matrix {
-  uint64_t rows, columns;
-  std::vector<float> data;
-
-  Matrix(uint64_t r, uint64_t c) : rows(r), columns(c), data(r * c) {}
-  double at(uint64_t i, uint64_t j) const { return static_cast<double>(data[i * columns + j]); }
-};
-
-Matrix normal(uint64_t rows, uint64_t columns, uint64_t seed, double size = 1) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<double> draw(0, size);
-  Matrix m(rows, columns);
-  for (float& x : m.data) x = static_cast<float>(draw(random));
-  return m;
-}
-
-// Sum over k of spectrum[k] u_k v_k^T with random, nearly orthogonal u and v.
-Matrix planted(uint64_t rows, uint64_t columns, const Doubles& spectrum, uint64_t seed) {
-  const Matrix u = normal(spectrum.size(), rows, seed, 1 / std::sqrt(static_cast<double>(rows)));
-  const Matrix v = normal(spectrum.size(), columns, seed + 1, 1 / std::sqrt(static_cast<double>(columns)));
-  Doubles sums(rows * columns);
-  for (uint64_t k = 0; k < spectrum.size(); k++) {
-    for (uint64_t i = 0; i < rows; i++) {
-      for (uint64_t j = 0; j < columns; j++) sums[i * columns + j] += spectrum[k] * u.at(k, i) * v.at(k, j);
-    }
-  }
-  Matrix m(rows, columns);
-  for (uint64_t e = 0; e < sums.size(); e++) m.data[e] = static_cast<float>(sums[e]);
-  return m;
-}
-
-// Eigenvalues of the smaller of M M^T and M^T M by classical two-sided Jacobi; their roots, descending.
-Doubles singular_values(const Matrix& m) {
-  const bool tall = m.rows > m.columns;
-  const uint64_t n = std::min(m.rows, m.columns), depth = std::max(m.rows, m.columns);
-  Doubles g(n * n);
-  for (uint64_t i = 0; i < n; i++) {
-    for (uint64_t j = 0; j < n; j++) {
-      for (uint64_t k = 0; k < depth; k++) {
-        g[i * n + j] += tall ? m.at(k, i) * m.at(k, j) : m.at(i, k) * m.at(j, k);
-      }
-    }
-  }
-  for (int sweep = 0; sweep < 30; sweep++) {
-    double off = 0, all = 0;
-    for (uint64_t p = 0; p < n; p++) {
-      for (uint64_t q = 0; q < n; q++) {
-        all += g[p * n + q] * g[p * n + q];
-        if (p != q) off += g[p * n + q] * g[p * n + q];
-      }
-    }
-    if (off <= 1e-32 * all) break;
-    for (uint64_t p = 0; p + 1 < n; p++) {
-      for (uint64_t q = p + 1; q < n; q++) {
-        if (g[p * n + q] == 0) continue;
-        const double theta = (g[q * n + q] - g[p * n + p]) / (2 * g[p * n + q]);
-        const double t = (theta < 0 ? -1 : 1) / (std::fabs(theta) + std::sqrt(theta * theta + 1));
-        const double c = 1 / std::sqrt(t * t + 1), s = t * c;
-        for (uint64_t k = 0; k < n; k++) {
-          const double a = g[k * n + p], b = g[k * n + q];
-          g[k * n + p] = c * a - s * b;
-          g[k * n + q] = s * a + c * b;
-        }
-        for (uint64_t k = 0; k < n; k++) {
-          const double a = g[p * n + k], b = g[q * n + k];
-          g[p * n + k] = c * a - s * b;
-          g[q * n + k] = s * a + c * b;
-        }
-      }
-    }
-  }
-  Doubles values;
-  for (uint64_t i = 0; i < n; i++) values.push_back(std::sqrt(std::max(0.0, g[i * n + i])));
-  std::sort(values.rbegin(), values.rend());
-  return values;
-}
-
-double squares(const Doubles& values, uint64_t from, uint64_t to) {
-  double sum = 0;
-  for (uint64_t i = from; i < std::min<uint64_t>(to, values.size()); i++) sum += values[i] * values[i];
-  return sum;
-}
 
 struct Factors {
   LowRankOutcome outcome;
@@ -170,106 +79,7 @@ double residual(const Matrix& m, const Factors& f, bool transposed = false) {
   return sum;
 }
 
-bool near(double value, double wanted, double tolerance) { return std::fabs(value - wanted) <= tolerance; }
-
 }  // namespace
-
-TEST("low rank: normal deviates are quantiles of the normal distribution") {
-  for (uint64_t bits = 0; bits < (1ull << 32); bits += 9999991) {
-    const double p = (static_cast<double>(bits) + 0.5) / 4294967296.0;
-    const double z = normal_quantile(static_cast<uint32_t>(bits));
-    // P(Z < z), and how fast it grows there.
-    const double got = 0.5 * std::erfc(-z / std::sqrt(2.0));
-    const double density = std::exp(-z * z / 2) / std::sqrt(2 * M_PI);
-    CHECK(near(got, p, 2e-7 * std::max(1.0, std::fabs(z)) * density));
-  }
-  CHECK_EQ(normal_quantile(0), -normal_quantile(UINT32_MAX));
-  double sum = 0, square = 0, uniform = 0, uniform_square = 0;
-  constexpr uint64_t kCount = 100000;
-  for (uint64_t i = 0; i < kCount; i++) {
-    const double z = philox_normal(i, 3, 5), u = philox_uniform(i, 3, 5);
-    sum += z;
-    square += z * z;
-    uniform += u;
-    uniform_square += u * u;
-    CHECK(u > -1 && u < 1);
-  }
-  CHECK(near(sum / kCount, 0, 0.015) && near(square / kCount, 1, 0.02));
-  CHECK(near(uniform / kCount, 0, 0.01) && near(uniform_square / kCount, 1.0 / 3, 0.005));
-}
-
-TEST("low rank: a tall QR is orthonormal, gives its vectors back, and does not depend on threads") {
-  struct Shape {
-    uint64_t count, length;
-    int kind;  // 0 random, 1 of rank 2, 2 with a vector of zeros, 3 of very different sizes
-  };
-  for (const Shape shape : {Shape{1, 1, 0}, Shape{1, 700, 0}, Shape{5, 5, 0}, Shape{7, 513, 1},
-                            Shape{12, 3000, 0}, Shape{12, 3001, 1}, Shape{9, 2049, 2}, Shape{16, 5000, 3}}) {
-    const auto [count, length, kind] = shape;
-    Matrix y = normal(count, length, count + length);
-    for (uint64_t j = 0; j < count; j++) {
-      for (uint64_t i = 0; i < length; i++) {
-        float& x = y.data[j * length + i];
-        if (kind == 1 && j >= 2) {
-          x = y.data[i] * static_cast<float>(j) - y.data[length + i] * static_cast<float>(j % 3);
-        }
-        if (kind == 2 && j == 3) x = 0;
-        if (kind == 3) x *= std::pow(10.0f, -static_cast<float>(2 * j));
-      }
-    }
-    Matrix q = y;
-    ThreadPool one(1), three(3);
-    TallQr qr(one), other(three);
-    qr.run(q.data.data(), count, length, nullptr);
-    Matrix again = y;
-    other.run(again.data.data(), count, length, nullptr);
-    CHECK(q.data == again.data && qr.triangle() == other.triangle());
-    for (uint64_t j = 0; j < count; j++) {
-      for (uint64_t k = 0; k < count; k++) {
-        double dot = 0;
-        for (uint64_t i = 0; i < length; i++) dot += q.at(j, i) * q.at(k, i);
-        CHECK(near(dot, j == k ? 1 : 0, 1e-6));
-        if (k < j) CHECK_EQ(qr.triangle()[j * count + k], 0.0);
-      }
-      double norm = 0, off = 0;
-      for (uint64_t i = 0; i < length; i++) {
-        double sum = 0;
-        for (uint64_t k = 0; k <= j; k++) sum += qr.triangle()[k * count + j] * q.at(k, i);
-        norm += y.at(j, i) * y.at(j, i);
-        off += (sum - y.at(j, i)) * (sum - y.at(j, i));
-      }
-      CHECK(off <= 1e-12 * norm);
-    }
-  }
-}
-
-TEST("low rank: a small SVD gives its matrix back, with the values of an independent method") {
-  for (const uint64_t n : {1, 2, 3, 17, 40}) {
-    for (const bool singular : {false, true}) {
-      Matrix m = normal(n, n, n);
-      if (singular && n > 1) std::copy_n(m.data.begin(), n, m.data.end() - static_cast<int64_t>(n));
-      Doubles columns(n * n);
-      for (uint64_t i = 0; i < n; i++) {
-        for (uint64_t j = 0; j < n; j++) columns[j * n + i] = m.at(i, j);
-      }
-      const SmallSvd svd = jacobi_svd(columns, n);
-      const Doubles values = singular_values(m);
-      for (uint64_t k = 0; k < n; k++) CHECK(near(svd.values[k], values[k], 1e-7 * values[0]));
-      for (uint64_t i = 0; i < n; i++) {
-        for (uint64_t j = 0; j < n; j++) {
-          double sum = 0;
-          for (uint64_t k = 0; k < n; k++) {
-            sum += svd.values[k] * svd.left[k * n + i] * svd.right[k * n + j];
-          }
-          CHECK(near(sum, m.at(i, j), 1e-12 * values[0]));
-        }
-      }
-    }
-  }
-  Doubles zeros(9);
-  const SmallSvd none = jacobi_svd(zeros, 3);
-  CHECK(none.values == Doubles(3) && none.left == Doubles(9));
-}
 
 TEST("low rank: singular values and error are those of the best approximation") {
   const auto spectrum = [](uint64_t count, auto value) {
@@ -428,36 +238,6 @@ TEST("low rank: stops when asked") {
   } catch (const Error& error) {
     CHECK_EQ(error.code(), "ERR_ABORTED");
   }
-}
-
-TEST(
-    "low rank: weighted sums are rounded once, means keep what is equal, and what is not finite is counted") {
-  Engine engine(wisemerge_cpu_backend(), EngineOptions{0, 2, ""});
-  const auto f = [](DType dtype) { return static_cast<int32_t>(dtype); };
-  const std::vector<double> x = {1, 1e-20, 3, 1e300}, y = {1 + 1e-9, 2e-20, 3, 1e300};
-  std::vector<float> out(4, -1);
-  const CombineTask wide{
-      4, DType::kF32, out.data(), {y.data(), x.data()}, {f(DType::kF64), f(DType::kF64)}, {1, -1}};
-  CHECK_EQ(run_combine(engine, wide, nullptr), uint64_t{0});
-  for (size_t i = 0; i < 4; i++) CHECK_EQ(out[i], static_cast<float>(y[i] - x[i]));
-  const std::vector<uint16_t> half = {0x3f80, 0x7f80, 0x7fc0};  // bf16: 1, infinity, NaN
-  const std::vector<float> single = {1.25f, 1, 1};
-  const CombineTask mixed{
-      3, DType::kF32, out.data(), {single.data(), half.data()}, {f(DType::kF32), f(DType::kBF16)}, {1, -1}};
-  CHECK_EQ(run_combine(engine, mixed, nullptr), uint64_t{2});
-  CHECK_EQ(out[0], 0.25f);
-  // A third of each of three: what all have in common keeps its bits.
-  const std::vector<float> a = {0.1f, 1}, b = {0.1f, 2}, c = {0.1f, 6};
-  const double third = 1.0 / 3;
-  const int32_t f32 = f(DType::kF32);
-  const CombineTask mean{
-      2, DType::kF32, out.data(), {a.data(), b.data(), c.data()}, {f32, f32, f32}, {third, third, third}};
-  CHECK_EQ(run_combine(engine, mean, nullptr), uint64_t{0});
-  CHECK_EQ(out[0], 0.1f);
-  CHECK(near(static_cast<double>(out[1]), 3, 1e-6));
-  const CombineTask alone{2, DType::kF32, out.data(), {c.data()}, {f32}, {1}};
-  run_combine(engine, alone, nullptr);
-  CHECK_EQ(out[1], 6.0f);
 }
 
 TEST("low rank: numbers that leave the arena are refused") {

@@ -1,13 +1,18 @@
 // Means of two networks are the middle of a sweep between them, whatever classifies.
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { soup } from '../../lib/sweep/soup.js';
 import { type SweepOptions, sweep } from '../../lib/sweep/sweep.js';
+import { runCli } from '../support/cli.js';
 import { noise } from '../support/heads.js';
 import { classes, project } from '../support/image-project.js';
+import { readModel, writeModel } from '../support/models.js';
+import { fixture } from '../support/networks.js';
 import { tensor, writeStored } from '../support/safetensors.js';
-import { clipTokenizer } from '../support/tokenizers.js';
+import { tempDir } from '../support/temp.js';
+import { clipTokenizer, llamaTokenizer, withTokenizer } from '../support/tokenizers.js';
 
 const names = ['cat', 'dog', 'bird', 'kite', 'lamp', 'sun', 'sea', 'hill', 'boat', 'moss'];
 
@@ -78,5 +83,67 @@ describe('a soup of two', () => {
       return path;
     }) as unknown as [string, string];
     await compare(directory, options, { heads });
+  });
+});
+
+describe('soups of networks', () => {
+  test('on images score as the model that is written', async () => {
+    const { directory, options } = await project('vit-tiny');
+    const third = join(directory, 'third');
+    cpSync(options.zeroshot, third, { recursive: true });
+    const models = [options.zeroshot, options.finetuned, third];
+    writeModel(
+      third,
+      [...readModel(third).values()].map((one) => ({
+        ...one,
+        data:
+          one.dtype === 'F32'
+            ? Buffer.from(
+                Float32Array.from(
+                  { length: one.data.length / 4 },
+                  (_, i) => one.data.readFloatLE(4 * i) * 0.9,
+                ).buffer,
+              )
+            : one.data,
+      })),
+    );
+    const out = join(directory, 'soup');
+    const result = await soup({ models, sets: options.sets, out, threads: 2 });
+    // The soup alone, from its files.
+    cpSync(
+      join(options.zeroshot, 'preprocessor_config.json'),
+      join(out, 'model', 'preprocessor_config.json'),
+    );
+    const alone = await soup({
+      models: [join(out, 'model')],
+      sets: options.sets,
+      out: join(directory, 'alone'),
+    });
+    for (const [s, { soup: scored }] of result.sets.entries()) {
+      expect(alone.sets[s]!.best.top1).toBe(scored.top1);
+      expect(alone.sets[s]!.best.nll).toBeCloseTo(scored.nll!, 6);
+    }
+    expect(result.scores).toHaveLength(3);
+  });
+
+  test('on text maximise the probability of tokens, and come from a file', async () => {
+    const root = await tempDir();
+    const base = await withTokenizer('llama-tiny/base', llamaTokenizer());
+    writeFileSync(join(root, 'story.txt'), 'the man sat in the sand and on the stone. then the rain ran on');
+    const file = join(root, 'soup.yml');
+    const models = [base, fixture('llama-tiny/a'), fixture('llama-tiny/b')];
+    writeFileSync(
+      file,
+      `models: ${JSON.stringify(models)}\nsets:\n  - { name: story, role: select, kind: id, text: story.txt }\n`,
+    );
+    const out = join(root, 'out');
+    const { code, stdout, stderr } = await runCli(['soup', file, '--out', out]);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/story \(id, select\)/);
+    expect(stdout).toMatch(/There is no report set/);
+    const result = JSON.parse(readFileSync(join(out, 'soup.json'), 'utf8'));
+    expect(result.score).toBeGreaterThanOrEqual(Math.max(...result.scores) - 1e-11);
+    expect(result.sets[0].soup.perplexity).toBeCloseTo(1 / result.score, 6);
+    expect(existsSync(join(out, 'model', 'tokenizer.json'))).toBe(true);
   });
 });

@@ -1,4 +1,4 @@
-// Greedy soups: the recipe on scores alone, then whole, against accuracies of means taken in the test.
+// Greedy soups, against accuracies of means taken in the test.
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -6,66 +6,12 @@ import { AveragedCheckpoint, openIngredients } from '../../lib/eval/averaged-che
 import { openCheckpoint, type SoupOptions, soup, verify } from '../../lib/index.js';
 import { mergeFile } from '../../lib/merge/many/merge-file.js';
 import { Engine } from '../../lib/native.js';
-import { greedySoup } from '../../lib/sweep/greedy.js';
 import { runCli } from '../support/cli.js';
 import { noise } from '../support/heads.js';
-import { project as imageProject } from '../support/image-project.js';
 import { readModel, writeModel } from '../support/models.js';
-import { fixture } from '../support/networks.js';
 import { randomWeights } from '../support/random.js';
 import { tensor, writeStored } from '../support/safetensors.js';
 import { tempDir } from '../support/temp.js';
-import { llamaTokenizer, withTokenizer } from '../support/tokenizers.js';
-
-/** Scores of subsets by a table; counts what is asked for. */
-function table(scores: Record<string, number>) {
-  const asked: string[] = [];
-  return {
-    asked,
-    evaluate: async (members: readonly number[]) => {
-      asked.push(members.join(''));
-      return scores[members.join('')]!;
-    },
-  };
-}
-
-describe('the greedy recipe', () => {
-  it('tries models by their own scores, and keeps those that do not make it worse', async () => {
-    const { asked, evaluate } = table({ '12': 0.75, '012': 0.74, '123': 0.76, '1234': 0.7 });
-    const found = await greedySoup([0.68, 0.7, 0.69, 0.6, 0.5], evaluate);
-    expect(found.order).toEqual([1, 2, 0, 3, 4]);
-    expect(asked).toEqual(['12', '012', '123', '1234']);
-    expect(found).toMatchObject({ members: [1, 2, 3], score: 0.76 });
-    expect(found.steps.map(({ added, accepted }) => [added, accepted])).toEqual([
-      [2, true],
-      [0, false],
-      [3, true],
-      [4, false],
-    ]);
-  });
-
-  it('takes what leaves the score as it is, and of equal models the first named first', async () => {
-    const { asked, evaluate } = table({ '01': 0.7, '012': 0.7 - 1e-14 });
-    const found = await greedySoup([0.7, 0.7, 0.7], evaluate);
-    expect(asked).toEqual(['01', '012']);
-    expect(found).toMatchObject({ order: [0, 1, 2], members: [0, 1, 2] });
-  });
-
-  it('of one model is that model', async () => {
-    const { asked, evaluate } = table({});
-    expect(await greedySoup([0.3], evaluate)).toEqual({ order: [0], members: [0], score: 0.3, steps: [] });
-    expect(asked).toEqual([]);
-  });
-
-  it('is never worse than the best model, whatever the scores', async () => {
-    const random = noise(5);
-    for (let trial = 0; trial < 50; trial++) {
-      const scores = Array.from({ length: 6 }, () => Math.round(10 * Math.abs(random())) / 10);
-      const found = await greedySoup(scores, async () => Math.round(10 * Math.abs(random())) / 10);
-      expect(found.score).toBeGreaterThanOrEqual(Math.max(...scores) - 1e-11);
-    }
-  });
-});
 
 const [classes, dimension] = [5, 12];
 const names = ['m0', 'm1', 'm2', 'm3', 'm4'];
@@ -258,68 +204,6 @@ describe('a mean in memory', () => {
     // What is equal in all stays as it is.
     expect(written.get('same')!.data.equals(readModel(models[0]!).get('same')!.data)).toBe(true);
     await mean.close();
-  });
-});
-
-describe('soups of networks', () => {
-  it('on images score as the model that is written', async () => {
-    const { directory, options } = await imageProject('vit-tiny');
-    const third = join(directory, 'third');
-    cpSync(options.zeroshot, third, { recursive: true });
-    const models = [options.zeroshot, options.finetuned, third];
-    writeModel(
-      third,
-      [...readModel(third).values()].map((one) => ({
-        ...one,
-        data:
-          one.dtype === 'F32'
-            ? Buffer.from(
-                Float32Array.from(
-                  { length: one.data.length / 4 },
-                  (_, i) => one.data.readFloatLE(4 * i) * 0.9,
-                ).buffer,
-              )
-            : one.data,
-      })),
-    );
-    const out = join(directory, 'soup');
-    const result = await soup({ models, sets: options.sets, out, threads: 2 });
-    // The soup alone, from its files.
-    cpSync(
-      join(options.zeroshot, 'preprocessor_config.json'),
-      join(out, 'model', 'preprocessor_config.json'),
-    );
-    const alone = await soup({
-      models: [join(out, 'model')],
-      sets: options.sets,
-      out: join(directory, 'alone'),
-    });
-    for (const [s, { soup: scored }] of result.sets.entries()) {
-      expect(alone.sets[s]!.best.top1).toBe(scored.top1);
-      expect(alone.sets[s]!.best.nll).toBeCloseTo(scored.nll!, 6);
-    }
-    expect(result.scores).toHaveLength(3);
-  });
-
-  it('on text maximise the probability of tokens, and come from a file', async () => {
-    const root = await tempDir();
-    const base = await withTokenizer('llama-tiny/base', llamaTokenizer());
-    writeFileSync(join(root, 'story.txt'), 'the man sat in the sand and on the stone. then the rain ran on');
-    const file = join(root, 'soup.yml');
-    const models = [base, fixture('llama-tiny/a'), fixture('llama-tiny/b')];
-    writeFileSync(
-      file,
-      `models: ${JSON.stringify(models)}\nsets:\n  - { name: story, role: select, kind: id, text: story.txt }\n`,
-    );
-    const out = join(root, 'out');
-    const { code, stdout, stderr } = await runCli(['soup', file, '--out', out]);
-    expect(code, stderr).toBe(0);
-    expect(stdout).toMatch(/story \(id, select\)/);
-    expect(stdout).toMatch(/There is no report set/);
-    const result = JSON.parse(readFileSync(join(out, 'soup.json'), 'utf8'));
-    expect(result.score).toBeGreaterThanOrEqual(Math.max(...result.scores) - 1e-11);
-    expect(result.sets[0].soup.perplexity).toBeCloseTo(1 / result.score, 6);
-    expect(existsSync(join(out, 'model', 'tokenizer.json'))).toBe(true);
   });
 });
 

@@ -33,6 +33,9 @@ export type { ConfigProblem } from './merge/config/problems.js';
 export type { ResolvedInput, ResolvedMerge, ResolvedTensor } from './merge/config/resolved.js';
 export { type DiffOptions, type DiffResult, diff, type TensorDiff } from './merge/diff.js';
 export { type LoraAdapter, type LoraAddend, openLoraAdapter } from './merge/lora/adapter.js';
+export { type ExtractLoraRunOptions, extractLora } from './merge/lora/extract.js';
+export type { ExtractLoraOptions } from './merge/lora/extract-options.js';
+export type { ExtractedTensor, ExtractLoraResult, LeftOutTensor } from './merge/lora/extract-report.js';
 export {
   type DocumentResult,
   type MergeFileResult,
@@ -45,12 +48,25 @@ export { type MergeOutput, type MergeResult, merge, type RunOptions } from './me
 export type { MergeOptions } from './merge/options.js';
 export { type MergePlan, type PlannedInput, planMerge } from './merge/plan.js';
 export type { Problem } from './merge/problems.js';
+export { assembleMoe, type MoeResult, type MoeRunOptions } from './moe/assemble.js';
+export type { MoeOptions } from './moe/options.js';
+export { type MoePlan, planMoe } from './moe/plan.js';
 export { type DeviceReport, type DTypeName, devices } from './native.js';
 export { writeReport } from './report/report.js';
 export type { Analysis } from './sweep/analysis.js';
 export { type PickOptions, pick } from './sweep/pick.js';
 export { type PickRecordsOptions, pickRecords, type RecordsPick } from './sweep/pick-records.js';
 export type { SweepResult } from './sweep/result.js';
+export {
+  type SoupComparison,
+  type SoupOptions,
+  type SoupProgress,
+  type SoupResult,
+  type SoupSet,
+  soup,
+} from './sweep/soup.js';
+export type { EvaluateSoup, SoupCandidate } from './sweep/soup-evaluator.js';
+export type { SoupConfig } from './sweep/soup-options.js';
 export { type SweepOptions, type SweepProgress, sweep } from './sweep/sweep.js';
 export type { SweepConfig } from './sweep/sweep-options.js';
 export { type WatchedCheckpoint, type WatchOptions, watchSweep } from './sweep/watch.js';

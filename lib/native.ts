@@ -226,6 +226,13 @@ export function parseTorchFile(fd: number, bytes: number, signal?: AbortSignal):
   return run(() => addon.parseTorchFile(fd, bytes), signal);
 }
 
+/** Ranges of tensors by dtype index and byte offset in an arena. */
+export interface CombineCall {
+  readonly out: { readonly dtype: number; readonly at: number };
+  readonly count: number;
+  readonly inputs: readonly { readonly dtype: number; readonly at: number; readonly weight: number }[];
+}
+
 /** A device opened for work. Jobs of all engines of a thread run one after another. */
 export class Engine {
   readonly device: DeviceReport;
@@ -300,6 +307,17 @@ export class Engine {
   /** What both ends and one model between them put out for each sample. CPU only. */
   headOutputs(arena: HostBuffer, numbers: readonly number[], signal?: AbortSignal): Promise<void> {
     return run(() => this.#native.headOutputs(nativeBuffer(arena), Float64Array.from(numbers)), signal);
+  }
+
+  /**
+   * out = Σ wᵢ xᵢ over `count` elements, rounded once, with the bits of the method `linear`. Gives the number of elements that are
+   * not finite. On the CPU.
+   */
+  combine(arena: HostBuffer, call: CombineCall, signal?: AbortSignal): Promise<number> {
+    const { out, count, inputs } = call;
+    const numbers = [out.dtype, out.at, count, ...inputs.flatMap(({ dtype, at }) => [dtype, at])];
+    const weights = Float64Array.from(inputs, ({ weight }) => weight);
+    return run(() => this.#native.combine(nativeBuffer(arena), Float64Array.from(numbers), weights), signal);
   }
 
   /** Page-locks the buffer for this device's transfers, until it is released or the engine closes. */

@@ -21,6 +21,9 @@ const torchStems = ['pytorch_model', ...knownStems];
 /** The configuration beside the weights, as parsed JSON. */
 export type Config = Readonly<Record<string, unknown>>;
 
+/** A model to open, or one that is open. */
+export type ModelSource = string | Checkpoint;
+
 /** A model's weights on disk, described by headers alone. Holds file handles only after `readTensor`. */
 export class Checkpoint implements AsyncDisposable {
   readonly #handles = new Map<string, Promise<FileHandle>>();
@@ -156,6 +159,10 @@ export class Checkpoint implements AsyncDisposable {
     return handle;
   }
 
+  toString(): string {
+    return this.path;
+  }
+
   /** Closes the files that `readTensor` opened. The checkpoint stays usable. */
   async close(): Promise<void> {
     const handles = await Promise.allSettled(this.#handles.values());
@@ -171,16 +178,17 @@ export class Checkpoint implements AsyncDisposable {
 /**
  * Opens a model by its headers: a `.safetensors` file, a file of torch.save (`.bin`, `.pt`, `.pth`), an index of
  * either, or a directory in the Hugging Face (transformers, diffusers component, PEFT, open_clip) layout, where
- * safetensors win. Symbolic links, as in the Hugging Face cache, are followed.
+ * safetensors win. Symbolic links, as in the Hugging Face cache, are followed. One that is open is given back.
  *
  * Throws WisemergeError: ERR_NOT_A_CHECKPOINT (nothing to open, several candidates, or a format that is not
  * read), ERR_INDEX (index and shards disagree), ERR_SAFETENSORS_*, ERR_TORCH_*, ERR_PICKLE* and ERR_IO.
  */
 export async function openCheckpoint(
-  path: string,
+  path: ModelSource,
   options: { signal?: AbortSignal } = {},
 ): Promise<Checkpoint> {
   options.signal?.throwIfAborted();
+  if (path instanceof Checkpoint) return path;
   const absolute = resolve(path);
   const info = await stat(absolute).catch((error) => {
     throw ioError(error, 'open', path);

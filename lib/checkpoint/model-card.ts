@@ -122,11 +122,78 @@ ${config.trimEnd()}
 `;
 }
 
+/** What the card of an extracted adapter says. */
+export interface AdapterCardFacts {
+  readonly base: Checkpoint;
+  readonly finetuned: Checkpoint;
+  /** The share of the difference's squares that it has, and what is left of the difference. */
+  readonly energy: number;
+  readonly relativeError: number;
+  readonly command: string;
+  readonly version: string;
+}
+
+export async function renderAdapterCard(facts: AdapterCardFacts): Promise<string> {
+  const { base, finetuned, energy, relativeError, command, version } = facts;
+  const names = [modelName(base), modelName(finetuned)];
+  const relation = { base_model_relation: 'adapter', library_name: 'peft' };
+  return `${await renderHeader(base, names.slice(0, 1), ['lora', 'wisemerge'], relation)}
+# ${names[1]} as an adapter of ${names[0]}
+
+A LoRA adapter of \`${names[0]}\`, extracted from its difference to \`${names[1]}\`. It captures ${(100 * energy).toFixed(2)} % of the
+difference's squares over all weights; ${(100 * relativeError).toFixed(2)} % of its norm is left. \`wisemerge.json\` has the figures of each weight.
+
+Made with wisemerge ${version}:
+
+\`\`\`sh
+${command}
+\`\`\`
+`;
+}
+
+/** What the card of a mixture of experts says. */
+export interface MoeCardFacts {
+  readonly models: readonly Checkpoint[];
+  /** Licence and languages come from it. */
+  readonly donor: Checkpoint;
+  readonly experts: readonly string[];
+  readonly shared: readonly string[];
+  readonly expertsPerToken: number;
+  readonly gateMode: string;
+  readonly command: string;
+  readonly version: string;
+}
+
+export async function renderMoeCard(facts: MoeCardFacts): Promise<string> {
+  const { models, donor, experts, shared, expertsPerToken, gateMode, command, version } = facts;
+  const names = models.map(modelName);
+  const called = (path: string): string => basename(path);
+  const listed = experts.map((path, i) => `| ${i} | \`${called(path)}\` |`);
+  const always = shared.map((path) => `| every token | \`${called(path)}\` |`);
+  return `${await renderHeader(donor, names, ['merge', 'moe', 'wisemerge'])}
+# ${experts.length} experts on ${modelName(donor)}
+
+A mixture of ${experts.length} experts, ${expertsPerToken} per token: the MLPs of the models below in the place of that of
+\`${modelName(donor)}\`, with routers by \`${gateMode}\`.
+
+| expert | model |
+|---|---|
+${[...listed, ...always].join('\n')}
+
+Assembled with wisemerge ${version}:
+
+\`\`\`sh
+${command}
+\`\`\`
+`;
+}
+
 /** Front matter; JSON values are YAML values. */
 async function renderHeader(
   donor: Checkpoint,
   names: readonly string[],
   tags: readonly string[],
+  more: Readonly<Record<string, string>> = { base_model_relation: 'merge' },
 ): Promise<string> {
   const inherited = await readCard(donor);
   const kept = Object.fromEntries(
@@ -138,7 +205,7 @@ async function renderHeader(
     ...(donor.config?.architectures ? { library_name: 'transformers' } : {}),
     ...kept,
     base_model: names,
-    base_model_relation: 'merge',
+    ...more,
     tags,
   };
   const lines = Object.entries(header).map(([key, value]) => `${key}: ${JSON.stringify(value)}`);

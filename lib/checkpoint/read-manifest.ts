@@ -9,20 +9,19 @@ import { manifestName } from './transaction.js';
 // Verification opens these: nothing is followed out of the manifest's directory.
 const fileName = z.string().refine(isPlainFileName, 'not a plain file name');
 
-const manifestSchema: z.ZodType<OutputManifest> = z.object({
+/** What the manifests of all outputs have: of merges, adapters and mixtures of experts. */
+export type AnyManifest = Pick<OutputManifest, 'wisemerge' | 'method' | 'command' | 'parameters' | 'files'>;
+
+const manifestSchema: z.ZodType<AnyManifest> = z.object({
   wisemerge: z.string(),
-  node: z.string(),
   method: z.string(),
-  dtype: z.string().nullable(),
-  device: z.string(),
   command: z.string(),
   parameters: z.number(),
   files: z.array(z.object({ name: fileName, bytes: z.number(), xxh3: z.string() })),
-  nonFinite: z.record(z.string(), z.number()),
 });
 
-/** Reads what the manifests of all outputs have. Throws ERR_MANIFEST or ERR_IO. */
-export async function readManifest(directory: string): Promise<OutputManifest> {
+/** Throws ERR_MANIFEST or ERR_IO. */
+export async function readManifest(directory: string): Promise<AnyManifest> {
   const path = join(directory, manifestName);
   const text = await readFile(path, 'utf8').catch((error) => {
     throw ioError(error, 'read', path);

@@ -3,9 +3,8 @@ import { join, resolve } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { ioError, WisemergeError } from '../errors.js';
 import { openCheckpoint } from './checkpoint.js';
-import type { OutputManifest } from './manifest.js';
 import { type ProgressListener, ProgressMeter } from './progress.js';
-import { readManifest } from './read-manifest.js';
+import { type AnyManifest, readManifest } from './read-manifest.js';
 import { manifestName } from './transaction.js';
 
 /** What verification found in one output; JSON-serialisable. */
@@ -58,7 +57,7 @@ async function findOutputs(root: string): Promise<string[]> {
 
 async function verifyOutput(
   directory: string,
-  manifest: OutputManifest,
+  manifest: AnyManifest,
   progress: ProgressMeter,
   signal?: AbortSignal,
 ): Promise<VerifyResult> {
@@ -99,7 +98,7 @@ async function verifyOutput(
 }
 
 /** A lone file may have any name, so it is opened by name; a sharded model by its directory. */
-function modelPath(directory: string, { files }: OutputManifest): string {
+function modelPath(directory: string, { files }: AnyManifest): string {
   return files.length === 1 ? join(directory, files[0]!.name) : directory;
 }
 

@@ -5,10 +5,13 @@ import { parseAmount, parseBytes, parseCount, parseNames, parseSeed } from './ar
 import type { DemoFlags } from './commands/demo.js';
 import type { DiffFlags } from './commands/diff.js';
 import type { DoctorFlags } from './commands/doctor.js';
+import { addExtractLora } from './commands/extract-lora-flags.js';
 import type { FinetuneFlags } from './commands/finetune.js';
 import type { ForwardFlags } from './commands/forward.js';
 import type { HeadFlags } from './commands/head.js';
+import { addMoe } from './commands/moe-flags.js';
 import type { PickFlags } from './commands/pick.js';
+import { addSoup } from './commands/soup-flags.js';
 import { addMergeFileFlags, type MergeFileFlags } from './merge-file-flags.js';
 import { addMergeFlags } from './merge-flags.js';
 import {
@@ -189,6 +192,9 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--force', 'replace an earlier output of wisemerge')
     .action(async (flags: HeadFlags) => (await import('./commands/head.js')).runHead(flags, signal));
+  addExtractLora(withOutputFlags(program.command('extract-lora')), signal);
+  addMoe(withOutputFlags(program.command('moe <config> <out>')), signal);
+  addSoup(withOutputFlags(program.command('soup [file]')), signal);
   withOutputFlags(program.command('verify <directory>'))
     .description('check an output of wisemerge against its manifest')
     .action(async (directory: string, flags: OutputFlags) =>

@@ -6,7 +6,7 @@ import { merge } from '../merge/merge.js';
 import { planMerge } from '../merge/plan.js';
 import { incompatible } from '../merge/problems.js';
 import type { EvaluatedSet, Evaluator, SetEvaluation } from './evaluator.js';
-import { evaluationsOf, type ModelSets } from './function-evaluator.js';
+import { type EvaluatedModel, evaluationsOf, labelOf, type ModelSets } from './function-evaluator.js';
 import { modelIdentities } from './model-identity.js';
 import { openNamedSet } from './set-files.js';
 
@@ -73,11 +73,8 @@ export class CommandEvaluator implements Evaluator {
       ...(signal && { signal }),
     });
     try {
-      const replaced = command.map((part) =>
-        part.replaceAll('{model}', model).replaceAll('{alpha}', String(alpha)),
-      );
-      const output = await run(replaced, alpha, signal);
-      return evaluationsOf(alpha, this.sets, lastLine(output, alpha, command));
+      const replaced = command.map((part) => part.replaceAll('{alpha}', String(alpha)));
+      return await evaluateByCommand(replaced, model, alpha, this.sets, signal);
     } finally {
       if (!keep) await rm(model, { recursive: true, force: true });
     }
@@ -89,10 +86,26 @@ export class CommandEvaluator implements Evaluator {
   }
 }
 
+/** Runs a command on a model's directory, `{model}` in its arguments. `what` is evaluated, in messages. Throws ERR_EVALUATION. */
+export async function evaluateByCommand(
+  command: readonly string[],
+  model: string,
+  what: EvaluatedModel,
+  sets: readonly EvaluatedSet[],
+  signal: AbortSignal | undefined,
+): Promise<SetEvaluation[]> {
+  const output = await run(
+    command.map((part) => part.replaceAll('{model}', model)),
+    what,
+    signal,
+  );
+  return evaluationsOf(what, sets, lastLine(output, what, command));
+}
+
 /** Gives what the command prints. Rejects with ERR_EVALUATION where it fails, or with the abort reason. */
 async function run(
   [program, ...args]: readonly string[],
-  alpha: number,
+  what: EvaluatedModel,
   signal: AbortSignal | undefined,
 ): Promise<string> {
   signal?.throwIfAborted();
@@ -125,33 +138,33 @@ async function run(
   signal?.addEventListener('abort', stop, { once: true });
   try {
     const ended = await new Promise<string>((resolve, reject) => {
-      child.once('error', (error) => reject(failed(alpha, `cannot start ${program}: ${error.message}`, '')));
+      child.once('error', (error) => reject(failed(what, `cannot start ${program}: ${error.message}`, '')));
       child.once('close', (code, killedBy) =>
         resolve(code === 0 ? '' : code === null ? `was ended by ${killedBy}` : `ended with status ${code}`),
       );
     });
     signal?.throwIfAborted();
-    if (tooLong) throw failed(alpha, `${program} printed more than ${outputLimit} characters`, '');
-    if (ended !== '') throw failed(alpha, `${program} ${ended}`, errors);
+    if (tooLong) throw failed(what, `${program} printed more than ${outputLimit} characters`, '');
+    if (ended !== '') throw failed(what, `${program} ${ended}`, errors);
     return output;
   } finally {
     signal?.removeEventListener('abort', stop);
   }
 }
 
-function lastLine(output: string, alpha: number, [program]: readonly string[]): unknown {
+function lastLine(output: string, what: EvaluatedModel, [program]: readonly string[]): unknown {
   const line = output.trimEnd().split('\n').at(-1) ?? '';
   try {
     return JSON.parse(line);
   } catch {
-    throw failed(alpha, `the last line that ${program} printed is not JSON: ${line.slice(0, 200)}`, '');
+    throw failed(what, `the last line that ${program} printed is not JSON: ${line.slice(0, 200)}`, '');
   }
 }
 
-function failed(alpha: number, why: string, errors: string): WisemergeError {
+function failed(model: EvaluatedModel, why: string, errors: string): WisemergeError {
   const said = errors.trim();
-  return new WisemergeError('ERR_EVALUATION', `alpha ${alpha}: ${why}${said ? `\n${said}` : ''}`, {
+  return new WisemergeError('ERR_EVALUATION', `${labelOf(model)}: ${why}${said ? `\n${said}` : ''}`, {
     hint: 'Run the command by hand on the zero-shot model to see what it does.',
-    details: { alpha },
+    ...(typeof model === 'number' && { details: { alpha: model } }),
   });
 }

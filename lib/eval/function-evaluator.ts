@@ -44,6 +44,12 @@ export interface ModelSets {
   readonly threads?: number | undefined;
 }
 
+/** In messages: an alpha, or words. */
+export type EvaluatedModel = number | string;
+
+export const labelOf = (model: EvaluatedModel): string =>
+  typeof model === 'number' ? `alpha ${model}` : model;
+
 /** Evaluation by a function of the caller. */
 export class FunctionEvaluator implements Evaluator {
   readonly sets: readonly EvaluatedSet[];
@@ -112,16 +118,16 @@ export class FunctionEvaluator implements Evaluator {
   }
 }
 
-/** Scores by set. Throws ERR_EVALUATION naming the alpha and the set at fault. */
+/** Scores by set. Throws ERR_EVALUATION naming the model (an alpha, or in words) and the set at fault. */
 export function evaluationsOf(
-  alpha: number,
+  model: EvaluatedModel,
   sets: readonly EvaluatedSet[],
   scores: unknown,
 ): SetEvaluation[] {
   const refuse = (why: string) =>
-    new WisemergeError('ERR_EVALUATION', `alpha ${alpha}: ${why}`, {
+    new WisemergeError('ERR_EVALUATION', `${labelOf(model)}: ${why}`, {
       hint: 'The evaluation gives one object with a number, or { "correct": […] }, for the name of every set.',
-      details: { alpha },
+      ...(typeof model === 'number' && { details: { alpha: model } }),
     });
   if (typeof scores !== 'object' || scores === null) throw refuse('the evaluation gave no object');
   return sets.map(({ name }) => {

@@ -1,4 +1,4 @@
-import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { type ModelSource, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { WisemergeError } from '../errors.js';
 import { type DTypeName, Engine } from '../native.js';
 import { Arena, ArenaLayout } from './arena.js';
@@ -24,14 +24,15 @@ export interface ImageSetSource extends ImageSource {
 }
 
 export interface ImageEvaluatorOptions {
-  readonly zeroshot: string;
-  readonly finetuned: string;
+  readonly zeroshot: ModelSource;
+  /** Without it there is one model, at alpha 0. */
+  readonly finetuned?: ModelSource;
   readonly sets: readonly ImageSetSource[];
   /**
    * Linear heads on image embeddings, for networks that have none of their own (CLIP): checkpoints as `openHeads`
    * reads them. Default: in the models themselves.
    */
-  readonly heads?: { readonly zeroshot: string; readonly finetuned: string };
+  readonly heads?: { readonly zeroshot: ModelSource; readonly finetuned: ModelSource };
   /**
    * In place of heads, for CLIP: the classifier is built from these by the text tower of each model, as WiSE-FT does where
    * both towers were fine-tuned.
@@ -73,6 +74,7 @@ export class ImageEvaluator implements PointEvaluator {
   readonly #engine: Engine;
   readonly #threads: number | undefined;
   readonly #interpolate: boolean;
+  readonly #lone: boolean;
   readonly #ends = new Map<OpenSet, Ends>();
 
   private constructor(
@@ -81,8 +83,9 @@ export class ImageEvaluator implements PointEvaluator {
       readonly transform: ImageTransform;
       readonly classifier: ImageClassifier;
     },
-    { threads, interpolate = false }: ImageEvaluatorOptions,
+    { threads, interpolate = false, finetuned }: ImageEvaluatorOptions,
   ) {
+    this.#lone = finetuned === undefined;
     this.#model = model;
     this.#transform = opened.transform;
     this.#classifier = opened.classifier;
@@ -102,7 +105,7 @@ export class ImageEvaluator implements PointEvaluator {
   static async open(options: ImageEvaluatorOptions): Promise<ImageEvaluator> {
     const { zeroshot, finetuned, threads, signal } = options;
     const opening = { ...(signal && { signal }) };
-    const transform = await readImageTransform(zeroshot);
+    const transform = await readImageTransform((await openCheckpoint(zeroshot, opening)).path);
     const sets = await Promise.all(options.sets.map((set) => openSet(set, transform)));
     const model = await NetworkModel.open(zeroshot, finetuned, {
       ...opening,
@@ -112,7 +115,7 @@ export class ImageEvaluator implements PointEvaluator {
       const outputs = await probe(model, transform, signal);
       const classifier = await openClassifier(options, model, outputs);
       for (const set of sets) checkLabels(set, classifier.classes, labelHint);
-      const models = await modelIdentities([zeroshot, finetuned]);
+      const models = await modelIdentities([zeroshot, ...(finetuned === undefined ? [] : [finetuned])]);
       const identity = { models, ...identityOf(classifier) };
       return new ImageEvaluator(model, { transform, classifier, sets, identity }, options);
     } catch (error) {
@@ -139,7 +142,7 @@ export class ImageEvaluator implements PointEvaluator {
     signal: AbortSignal | undefined,
   ): Promise<ImageEvaluation[]> {
     const { classes } = this.#classifier;
-    const tally = new PathTally(set.samples, classes, alphas, this.#ends.get(set));
+    const tally = new PathTally(set.samples, classes, alphas, this.#ends.get(set), this.#lone);
     const approximations = new Approximations();
     const { width, height } = outputSize(this.#transform);
     const pixels = new Float32Array(batchImages * 3 * height * width);
@@ -199,17 +202,17 @@ async function openClassifier(
   model: NetworkModel,
   outputs: ReadonlyMap<string, number>,
 ): Promise<ImageClassifier> {
-  const { zeroshot, finetuned, heads: apart, prompts, head, signal } = options;
+  const { zeroshot, finetuned = zeroshot, heads: apart, prompts, head, signal } = options;
   const { zeroshot: first, finetuned: second } = apart ?? { zeroshot, finetuned };
   const own = outputs.get('logits');
   if (own !== undefined) {
-    if (apart || prompts) throw ownHead(zeroshot);
+    if (apart || prompts) throw ownHead(String(zeroshot));
     return { kind: 'own', classes: own };
   }
   const dimension = outputs.get('image_embeds');
   if (dimension === undefined) {
     throw new WisemergeError('ERR_CONFIG', `${zeroshot} gives neither logits nor image embeddings`, {
-      file: zeroshot,
+      file: String(zeroshot),
       hint: 'Sets of images are for image classifiers and CLIP.',
     });
   }
@@ -230,7 +233,7 @@ async function openClassifier(
   throw new WisemergeError(
     'ERR_DATA_MISMATCH',
     `${heads.name} of ${first} takes ${heads.dimension} numbers; ${zeroshot} gives embeddings of ${dimension}`,
-    { file: first, hint: 'Heads and encoder must belong together: wisemerge head makes one.' },
+    { file: String(first), hint: 'Heads and encoder must belong together: wisemerge head makes one.' },
   );
 }
 

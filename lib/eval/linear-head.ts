@@ -1,5 +1,5 @@
 import { xxh3 } from '@node-rs/xxhash';
-import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import { type Checkpoint, type ModelSource, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import { toFloats } from '../checkpoint/to-floats.js';
 import { WisemergeError } from '../errors.js';
@@ -38,14 +38,14 @@ const usualNames = ['head.weight', 'classifier.weight', 'fc.weight', 'classifica
  * Throws ERR_NO_SUCH_TENSOR, ERR_SHAPE_MISMATCH, ERR_DTYPE_MISMATCH and what opening a checkpoint throws.
  */
 export async function openHeads(
-  zeroshot: string,
-  finetuned: string,
+  zeroshot: ModelSource,
+  finetuned: ModelSource,
   options: HeadOptions = {},
 ): Promise<HeadPair> {
   await using a = await openCheckpoint(zeroshot, options);
   await using b = await openCheckpoint(finetuned, options);
-  const weight0 = findWeight(a, zeroshot, options.head);
-  const weight1 = findWeight(b, finetuned, weight0.name);
+  const weight0 = findWeight(a, String(zeroshot), options.head);
+  const weight1 = findWeight(b, String(finetuned), weight0.name);
   const [classes, dimension] = weight0.shape as [number, number];
   if (weight1.shape[0] !== classes || weight1.shape[1] !== dimension) {
     throw new WisemergeError(

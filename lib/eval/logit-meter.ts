@@ -130,12 +130,21 @@ export class PathTally {
   /** Complete after the last batch. */
   readonly ends: Ends;
   readonly #known: boolean;
+  readonly #lone: boolean;
   readonly #tallies: readonly LogitTally[];
 
-  constructor(samples: number, classes: number, alphas: readonly NetworkPoint[], known: Ends | undefined) {
+  /** `lone`: there is one model, at 0, which is both ends. */
+  constructor(
+    samples: number,
+    classes: number,
+    alphas: readonly NetworkPoint[],
+    known: Ends | undefined,
+    lone = false,
+  ) {
     this.ends = known ?? [new Int32Array(samples), new Int32Array(samples)];
     this.#known = known !== undefined;
-    this.alphas = [...new Set([...(known ? [] : [0, 1]), ...alphas])];
+    this.#lone = lone;
+    this.alphas = [...new Set([...(known ? [] : lone ? [0] : [0, 1]), ...alphas])];
     this.#tallies = this.alphas.map(() => new LogitTally(samples, classes));
   }
 
@@ -156,6 +165,7 @@ export class PathTally {
       meter.put(arena, logits[k]!);
       predicted.push((await meter.measure(engine, arena, rows, this.#tallies[k]!, signal)).slice());
       if (!this.#known && (alpha === 0 || alpha === 1)) this.ends[alpha].set(predicted[k]!, from);
+      if (this.#lone && alpha === 0) this.ends[1].set(predicted[k]!, from);
     }
     for (const [k, predictions] of predicted.entries()) {
       this.#tallies[k]!.add(from, predictions, labels, this.ends);

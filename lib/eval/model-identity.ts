@@ -1,4 +1,4 @@
-import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import { type Checkpoint, type ModelSource, openCheckpoint } from '../checkpoint/checkpoint.js';
 
 /**
  * What tells a model from others without reading its weights, as JSON: of each file name, size, time of the last
@@ -9,6 +9,6 @@ export function modelIdentity({ files }: Checkpoint): unknown {
 }
 
 /** The same of several, by path. Rejects as `openCheckpoint`. */
-export async function modelIdentities(paths: readonly string[]): Promise<unknown[]> {
+export async function modelIdentities(paths: readonly ModelSource[]): Promise<unknown[]> {
   return await Promise.all(paths.map(async (path) => modelIdentity(await openCheckpoint(path))));
 }

@@ -1,4 +1,10 @@
-import { type Checkpoint, type Config, openCheckpoint, readConfig } from '../checkpoint/checkpoint.js';
+import {
+  type Checkpoint,
+  type Config,
+  type ModelSource,
+  openCheckpoint,
+  readConfig,
+} from '../checkpoint/checkpoint.js';
 import { elementCount } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { Network, type ProductWay } from '../native/network.js';
@@ -68,8 +74,8 @@ export class NetworkModel implements AsyncDisposable {
    * Throws ERR_CONFIG (no program for this model), ERR_ARCHITECTURE_MISMATCH and what opening a checkpoint throws.
    */
   static async open(
-    zeroshot: string,
-    finetuned?: string,
+    zeroshot: ModelSource,
+    finetuned?: ModelSource,
     options: NetworkModelOptions & { readonly signal?: AbortSignal } = {},
   ): Promise<NetworkModel> {
     const first = await openCheckpoint(zeroshot, options);
@@ -79,7 +85,7 @@ export class NetworkModel implements AsyncDisposable {
       throw new WisemergeError(
         'ERR_ARCHITECTURE_MISMATCH',
         `${zeroshot} is of type "${String(type)}", ${finetuned} of type "${String(other)}"`,
-        { ...(finetuned !== undefined && { file: finetuned }), hint: 'Give two models of one architecture.' },
+        { file: second!.path, hint: 'Give two models of one architecture.' },
       );
     }
     const { directory } = first;
@@ -101,7 +107,8 @@ export class NetworkModel implements AsyncDisposable {
     options: { readonly signal?: AbortSignal; readonly outputs?: readonly string[] } = {},
   ): Promise<CandidateOutputs[]> {
     const { signal, outputs: names } = options;
-    const wanted = (name: string) => names === undefined || names.includes(name);
+    const wanted = (name: string) =>
+      names === undefined ? !this.architecture.inner?.has(name) : names.includes(name);
     const results = points.map(() => new Map<string, NetworkOutput>());
     let ran = 0;
     for (const part of this.architecture.parts) {

@@ -23,6 +23,7 @@ export interface NativeEngine {
   headMetrics(arena: NativeBuffer, numbers: Float64Array, alphas: Float64Array): NativeJob<void>;
   headMoments(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
   headOutputs(arena: NativeBuffer, numbers: Float64Array): NativeJob<void>;
+  combine(arena: NativeBuffer, numbers: Float64Array, weights: Float64Array): NativeJob<number>;
   pin(buffer: NativeBuffer): NativeJob<void>;
   close(): void;
 }
@@ -47,6 +48,11 @@ export interface NativeMergeStream {
   ): number;
   addRowMap(rows: Int32Array, mixEnds: Uint32Array, tables: Uint32Array, tableRows: Uint32Array): number;
   run(tensors: Float64Array, names: readonly string[]): NativeJob<Float64Array>;
+  close(): void;
+}
+
+export interface NativeLowRank {
+  decompose(numbers: Float64Array, seed: number, name: string): NativeJob<Float64Array>;
   close(): void;
 }
 
@@ -88,6 +94,7 @@ export interface Addon {
     chunkBytes: number,
     seed: number,
   ) => NativeMergeStream;
+  readonly LowRank: new (engine: NativeEngine, arena: NativeBuffer, threads: number) => NativeLowRank;
   readonly Trainer: new (engine: NativeEngine, arena: NativeBuffer, numbers: Float64Array) => NativeTrainer;
   readonly Inference: new (
     engine: NativeEngine,

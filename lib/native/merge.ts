@@ -30,7 +30,8 @@ export type NativeMethod =
   | 'arcee_fusion'
   | 'fisher'
   | 'regmean'
-  | 'warp';
+  | 'warp'
+  | 'noise';
 
 /** A contiguous tensor of an open file. */
 export interface MergeStreamTable {

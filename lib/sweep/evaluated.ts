@@ -27,6 +27,7 @@ export function record(
   seconds: number,
   sets: readonly EvaluatedSet[],
   results: readonly SetEvaluation[] | undefined,
+  model = `alpha ${alpha}`,
 ): Evaluated {
   return {
     alpha,
@@ -36,7 +37,7 @@ export function record(
       const { correct, score, metrics, approximation, samples = set.samples } = results?.[s] ?? {};
       const approximated = approximation && { approximation };
       const refuse = (why: string) =>
-        new WisemergeError('ERR_EVALUATION', `alpha ${alpha}, set ${set.name}: ${why}`, {
+        new WisemergeError('ERR_EVALUATION', `${model}, set ${set.name}: ${why}`, {
           details: { alpha, set: set.name },
         });
       if (score !== undefined && !(score >= 0 && score <= 1)) {

@@ -133,7 +133,8 @@ export function plain(_key: string, value: unknown): unknown {
     : value;
 }
 
-async function replaceFile(path: string, text: string): Promise<void> {
+/** Complete or not at all. Throws ERR_IO, ERR_NO_SPACE. */
+export async function replaceFile(path: string, text: string): Promise<void> {
   const temporary = `${path}.tmp`;
   try {
     await rm(temporary, { force: true });

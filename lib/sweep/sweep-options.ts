@@ -272,6 +272,14 @@ function checkSources({ sets }: z.output<typeof sweepSchema>, whole: boolean): v
  * Reads a sweep file, YAML or JSON. Throws ERR_SWEEP_FILE naming line and column of every problem, ERR_IO.
  */
 export async function readSweepFile(path: string): Promise<SweepConfig> {
+  return relativeTo(dirname(resolve(path)), await readCheckedFile(path, sweepSchema));
+}
+
+/** Reads a YAML or JSON file of what a schema describes. Throws as `readSweepFile`. */
+export async function readCheckedFile<Schema extends z.ZodType>(
+  path: string,
+  schema: Schema,
+): Promise<z.input<Schema>> {
   const source = await readFile(path, 'utf8').catch((error) => {
     throw ioError(error, 'read', path);
   });
@@ -282,7 +290,7 @@ export async function readSweepFile(path: string): Promise<SweepConfig> {
     throw new WisemergeError('ERR_SWEEP_FILE', `${path}: ${failure.message.trim()}`, { file: path });
   }
   const config: unknown = document.toJS();
-  const parsed = sweepSchema.safeParse(config);
+  const parsed = schema.safeParse(config);
   if (!parsed.success) {
     const place = (keys: readonly PropertyKey[]): string => {
       for (let depth = keys.length; depth >= 0; depth--) {
@@ -300,7 +308,7 @@ export async function readSweepFile(path: string): Promise<SweepConfig> {
       hint: 'The keys are described in docs/sweep.md.',
     });
   }
-  return relativeTo(dirname(resolve(path)), config as SweepConfig);
+  return config as z.input<Schema>;
 }
 
 function relativeTo(directory: string, config: SweepConfig): SweepConfig {
@@ -315,18 +323,23 @@ function relativeTo(directory: string, config: SweepConfig): SweepConfig {
     ...(typeof config.references === 'string' && { references: from(config.references) }),
     ...(typeof config.classNames === 'string' && { classNames: from(config.classNames) }),
     ...(typeof config.templates === 'string' && { templates: from(config.templates) }),
-    sets: config.sets.map((item) => ({
-      ...item,
-      ...(item.features !== undefined && { features: from(item.features) }),
-      ...(item.labels !== undefined && { labels: from(item.labels) }),
-      ...(item.images !== undefined && { images: from(item.images) }),
-      ...(item.groups !== undefined && { groups: from(item.groups) }),
-      ...(item.text !== undefined && { text: from(item.text) }),
-    })),
+    sets: setsFrom(config.sets, from),
   };
 }
 
-function problems(
+/** The sets with their files as `from` gives them. */
+export function setsFrom(sets: SweepConfig['sets'], from: (path: string) => string): SweepConfig['sets'] {
+  return sets.map((item) => ({
+    ...item,
+    ...(item.features !== undefined && { features: from(item.features) }),
+    ...(item.labels !== undefined && { labels: from(item.labels) }),
+    ...(item.images !== undefined && { images: from(item.images) }),
+    ...(item.groups !== undefined && { groups: from(item.groups) }),
+    ...(item.text !== undefined && { text: from(item.text) }),
+  }));
+}
+
+export function problems(
   issues: readonly z.core.$ZodIssue[],
   place: (keys: readonly PropertyKey[]) => string,
 ): string {

@@ -1,5 +1,5 @@
 import { xxh3 } from '@node-rs/xxhash';
-import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import { type Checkpoint, type ModelSource, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { formatShape, itemSize } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { Arena, ArenaLayout } from '../eval/arena.js';
@@ -12,8 +12,8 @@ import { type ParameterPlan, planParameters, readParameters } from './parameters
 
 export interface NetworkEvaluatorOptions {
   /** θ₀ and θ₁: a .safetensors file, an index, or a model directory each. */
-  readonly zeroshot: string;
-  readonly finetuned: string;
+  readonly zeroshot: ModelSource;
+  readonly finetuned: ModelSource;
   /** Rows for the network's first layer. */
   readonly sets: readonly EvaluationSet[];
   /** Weight of the linear head to evaluate alone. Default: an MLP whole, of any other model its head. */

@@ -13,6 +13,7 @@
 #include "addon/file_functions.h"
 #include "addon/header_function.h"
 #include "addon/inference_object.h"
+#include "addon/low_rank_object.h"
 #include "addon/merge_object.h"
 #include "addon/network_object.h"
 #include "addon/runtime.h"
@@ -46,6 +47,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", EngineObject::define(env));
   exports.Set("BlockStream", StreamObject::define(env));
   exports.Set("MergeStream", MergeObject::define(env));
+  exports.Set("LowRank", LowRankObject::define(env));
   exports.Set("Network", NetworkObject::define(env));
   exports.Set("Trainer", TrainerObject::define(env));
   exports.Set("Inference", InferenceObject::define(env));

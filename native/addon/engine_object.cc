@@ -77,7 +77,8 @@ Napi::Function EngineObject::define(Napi::Env env) {
        InstanceMethod("headCurve", &EngineObject::head_curve),
        InstanceMethod("headMetrics", &EngineObject::head_metrics),
        InstanceMethod("headMoments", &EngineObject::head_moments),
-       InstanceMethod("headOutputs", &EngineObject::head_outputs), InstanceMethod("pin", &EngineObject::pin),
+       InstanceMethod("headOutputs", &EngineObject::head_outputs),
+       InstanceMethod("combine", &EngineObject::combine), InstanceMethod("pin", &EngineObject::pin),
        InstanceMethod("close", &EngineObject::close)});
 }
 

@@ -35,6 +35,9 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value head_metrics(const Napi::CallbackInfo& info);
   Napi::Value head_moments(const Napi::CallbackInfo& info);
   Napi::Value head_outputs(const Napi::CallbackInfo& info);
+  // (buffer, numbers, weights), as merge/combine_rows.h has them -> elements not finite. In
+  // combine_method.cc.
+  Napi::Value combine(const Napi::CallbackInfo& info);
   Napi::Value pin(const Napi::CallbackInfo& info);  // (buffer) -> undefined
   Napi::Value close(const Napi::CallbackInfo& info);
   void drop();

@@ -22,12 +22,16 @@ int32_t only_one(const std::vector<double>& coefficients) {
 
 }  // namespace
 
+bool is_mean(const std::vector<double>& coefficients) {
+  double sum = 0;
+  for (const double c : coefficients) sum += c;
+  return std::abs(sum - 1) <= kUnitSum;
+}
+
 void write_combination(TensorRun& run, const std::vector<double>& coefficients) {
   const int32_t only = only_one(coefficients);
   if (only >= 0) return run.copy_model(static_cast<uint32_t>(only));
-  double sum = 0;
-  for (const double c : coefficients) sum += c;
-  if (!(std::abs(sum - 1) <= kUnitSum)) {
+  if (!is_mean(coefficients)) {
     run.set_base(-1);
     run.write([&](WmMergeCombine& call) {
       call.operation = WM_MERGE_SUM;

@@ -7,6 +7,9 @@
 
 namespace wisemerge {
 
+// Whether coefficients add up to 1, but for rounding.
+bool is_mean(const std::vector<double>& coefficients);
+
 // sum of c_i x_i. Where the coefficients add up to 1 it is taken from one of the inputs on, x_a + sum of c_i
 // (x_i - x_a), which leaves alone what all models agree on; and one input alone is copied. The base, if any,
 // is not among the models.

@@ -23,6 +23,7 @@ const std::vector<MergeMethod>& merge_methods() {
       {"fisher", 1, 1, false, merge_fisher},
       {"regmean", 1, 1, true, merge_regmean, true},
       {"warp", 1, 0, false, merge_warp},
+      {"noise", 3, 0, false, merge_noise},
   };
   return methods;
 }

@@ -36,5 +36,6 @@ void merge_arcee_fusion(TensorRun& run);
 void merge_fisher(TensorRun& run);
 void merge_regmean(TensorRun& run);
 void merge_warp(TensorRun& run);
+void merge_noise(TensorRun& run);
 
 }  // namespace wisemerge

@@ -50,6 +50,8 @@ export interface Architecture {
    * 0 where that label is negative. No logits are kept where these are not wanted.
    */
   readonly losses?: NetworkPart;
+  /** Names of outputs that are given only where they are asked for: those of inner layers. */
+  readonly inner?: ReadonlySet<string>;
   /** The results of a sequence depend on the padding behind it. */
   readonly paddingCounts?: boolean;
   /** Turns what a candidate gave into what it is asked for: the mean of losses. */

@@ -28,6 +28,8 @@ const table = 'model.embed_tokens.weight';
  * rotary embedding, grouped-query attention, gated MLP; biases of projections and normalisation of queries and keys
  * where the checkpoint has them; an output head, or the embeddings in its place.
  *
+ * `hidden_states.0` [N, T, width] is what the first layer begins with, and so on; only where they are asked for.
+ *
  * `input_ids` (and `attention_mask`, `labels`) give `logits` [N, T, vocabulary] and `loss` [1]: the mean over all
  * tokens of -log p(token | those before), in nats. Labels default to the input's own tokens; negative labels, and
  * tokens whose mask is 0, do not count.
@@ -66,7 +68,10 @@ export const llama: ArchitectureFactory = (config, weights): Architecture => {
         const turns = b.constant(frequencies);
         const turn = (x: Rows) => b.rope(x, positions, turns, decoder.headDim, scale);
         let x = b.embedding(b.input('input_ids', 'i32', rows), table);
-        for (let i = 0; i < layers; i++) {
+        const end = predicts(wanted) ? layers : lastShown(wanted, layers);
+        for (let i = 0; i <= end && i < layers; i++) {
+          if (wanted(hidden(i))) b.output(hidden(i), x, [count, tokens, width]);
+          if (i === end) return;
           const { heads, kvHeads, headDim } = decoder;
           const shape: AttentionShape = {
             ...{ batch: count, heads, kvHeads, headDim, causal: true, window: window(i) },
@@ -94,12 +99,25 @@ export const llama: ArchitectureFactory = (config, weights): Architecture => {
     longest: fields.count('max_position_embeddings', 2048),
     losses: part,
     paddingCounts: ropeDependsOnLength(fields),
+    inner: new Set(Array.from({ length: layers }, (_, i) => hidden(i))),
     finish: (outputs, inputs) => {
+      if (!outputs.has('token_losses')) return;
       const { ids, mask, tokens } = bindTokens(inputs, vocabulary);
       meanLoss(outputs, nextTokens(labelsOf(inputs, ids, vocabulary), mask, tokens));
     },
   };
 };
+
+/** What layer `i` begins with. */
+export const hidden = (i: number): string => `hidden_states.${i}`;
+
+/** Whether anything behind the last layer is wanted. */
+const predicts = (wanted: (output: string) => boolean): boolean =>
+  ['logits', 'loss', 'token_losses'].some(wanted);
+
+function lastShown(wanted: (output: string) => boolean, layers: number): number {
+  return Array.from({ length: layers }, (_, i) => i).findLast((i) => wanted(hidden(i))) ?? layers;
+}
 
 function block(
   b: ProgramBuilder,

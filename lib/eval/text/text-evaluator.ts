@@ -1,4 +1,4 @@
-import { openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { type ModelSource, openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { WisemergeError } from '../../errors.js';
 import type { EvaluatedSet, PointEvaluator, SetEvaluation } from '../evaluator.js';
 import { modelIdentity } from '../model-identity.js';
@@ -11,8 +11,9 @@ import { TextTokenizer } from './tokenizer.js';
 
 export interface TextEvaluatorOptions {
   /** θ₀ and θ₁: decoders; config.json and tokenizer.json are those of the first. */
-  readonly zeroshot: string;
-  readonly finetuned: string;
+  readonly zeroshot: ModelSource;
+  /** Without it there is one model, at alpha 0. */
+  readonly finetuned?: ModelSource;
   readonly sets: readonly TextSource[];
   /** CPU threads; results do not depend on them. Default: all. */
   readonly threads?: number;
@@ -58,7 +59,7 @@ export class TextEvaluator implements PointEvaluator {
     const model = await NetworkModel.open(zeroshot, finetuned, opening);
     try {
       await using first = await openCheckpoint(zeroshot, opening);
-      await using second = await openCheckpoint(finetuned, opening);
+      await using second = finetuned === undefined ? undefined : await openCheckpoint(finetuned, opening);
       const { name, losses, longest = mostContext } = model.architecture;
       if (!losses) throw model.noDecoder();
       const tokenizer = await TextTokenizer.open(first);
@@ -71,7 +72,7 @@ export class TextEvaluator implements PointEvaluator {
         network: name,
         tokenizer: tokenizer.hash,
         zeroshot: modelIdentity(first),
-        finetuned: modelIdentity(second),
+        ...(second && { finetuned: modelIdentity(second) }),
       });
     } catch (error) {
       await model[Symbol.asyncDispose]();

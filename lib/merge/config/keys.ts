@@ -29,6 +29,8 @@ const keys = {
   token: ['source', 'force'],
   tokenSource: ['kind', 'model', 'token', 'token_id'],
   conditional: ['filter', 'value'],
+  moe: ['base_model', 'experts', 'shared_experts', 'gate_mode', 'dtype', 'experts_per_token', 'architecture'],
+  expert: ['source_model', 'positive_prompts', 'negative_prompts', 'noise_scale', 'residual_scale'],
 } as const satisfies Record<string, readonly string[]>;
 
 export type Level = keyof typeof keys;
@@ -46,6 +48,8 @@ const levelNames: Record<Level, string> = {
   token: 'a token of tokenizer.tokens',
   tokenSource: "a token's source",
   conditional: 'an entry of a list of filters',
+  moe: 'the top level of the file',
+  expert: 'an expert',
 };
 
 /** Keys of former days, and what took their place. */
@@ -55,6 +59,8 @@ const legacy: Readonly<Record<string, string>> = {
 };
 
 const moeKeys = ['experts', 'gate_mode', 'experts_per_token', 'shared_experts'];
+/** Levels of files that describe mixtures of experts, which share none with merges but references. */
+const moeLevels: ReadonlySet<Level> = new Set(['moe', 'expert']);
 
 const parameterNames: ReadonlySet<string> = new Set([
   'int8_mask',
@@ -94,12 +100,13 @@ export function readFields(node: YamlNode, level: Level, problems: Problems): Fi
 function unknownKey(key: string, level: Level): string {
   if (Object.hasOwn(legacy, key)) return legacy[key]!;
   if (level === 'document' && moeKeys.includes(key)) {
-    return 'This describes a mixture of experts, which is not assembled by a merge method.';
+    return 'This describes a mixture of experts: assemble it with `wisemerge moe`.';
   }
-  const homes = (Object.keys(keys) as Level[]).filter((other) =>
-    (keys[other] as readonly string[]).includes(key),
+  const homes = (Object.keys(keys) as Level[]).filter(
+    (other) =>
+      moeLevels.has(other) === moeLevels.has(level) && (keys[other] as readonly string[]).includes(key),
   );
-  if (parameterNames.has(key)) {
+  if (parameterNames.has(key) && !moeLevels.has(level)) {
     return hasParameters.has(level)
       ? `"${key}" belongs under \`parameters\` of ${levelNames[level]}.`
       : `"${key}" is a merge parameter and belongs under \`parameters\`.`;

@@ -50,7 +50,8 @@ export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory
   }
   const besides = alignUp(own?.own ?? 0, ioAlignment);
   const smallest = sinkBytes + (inputs + 1) * least + besides;
-  const budget = memory ?? Math.max(defaultMemory, smallest);
+  // Whole pages: what is written past the page cache begins at one.
+  const budget = whole(memory ?? Math.max(defaultMemory, smallest + ioAlignment));
   if (budget < smallest) {
     const named = besides > smallest / 2 ? own : most;
     throw new WisemergeError(
@@ -62,9 +63,11 @@ export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory
   }
   const share = (budget - besides - sinkBytes) / (groups * inputs + 1);
   const largest = (device === 'cpu' ? wanted.cpu : wanted.device) + chunkSlack;
-  const chunkBytes = Math.floor(Math.min(largest, Math.max(share, least)) / ioAlignment) * ioAlignment;
+  const chunkBytes = whole(Math.min(largest, Math.max(share, least)));
   return { chunkBytes: Math.max(chunkBytes, least), arena: budget - besides, memory: budget };
 }
+
+const whole = (bytes: number): number => Math.floor(bytes / ioAlignment) * ioAlignment;
 
 /** Bytes of an element in memory: what is added to is widened to F32. */
 export function loadedBytes(dtype: DTypeName, addend: boolean): number {

@@ -16,7 +16,8 @@ import { inputBytes, type TensorWork } from './work.js';
 
 /** What a stream needs besides the work itself. */
 export interface StreamContext {
-  readonly models: readonly ModelData[];
+  /** Whose files the sources are in. */
+  readonly models: readonly Pick<ModelData, 'files'>[];
   readonly engine: Engine;
   readonly chunks: Chunks;
   readonly seed: number;

@@ -133,9 +133,15 @@ export function chunkNeed({ name, call, sources, count }: TensorWork, dtype: Ten
     method === 'nuslerp_vectors' ||
     method === 'arcee_fusion' ||
     method === 'regmean';
-  // Of regression: the factor of its system, blocks of matrices, and two numbers per element of a chunk.
-  const own = method === 'regmean' ? 8 * row * row + 1024 * row + 16 * Math.min(count, 2 ** 20) : 0;
-  return { name, inputs: inputs.length, itemBytes, row: rows ? row : 0, count, own };
+  return { name, inputs: inputs.length, itemBytes, row: rows ? row : 0, count, own: ownBytes(call, count) };
+}
+
+/** What a method holds besides chunks, in bytes. */
+export function ownBytes({ method, row }: Pick<NativeCall, 'method' | 'row'>, count: number): number {
+  const numbers = 8 * Math.min(count, 2 ** 20);
+  if (method === 'noise') return numbers;
+  // The factor of its system, blocks of matrices, and two numbers per element of a chunk.
+  return method === 'regmean' ? 8 * row * row + 1024 * row + 2 * numbers : 0;
 }
 
 /** Bytes that reading all inputs of a tensor once takes. */

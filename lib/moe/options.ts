@@ -1,0 +1,42 @@
+import { quote } from '../merge/command.js';
+import { checkOptions, flag, text, whole } from '../merge/option-checks.js';
+
+/** Which mixture of experts to assemble, and how. Sizes are in bytes. */
+export interface MoeOptions {
+  /** A YAML file as mergekit's moe has them (docs/moe.md). Paths in it are relative to the working directory. */
+  readonly config: string;
+  /** Directory to create. */
+  readonly out: string;
+  /** Of random routers and of noise. The same seed gives the same bytes on every machine. Default 0. */
+  readonly seed?: number;
+  /** Of the CPU. Default: all. */
+  readonly threads?: number;
+  /** Bytes of I/O buffers. Default 104 MiB. */
+  readonly memory?: number;
+  /** Bytes of tensor data per output file. Default 5 GB. */
+  readonly shardSize?: number;
+  /** Replace an earlier output of wisemerge. */
+  readonly force?: boolean;
+}
+
+const checks = {
+  config: text,
+  out: text,
+  seed: whole(0),
+  threads: whole(1),
+  memory: whole(4 * 2 ** 20),
+  shardSize: whole(1),
+  force: flag,
+};
+
+/** Throws ERR_USAGE naming the option. */
+export function checkMoeOptions(options: MoeOptions): void {
+  checkOptions(options, checks, ['config', 'out']);
+}
+
+/** The command line that does what `options` say, quoted for a POSIX shell. */
+export function formatMoeCommand({ config, out, seed, threads, memory, shardSize }: MoeOptions): string {
+  const flags = Object.entries({ seed, threads, memory, 'shard-size': shardSize });
+  const words = flags.flatMap(([name, value]) => (value === undefined ? [] : [`--${name} ${value}`]));
+  return ['wisemerge moe', quote(config), quote(out), ...words].join(' ');
+}

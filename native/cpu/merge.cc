@@ -7,9 +7,9 @@
 #include <functional>
 #include <numeric>
 
-#include "cpu/merge_arguments.h"
 #include "wisemerge/dtype.h"
 #include "wisemerge/merge.h"
+#include "wisemerge/merge_arguments.h"
 
 namespace wisemerge::cpu {
 namespace {
@@ -60,16 +60,9 @@ WmCode for_each_piece(WmContext& context, const WmMergeInputs& in, size_t floats
 }  // namespace
 
 WmCode run_merge_count(WmContext& context, const WmMergeCount& call, WmCancelFlag cancelled, WmError* error) {
-  const char* const name = "merge_count";
-  const WmMergeInputs& in = call.inputs;
-  WmCode code = check_merge_inputs(in, MergeRange::kAny, name, error);
-  if (code == WM_OK) code = check_merge_score(in, call.score, call.row_scores, name, error);
-  if (code == WM_OK) code = check_merge_output(in, "table", call.table, alignof(uint64_t), name, error);
+  const WmCode code = check_merge_count(call, error);
   if (code != WM_OK) return code;
-  if (call.model >= in.models || call.shift > 63) {
-    return fail(error, WM_INVALID_ARGUMENT, "%s: model %u of %u, shift %u of at most 63", name, call.model,
-                in.models, call.shift);
-  }
+  const WmMergeInputs& in = call.inputs;
   // One range for each thread where they are not too long: each clears counters and adds them up.
   const size_t threads = static_cast<size_t>(context.pool.size());
   const size_t even = (in.count + threads - 1) / threads;
@@ -84,17 +77,10 @@ WmCode run_merge_count(WmContext& context, const WmMergeCount& call, WmCancelFla
 }
 
 WmCode run_merge_sums(WmContext& context, const WmMergeSums& call, WmCancelFlag cancelled, WmError* error) {
-  const char* const name = "merge_sums";
-  const WmMergeInputs& in = call.inputs;
-  if (call.axis != WM_AXIS_WHOLE && call.axis != WM_AXIS_ROW) {
-    return fail(error, WM_INVALID_ARGUMENT, "%s: there is no axis %d", name, static_cast<int>(call.axis));
-  }
-  const bool rows = call.axis == WM_AXIS_ROW;
-  WmCode code = check_merge_inputs(in, rows ? MergeRange::kRows : MergeRange::kSpans, name, error);
-  if (code == WM_OK && !call.keeps) return fail(error, WM_INVALID_ARGUMENT, "%s: keeps is null", name);
-  if (code == WM_OK) code = check_merge_keeps(in, call.keeps, name, error);
-  if (code == WM_OK) code = check_merge_output(in, "sums", call.sums, alignof(double), name, error);
+  const WmCode code = check_merge_sums(call, error);
   if (code != WM_OK) return code;
+  const WmMergeInputs& in = call.inputs;
+  const bool rows = call.axis == WM_AXIS_ROW;
   const size_t floats = merge_scratch(in.models) + kMergeSumScratch * in.models;
   const size_t length = rows ? in.row : size_t{kMergeSpan}, columns = size_t{in.models} * kMergeSumColumns;
   return for_each_range(context, in, rows ? rows_of(in) : spans_of(in.count), length, floats, cancelled,
@@ -108,16 +94,9 @@ WmCode run_merge_sums(WmContext& context, const WmMergeSums& call, WmCancelFlag 
 }
 
 WmCode run_merge_gram(WmContext& context, const WmMergeGram& call, WmCancelFlag cancelled, WmError* error) {
-  const char* const name = "merge_gram";
-  const WmMergeInputs& in = call.inputs;
-  if (call.axis < WM_AXIS_WHOLE || call.axis > WM_AXIS_COLUMN) {
-    return fail(error, WM_INVALID_ARGUMENT, "%s: there is no axis %d", name, static_cast<int>(call.axis));
-  }
-  const MergeRange range = call.axis == WM_AXIS_WHOLE ? MergeRange::kSpans : MergeRange::kRows;
-  WmCode code = check_merge_inputs(in, range, name, error);
-  if (code == WM_OK) code = check_merge_output(in, "sums", call.sums, alignof(double), name, error);
+  const WmCode code = check_merge_gram(call, error);
   if (code != WM_OK) return code;
-
+  const WmMergeInputs& in = call.inputs;
   const size_t pairs = size_t{in.models} * (in.models + 1) / 2;
   if (call.axis == WM_AXIS_COLUMN) {
     if (in.count == 0) return raised(cancelled) ? WM_CANCELLED : WM_OK;
@@ -149,11 +128,9 @@ WmCode run_merge_gram(WmContext& context, const WmMergeGram& call, WmCancelFlag 
 
 WmCode run_merge_overlap(WmContext& context, const WmMergeOverlap& call, WmCancelFlag cancelled,
                          WmError* error) {
-  const char* const name = "merge_overlap";
-  const WmMergeInputs& in = call.inputs;
-  WmCode code = check_merge_inputs(in, MergeRange::kAny, name, error);
-  if (code == WM_OK) code = check_merge_output(in, "counts", call.counts, alignof(uint64_t), name, error);
+  const WmCode code = check_merge_overlap(call, error);
   if (code != WM_OK) return code;
+  const WmMergeInputs& in = call.inputs;
   const size_t own = merge_scratch(in.models), count = 2 * size_t{in.models};
   return for_each_piece(context, in, own + 2 * count, cancelled,
                         [&](size_t begin, size_t end, float* scratch) {
@@ -168,15 +145,9 @@ WmCode run_merge_overlap(WmContext& context, const WmMergeOverlap& call, WmCance
 
 WmCode run_merge_rank_mask(WmContext& context, const WmMergeRankMask& call, WmCancelFlag cancelled,
                            WmError* error) {
-  const char* const name = "merge_rank_mask";
-  const WmMergeInputs& in = call.inputs;
-  WmCode code = check_merge_inputs(in, MergeRange::kRows, name, error);
-  if (code == WM_OK) code = check_merge_output(in, "mask", call.mask, 1, name, error);
+  const WmCode code = check_merge_rank_mask(call, error);
   if (code != WM_OK) return code;
-  if (call.model >= in.models || in.row > UINT32_MAX) {
-    return fail(error, WM_INVALID_ARGUMENT, "%s: model %u of %u, rows of %llu elements of at most 2^32 - 1",
-                name, call.model, in.models, static_cast<unsigned long long>(in.row));
-  }
+  const WmMergeInputs& in = call.inputs;
   if (in.count == 0) return raised(cancelled) ? WM_CANCELLED : WM_OK;
   std::memset(call.mask, 0, (in.count + 7) / 8);
   // Rows that together begin and end on bytes of the mask: no two threads write into one.
@@ -193,13 +164,9 @@ WmCode run_merge_rank_mask(WmContext& context, const WmMergeRankMask& call, WmCa
 
 WmCode run_merge_divergence(WmContext& context, const WmMergeDivergence& call, WmCancelFlag cancelled,
                             WmError* error) {
-  const char* const name = "merge_divergence";
-  const WmMergeInputs& in = call.inputs;
-  WmCode code = check_merge_inputs(in, MergeRange::kRows, name, error);
-  if (code == WM_OK) code = check_merge_base(in, true, name, error);
-  if (code == WM_OK)
-    code = check_merge_output(in, "divergence", call.divergence, alignof(double), name, error);
+  const WmCode code = check_merge_divergence(call, error);
   if (code != WM_OK) return code;
+  const WmMergeInputs& in = call.inputs;
   return for_each_range(context, in, rows_of(in), in.row, merge_scratch(in.models), cancelled,
                         [&](size_t begin, size_t end, float* scratch) {
                           for (size_t row = begin; row < end; row++) {

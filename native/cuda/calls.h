@@ -13,6 +13,13 @@ WmCode run_matmul(WmContext& context, const WmMatmul& call, WmCancelFlag cancell
 WmCode run_path(WmContext& context, const WmPath& call, WmCancelFlag cancelled);
 WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag cancelled);
 WmCode run_moments(WmContext& context, const WmHeadMoments& call, WmCancelFlag cancelled);
+WmCode run_merge_count(WmContext& context, const WmMergeCount& call, WmCancelFlag cancelled);
+WmCode run_merge_sums(WmContext& context, const WmMergeSums& call, WmCancelFlag cancelled);
+WmCode run_merge_gram(WmContext& context, const WmMergeGram& call, WmCancelFlag cancelled);
+WmCode run_merge_overlap(WmContext& context, const WmMergeOverlap& call, WmCancelFlag cancelled);
+WmCode run_merge_rank_mask(WmContext& context, const WmMergeRankMask& call, WmCancelFlag cancelled);
+WmCode run_merge_divergence(WmContext& context, const WmMergeDivergence& call, WmCancelFlag cancelled);
+WmCode run_merge_combine(WmContext& context, const WmMergeCombine& call, WmCancelFlag cancelled);
 
 inline bool raised(WmCancelFlag cancelled) {
   return cancelled && __atomic_load_n(cancelled, __ATOMIC_RELAXED) != 0;

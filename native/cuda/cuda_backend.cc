@@ -142,6 +142,36 @@ WmCode head_moments(WmContext* context, const WmHeadMoments* one, WmCancelFlag c
   return call_one(run_moments, context, one, cancelled, error);
 }
 
+WmCode merge_count(WmContext* context, const WmMergeCount* one, WmCancelFlag cancelled, WmError* error) {
+  return call_one(run_merge_count, context, one, cancelled, error);
+}
+
+WmCode merge_sums(WmContext* context, const WmMergeSums* one, WmCancelFlag cancelled, WmError* error) {
+  return call_one(run_merge_sums, context, one, cancelled, error);
+}
+
+WmCode merge_gram(WmContext* context, const WmMergeGram* one, WmCancelFlag cancelled, WmError* error) {
+  return call_one(run_merge_gram, context, one, cancelled, error);
+}
+
+WmCode merge_overlap(WmContext* context, const WmMergeOverlap* one, WmCancelFlag cancelled, WmError* error) {
+  return call_one(run_merge_overlap, context, one, cancelled, error);
+}
+
+WmCode merge_rank_mask(WmContext* context, const WmMergeRankMask* one, WmCancelFlag cancelled,
+                       WmError* error) {
+  return call_one(run_merge_rank_mask, context, one, cancelled, error);
+}
+
+WmCode merge_divergence(WmContext* context, const WmMergeDivergence* one, WmCancelFlag cancelled,
+                        WmError* error) {
+  return call_one(run_merge_divergence, context, one, cancelled, error);
+}
+
+WmCode merge_combine(WmContext* context, const WmMergeCombine* one, WmCancelFlag cancelled, WmError* error) {
+  return call_one(run_merge_combine, context, one, cancelled, error);
+}
+
 #ifndef WISEMERGE_VERSION
 #define WISEMERGE_VERSION "development"
 #endif
@@ -157,11 +187,33 @@ std::string version_text() {
 extern "C" __attribute__((visibility("default"))) const WmBackend* wisemerge_backend(void) {
   using namespace wisemerge::cuda;
   static const std::string version = version_text();
-  // No head_curve: callers make the logits and take head_path.
-  static const WmBackend backend = {WM_BACKEND_ABI, "cuda",       version.c_str(), device_count,
-                                    device_info,    open,         close,           pin,
-                                    unpin,          lerp,         compare,         matmul,
-                                    head_path,      head_metrics, head_moments,    nullptr,
-                                    nullptr,        nullptr,      nullptr};
+  static const WmBackend backend = {
+      .abi = WM_BACKEND_ABI,
+      .name = "cuda",
+      .version = version.c_str(),
+      .device_count = device_count,
+      .device_info = device_info,
+      .open = open,
+      .close = close,
+      .pin = pin,
+      .unpin = unpin,
+      .lerp = lerp,
+      .compare = compare,
+      .matmul = matmul,
+      .head_path = head_path,
+      .head_metrics = head_metrics,
+      .head_moments = head_moments,
+      .head_curve = nullptr,  // callers make the logits and take head_path
+      .head_outputs = nullptr,
+      .attention = nullptr,
+      .attention_gradient = nullptr,
+      .merge_count = merge_count,
+      .merge_sums = merge_sums,
+      .merge_gram = merge_gram,
+      .merge_overlap = merge_overlap,
+      .merge_rank_mask = merge_rank_mask,
+      .merge_divergence = merge_divergence,
+      .merge_combine = merge_combine,
+  };
   return &backend;
 }

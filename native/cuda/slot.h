@@ -28,8 +28,8 @@ class Slot {
   static constexpr size_t kInputBytes = 16u << 20;
   static constexpr size_t kOutputBytes = 16u << 20;
   static constexpr size_t kTableBytes = 1u << 20;
-  static constexpr size_t kCounters = 1u << 14;
-  static constexpr size_t kAlignment = 256;  // of every range placed here
+  static constexpr size_t kCounters = (1u << 16) + (1u << 14);  // a table of 65536 among them
+  static constexpr size_t kAlignment = 256;                     // of every range placed here
   // Below this a pinned range is staged nonetheless.
   static constexpr size_t kDirectBytes = 64u << 10;
 

@@ -11,6 +11,7 @@
 
 #include "cpu/cpu_backend.h"
 #include "cuda_parity_heads.h"
+#include "cuda_parity_merge.h"
 
 namespace wisemerge::test {
 namespace {
@@ -257,6 +258,7 @@ int main(const char* library, bool reduced) {
     absent_y(tally, contexts);
     check_matrix_products(tally, device, host, reduced);
     check_heads(tally, device, host, reduced);
+    check_merges(tally, device, host, reduced);
     Opened fast(cuda, 0, WM_FAST), neither(cuda, 0, 2);
     tally.expect(fast.code == WM_OK, std::string("open: ") + fast.error.message);
     tally.expect(neither.code == WM_INVALID_ARGUMENT, "a precision that there is not is refused");

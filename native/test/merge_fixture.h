@@ -160,14 +160,8 @@ inline MergeTensors tuned_tensors(size_t models, size_t count, size_t row, uint6
   return tensors;
 }
 
-struct MergeContext {
-  explicit MergeContext(const char* isa = nullptr, int threads = 1) {
-    const WmOpenOptions options = {0, threads, isa};
-    if (backend->open(&options, &context, &error) != WM_OK) throw std::runtime_error(error.message);
-  }
-  ~MergeContext() { backend->close(context); }
-  MergeContext(const MergeContext&) = delete;
-  MergeContext& operator=(const MergeContext&) = delete;
+// The calls of one opened backend.
+struct MergeCalls {
   WmCode count(const WmMergeCount& call, WmCancelFlag cancelled = nullptr) {
     return backend->merge_count(context, &call, cancelled, &error);
   }
@@ -189,9 +183,19 @@ struct MergeContext {
   WmCode combine(const WmMergeCombine& call, WmCancelFlag cancelled = nullptr) {
     return backend->merge_combine(context, &call, cancelled, &error);
   }
-  const WmBackend* backend = wisemerge_cpu_backend();
+  const WmBackend* backend;
   WmContext* context = nullptr;
   WmError error = {};
+};
+
+struct MergeContext : MergeCalls {
+  explicit MergeContext(const char* isa = nullptr, int threads = 1) : MergeCalls{wisemerge_cpu_backend()} {
+    const WmOpenOptions options = {0, threads, isa, WM_EXACT};
+    if (backend->open(&options, &context, &error) != WM_OK) throw std::runtime_error(error.message);
+  }
+  ~MergeContext() { backend->close(context); }
+  MergeContext(const MergeContext&) = delete;
+  MergeContext& operator=(const MergeContext&) = delete;
 };
 
 // The same bits; a NaN only has to be one.

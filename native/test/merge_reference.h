@@ -199,8 +199,8 @@ struct Reference {
         break;
       case WM_MERGE_ROUNDED_SUM:
       case WM_MERGE_ROUNDED_DELTA_SUM:
-        result = merge_rounded<Scalar>(models, t.base ? &base : nullptr, x, weight, parameter(0),
-                                       parameter(1), static_cast<DType>(call.work_dtype));
+        result = merge_rounded<Scalar>(models, call.operation == WM_MERGE_ROUNDED_DELTA_SUM, base, x, weight,
+                                       parameter(0), parameter(1), static_cast<DType>(call.work_dtype));
         break;
       case WM_MERGE_FISHER:
         result = merge_fisher<Scalar>(

@@ -34,6 +34,21 @@ WM_HD void atomic_add(uint64_t* into, uint64_t value) {
 #endif
 }
 
+WM_HD void atomic_add(uint32_t* into, uint32_t value) {
+#if defined(__CUDA_ARCH__)
+  atomicAdd(into, value);
+#else
+  *into += value;
+#endif
+}
+WM_HD void atomic_or(uint32_t* into, uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+  atomicOr(into, bits);
+#else
+  *into |= bits;
+#endif
+}
+
 // Many tensors share one launch: their units of work are numbered through, and each table entry knows the
 // number of its first one. Returns the entry of `unit`; entries ascend by `first` and entry 0 starts at 0.
 template <class Segment>

@@ -243,21 +243,21 @@ WM_HD Scalar merge_round(DType dtype, Scalar value) {
 // base; p_i = R(w_i d_i); their sum runs in f32 (f64 where the dtype is F64) and is rounded once, then
 // R(sum / divisor), R(. lambda), and R(base + .). Weights, divisor and lambda come rounded as they should be.
 template <class Scalar, class Value, class Weight>
-WM_HD Scalar merge_rounded(uint32_t models, const Scalar* base, const Value& x, const Weight& weight,
+WM_HD Scalar merge_rounded(uint32_t models, bool deltas, Scalar base, const Value& x, const Weight& weight,
                            Scalar divisor, Scalar lambda, DType dtype) {
   const DType sums = dtype == DType::kF64 ? DType::kF64 : DType::kF32;
-  const Scalar from = base ? merge_round(dtype, *base) : Scalar(0);
+  const Scalar from = merge_round(dtype, base);
   Scalar sum = 0;
   for (uint32_t i = 0; i < models; i++) {
     const Scalar value = merge_round<Scalar>(dtype, x(i));
-    const Scalar delta = base ? merge_round(dtype, value - from) : value;
+    const Scalar delta = deltas ? merge_round(dtype, value - from) : value;
     const Scalar part = merge_round(dtype, static_cast<Scalar>(weight(i)) * delta);
     sum = i == 0 ? part : merge_round(sums, sum + part);
   }
   sum = merge_round(dtype, sum);
   sum = merge_round(dtype, sum / divisor);
   sum = merge_round(dtype, sum * lambda);
-  return base ? merge_round(dtype, from + sum) : sum;
+  return deltas ? merge_round(dtype, from + sum) : sum;
 }
 
 // Adding nothing keeps the base's bits.

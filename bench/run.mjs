@@ -16,6 +16,7 @@ import { cpuCounters, describeMachine, load, stealBetween } from './lib/machine.
 import { mergeOnce, usualAlphas } from './lib/merging.mjs';
 import { alphas } from './suites/alphas.mjs';
 import { cold } from './suites/cold.mjs';
+import { files } from './suites/files.mjs';
 import { giant } from './suites/giant.mjs';
 import { header } from './suites/header.mjs';
 import { heads } from './suites/heads.mjs';
@@ -39,6 +40,7 @@ const suites = {
   cold,
   warm,
   alphas,
+  files,
   memory,
   giant,
   loop,

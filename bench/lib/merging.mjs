@@ -32,19 +32,17 @@ export async function mergeOnce({ pair, scratch }, alphas = usualAlphas, inspect
 }
 
 /** Runs io_floor over the same pair in blocks of `block` bytes; gives its seconds. */
-export async function floorOnce({ pair, scratch, block }, flags = []) {
+export function floorOnce(context, flags = []) {
+  return floorOver(context, context.pair.files, context.block, 1, flags);
+}
+
+/** The same over any inputs, read `passes` times. */
+export async function floorOver({ scratch }, inputs, block, passes, flags = []) {
   const out = join(scratch, 'floor');
-  const [zeroshot, finetuned] = pair.files;
   mkdirSync(scratch, { recursive: true });
+  const sizes = ['--block', String(block), '--passes', String(passes)];
   try {
-    return await runJson(buildBench('io_floor'), [
-      zeroshot,
-      finetuned,
-      out,
-      '--block',
-      String(block),
-      ...flags,
-    ]);
+    return await runJson(buildBench('io_floor'), [...inputs, out, ...sizes, ...flags]);
   } finally {
     rmSync(out, { force: true });
   }

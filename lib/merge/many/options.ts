@@ -1,4 +1,4 @@
-import { checkOptions, device, failOption, flag, oneOf, text, whole } from '../option-checks.js';
+import { checkOptions, device, flag, oneOf, text, whole } from '../option-checks.js';
 
 /** Which merge configuration to carry out, and how. Sizes are in bytes. */
 export interface MergeFileOptions {
@@ -60,6 +60,4 @@ export function checkMergeFileOptions(
   required: readonly string[] = ['config', 'out'],
 ): void {
   checkOptions(options, checks, required);
-  const { compat, device: chosen = 'auto' } = options;
-  if (compat && chosen.startsWith('cuda')) failOption('compat', 'computes on the CPU; leave the device out');
 }

@@ -1,5 +1,6 @@
 import { WisemergeError } from '../errors.js';
-import { BlockStream, type Engine, HostBuffer } from '../native.js';
+import { BlockStream } from '../native/block-stream.js';
+import { type Engine, HostBuffer } from '../native.js';
 import { alignUp, ioAlignment, type Read, type SlotShape, slotBytes } from './blocks.js';
 import type { FileRequest } from './input-file.js';
 import type { InputPool } from './input-pool.js';

@@ -63,6 +63,11 @@ class MergeTensor {
   std::vector<uint64_t> memory_;
 };
 
+// An element by the conversions of convert.h alone, not by the element functions that kernels use.
+inline double decoded(const MergeTensor& tensor, size_t e) {
+  return bit_cast<double>(convert(format_of(tensor.dtype()), tensor.code(e), kFormatF64));
+}
+
 template <class Scalar>
 uint64_t store(DType dtype, Scalar value) {
   return with_dtype(dtype, [&](auto d) -> uint64_t {

@@ -25,7 +25,7 @@ export interface MergeFileOptions {
   readonly copyTokenizer?: boolean;
   /** Write a model card. Default true. */
   readonly modelCard?: boolean;
-  /** Round where mergekit 0.1.4 does, for the methods whose steps are known (docs/merge-files.md). On the CPU. */
+  /** Round where mergekit 0.1.4 does, for the methods whose steps are known (docs/merge-files.md). */
   readonly compat?: 'mergekit';
   /** The Hub's cache, in which repositories are looked for. Default: where its client keeps it. */
   readonly cache?: string;

@@ -61,14 +61,48 @@ inline void top_buckets(const uint64_t* keys, uint32_t shift, size_t n, uint16_t
   for (size_t e = 0; e < n; e++) to[e] = static_cast<uint16_t>(keys[e] >> shift);
 }
 
-// Those of keys with the prefix; their number is returned.
-template <class Bits>
-size_t low_buckets(const Bits* keys, uint32_t shift, uint64_t prefix, size_t n, uint16_t* to) {
+// Those of keys with the prefix; their number is returned. Most vectors have none.
+inline size_t low_buckets(const uint32_t* keys, uint32_t shift, uint64_t prefix, size_t n, uint16_t* to) {
+  if (prefix >> 16) return 0;
+  size_t count = 0;
+  const Vu wanted = splat(static_cast<uint32_t>(prefix));
+  for (size_t e = 0; e < n; e += kLanes) {
+    const Vu found = reinterpret_cast<Vu>(fetch<Vu>(keys + e) >> shift >> 16 == wanted);
+    uint32_t lanes = lane_mask(reinterpret_cast<Vi>(found));
+    if (n - e < kLanes) lanes &= (1u << (n - e)) - 1;
+    for (; lanes; lanes &= lanes - 1) {
+      to[count++] = static_cast<uint16_t>(keys[e + static_cast<size_t>(__builtin_ctz(lanes))] >> shift);
+    }
+  }
+  return count;
+}
+inline size_t low_buckets(const uint64_t* keys, uint32_t shift, uint64_t prefix, size_t n, uint16_t* to) {
   size_t count = 0;
   for (size_t e = 0; e < n; e++) {
-    const uint64_t key = static_cast<uint64_t>(keys[e]) >> shift;
+    const uint64_t key = keys[e] >> shift;
     to[count] = static_cast<uint16_t>(key);
     count += key >> 16 == prefix;
+  }
+  return count;
+}
+// Of the deltas of a BF16 model from a BF16 base, the second level of f32 keys, in one pass.
+inline size_t bf16_low_buckets(const void* x, const void* base, uint32_t prefix, size_t n, uint16_t* to) {
+  const uint16_t *const a = static_cast<const uint16_t*>(x), *const b = static_cast<const uint16_t*>(base);
+  size_t count = 0;
+  const Vu wanted = splat(prefix);
+  for (size_t e = 0; e < n; e += 2 * kLanes) {
+    const auto v = CodecBF16Halves::widen(load_line(a + e)), w = CodecBF16Halves::widen(load_line(b + e));
+    const Vu keys[2] = {reinterpret_cast<Vu>(key_of<float>(delta_of(v.lo, w.lo))),
+                        reinterpret_cast<Vu>(key_of<float>(delta_of(v.hi, w.hi)))};
+    const uint32_t even = lane_mask(reinterpret_cast<Vi>(keys[0] >> 16 == wanted));
+    const uint32_t odd = lane_mask(reinterpret_cast<Vi>(keys[1] >> 16 == wanted));
+    if (!(even | odd)) continue;
+    alignas(64) uint32_t lanes[2 * kLanes];
+    put_vector(lanes, keys[0]);
+    put_vector(lanes + kLanes, keys[1]);
+    for (uint64_t found = even | static_cast<uint64_t>(odd) << kLanes; found; found &= found - 1) {
+      to[count++] = static_cast<uint16_t>(lanes[__builtin_ctzll(found)]);
+    }
   }
   return count;
 }
@@ -79,8 +113,9 @@ void count_range(const WmMergeCount& call, size_t begin, size_t end, bool alone,
   const bool top = call.prefix == 0 && call.shift + 16 >= 8 * sizeof(Scalar) - 1;
   const WmMergeInputs& in = call.inputs;
   const auto bf16 = static_cast<int32_t>(DType::kBF16);
-  const bool pairs = top && call.shift == 16 && call.score == WM_SCORE_MAGNITUDE && in.base &&
-                     in.base_dtype == bf16 && in.x_dtypes[call.model] == bf16 && sizeof(Scalar) == 4;
+  const bool pairs = call.shift == (top ? 16 : 0) && call.score == WM_SCORE_MAGNITUDE && in.base &&
+                     in.base_dtype == bf16 && in.x_dtypes[call.model] == bf16 && sizeof(Scalar) == 4 &&
+                     call.prefix >> 16 == 0;
   const bool few = alone && end - begin <= kMergeSpan;
   uint32_t* const tables = reinterpret_cast<uint32_t*>(scratch);
   if (!few) __builtin_memset(tables, 0, kMergeCounters * sizeof(uint32_t));
@@ -91,13 +126,19 @@ void count_range(const WmMergeCount& call, size_t begin, size_t end, bool alone,
     tile.move(at, end);
     Scalar* const d = tile.d(call.model);
     bool packed = false;
+    size_t n = tile.n;
     if (call.score == WM_SCORE_VARIANCE) {
       tile.deltas();
       variance_keys(tile, keys);
     } else if (pairs && tile.n % (2 * kLanes) == 0) {
       const size_t offset = tile.at * sizeof(uint16_t);
-      bf16_buckets(static_cast<const char*>(in.x[call.model]) + offset,
-                   static_cast<const char*>(in.base) + offset, tile.n, buckets);
+      const char* const x = static_cast<const char*>(in.x[call.model]) + offset;
+      const char* const base = static_cast<const char*>(in.base) + offset;
+      if (top) {
+        bf16_buckets(x, base, n, buckets);
+      } else {
+        n = bf16_low_buckets(x, base, static_cast<uint32_t>(call.prefix), n, buckets);
+      }
       packed = true;
     } else {
       tile.delta(call.model, tile.base(), d);
@@ -107,8 +148,7 @@ void count_range(const WmMergeCount& call, size_t begin, size_t end, bool alone,
       }
       if (!packed) delta_keys(tile, call.score, call.row_scores, d, keys);
     }
-    size_t n = tile.n;
-    if (!top) {
+    if (!packed && !top) {
       n = low_buckets(keys, call.shift, call.prefix, n, buckets);
     } else if (!packed) {
       top_buckets(keys, call.shift, n, buckets);

@@ -35,11 +35,53 @@ uint64_t key_of(const WmMergeInputs& inputs, uint32_t model, int32_t score, uint
 }
 
 // Index in the tensor of the `skip`-th element of the range with this key.
-uint64_t find_in_range(const WmMergeInputs& inputs, const TieQuery& query, uint64_t skip, bool wide) {
+uint64_t find_in_span(const WmMergeInputs& inputs, const TieQuery& query, uint64_t skip, bool wide) {
   for (uint64_t e = 0; e < inputs.count; e++) {
     const uint64_t key = wide ? key_of<double>(inputs, query.model, query.score, e)
                               : key_of<float>(inputs, query.model, query.score, e);
     if (key == query.key && skip-- == 0) return inputs.first + e;
+  }
+  throw Error("ERR_INTERNAL", "an element that was counted was not found again");
+}
+
+// Elements [at, at + count) of inputs.
+class Part {
+ public:
+  Part(const WmMergeInputs& all, uint64_t at, uint64_t count) : inputs_(all) {
+    for (uint32_t i = 0; i < all.models; i++) x_.push_back(moved(all.x[i], all.x_dtypes[i], at));
+    if (all.base) inputs_.base = moved(all.base, all.base_dtype, at);
+    inputs_.x = x_.data();
+    inputs_.first += at;
+    inputs_.count = count;
+  }
+  const WmMergeInputs& inputs() const { return inputs_; }
+
+ private:
+  static const void* moved(const void* data, int32_t dtype, uint64_t by) {
+    return static_cast<const char*>(data) + by * item_size(static_cast<DType>(dtype));
+  }
+  WmMergeInputs inputs_;
+  std::vector<const void*> x_;
+};
+
+// How many elements have the key. `table` is room.
+uint64_t count_equal(TensorRun& run, const WmMergeInputs& inputs, const TieQuery& query,
+                     std::vector<uint64_t>& table) {
+  std::fill(table.begin(), table.end(), 0);
+  run.engine().merge_count({inputs, query.model, query.score, nullptr, 0, query.key >> kDigit, table.data()},
+                           run.cancelled());
+  return table[query.key & (kTable - 1)];
+}
+
+// Index in the tensor of the `skip`-th element of the range with this key: elements are looked at one by one
+// only in the span that has it.
+uint64_t find_in_range(TensorRun& run, const WmMergeInputs& inputs, const TieQuery& query, uint64_t skip,
+                       std::vector<uint64_t>& table) {
+  for (uint64_t at = 0; at < inputs.count; at += kMergeSpan) {
+    const Part span(inputs, at, std::min<uint64_t>(kMergeSpan, inputs.count - at));
+    const uint64_t here = count_equal(run, span.inputs(), query, table);
+    if (skip < here) return find_in_span(span.inputs(), query, skip, run.wide());
+    skip -= here;
   }
   throw Error("ERR_INTERNAL", "an element that was counted was not found again");
 }
@@ -52,12 +94,9 @@ void find_ties(TensorRun& run, std::vector<TieQuery>& queries) {
     for (size_t q = 0; q < queries.size(); q++) {
       TieQuery& query = queries[q];
       if (seen[q] > query.ordinal) continue;
-      std::fill(table.begin(), table.end(), 0);
-      run.engine().merge_count(
-          {inputs, query.model, query.score, nullptr, 0, query.key >> kDigit, table.data()}, run.cancelled());
-      const uint64_t here = table[query.key & (kTable - 1)];
+      const uint64_t here = count_equal(run, inputs, query, table);
       if (query.ordinal < seen[q] + here) {
-        query.index = find_in_range(inputs, query, query.ordinal - seen[q], run.wide());
+        query.index = find_in_range(run, inputs, query, query.ordinal - seen[q], table);
       }
       seen[q] += here;
     }

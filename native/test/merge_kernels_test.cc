@@ -110,6 +110,43 @@ TEST("merge kernels: masks by rank") {
           });
 }
 
+TEST("merge kernels: masks by rank of long rows, with few different deltas and with what is not finite") {
+  enum Sort { kSpread, kFewDeltas, kOneDelta, kNotFinite, kSorts };
+  for (const size_t row : {64, 65, 200, 4099, 70001}) {
+    for (int sort = 0; sort < kSorts; sort++) {
+      std::mt19937_64 random(row + static_cast<size_t>(sort));
+      const size_t count = row * (row < 1000 ? 5 : 1);
+      std::vector<uint64_t> base(count), x(count);
+      for (size_t e = 0; e < count; e++) {
+        base[e] = 0x3c00 + random() % 256 + (random() % 2 << 15);
+        const uint64_t steps = sort == kSpread ? random() % 64 : sort == kOneDelta ? 0 : random() % 3;
+        x[e] = base[e] + steps;
+        if (sort == kNotFinite && random() % 50 == 0) x[e] = random() % 2 ? 0x7fc1 : 0xff80;
+      }
+      MergeTensors tensors;
+      tensors.count = count;
+      tensors.row = row;
+      tensors.x.emplace_back(DType::kBF16, x);
+      tensors.base = std::make_unique<MergeTensor>(DType::kBF16, base);
+      for (const auto& [density, epsilon] :
+           {std::pair{0.5, 0.1}, {0.9, 0.2}, {0.3, -0.05}, {0.7, 0.0}, {0.5, 1e-8}}) {
+        std::vector<uint8_t> mask((count + 7) / 8);
+        const WmMergeRankMask call = {tensors.inputs(),      0,          3, density, epsilon,
+                                      0xfedcba9876543210ull, mask.data()};
+        const auto expected = Reference<float>{tensors}.rank_mask(call);
+        for (const char* isa : kLevels) {
+          MergeContext context(isa);
+          CHECK_EQ(context.rank_mask(call), WM_OK);
+          if (mask == expected) continue;
+          fail(__FILE__, __LINE__,
+               std::string(isa) + ", rows of " + std::to_string(row) + ", sort " + std::to_string(sort) +
+                   ", epsilon " + std::to_string(epsilon));
+        }
+      }
+    }
+  }
+}
+
 TEST("merge kernels: divergences") {
   for_all(true,
           [](MergeContext& context, const MergeTensors& t, const auto& reference, const std::string& where) {

@@ -138,9 +138,9 @@ class RowRanks {
   }
 
  private:
-  // 256 buckets for each of the eight octaves below the largest magnitude; the first has all that is smaller.
-  static constexpr uint32_t kBuckets = 2048, kShift = 15, kTables = 4;
-  static constexpr size_t kKnown = 32;
+  // 64 buckets for each of the eight octaves below the largest magnitude; the first has all that is smaller.
+  static constexpr uint32_t kBuckets = 512, kShift = 17, kTables = 4;
+  static constexpr size_t kKnown = 64;
   struct Seen {
     uint32_t key;
     uint64_t rank;

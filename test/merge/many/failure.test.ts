@@ -230,12 +230,13 @@ describe('a full disk', () => {
 describe('a killed run', () => {
   it('leaves only its temporary directory, which the next run names and clears', async () => {
     const made = await shop();
-    const library = pathToFileURL(join(process.cwd(), 'dist', 'index.js')).href;
+    const library = (file: string) => JSON.stringify(pathToFileURL(join(process.cwd(), 'dist', file)).href);
     const script = `
-      import { mergeFile } from ${JSON.stringify(library)};
+      import { ProgressMeter } from ${library('checkpoint/progress.js')};
+      import { mergeFile } from ${library('index.js')};
       const [, config, out] = process.argv;
-      const onProgress = ({ bytesDone }) => bytesDone > 0 && process.kill(process.pid, 'SIGKILL');
-      await mergeFile({ config, out, onProgress });`;
+      ProgressMeter.prototype.add = () => process.kill(process.pid, 'SIGKILL');
+      await mergeFile({ config, out });`;
     const args = ['--input-type=module', '-e', script, made.config(text), made.path('out')];
     const { signal, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     expect(signal, stderr).toBe('SIGKILL');

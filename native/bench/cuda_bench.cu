@@ -209,7 +209,7 @@ double seconds() {
 // Whole calls, host to host, bf16.
 void calls(size_t bytes) {
   const WmBackend* backend = wisemerge_backend();
-  const WmOpenOptions options = {0, 0, nullptr, WM_EXACT};
+  const WmOpenOptions options = {0, 0, nullptr, WM_EXACT, 0};
   WmContext* context = nullptr;
   WmError error = {};
   const auto require = [&](WmCode code) {

@@ -35,7 +35,8 @@ WmContext* Engine::context() {
   if (closed_) throw Error("ERR_ENGINE_CLOSED", "this engine is closed");
   if (!context_) {
     const WmOpenOptions options{options_.ordinal, options_.threads,
-                                options_.isa.empty() ? nullptr : options_.isa.c_str(), options_.precision};
+                                options_.isa.empty() ? nullptr : options_.isa.c_str(), options_.precision,
+                                options_.memory};
     WmError error{};
     check_backend(backend_->open(&options, &context_, &error), error, "opening the device");
   }
@@ -122,6 +123,40 @@ void Engine::merge_divergence(const WmMergeDivergence& call, WmCancelFlag cancel
 
 void Engine::merge_combine(const WmMergeCombine& call, WmCancelFlag cancelled) {
   run(backend_->merge_combine, call, cancelled, "merge of many models");
+}
+
+WmNetwork* Engine::network_open(const std::vector<WmParameter>& parameters, WmProductWay way) {
+  WmNetwork* network = nullptr;
+  WmError error{};
+  check_backend(backend_->network_open(context(), parameters.data(), static_cast<uint32_t>(parameters.size()),
+                                       way, &network, &error),
+                error, "opening a network");
+  return network;
+}
+
+void Engine::network_begin(WmNetwork* network, const WmProgram& program, WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_begin(context(), network, &program, cancelled, &error), error,
+                "evaluation of a network");
+}
+
+void Engine::network_operate(WmNetwork* network, uint32_t operation, const WmOperands& operands,
+                             WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_operate(context(), network, operation, &operands, cancelled, &error), error,
+                "evaluation of a network");
+}
+
+void Engine::network_finish(WmNetwork* network, const std::vector<WmTransfer>& results,
+                            WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_finish(context(), network, results.data(),
+                                         static_cast<uint32_t>(results.size()), cancelled, &error),
+                error, "evaluation of a network");
+}
+
+void Engine::network_close(WmNetwork* network) {
+  if (context_) backend_->network_close(context_, network);
 }
 
 void Engine::pin(const std::shared_ptr<HostBuffer>& buffer) {

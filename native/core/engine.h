@@ -19,6 +19,7 @@ struct EngineOptions {
   int threads = 0;  // as WmOpenOptions
   std::string isa;  // empty = best available
   WmPrecision precision = WM_EXACT;
+  uint64_t memory = 0;  // as WmOpenOptions
 };
 
 class Engine {
@@ -47,6 +48,17 @@ class Engine {
   void merge_rank_mask(const WmMergeRankMask& call, WmCancelFlag cancelled);
   void merge_divergence(const WmMergeDivergence& call, WmCancelFlag cancelled);
   void merge_combine(const WmMergeCombine& call, WmCancelFlag cancelled);
+
+  // Whether networks run in the device's own memory (backend_network.h), by the functions below; elsewhere
+  // the core has their operations.
+  bool has_networks() const { return backend_->network_open != nullptr; }
+  WmNetwork* network_open(const std::vector<WmParameter>& parameters, WmProductWay way);
+  void network_begin(WmNetwork* network, const WmProgram& program, WmCancelFlag cancelled);
+  void network_operate(WmNetwork* network, uint32_t operation, const WmOperands& operands,
+                       WmCancelFlag cancelled);
+  void network_finish(WmNetwork* network, const std::vector<WmTransfer>& results, WmCancelFlag cancelled);
+  // Does nothing once the engine is closed, which closes its networks.
+  void network_close(WmNetwork* network);
 
   // Keeps the buffer until unpin() or close(). Nothing happens where the backend has no use for pinning.
   void pin(const std::shared_ptr<HostBuffer>& buffer);

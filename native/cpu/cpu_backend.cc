@@ -323,6 +323,12 @@ constexpr WmBackend kBackend = {
     .head_outputs = head_outputs,
     .attention = attention,
     .attention_gradient = attention_gradient,
+    // Values of networks lie in the core's own memory.
+    .network_open = nullptr,
+    .network_close = nullptr,
+    .network_begin = nullptr,
+    .network_operate = nullptr,
+    .network_finish = nullptr,
     .merge_count = merge_count,
     .merge_sums = merge_sums,
     .merge_gram = merge_gram,

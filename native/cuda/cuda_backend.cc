@@ -1,6 +1,7 @@
 // The CUDA backend's C table: argument checks and errors, no arithmetic.
 #include <cuda_runtime_api.h>
 
+#include <memory>
 #include <new>
 #include <string>
 
@@ -8,6 +9,7 @@
 #include "cuda/devices.h"
 #include "cuda/failure.h"
 #include "cuda/launch.h"
+#include "cuda/network.h"
 
 namespace wisemerge::cuda {
 
@@ -65,7 +67,8 @@ WmCode open(const WmOpenOptions* options, WmContext** context, WmError* error) {
       throw Failure{WM_INVALID_ARGUMENT, 0,
                     "precision is " + std::to_string(given.precision) + "; 0 is exact, 1 is fast"};
     }
-    *context = new WmContext(device_ordinal(given.device), static_cast<WmPrecision>(given.precision));
+    *context =
+        new WmContext(device_ordinal(given.device), static_cast<WmPrecision>(given.precision), given.memory);
     return WM_OK;
   });
 }
@@ -142,6 +145,66 @@ WmCode head_moments(WmContext* context, const WmHeadMoments* one, WmCancelFlag c
   return call_one(run_moments, context, one, cancelled, error);
 }
 
+WmCode network_open(WmContext* context, const WmParameter* parameters, uint32_t count, int32_t way,
+                    WmNetwork** network, WmError* error) {
+  return guard(error, [&] {
+    require(context, "context");
+    require(network, "network");
+    if (count > 0) require(parameters, "parameters");
+    context->make_current();
+    context->networks().push_back(std::make_unique<WmNetwork>(*context, parameters, count, way));
+    *network = context->networks().back().get();
+    return WM_OK;
+  });
+}
+
+void network_close(WmContext* context, WmNetwork* network) {
+  guard(nullptr, [&] {
+    require(context, "context");
+    context->make_current();
+    context->abandon();
+    context->networks().remove_if([&](const auto& open) { return open.get() == network; });
+    return WM_OK;
+  });
+}
+
+// As call(): what does not end well may leave work under way.
+template <class Body>
+WmCode network_call(WmContext* context, WmNetwork* network, WmError* error, Body&& body) {
+  const WmCode code = guard(error, [&] {
+    require(context, "context");
+    require(network, "network");
+    context->make_current();
+    return body();
+  });
+  if (code != WM_OK && context) context->abandon();
+  return code;
+}
+
+WmCode network_begin(WmContext* context, WmNetwork* network, const WmProgram* program, WmCancelFlag cancelled,
+                     WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(program, "program");
+    return network->begin(*program, cancelled);
+  });
+}
+
+WmCode network_operate(WmContext* context, WmNetwork* network, uint32_t operation, const WmOperands* operands,
+                       WmCancelFlag cancelled, WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(operands, "operands");
+    return network->operate(operation, *operands, cancelled);
+  });
+}
+
+WmCode network_finish(WmContext* context, WmNetwork* network, const WmTransfer* results, uint32_t count,
+                      WmCancelFlag cancelled, WmError* error) {
+  return network_call(context, network, error, [&] {
+    if (count > 0) require(results, "results");
+    return network->finish(results, count, cancelled);
+  });
+}
+
 #ifndef WISEMERGE_VERSION
 #define WISEMERGE_VERSION "development"
 #endif
@@ -157,11 +220,38 @@ std::string version_text() {
 extern "C" __attribute__((visibility("default"))) const WmBackend* wisemerge_backend(void) {
   using namespace wisemerge::cuda;
   static const std::string version = version_text();
-  // No head_curve: callers make the logits and take head_path.
-  static const WmBackend backend = {WM_BACKEND_ABI, "cuda",       version.c_str(), device_count,
-                                    device_info,    open,         close,           pin,
-                                    unpin,          lerp,         compare,         matmul,
-                                    head_path,      head_metrics, head_moments,    nullptr,
-                                    nullptr,        nullptr,      nullptr};
+  static const WmBackend backend = {
+      .abi = WM_BACKEND_ABI,
+      .name = "cuda",
+      .version = version.c_str(),
+      .device_count = device_count,
+      .device_info = device_info,
+      .open = open,
+      .close = close,
+      .pin = pin,
+      .unpin = unpin,
+      .lerp = lerp,
+      .compare = compare,
+      .matmul = matmul,
+      .head_path = head_path,
+      .head_metrics = head_metrics,
+      .head_moments = head_moments,
+      .head_curve = nullptr,  // callers make the logits and take head_path
+      .head_outputs = nullptr,
+      .attention = nullptr,  // of networks, which are evaluated in device memory
+      .attention_gradient = nullptr,
+      .network_open = network_open,
+      .network_close = network_close,
+      .network_begin = network_begin,
+      .network_operate = network_operate,
+      .network_finish = network_finish,
+      .merge_count = nullptr,
+      .merge_sums = nullptr,
+      .merge_gram = nullptr,
+      .merge_overlap = nullptr,
+      .merge_rank_mask = nullptr,
+      .merge_divergence = nullptr,
+      .merge_combine = nullptr,
+  };
   return &backend;
 }

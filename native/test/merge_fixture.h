@@ -162,7 +162,7 @@ inline MergeTensors tuned_tensors(size_t models, size_t count, size_t row, uint6
 
 struct MergeContext {
   explicit MergeContext(const char* isa = nullptr, int threads = 1) {
-    const WmOpenOptions options = {0, threads, isa};
+    const WmOpenOptions options = {0, threads, isa, WM_EXACT, 0};
     if (backend->open(&options, &context, &error) != WM_OK) throw std::runtime_error(error.message);
   }
   ~MergeContext() { backend->close(context); }

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <vector>
 
-#include "network/sums.h"
+#include "wisemerge/lane_sum.h"
 
 namespace wisemerge::train {
 

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <vector>
 
-#include "network/functions.h"
-#include "network/sums.h"
+#include "wisemerge/lane_sum.h"
+#include "wisemerge/network_functions.h"
 
 namespace wisemerge::train {
 

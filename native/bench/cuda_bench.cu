@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cuda_head_bench.cuh"
+#include "cuda_network_bench.cuh"
 #include "wisemerge/backend.h"
 
 extern "C" const WmBackend* wisemerge_backend(void);
@@ -275,6 +276,7 @@ int main(size_t bytes) {
       std::printf("  \"device_copy_gb_per_s\": %.1f,\n", bench.copy_rate());
     }
     head_kernels();
+    network_runs();
     calls(2 * bytes);
     std::printf("  \"operand_mib\": %zu, \"repeats\": %d, \"sets\": %d\n}\n", bytes >> 20, kRepeats, kSets);
     return 0;

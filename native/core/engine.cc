@@ -126,6 +126,7 @@ void Engine::merge_combine(const WmMergeCombine& call, WmCancelFlag cancelled) {
 }
 
 WmNetwork* Engine::network_open(const std::vector<WmParameter>& parameters, WmProductWay way) {
+  end_networks();
   WmNetwork* network = nullptr;
   WmError error{};
   check_backend(backend_->network_open(context(), parameters.data(), static_cast<uint32_t>(parameters.size()),
@@ -135,6 +136,7 @@ WmNetwork* Engine::network_open(const std::vector<WmParameter>& parameters, WmPr
 }
 
 void Engine::network_begin(WmNetwork* network, const WmProgram& program, WmCancelFlag cancelled) {
+  end_networks();
   WmError error{};
   check_backend(backend_->network_begin(context(), network, &program, cancelled, &error), error,
                 "evaluation of a network");
@@ -156,7 +158,17 @@ void Engine::network_finish(WmNetwork* network, const std::vector<WmTransfer>& r
 }
 
 void Engine::network_close(WmNetwork* network) {
-  if (context_) backend_->network_close(context_, network);
+  const std::lock_guard<std::mutex> lock(ending_mutex_);
+  ending_.push_back(network);
+}
+
+void Engine::end_networks() {
+  std::vector<WmNetwork*> ending;
+  {
+    const std::lock_guard<std::mutex> lock(ending_mutex_);
+    ending.swap(ending_);
+  }
+  for (WmNetwork* const network : ending) backend_->network_close(context(), network);
 }
 
 void Engine::pin(const std::shared_ptr<HostBuffer>& buffer) {

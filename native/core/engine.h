@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -57,7 +58,7 @@ class Engine {
   void network_operate(WmNetwork* network, uint32_t operation, const WmOperands& operands,
                        WmCancelFlag cancelled);
   void network_finish(WmNetwork* network, const std::vector<WmTransfer>& results, WmCancelFlag cancelled);
-  // Does nothing once the engine is closed, which closes its networks.
+  // May be called from any thread: the network ends when the next one begins, or with the engine.
   void network_close(WmNetwork* network);
 
   // Keeps the buffer until unpin() or close(). Nothing happens where the backend has no use for pinning.
@@ -72,6 +73,7 @@ class Engine {
 
  private:
   WmContext* context();
+  void end_networks();
   // Throws where the backend does not have the function.
   template <class Function, class Call>
   void run(Function function, const Call& call, WmCancelFlag cancelled, const char* operation);
@@ -80,6 +82,8 @@ class Engine {
   const EngineOptions options_;
   WmContext* context_ = nullptr;
   bool closed_ = false;
+  std::mutex ending_mutex_;
+  std::vector<WmNetwork*> ending_;  // closed, but not in the backend yet
   std::map<const HostBuffer*, std::shared_ptr<HostBuffer>> pinned_;
 };
 

@@ -12,12 +12,9 @@ struct ProductRule {
   int32_t way;
 
   // Whether weights that lie between two models are interpolated into scratch memory before a product of so
-  // many rows, not inside it (docs/networks.md, "On a GPU", derives the numbers). Inside, every tile of 128
-  // rows interpolates its weights anew; before, they go to memory and back once.
-  bool scratch(uint64_t rows) const {
-    if (way == WM_WAY_AUTO) return rows >= (fast ? 512 : 1024);
-    return way == WM_WAY_SCRATCH;
-  }
+  // many rows, not inside it. Inside, every tile of 128 rows interpolates its weights anew; before, they go to
+  // memory and back once: the same at about this many rows (docs/networks.md, "On a GPU", derives it).
+  bool scratch(uint64_t rows) const { return way == WM_WAY_AUTO ? rows >= 1024 : way == WM_WAY_SCRATCH; }
 };
 
 // out [rows, outputs] = x [rows, inputs] W^T + bias, W the rows from `first` on of [?, inputs]; or all of

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/status.h"
 #include "network/host_device.h"
 #include "network/memory_parts.h"
 #include "network/similarity.h"
@@ -97,6 +98,13 @@ void BackendDevice::finish(const Running& running, WmCancelFlag cancelled) {
   const auto results =
       transfers(running, [](const Value& value) { return value.source == Value::Source::kComputed; });
   engine_->network_finish(network_, results, cancelled);
+}
+
+void BackendDevice::leave() noexcept {
+  try {
+    if (network_) engine_->network_finish(network_, {}, nullptr);
+  } catch (const Error&) {  // the one that the program was left off for is told
+  }
 }
 
 std::unique_ptr<Device> open_device(const std::shared_ptr<Engine>& engine,

@@ -18,6 +18,7 @@ class BackendDevice : public Device {
   void run(const Running& running, size_t at, uint64_t candidate, const double* alphas,
            WmCancelFlag cancelled) override;
   void finish(const Running& running, WmCancelFlag cancelled) override;
+  void leave() noexcept override;
 
  private:
   const std::shared_ptr<Engine> engine_;

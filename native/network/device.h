@@ -26,8 +26,7 @@ class Device {
   // What programs are planned for.
   virtual MemoryPlan::Memory memory() const = 0;
 
-  // All throw as Engine. begin() makes room for the values of a program, which may follow one that was left
-  // off.
+  // Throw as Engine. begin() makes room for the values of a program.
   virtual void begin(const Running& running, WmCancelFlag cancelled) = 0;
   // Operation `at` for one candidate, whose alphas are one per parameter. Candidates of an operation come one
   // behind the other.
@@ -35,6 +34,8 @@ class Device {
                    WmCancelFlag cancelled) = 0;
   // Behind the last operation: the results are where the caller wants them.
   virtual void finish(const Running& running, WmCancelFlag cancelled) = 0;
+  // Behind a program that is left off: nothing touches the caller's memory any more.
+  virtual void leave() noexcept = 0;
 };
 
 // That of the engine. `threads` and `parameters` as Network takes them; both outlive it.

@@ -17,6 +17,7 @@ class HostDevice : public Device {
   void run(const Running& running, size_t at, uint64_t candidate, const double* alphas,
            WmCancelFlag cancelled) override;
   void finish(const Running&, WmCancelFlag) override {}
+  void leave() noexcept override {}
 
  private:
   const std::shared_ptr<Engine> engine_;

@@ -21,17 +21,26 @@ void Network::run(const Program& program, const Points& points, WmCancelFlag can
   }
   const MemoryPlan plan(program, points.candidates, device_->memory());
   const Running running{program, plan, points.candidates};
-  device_->begin(running, cancelled);
-  for (size_t at = 0; at < program.ops.size(); at++) {
-    const uint64_t candidates = plan.places[program.ops[at].out].shared ? 1 : points.candidates;
-    for (uint64_t k = 0; k < candidates; k++) {
+  try {
+    device_->begin(running, cancelled);
+    run_operations(running, points, cancelled);
+    device_->finish(running, cancelled);
+  } catch (...) {
+    device_->leave();
+    throw;
+  }
+}
+
+void Network::run_operations(const Running& running, const Points& points, WmCancelFlag cancelled) {
+  for (size_t at = 0; at < running.program.ops.size(); at++) {
+    const bool shared = running.plan.places[running.program.ops[at].out].shared;
+    for (uint64_t k = 0; k < (shared ? 1 : points.candidates); k++) {
       if (cancelled && __atomic_load_n(cancelled, __ATOMIC_RELAXED) != 0) {
         throw Error("ERR_ABORTED", "evaluation was aborted");
       }
       device_->run(running, at, k, points.alphas.data() + k * parameters_.size(), cancelled);
     }
   }
-  device_->finish(running, cancelled);
 }
 
 }  // namespace wisemerge::network

@@ -33,6 +33,8 @@ class Network {
   void run(const Program& program, const Points& points, WmCancelFlag cancelled);
 
  private:
+  void run_operations(const Running& running, const Points& points, WmCancelFlag cancelled);
+
   const std::vector<Parameter> parameters_;
   const std::unique_ptr<Device> device_;
 };

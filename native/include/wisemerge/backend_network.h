@@ -52,8 +52,8 @@ typedef struct WmNetwork WmNetwork;
 #define WM_NO_PARAMETER UINT32_MAX
 #define WM_NO_VALUE UINT64_MAX
 
-/* A tensor of the model at both ends of the path, F32, F16 or BF16 in host memory that outlives the network.
- * `finetuned` is null where both ends have the same bytes. */
+/* A tensor of the model at both ends of the path, F32, F16 or BF16 in host memory that outlives the network and
+ * does not change. `finetuned` is null where both ends have the same bytes. */
 typedef struct WmParameter {
   uint64_t count;
   int32_t zeroshot_dtype, finetuned_dtype;

@@ -7,6 +7,11 @@
 #include "cpu/cpu_backend.h"
 
 namespace wisemerge {
+namespace {
+
+constexpr const char* kTraining = "training of a network";
+
+}  // namespace
 
 void check_backend(WmCode code, const WmError& error, const char* operation) {
   if (code == WM_OK) return;
@@ -155,6 +160,43 @@ void Engine::network_finish(WmNetwork* network, const std::vector<WmTransfer>& r
   check_backend(backend_->network_finish(context(), network, results.data(),
                                          static_cast<uint32_t>(results.size()), cancelled, &error),
                 error, "evaluation of a network");
+}
+
+void Engine::network_train(WmNetwork* network, const WmTraining& training, WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_train(context(), network, &training, cancelled, &error), error, kTraining);
+}
+
+void Engine::network_reverse_begin(WmNetwork* network, const std::vector<WmTransfer>& gradients,
+                                   WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_reverse_begin(context(), network, gradients.data(),
+                                                static_cast<uint32_t>(gradients.size()), cancelled, &error),
+                error, kTraining);
+}
+
+void Engine::network_reverse(WmNetwork* network, uint32_t operation, const WmReverse& operands,
+                             WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_reverse(context(), network, operation, &operands, cancelled, &error), error,
+                kTraining);
+}
+
+double Engine::network_norm(WmNetwork* network, WmCancelFlag cancelled) {
+  WmError error{};
+  double norm = 0;
+  check_backend(backend_->network_norm(context(), network, &norm, cancelled, &error), error, kTraining);
+  return norm;
+}
+
+void Engine::network_update(WmNetwork* network, const WmAdamW& factors) {
+  WmError error{};
+  check_backend(backend_->network_update(context(), network, &factors, &error), error, kTraining);
+}
+
+void Engine::network_read(WmNetwork* network, WmTrainedArray array, float* to, WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_read(context(), network, array, to, cancelled, &error), error, kTraining);
 }
 
 void Engine::network_close(WmNetwork* network) {

@@ -58,6 +58,16 @@ class Engine {
   void network_operate(WmNetwork* network, uint32_t operation, const WmOperands& operands,
                        WmCancelFlag cancelled);
   void network_finish(WmNetwork* network, const std::vector<WmTransfer>& results, WmCancelFlag cancelled);
+  // Of a network that is trained. A backend that has networks may have no training: has_training().
+  bool has_training() const { return backend_->network_train != nullptr; }
+  void network_train(WmNetwork* network, const WmTraining& training, WmCancelFlag cancelled);
+  void network_reverse_begin(WmNetwork* network, const std::vector<WmTransfer>& gradients,
+                             WmCancelFlag cancelled);
+  void network_reverse(WmNetwork* network, uint32_t operation, const WmReverse& operands,
+                       WmCancelFlag cancelled);
+  double network_norm(WmNetwork* network, WmCancelFlag cancelled);
+  void network_update(WmNetwork* network, const WmAdamW& factors);
+  void network_read(WmNetwork* network, WmTrainedArray array, float* to, WmCancelFlag cancelled);
   // May be called from any thread: the network ends when the next one begins, or with the engine.
   void network_close(WmNetwork* network);
 

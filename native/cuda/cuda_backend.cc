@@ -205,6 +205,58 @@ WmCode network_finish(WmContext* context, WmNetwork* network, const WmTransfer* 
   });
 }
 
+WmCode network_train(WmContext* context, WmNetwork* network, const WmTraining* training,
+                     WmCancelFlag cancelled, WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(training, "training");
+    if (training->count > 0) {
+      require(training->parameters, "parameters");
+      require(training->first_moment, "first moments");
+      require(training->second_moment, "second moments");
+    }
+    return network->train(*training, cancelled);
+  });
+}
+
+WmCode network_reverse_begin(WmContext* context, WmNetwork* network, const WmTransfer* gradients,
+                             uint32_t count, WmCancelFlag cancelled, WmError* error) {
+  return network_call(context, network, error, [&] {
+    if (count > 0) require(gradients, "gradients");
+    return network->reverse_begin(gradients, count, cancelled);
+  });
+}
+
+WmCode network_reverse(WmContext* context, WmNetwork* network, uint32_t operation, const WmReverse* operands,
+                       WmCancelFlag cancelled, WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(operands, "operands");
+    return network->reverse(operation, *operands, cancelled);
+  });
+}
+
+WmCode network_norm(WmContext* context, WmNetwork* network, double* norm, WmCancelFlag cancelled,
+                    WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(norm, "norm");
+    return network->norm(norm, cancelled);
+  });
+}
+
+WmCode network_update(WmContext* context, WmNetwork* network, const WmAdamW* factors, WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(factors, "factors");
+    return network->update(*factors);
+  });
+}
+
+WmCode network_read(WmContext* context, WmNetwork* network, int32_t array, float* to, WmCancelFlag cancelled,
+                    WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(to, "memory");
+    return network->read(array, to, cancelled);
+  });
+}
+
 #ifndef WISEMERGE_VERSION
 #define WISEMERGE_VERSION "development"
 #endif
@@ -245,6 +297,12 @@ extern "C" __attribute__((visibility("default"))) const WmBackend* wisemerge_bac
       .network_begin = network_begin,
       .network_operate = network_operate,
       .network_finish = network_finish,
+      .network_train = network_train,
+      .network_reverse_begin = network_reverse_begin,
+      .network_reverse = network_reverse,
+      .network_norm = network_norm,
+      .network_update = network_update,
+      .network_read = network_read,
       .merge_count = nullptr,
       .merge_sums = nullptr,
       .merge_gram = nullptr,

@@ -1,27 +1,13 @@
 #include "cuda/head_launch.h"
+#include "cuda/multiply_tile.cuh"
 
 namespace wisemerge::cuda {
 namespace {
 
-// Two buffers of shared memory: while one is multiplied, the next steps' elements come from device memory
-// into registers and go to the other. One barrier per exchange.
 __device__ __forceinline__ void multiply_tile(const Matmul& call) {
   __shared__ MatmulShared shared[2];
   MatmulThread tile(call, blockIdx.x, threadIdx.x);
-  if (call.k > 0) {
-    tile.fetch(0);
-    tile.store(shared[0]);
-    __syncthreads();
-    uint32_t turn = 0;
-    for (uint32_t step = kMatmulDepth; step < call.k; step += kMatmulDepth, turn ^= 1) {
-      tile.fetch(step);
-      tile.multiply(shared[turn]);
-      tile.store(shared[turn ^ 1]);
-      __syncthreads();
-    }
-    tile.multiply(shared[turn]);
-  }
-  tile.write();
+  multiply_tile(tile, shared);
 }
 
 __global__ void __launch_bounds__(kMatmulThreads) matmul_mixed(const Matmul call) { multiply_tile(call); }

@@ -7,7 +7,9 @@
 
 #include "cuda/calls.h"
 #include "cuda/failure.h"
+#include "cuda/network_gradients.h"
 #include "cuda/slot.h"
+#include "cuda/transfer.h"
 
 using namespace wisemerge::cuda;
 
@@ -18,55 +20,11 @@ constexpr uint64_t kReserve = 256u << 20;
 
 std::string mebibytes(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
-// Copies `count` ranges to or from `memory` through the context's slots, each as much at a time as a slot
-// holds.
-WmCode transfer(WmContext& context, const WmTransfer* transfers, uint32_t count, std::byte* memory, bool up,
-                WmCancelFlag cancelled) {
-  struct Piece {
-    void* to;
-    const void* from;
-    uint64_t bytes;
-  };
-  std::vector<Piece> pieces;  // between the slot and the memory
-  Slot* slot = nullptr;
-  const auto submit = [&] {
-    slot->submit([&](cudaStream_t stream) {
-      for (const auto& [to, from, bytes] : pieces) {
-        check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream), "copying on the device");
-      }
-    });
-    pieces.clear();
-    slot = nullptr;
-  };
-  for (uint32_t i = 0; i < count; i++) {
-    for (uint64_t done = 0; done < transfers[i].bytes;) {
-      if (raised(cancelled)) return WM_CANCELLED;
-      if (!slot) slot = &context.next_slot();
-      const uint64_t room = up ? slot->input_room() : slot->output_room();
-      const uint64_t bytes = std::min(transfers[i].bytes - done, room);
-      if (bytes == 0) {
-        submit();
-        continue;
-      }
-      std::byte* const host = static_cast<std::byte*>(transfers[i].host) + done;
-      std::byte* const here = memory + transfers[i].offset + done;
-      if (up) {
-        pieces.push_back({here, slot->input(host, bytes), bytes});
-      } else {
-        pieces.push_back({slot->output(host, bytes), here, bytes});
-      }
-      done += bytes;
-    }
-  }
-  if (slot) submit();
-  return WM_OK;
-}
-
 }  // namespace
 
 WmNetwork::WmNetwork(WmContext& context, const WmParameter* parameters, uint32_t count, int32_t way)
     : context_(context),
-      parameters_(count),
+      parameters_(parameters, parameters + count),
       rule_{context.precision() == WM_FAST, way},
       weights_(context, parameters, count) {}
 
@@ -74,18 +32,25 @@ uint64_t WmNetwork::budget() const {
   size_t free_bytes = 0, total = 0;
   check(cudaMemGetInfo(&free_bytes, &total), "reading the device's free memory");
   const uint64_t available = free_bytes > kReserve ? free_bytes - kReserve : 0;
-  return context_.memory_limit() ? std::min(context_.memory_limit(), available) : available;
+  if (!context_.memory_limit()) return available;
+  const uint64_t trained = training_ ? training_->bytes() : 0;
+  return std::min(context_.memory_limit() - std::min(context_.memory_limit(), trained), available);
 }
 
-// Values and scratch first, weights in what is left.
+// Values and scratch first, weights in what is left; those that are trained have memory of their own.
 void WmNetwork::make_room(uint64_t bytes, const std::vector<WmOperation>& operations) {
-  if (bytes <= bytes_ && weights_.placed(operations)) return;
+  if (bytes <= bytes_ && (training_ || weights_.placed(operations))) return;
   context_.abandon();
   weights_.release();
   memory_.reset();
   bytes = std::max(bytes, bytes_);
   bytes_ = 0;
-  const uint64_t available = budget(), least = weights_.least(operations);
+  const uint64_t available = budget(), least = training_ ? 0 : weights_.least(operations);
+  if (training_ && bytes > available) {
+    throw Failure{WM_OUT_OF_MEMORY, 0,
+                  "a batch needs " + mebibytes(bytes) + " of device memory for its values, and " +
+                      mebibytes(available) + " are there: train with a smaller batch"};
+  }
   if (bytes > available || least > available - bytes) {
     throw Failure{WM_OUT_OF_MEMORY, 0,
                   "a network needs " + mebibytes(bytes) + " of device memory for its values and " +
@@ -94,7 +59,7 @@ void WmNetwork::make_room(uint64_t bytes, const std::vector<WmOperation>& operat
   }
   memory_ = std::make_unique<DeviceMemory>(std::max<uint64_t>(bytes, 1));
   bytes_ = bytes;
-  weights_.place(operations, available - bytes);
+  if (!training_) weights_.place(operations, available - bytes);
 }
 
 WmCode WmNetwork::begin(const WmProgram& program, WmCancelFlag cancelled) {
@@ -105,15 +70,16 @@ WmCode WmNetwork::begin(const WmProgram& program, WmCancelFlag cancelled) {
   for (const WmOperation& operation : operations) {
     check_operation(operation);
     for (const uint32_t id : operation.parameter) {
-      if (id == WM_NO_PARAMETER || id < parameters_) continue;
+      if (id == WM_NO_PARAMETER || id < parameters_.size()) continue;
       throw Failure{WM_INVALID_ARGUMENT, 0, "a network has no parameter " + std::to_string(id)};
     }
     scratch = std::max(scratch, operation_scratch(rule_, operation));
+    if (training_) scratch = std::max(scratch, gradient_scratch(operation));
   }
   values_ = 0;
   make_room(slot_bytes(program.memory) + scratch, operations);
   values_ = slot_bytes(program.memory);
-  weights_.begin(operations);
+  if (!training_) weights_.begin(operations);
   operations_ = std::move(operations);
   check_ranges(program.input, program.inputs);
   return transfer(context_, program.input, program.inputs, memory_->get(), true, cancelled);
@@ -137,7 +103,7 @@ WmCode WmNetwork::operate(uint32_t operation, const WmOperands& operands, WmCanc
   if (operation >= operations_.size()) {
     throw Failure{WM_INVALID_ARGUMENT, 0, "a network has no operation " + std::to_string(operation)};
   }
-  if (operation != running_) {
+  if (operation != running_ && !training_) {
     if (running_ != kNothing) weights_.done(running_);
     running_ = kNothing;
     if (!weights_.bring(operation, cancelled)) return WM_CANCELLED;
@@ -147,7 +113,8 @@ WmCode WmNetwork::operate(uint32_t operation, const WmOperands& operands, WmCanc
   OperationCall call{what, {}, place(operands.out), {}, operands.real};
   for (size_t i = 0; i < std::size(call.value); i++) call.value[i] = place(operands.value[i]);
   for (size_t i = 0; i < std::size(call.parameter); i++) {
-    call.parameter[i] = weights_.at(what.parameter[i], operands.alpha[i]);
+    call.parameter[i] =
+        training_ ? training_->at(what.parameter[i]) : weights_.at(what.parameter[i], operands.alpha[i]);
   }
   run_operation(rule_, call, memory_->get() + values_, context_.streams().compute);
   return WM_OK;

@@ -8,6 +8,7 @@
 #include "cuda/context.h"
 #include "cuda/network_operations.h"
 #include "cuda/network_weights.h"
+#include "cuda/training_state.h"
 #include "wisemerge/backend.h"
 
 struct WmNetwork {
@@ -21,6 +22,14 @@ struct WmNetwork {
   WmCode operate(uint32_t operation, const WmOperands& operands, WmCancelFlag cancelled);
   WmCode finish(const WmTransfer* results, uint32_t count, WmCancelFlag cancelled);
 
+  // Training (network_training.cc).
+  WmCode train(const WmTraining& training, WmCancelFlag cancelled);
+  WmCode reverse_begin(const WmTransfer* gradients, uint32_t count, WmCancelFlag cancelled);
+  WmCode reverse(uint32_t operation, const WmReverse& operands, WmCancelFlag cancelled);
+  WmCode norm(double* norm, WmCancelFlag cancelled);
+  WmCode update(const WmAdamW& factors);
+  WmCode read(int32_t array, float* to, WmCancelFlag cancelled);
+
  private:
   static constexpr uint32_t kNothing = UINT32_MAX;
 
@@ -29,11 +38,14 @@ struct WmNetwork {
   void check_ranges(const WmTransfer* transfers, uint32_t count) const;
   // Null for WM_NO_VALUE.
   std::byte* place(uint64_t offset) const;
+  // Throws where the network is not trained.
+  wisemerge::cuda::TrainingState& training() const;
 
   WmContext& context_;
-  const uint32_t parameters_;
+  const std::vector<WmParameter> parameters_;
   const wisemerge::cuda::ProductRule rule_;
   wisemerge::cuda::NetworkWeights weights_;
+  std::unique_ptr<wisemerge::cuda::TrainingState> training_;  // where there is one, `weights_` has no part
   std::vector<WmOperation> operations_;
   std::unique_ptr<wisemerge::cuda::DeviceMemory> memory_;  // values, then scratch
   uint64_t bytes_ = 0;                                     // of memory_

@@ -1,5 +1,5 @@
-#include "cuda/here.cuh"
 #include "cuda/network_launch.h"
+#include "cuda/pass_launch.cuh"
 
 namespace wisemerge::cuda {
 namespace {
@@ -27,49 +27,38 @@ __global__ void __launch_bounds__(kPassThreads) token_losses(const TokenLosses c
   token_losses_body(here(), call);
 }
 
-// `units` shared out among blocks, `per_block` to each; the bodies stride over what is left.
-template <class Call>
-cudaError_t run(void (*kernel)(Call), const Call& call, uint64_t units, uint32_t per_block,
-                cudaStream_t stream) {
-  if (units == 0) return cudaSuccess;
-  constexpr uint64_t kMaxBlocks = 1u << 20;
-  const uint64_t blocks = (units + per_block - 1) / per_block;
-  kernel<<<static_cast<uint32_t>(blocks < kMaxBlocks ? blocks : kMaxBlocks), kPassThreads, 0, stream>>>(call);
-  return cudaGetLastError();
-}
-
 }  // namespace
 
 cudaError_t launch(const TableRows& call, cudaStream_t stream) {
-  return run(table_rows, call, table_rows_units(call), kPassThreads, stream);
+  return launch_pass(table_rows, call, table_rows_units(call), kPassThreads, stream);
 }
 
 cudaError_t launch(const ElementPass& call, cudaStream_t stream) {
-  return run(element_pass, call, call.count, kPassThreads * kMatmulQuad, stream);
+  return launch_pass(element_pass, call, call.count, kPassThreads * kMatmulQuad, stream);
 }
 
 cudaError_t launch(const RowNorm& call, cudaStream_t stream) {
-  return run(row_norm_pass, call, call.rows, kPassThreads / kRowLanes, stream);
+  return launch_pass(row_norm_pass, call, call.rows, kPassThreads / kRowLanes, stream);
 }
 
 cudaError_t launch(const PatchCut& call, cudaStream_t stream) {
-  return run(rearrange<PatchCut>, call, call.count(), kPassThreads, stream);
+  return launch_pass(rearrange<PatchCut>, call, call.count(), kPassThreads, stream);
 }
 
 cudaError_t launch(const FrontTokens& call, cudaStream_t stream) {
-  return run(rearrange<FrontTokens>, call, call.count(), kPassThreads, stream);
+  return launch_pass(rearrange<FrontTokens>, call, call.count(), kPassThreads, stream);
 }
 
 cudaError_t launch(const TokenPool& call, cudaStream_t stream) {
-  return run(rearrange<TokenPool>, call, call.count(), kPassThreads, stream);
+  return launch_pass(rearrange<TokenPool>, call, call.count(), kPassThreads, stream);
 }
 
 cudaError_t launch(const Rotary& call, cudaStream_t stream) {
-  return run(rotary, call, call.tokens * call.places(), kPassThreads, stream);
+  return launch_pass(rotary, call, call.tokens * call.places(), kPassThreads, stream);
 }
 
 cudaError_t launch(const TokenLosses& call, cudaStream_t stream) {
-  return run(token_losses, call, call.rows, kPassThreads / kRowLanes, stream);
+  return launch_pass(token_losses, call, call.rows, kPassThreads / kRowLanes, stream);
 }
 
 }  // namespace wisemerge::cuda

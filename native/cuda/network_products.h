@@ -12,8 +12,8 @@ struct ProductRule {
   int32_t way;
 
   // Whether weights that lie between two models are interpolated into scratch memory before a product of so
-  // many rows, not inside it. Inside, every tile of 128 rows interpolates its weights anew; before, they go to
-  // memory and back once: the same at about this many rows (docs/networks.md, "On a GPU", derives it).
+  // many rows, not inside it. Inside, every tile of 128 rows interpolates its weights anew; before, they go
+  // to memory and back once: the same at about this many rows (docs/networks.md, "On a GPU", derives it).
   bool scratch(uint64_t rows) const { return way == WM_WAY_AUTO ? rows >= 1024 : way == WM_WAY_SCRATCH; }
 };
 

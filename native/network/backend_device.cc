@@ -1,9 +1,9 @@
 #include "network/backend_device.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "core/status.h"
+#include "network/backend_operation.h"
 #include "network/host_device.h"
 #include "network/memory_parts.h"
 #include "network/similarity.h"
@@ -21,17 +21,6 @@ uint64_t offset_of(const Running& running, uint32_t id, uint64_t candidate) {
   const MemoryPlan::Place& place = running.plan.places[id];
   const uint64_t array = place.shared ? 0 : candidate;
   return (place.offset + array * whole_lines(running.program.values[id].count)) * sizeof(float);
-}
-
-WmOperation operation_of(const Op& op) {
-  WmOperation operation{};
-  operation.kind = static_cast<int32_t>(op.kind);
-  for (size_t i = 0; i < kOpParameters; i++) {
-    // A similarity's is a number that goes with the operands.
-    operation.parameter[i] = op.kind == OpKind::kSimilarity ? WM_NO_PARAMETER : op.parameter[i];
-  }
-  std::copy_n(op.size, kOpSizes, operation.size);
-  return operation;
 }
 
 // The arrays of the values that `wanted` says, between the caller's memory and the device's.
@@ -63,15 +52,11 @@ BackendDevice::~BackendDevice() {
 void BackendDevice::begin(const Running& running, WmCancelFlag cancelled) {
   if (!network_) {
     std::vector<WmParameter> table;
-    for (const Parameter& parameter : parameters_) {
-      table.push_back({parameter.count, static_cast<int32_t>(parameter.zeroshot_dtype),
-                       static_cast<int32_t>(parameter.finetuned_dtype), parameter.zeroshot,
-                       parameter.finetuned});
-    }
+    for (const Parameter& parameter : parameters_) table.push_back(backend_parameter(parameter));
     network_ = engine_->network_open(table, static_cast<WmProductWay>(way_));
   }
   std::vector<WmOperation> operations;
-  for (const Op& op : running.program.ops) operations.push_back(operation_of(op));
+  for (const Op& op : running.program.ops) operations.push_back(backend_operation(op));
   const std::vector<WmTransfer> inputs =
       transfers(running, [](const Value& value) { return value.source != Value::Source::kComputed; });
   const WmProgram program{static_cast<uint32_t>(operations.size()), static_cast<uint32_t>(inputs.size()),

@@ -33,7 +33,8 @@ bool shared_result(const Op& op, const std::vector<MemoryPlan::Place>& places) {
 
 }  // namespace
 
-MemoryPlan::MemoryPlan(const Program& program, uint64_t candidates, Memory memory)
+MemoryPlan::MemoryPlan(const Program& program, uint64_t candidates, Memory memory,
+                       const std::vector<bool>& kept)
     : places(program.values.size()) {
   constexpr size_t kNever = SIZE_MAX;
   const bool own = memory == Memory::kOwn;
@@ -60,11 +61,12 @@ MemoryPlan::MemoryPlan(const Program& program, uint64_t candidates, Memory memor
       const Value& value = program.values[id];
       return value.source == Value::Source::kComputed && value.memory != nullptr;
     };
+    const auto stays = [&](uint32_t id) { return wanted(id) || (id < kept.size() && kept[id]); };
     // What the caller wants is an array per candidate.
     out.shared = !wanted(op.out) && shared_result(op, places);
     const uint32_t source = op.value[0];
     const auto takes_over = [&] {
-      return in_place(op.kind) && source != kNone && last_read[source] == at && !wanted(source) &&
+      return in_place(op.kind) && source != kNone && last_read[source] == at && !stays(source) &&
              places[source].offset != kElsewhere && places[source].shared == out.shared &&
              program.values[source].count == program.values[op.out].count;
     };
@@ -75,11 +77,11 @@ MemoryPlan::MemoryPlan(const Program& program, uint64_t candidates, Memory memor
       take(op.out);
     }
     for (const uint32_t id : op.value) {
-      if (id == kNone || last_read[id] != at || places[id].offset == kElsewhere || wanted(id)) continue;
+      if (id == kNone || last_read[id] != at || places[id].offset == kElsewhere || stays(id)) continue;
       if (places[id].offset != out.offset) parts.free(places[id].offset);
       last_read[id] = kNever;  // an operation may read a value twice
     }
-    if (last_read[op.out] == kNever && !wanted(op.out)) parts.free(out.offset);
+    if (last_read[op.out] == kNever && !stays(op.out)) parts.free(out.offset);
   }
   floats = parts.highest();
 }

@@ -17,8 +17,10 @@ struct MemoryPlan {
   // where given values have places from the start and wanted ones to the end.
   enum class Memory { kCallers, kOwn };
 
-  // `candidates` candidates share what does not depend on parameters.
-  MemoryPlan(const Program& program, uint64_t candidates, Memory memory = Memory::kCallers);
+  // `candidates` candidates share what does not depend on parameters. Values that `kept` says, by number,
+  // stay in their places to the end.
+  MemoryPlan(const Program& program, uint64_t candidates, Memory memory = Memory::kCallers,
+             const std::vector<bool>& kept = {});
 
   struct Place {
     // In floats; candidates follow each other in whole cache lines. kElsewhere: Value::memory, or nowhere if

@@ -6,9 +6,9 @@
 
 namespace wisemerge::cuda {
 
-// out = x + y, f(x), f(x) y, or factor x. out may be x or y. All arrays begin at multiples of 16 bytes.
+// out = x + y, f(x), f(x) y, factor x, or f'(x) y. out may be x or y.
 struct ElementPass {
-  enum class Kind : uint8_t { kAdd, kActivation, kGate, kScale };
+  enum class Kind : uint8_t { kAdd, kActivation, kGate, kScale, kActivationGradient };
   Kind kind;
   network::Activation activation;
   const float *x, *y;
@@ -27,6 +27,8 @@ WM_HD float pass_element(const ElementPass& call, float x, float y) {
       return network::activation(call.activation, x) * y;
     case ElementPass::Kind::kScale:
       return x * call.factor;
+    case ElementPass::Kind::kActivationGradient:
+      return network::activation_gradient(call.activation, x, y);
   }
   return 0;
 }

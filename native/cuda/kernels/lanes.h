@@ -60,12 +60,11 @@ struct Lanes {
 #endif
   }
 
-  // of(0) + of(1) + ... in f64, in ascending order.
+  // total + of(0) + of(1) + ... in f64, in ascending order.
   template <class Of>
-  WM_HD double ordered_sum(Of of) const {
-    double total = 0;
+  WM_HD double ordered_sum(Of of, double total = 0) const {
 #if defined(__CUDA_ARCH__)
-    const float value = of(own);
+    const auto value = of(own);
     WM_UNROLL
     for (uint32_t lane = 0; lane < Width; lane++) {
       total += static_cast<double>(__shfl_sync(0xffffffffu, value, static_cast<int>(lane), Width));

@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define WM_BACKEND_ABI 7u
+#define WM_BACKEND_ABI 8u
 #define WM_BACKEND_SYMBOL "wisemerge_backend"
 
 typedef enum WmCode {
@@ -347,6 +347,20 @@ typedef struct WmBackend {
                             const WmOperands* operands, WmCancelFlag cancelled, WmError* error);
   WmCode (*network_finish)(WmContext* context, WmNetwork* network, const WmTransfer* results, uint32_t count,
                            WmCancelFlag cancelled, WmError* error);
+
+  /* Training of networks (backend_network.h). NULL where a backend does not have it. */
+  WmCode (*network_train)(WmContext* context, WmNetwork* network, const WmTraining* training,
+                          WmCancelFlag cancelled, WmError* error);
+  WmCode (*network_reverse_begin)(WmContext* context, WmNetwork* network, const WmTransfer* gradients,
+                                  uint32_t count, WmCancelFlag cancelled, WmError* error);
+  WmCode (*network_reverse)(WmContext* context, WmNetwork* network, uint32_t operation,
+                            const WmReverse* operands, WmCancelFlag cancelled, WmError* error);
+  /* Squares are summed in f64: lane_sum.h over blocks of kNormBlock numbers (adamw.h), then the blocks. */
+  WmCode (*network_norm)(WmContext* context, WmNetwork* network, double* norm, WmCancelFlag cancelled,
+                         WmError* error);
+  WmCode (*network_update)(WmContext* context, WmNetwork* network, const WmAdamW* factors, WmError* error);
+  WmCode (*network_read)(WmContext* context, WmNetwork* network, int32_t array, float* to,
+                         WmCancelFlag cancelled, WmError* error);
 
   /* Merging of many models. NULL where a backend does not have it. */
   WmCode (*merge_count)(WmContext* context, const WmMergeCount* call, WmCancelFlag cancelled, WmError* error);

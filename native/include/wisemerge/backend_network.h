@@ -52,8 +52,8 @@ typedef struct WmNetwork WmNetwork;
 #define WM_NO_PARAMETER UINT32_MAX
 #define WM_NO_VALUE UINT64_MAX
 
-/* A tensor of the model at both ends of the path, F32, F16 or BF16 in host memory that outlives the network and
- * does not change. `finetuned` is null where both ends have the same bytes. */
+/* A tensor of the model at both ends of the path, F32, F16 or BF16 in host memory that outlives the network
+ * and does not change. `finetuned` is null where both ends have the same bytes. */
 typedef struct WmParameter {
   uint64_t count;
   int32_t zeroshot_dtype, finetuned_dtype;
@@ -87,6 +87,50 @@ typedef struct WmProgram {
   const WmTransfer* input;
   uint64_t memory;
 } WmProgram;
+
+/* Training of a network whose parameters are F32 at one end and lie in `parameters`, one behind another in
+ * the order of their numbers. From network_train on a device holds them, their gradients and AdamW's moments;
+ * host memory has them again when network_read brings them.
+ *
+ *   network_train          once, before the first program; reads the arrays
+ *   network_begin, _operate, _finish  a forward pass: all values that network_reverse reads stay in places of
+ *                          their own
+ *   network_reverse_begin  gradients of a loss by results, from host memory that is read until network_norm;
+ *                          those by parameters are 0
+ *   network_reverse        the backward pass of one operation, in the reverse order. Returns before it is
+ * done network_norm           of the gradient by all parameters network_update         of all parameters and
+ * moments network_read           one of the arrays */
+typedef struct WmTraining {
+  uint64_t count;
+  const float *parameters, *first_moment, *second_moment; /* [count] each */
+} WmTraining;
+
+typedef enum WmTrainedArray {
+  WM_PARAMETERS = 0,
+  WM_GRADIENT = 1,
+  WM_FIRST_MOMENT = 2,
+  WM_SECOND_MOMENT = 3
+} WmTrainedArray;
+
+/* Operands of a backward pass: byte offsets in the network's memory (WM_NO_VALUE: none). The gradient by the
+ * operation's result lies at out_gradient; those by its values go to value_gradient, where they are added to
+ * what there is or, without `add`, take its place, which may be out_gradient for passes that go row by row.
+ * `spare` has room for the largest gradient that is added. `real` as in WmOperands. */
+typedef struct WmReverse {
+  uint64_t value[4], value_gradient[4], out_gradient, spare;
+  int32_t add[4];
+  double real;
+} WmReverse;
+
+/* One update of AdamW, all in f32: g is the gradient, m and v are the moments, p is the parameter.
+ *
+ *   m = beta1 * m + rest1 * (g * scale)
+ *   v = beta2 * v + rest2 * (g * scale)^2
+ *   p = p * keep - size * (m / (sqrt(v) * correction + epsilon)), unless `frozen` */
+typedef struct WmAdamW {
+  float scale, beta1, rest1, beta2, rest2, keep, size, correction, epsilon;
+  int32_t frozen;
+} WmAdamW;
 
 /* An operation's operands for one candidate: byte offsets in the network's memory (WM_NO_VALUE: none), the
  * alphas of its parameters, and operations.h's `real`: for a similarity, which has no parameter here, e^s. */

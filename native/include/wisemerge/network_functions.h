@@ -114,4 +114,25 @@ WM_HD float activation(Activation kind, float x) {
   return x;
 }
 
+// dy times the derivative of the activation at x; ReLU'(0) = 0.
+WM_HD float activation_gradient(Activation kind, float x, float dy) {
+  switch (kind) {
+    case Activation::kGelu:
+      return dy * gelu_slope(x);
+    case Activation::kRelu:
+      return x > 0.0f ? dy : 0.0f;
+    case Activation::kQuickGelu:
+      return dy * swish_slope(x, kQuickGeluSlope);
+    case Activation::kGeluTanh:
+      return dy * gelu_tanh_slope(x);
+    case Activation::kSilu:
+      return dy * swish_slope(x, 1.0f);
+    case Activation::kTanh: {
+      const float tanh = hyperbolic_tangent(x);
+      return dy * (1.0f - tanh * tanh);
+    }
+  }
+  return dy;
+}
+
 }  // namespace wisemerge::network

@@ -62,6 +62,10 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--warmup <steps>', 'linear warm-up (default: 500, at most a tenth of all steps)', parseSeed)
     .option('--seed <n>', 'of the order of samples (default: 0)', parseSeed)
     .option('--balanced', 'draw every class equally often')
+    .option(
+      '--device <device>',
+      'auto (for pictures a GPU if there is one), cpu, cuda or cuda:N (default: auto)',
+    )
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--resume', 'go on behind the last complete epoch')
     .option('--force', 'replace an earlier output of wisemerge')

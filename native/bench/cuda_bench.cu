@@ -13,6 +13,7 @@
 
 #include "cuda_head_bench.cuh"
 #include "cuda_network_bench.cuh"
+#include "cuda_training_bench.cuh"
 #include "wisemerge/backend.h"
 
 extern "C" const WmBackend* wisemerge_backend(void);
@@ -277,6 +278,7 @@ int main(size_t bytes) {
     }
     head_kernels();
     network_runs();
+    training_runs();
     calls(2 * bytes);
     std::printf("  \"operand_mib\": %zu, \"repeats\": %d, \"sets\": %d\n}\n", bytes >> 20, kRepeats, kSets);
     return 0;

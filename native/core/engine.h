@@ -58,7 +58,7 @@ class Engine {
   void network_operate(WmNetwork* network, uint32_t operation, const WmOperands& operands,
                        WmCancelFlag cancelled);
   void network_finish(WmNetwork* network, const std::vector<WmTransfer>& results, WmCancelFlag cancelled);
-  // Of a network that is trained. A backend that has networks may have no training: has_training().
+  // Of a network that is trained.
   bool has_training() const { return backend_->network_train != nullptr; }
   void network_train(WmNetwork* network, const WmTraining& training, WmCancelFlag cancelled);
   void network_reverse_begin(WmNetwork* network, const std::vector<WmTransfer>& gradients,

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/status.h"
 #include "network/backend_operation.h"
 #include "train/feature_rows.h"
 #include "train/host_training.h"
@@ -30,14 +31,33 @@ void BackendTraining::open(WmCancelFlag cancelled) {
   trained_ = true;
 }
 
+template <class Body>
+auto BackendTraining::guard(const Body& body) {
+  try {
+    return body();
+  } catch (...) {
+    try {
+      engine_->network_finish(network_, {}, nullptr);
+    } catch (const Error&) {  // the first one is told
+    }
+    throw;
+  }
+}
+
 float* BackendTraining::forward(const PlannedBatch& planned, WmCancelFlag cancelled) {
   open(cancelled);
-  const auto& [batch, plan] = planned;
   if (running_ != &planned) {
-    memory_.emplace(batch.program, 1, MemoryPlan::Memory::kOwn, plan.read);
+    memory_.emplace(planned.batch.program, 1, MemoryPlan::Memory::kOwn, planned.plan.read);
     running_ = &planned;
   }
-  begin(cancelled);
+  return guard([&] {
+    begin(cancelled);
+    return run(cancelled);
+  });
+}
+
+float* BackendTraining::run(WmCancelFlag cancelled) {
+  const BatchProgram& batch = running_->batch;
   const Program& program = batch.program;
   for (size_t at = 0; at < program.ops.size(); at++) {
     stop_if_cancelled(cancelled);
@@ -89,8 +109,10 @@ void BackendTraining::backward(const PlannedBatch& planned, WmCancelFlag cancell
   const auto& [batch, plan] = planned;
   const uint64_t bytes = batch.program.values[batch.output].count * sizeof(float);
   float* const logits = logits_.reserve(batch.program.values[batch.output].count);
-  engine_->network_reverse_begin(network_, {{logits, value(batch.output), bytes}}, cancelled);
-  run_reverse_pass(*this, batch.program, plan, batch.output, cancelled);
+  guard([&] {
+    engine_->network_reverse_begin(network_, {{logits, value(batch.output), bytes}}, cancelled);
+    run_reverse_pass(*this, batch.program, plan, batch.output, cancelled);
+  });
 }
 
 void BackendTraining::reverse(size_t at, const GradientPlaces& places, WmCancelFlag cancelled) {

@@ -29,6 +29,10 @@ class BackendTraining : public TrainingDevice, private GradientDevice {
  private:
   void open(WmCancelFlag cancelled);
   void begin(WmCancelFlag cancelled);
+  float* run(WmCancelFlag cancelled);
+  // Calls body(); where it throws, nothing touches memory of the host any more.
+  template <class Body>
+  auto guard(const Body& body);
   // Byte offsets in the network's memory: of values, then of gradients. WM_NO_VALUE: none.
   uint64_t value(uint32_t id) const;
   uint64_t gradient(uint64_t place) const;

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 
-#include "core/thread_pool.h"
 #include "network/ops.h"
 #include "train/gradient_plan.h"
 #include "wisemerge/backend.h"

@@ -25,21 +25,25 @@ struct ColumnThread {
   uint32_t number;
   float sum;
 
+  // All loads before the first store: they are on their way together.
   WM_HD void stage(const ColumnSums& call, uint64_t row, uint64_t column, ColumnShared& shared) const {
-    constexpr uint32_t kStep = kColumnThreads / kColumnWidth;
+    constexpr uint32_t kStep = kColumnThreads / kColumnWidth, kLines = kColumnRows / kStep;
     const uint64_t j = column + number % kColumnWidth;
+    const uint32_t line = number / kColumnWidth;
+    const auto there = [&](uint32_t r) { return row + r * kStep + line < call.rows && j < call.width; };
+    const auto at = [&](uint32_t r) { return (row + r * kStep + line) * call.width + j; };
+    float terms[kLines];
     WM_UNROLL
-    for (uint32_t r = 0; r < kColumnRows; r += kStep) {
-      const uint32_t line = r + number / kColumnWidth;
-      const uint64_t i = row + line;
-      if (i >= call.rows || j >= call.width) continue;
-      float term = call.x[i * call.width + j];
-      if (call.moments) {
-        const RowMoments moments = call.moments[i];
-        term *= (call.of[i * call.width + j] - moments.mean) * moments.scale;
+    for (uint32_t r = 0; r < kLines; r++) terms[r] = there(r) ? call.x[at(r)] : 0;
+    if (call.moments) {
+      WM_UNROLL
+      for (uint32_t r = 0; r < kLines; r++) {
+        const RowMoments moments = there(r) ? call.moments[row + r * kStep + line] : RowMoments{0, 0};
+        terms[r] *= ((there(r) ? call.of[at(r)] : 0) - moments.mean) * moments.scale;
       }
-      shared.terms[line][number % kColumnWidth] = term;
     }
+    WM_UNROLL
+    for (uint32_t r = 0; r < kLines; r++) shared.terms[r * kStep + line][number % kColumnWidth] = terms[r];
   }
 
   WM_HD void add(uint64_t count, const ColumnShared& shared) {

@@ -5,19 +5,6 @@
 
 namespace wisemerge::cuda {
 
-// Calls body(row, lanes, write) for every row. All threads of a group have the same row, and all groups of a
-// warp go round together, the last time with a row that is not written. at.threads is a multiple of a warp;
-// any grid.
-template <class Body>
-WM_HD void each_row(const GridPosition& at, uint64_t rows, Body body) {
-  const uint64_t groups = at.threads / kRowLanes;
-  const RowLanes lanes = {at.thread % kRowLanes};
-  for (uint64_t first = at.block * groups; first < rows; first += at.blocks * groups) {
-    const uint64_t row = first + at.thread / kRowLanes;
-    body(row < rows ? row : rows - 1, lanes, row < rows);
-  }
-}
-
 // As network::RowMoments.
 struct RowMoments {
   float mean, scale;

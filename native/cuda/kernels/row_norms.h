@@ -23,6 +23,19 @@ struct RowNorm {
   float epsilon;
 };
 
+// Calls body(row, lanes, write) for every row. All threads of a group have the same row, and all groups of a
+// warp go round together, the last time with a row that is not written. at.threads is a multiple of a warp;
+// any grid.
+template <class Body>
+WM_HD void each_row(const GridPosition& at, uint64_t rows, Body body) {
+  const uint64_t groups = at.threads / kRowLanes;
+  const RowLanes lanes = {at.thread % kRowLanes};
+  for (uint64_t first = at.block * groups; first < rows; first += at.blocks * groups) {
+    const uint64_t row = first + at.thread / kRowLanes;
+    body(row < rows ? row : rows - 1, lanes, row < rows);
+  }
+}
+
 // The sum over a row, term(j) for column j.
 template <class Term>
 WM_HD double row_sum(const RowLanes& lanes, uint64_t width, Term term) {
@@ -59,15 +72,9 @@ WM_HD void row_norm(const RowNorm& call, uint64_t row, const RowLanes& lanes, bo
   });
 }
 
-// at.threads is a multiple of a warp; any grid.
 WM_HD void row_norm_body(const GridPosition& at, const RowNorm& call) {
-  const uint64_t groups = at.threads / kRowLanes;
-  const RowLanes lanes = {at.thread % kRowLanes};
-  // The groups of a warp go round together, the last time with a row that is not written.
-  for (uint64_t first = at.block * groups; first < call.rows; first += at.blocks * groups) {
-    const uint64_t row = first + at.thread / kRowLanes;
-    row_norm(call, row < call.rows ? row : call.rows - 1, lanes, row < call.rows);
-  }
+  each_row(at, call.rows,
+           [&](uint64_t row, const RowLanes& lanes, bool write) { row_norm(call, row, lanes, write); });
 }
 
 }  // namespace wisemerge::cuda

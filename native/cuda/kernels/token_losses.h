@@ -41,15 +41,10 @@ WM_HD void token_losses_row(const TokenLosses& call, uint64_t i, const RowLanes&
   if (call.out) call.out[i] = label < 0 ? 0 : row.loss();
 }
 
-// at.threads is a multiple of a warp; any grid.
 WM_HD void token_losses_body(const GridPosition& at, const TokenLosses& call) {
-  const uint64_t groups = at.threads / kRowLanes;
-  const RowLanes lanes = {at.thread % kRowLanes};
-  // The groups of a warp go round together, the last time with a row that is not written.
-  for (uint64_t first = at.block * groups; first < call.rows; first += at.blocks * groups) {
-    const uint64_t row = first + at.thread / kRowLanes;
-    token_losses_row(call, row < call.rows ? row : call.rows - 1, lanes, row < call.rows);
-  }
+  each_row(at, call.rows, [&](uint64_t row, const RowLanes& lanes, bool write) {
+    token_losses_row(call, row, lanes, write);
+  });
 }
 
 }  // namespace wisemerge::cuda

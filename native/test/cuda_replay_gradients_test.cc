@@ -26,7 +26,8 @@ Floats random_floats(size_t count, unsigned seed, float scale = 1) {
 }
 
 bool same(const Floats& a, const Floats& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 
 cuda::MatmulOperand operand(const Floats& x, uint64_t at, uint64_t row_stride, uint64_t column_stride) {

@@ -66,6 +66,10 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--warmup <steps>', 'linear warm-up (default: 500, at most a tenth of all steps)', parseSeed)
     .option('--seed <n>', 'of the order of samples (default: 0)', parseSeed)
     .option('--balanced', 'draw every class equally often')
+    .option(
+      '--device <device>',
+      'auto (for pictures a GPU if there is one), cpu, cuda or cuda:N (default: auto)',
+    )
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--resume', 'go on behind the last complete epoch')
     .option('--force', 'replace an earlier output of wisemerge')
@@ -143,7 +147,7 @@ export function createProgram(signal: AbortSignal): Command {
     .addOption(
       new Option(
         '--precision <precision>',
-        'of a head on a GPU: exact as on the CPU, or by tensor cores (default: exact)',
+        'of products on a GPU: exact as on the CPU, or fast by tensor cores (default: exact)',
       ).choices(['exact', 'fast']),
     )
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
@@ -176,6 +180,13 @@ export function createProgram(signal: AbortSignal): Command {
     )
     .requiredOption('--out <file>', 'safetensors to write: alpha_0.3.logits, …')
     .option('--outputs <names>', 'of the results to give, such as loss (default: all)', parseNames)
+    .option('--device <device>', 'auto (a GPU if there is one), cpu, cuda or cuda:N (default: auto)')
+    .addOption(
+      new Option(
+        '--precision <precision>',
+        "of products: exact, the same bits everywhere, or fast by a GPU's tensor cores (default: exact)",
+      ).choices(['exact', 'fast']),
+    )
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .action(async (flags: ForwardFlags) => (await import('./commands/forward.js')).runForward(flags, signal));
   withOutputFlags(program.command('head'))

@@ -5,9 +5,10 @@ import type { TensorData } from '../checkpoint/write-safetensors.js';
 import { WisemergeError } from '../errors.js';
 import { checkAlphas } from '../merge/alpha.js';
 import { type CandidateOutputs, NetworkModel } from './network.js';
+import type { NetworkDevice } from './network-device.js';
 import type { NetworkInput } from './programs/inputs.js';
 
-export interface ForwardOptions {
+export interface ForwardOptions extends NetworkDevice {
   /** A model to evaluate as it is, in the place of a path. */
   readonly model?: string;
   /** Both ends of a path. */
@@ -30,6 +31,8 @@ export interface ForwardOptions {
 export interface ForwardResult {
   /** The program that ran: `clip`, `llama`, … */
   readonly architecture: string;
+  /** Where it ran: `cpu` or `cuda:N`. */
+  readonly device: string;
   readonly file: string;
   readonly outputs: readonly {
     readonly name: string;
@@ -45,7 +48,7 @@ export interface ForwardResult {
  * tensors named `alpha_0.3.logits`, or `logits` where a single model was given.
  *
  * Throws ERR_USAGE, ERR_ALPHA_RANGE, ERR_OUTPUT_EXISTS, ERR_CONFIG (no program for this model), ERR_DATA_MISMATCH,
- * ERR_IO and what opening and reading checkpoints throws.
+ * ERR_DEVICE_UNAVAILABLE, ERR_DEVICE_MEMORY, ERR_IO and what opening and reading checkpoints throws.
  */
 export async function forward(options: ForwardOptions): Promise<ForwardResult> {
   const started = performance.now();
@@ -53,7 +56,10 @@ export async function forward(options: ForwardOptions): Promise<ForwardResult> {
   const { first, second, alphas } = modelsOf(options);
   const out = resolve(options.out);
   await checkOutputFile(out);
-  await using model = await NetworkModel.open(first, second, options);
+  await using model = await NetworkModel.open(first, second, {
+    ...options,
+    device: options.device ?? 'auto',
+  });
   const inputs = await readInputs(options.inputs, model, signal);
   const results = await model.forward(inputs, alphas, options);
   const tensors = results.flatMap((outputs, k) =>
@@ -62,6 +68,7 @@ export async function forward(options: ForwardOptions): Promise<ForwardResult> {
   await writeWhole(out, tensors, { format: 'wisemerge forward' });
   return {
     architecture: model.architecture.name,
+    device: model.device,
     file: out,
     outputs: tensors.map(({ name, shape, floats }) => ({
       name,

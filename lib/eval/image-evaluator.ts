@@ -15,6 +15,7 @@ import { checkLabels, type Ends, type LogitEvaluation, LogitMeter, PathTally } f
 import { type Approximation, Approximations, logitsAlong } from './logit-path.js';
 import { modelIdentities } from './model-identity.js';
 import { NetworkModel, type NetworkPoint } from './network.js';
+import type { NetworkDevice } from './network-device.js';
 import { PromptHead, type Prompts } from './text/prompt-head.js';
 
 export interface ImageSetSource extends ImageSource {
@@ -23,7 +24,7 @@ export interface ImageSetSource extends ImageSource {
   readonly kind: SetKind;
 }
 
-export interface ImageEvaluatorOptions {
+export interface ImageEvaluatorOptions extends NetworkDevice {
   readonly zeroshot: ModelSource;
   /** Without it there is one model, at alpha 0. */
   readonly finetuned?: ModelSource;
@@ -103,14 +104,11 @@ export class ImageEvaluator implements PointEvaluator {
    * `openCheckpoint` and `openImageSet`.
    */
   static async open(options: ImageEvaluatorOptions): Promise<ImageEvaluator> {
-    const { zeroshot, finetuned, threads, signal } = options;
+    const { zeroshot, finetuned, signal } = options;
     const opening = { ...(signal && { signal }) };
     const transform = await readImageTransform((await openCheckpoint(zeroshot, opening)).path);
     const sets = await Promise.all(options.sets.map((set) => openSet(set, transform)));
-    const model = await NetworkModel.open(zeroshot, finetuned, {
-      ...opening,
-      ...(threads !== undefined && { threads }),
-    });
+    const model = await NetworkModel.open(zeroshot, finetuned, options);
     try {
       const outputs = await probe(model, transform, signal);
       const classifier = await openClassifier(options, model, outputs);

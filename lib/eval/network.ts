@@ -10,6 +10,7 @@ import { WisemergeError } from '../errors.js';
 import { Network, type ProductWay } from '../native/network.js';
 import { Engine } from '../native.js';
 import { Arena, ArenaLayout } from './arena.js';
+import { type NetworkDevice, networkDevice, networkEngine } from './network-device.js';
 import { type LoadedWeights, loadWeights } from './network-weights.js';
 import type { Architecture, BoundPart, NetworkOutput } from './programs/architecture.js';
 import { ProgramBuilder } from './programs/builder.js';
@@ -20,7 +21,7 @@ import { WeightTable } from './programs/weight-table.js';
 /** A point of the path: one alpha for all tensors, or one for each. */
 export type NetworkPoint = number | ((tensor: string) => number);
 
-export interface NetworkModelOptions {
+export interface NetworkModelOptions extends NetworkDevice {
   /** CPU threads; default: all. */
   readonly threads?: number;
   /** How weights are interpolated; the results have the same bits. Default: `auto`. */
@@ -46,6 +47,8 @@ const defaultBatchTokens = 16384;
  */
 export class NetworkModel implements AsyncDisposable {
   readonly architecture: Architecture;
+  /** `cpu` or `cuda:N`. */
+  readonly device: string;
   readonly #zeroshot: Checkpoint;
   readonly #finetuned: Checkpoint | undefined;
   readonly #engine: Engine;
@@ -64,14 +67,16 @@ export class NetworkModel implements AsyncDisposable {
     this.#options = options;
     this.#table = new WeightTable(zeroshot);
     this.architecture = findArchitecture(zeroshot, config, this.#table);
-    this.#engine = new Engine({ threads: options.threads ?? 0 });
+    this.device = networkDevice({ ...options, device: options.device ?? 'cpu' });
+    this.#engine = new Engine(networkEngine(this.device, options.threads, options.precision));
   }
 
   /**
    * Opens the models by their headers; config.json is that of the first. Without a second there is the point 0
-   * alone.
+   * alone. The device is the CPU unless the options say another.
    *
-   * Throws ERR_CONFIG (no program for this model), ERR_ARCHITECTURE_MISMATCH and what opening a checkpoint throws.
+   * Throws ERR_CONFIG (no program for this model), ERR_ARCHITECTURE_MISMATCH, ERR_DEVICE_UNAVAILABLE and what opening a
+   * checkpoint throws.
    */
   static async open(
     zeroshot: ModelSource,
@@ -79,13 +84,28 @@ export class NetworkModel implements AsyncDisposable {
     options: NetworkModelOptions & { readonly signal?: AbortSignal } = {},
   ): Promise<NetworkModel> {
     const first = await openCheckpoint(zeroshot, options);
-    const second = finetuned === undefined ? undefined : await openCheckpoint(finetuned, options);
+    let second: Checkpoint | undefined;
+    try {
+      second = finetuned === undefined ? undefined : await openCheckpoint(finetuned, options);
+      return await NetworkModel.#between(first, second, options);
+    } catch (error) {
+      await first.close();
+      await second?.close();
+      throw error;
+    }
+  }
+
+  static async #between(
+    first: Checkpoint,
+    second: Checkpoint | undefined,
+    options: NetworkModelOptions,
+  ): Promise<NetworkModel> {
     const [type, other] = [first.config?.model_type, second?.config?.model_type];
     if (type !== undefined && other !== undefined && type !== other) {
       throw new WisemergeError(
         'ERR_ARCHITECTURE_MISMATCH',
-        `${zeroshot} is of type "${String(type)}", ${finetuned} of type "${String(other)}"`,
-        { file: second!.path, hint: 'Give two models of one architecture.' },
+        `${first.path} is of type "${String(type)}", ${second?.path} of type "${String(other)}"`,
+        { ...(second && { file: second.path }), hint: 'Give two models of one architecture.' },
       );
     }
     const { directory } = first;
@@ -99,7 +119,7 @@ export class NetworkModel implements AsyncDisposable {
    * order of `points`: all, or those named by `outputs`. The loss of a language model alone needs no room for logits.
    *
    * Throws ERR_DATA_MISMATCH and ERR_DTYPE_MISMATCH (inputs), ERR_NO_SUCH_TENSOR, ERR_MISSING_TENSOR and
-   * ERR_SHAPE_MISMATCH (weights), ERR_USAGE (no such output), ERR_OUT_OF_MEMORY.
+   * ERR_SHAPE_MISMATCH (weights), ERR_USAGE (no such output), ERR_OUT_OF_MEMORY, ERR_DEVICE_MEMORY.
    */
   async forward(
     inputs: NetworkInputs,
@@ -238,6 +258,10 @@ export class NetworkModel implements AsyncDisposable {
     this.#loaded?.weights[Symbol.dispose]();
     this.#loaded = undefined;
     const weights = await loadWeights(names, this.#zeroshot, this.#finetuned, signal);
+    // Weights that will not stay on a device go there with every batch: straight from here, if their pages are locked.
+    const { memoryFree = 0 } = this.#engine.device;
+    if (this.device !== 'cpu' && weights.arena.buffer.byteLength > memoryFree)
+      await this.#engine.pin(weights.arena.buffer);
     const { threads = 0, way = 'auto' } = this.#options;
     const network = new Network(this.#engine, weights.arena.buffer, weights.parameters, { threads, way });
     this.#loaded = { names: names.length, weights, network };

@@ -59,6 +59,7 @@ export interface NativeLowRank {
 export interface NativeTrainer {
   train(numbers: Float64Array, rates: Float64Array): NativeJob<Float64Array>;
   evaluate(numbers: Float64Array): NativeJob<Float64Array>;
+  store(): NativeJob<Float64Array>;
   close(): void;
 }
 

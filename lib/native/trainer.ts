@@ -68,7 +68,10 @@ export interface StepsResult {
 const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-8];
 const stepColumns = 4;
 
-/** A network under training, whose parameters and moments lie in `arena`. */
+/**
+ * A network under training, whose parameters and moments lie in `arena`, filled before the first call. A GPU holds
+ * them from then on: `arena` has them again behind `store`.
+ */
 export class Trainer implements Disposable {
   readonly #native: NativeTrainer;
 
@@ -89,7 +92,7 @@ export class Trainer implements Disposable {
     );
   }
 
-  /** Rejects with the signal's reason; the parameters are then those of some step between. */
+  /** Rejects with the signal's reason; the state is then that of some step between. */
   async train(data: TrainingRows, steps: StepsOptions, signal?: AbortSignal): Promise<StepsResult> {
     const { seed, epoch, balanced, batchSize, first, updates, rates } = steps;
     const numbers = [...rowsOf(data), seed, epoch, Number(balanced), batchSize, first, updates];
@@ -108,6 +111,11 @@ export class Trainer implements Disposable {
   async evaluate(data: TrainingRows, signal?: AbortSignal): Promise<{ loss: number; correct: number }> {
     const result = await run(() => this.#native.evaluate(Float64Array.from(rowsOf(data))), signal);
     return { loss: result[0]!, correct: result[1]! };
+  }
+
+  /** Brings parameters and moments to the arena. */
+  async store(signal?: AbortSignal): Promise<void> {
+    await run(() => this.#native.store(), signal);
   }
 
   /** Lets go of the network's memory once the jobs already started have ended. */

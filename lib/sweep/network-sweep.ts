@@ -50,10 +50,11 @@ export async function sweepImages(
   run: RunOptions<ModelProgress>,
 ): Promise<SweepResult> {
   const { zeroshot, finetuned, heads, head, threads, classNames, templates } = config;
+  const { device = 'auto', precision } = config;
   const { signal } = run;
   const evaluator = await ImageEvaluator.open({
-    zeroshot,
-    finetuned,
+    ...{ zeroshot, finetuned, device },
+    ...(precision && { precision }),
     sets: config.sets.map(({ name, role, kind, images, labels, groups }) => ({
       ...{ name, role, kind },
       // `resolveSweep` has seen to it that it is there.

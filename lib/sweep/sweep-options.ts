@@ -127,12 +127,14 @@ export const sweepSchema = z.strictObject({
     .string()
     .regex(/^(auto|cpu|cuda(:\d+)?)$/, 'a device is auto, cpu, cuda or cuda:N')
     .optional()
-    .describe('`auto` (the CPU), `cpu`, `cuda` or `cuda:N`; default: `auto`. Results are the same.'),
+    .describe(
+      '`auto`, `cpu`, `cuda` or `cuda:N`; default: `auto`, for networks on images and text a GPU if one can be used, else the CPU. Results are the same.',
+    ),
   precision: z
     .enum(['exact', 'fast'])
     .optional()
     .describe(
-      'Of the logits of a head: `exact` (default), the same bits on every device; `fast`, by the tensor cores of a GPU, within the bound of docs/numerics.md.',
+      'Of matrix products: `exact` (default), the same bits on every device; `fast`, by the tensor cores of a GPU, within the bound of docs/numerics.md.',
     ),
   threads: count.optional().describe('CPU threads; default: all.'),
   memory: count.optional().describe('Bytes for logits and features.'),

@@ -93,7 +93,7 @@ const usedBy: Readonly<Partial<Record<keyof SweepConfig, readonly SweepKind[]>>>
   tolerance: ['network', 'images', 'text', 'other'],
   minGain: ['network', 'images', 'text', 'other'],
   concurrency: ['other'],
-  precision: ['head'],
+  precision: ['head', 'images', 'text'],
 };
 
 /** An option that would do nothing is a misunderstanding. Throws ERR_SWEEP_FILE. */
@@ -120,9 +120,10 @@ function refuseUnused(kind: SweepKind, given: SweepConfig): void {
       },
     );
   }
-  if (kind !== 'head' && given.device?.startsWith('cuda')) {
-    throw new WisemergeError('ERR_SWEEP_FILE', `${what} is evaluated on the CPU, not on ${given.device}`, {
-      hint: 'Leave `device` out; a head on features can be evaluated on a GPU.',
+  if ((kind === 'network' || kind === 'other') && given.device?.startsWith('cuda')) {
+    const how = kind === 'other' ? 'on a device of its choice' : 'on the CPU';
+    throw new WisemergeError('ERR_SWEEP_FILE', `${what} is evaluated ${how}, not on ${given.device}`, {
+      hint: 'Leave `device` out; heads, and networks on images and text, can be evaluated on a GPU.',
     });
   }
 }

@@ -46,16 +46,8 @@ export function hasText(sets: readonly GivenSet[]): boolean {
  * Checks what sets say about text. `whole`: models are evaluated by code of the caller's. Throws ERR_SWEEP_FILE naming
  * the set.
  */
-export function checkTextSets(
-  { sets, device }: { readonly sets: readonly GivenSet[]; readonly device?: string | undefined },
-  whole: boolean,
-): void {
+export function checkTextSets({ sets }: { readonly sets: readonly GivenSet[] }, whole: boolean): void {
   const any = hasText(sets);
-  if (any && device?.startsWith('cuda')) {
-    throw new WisemergeError('ERR_SWEEP_FILE', `text is evaluated on the CPU, not on ${device}`, {
-      hint: 'Leave `device` out.',
-    });
-  }
   for (const set of sets) {
     const refuse = (why: string, hint: string) =>
       new WisemergeError('ERR_SWEEP_FILE', `set ${set.name} ${why}`, { hint });

@@ -6,11 +6,12 @@ import type { ResolvedSweep } from './sweep-options.js';
 
 /** Evaluates decoders on text, whole and natively. Rejects as `TextEvaluator` and `sweepWith`. */
 export async function sweepText(config: ResolvedSweep, run: RunOptions<ModelProgress>): Promise<SweepResult> {
-  const { zeroshot, finetuned, threads } = config;
+  const { zeroshot, finetuned, threads, device = 'auto', precision } = config;
   const evaluator = await TextEvaluator.open({
-    ...{ zeroshot, finetuned },
+    ...{ zeroshot, finetuned, device },
     // `resolveSweep` has seen to it that every set has text.
     sets: config.sets.map((set) => ({ ...set, text: set.text! })),
+    ...(precision && { precision }),
     ...(threads !== undefined && { threads }),
     ...(run.signal && { signal: run.signal }),
   });

@@ -6,7 +6,7 @@ import type { FinetuneOptions, Training, TrainingSet } from './options.js';
  * what they are called.
  */
 export function formatCommand(options: FinetuneOptions, training: Training): string {
-  const { zeroshot, train, heldOut, out, head, activation, threads } = options;
+  const { zeroshot, train, heldOut, out, head, activation, device, threads } = options;
   const { epochs, batchSize, lr, weightDecay, labelSmoothing, clip, warmup, seed, balanced } = training;
   const flags: [string, string | number | boolean | undefined][] = [
     ['zeroshot', zeroshot],
@@ -24,6 +24,7 @@ export function formatCommand(options: FinetuneOptions, training: Training): str
     ['warmup', warmup],
     ['seed', seed],
     ['balanced', balanced],
+    ['device', device],
     ['threads', threads],
   ];
   const words = flags.flatMap(([flag, value]) => {

@@ -3,6 +3,7 @@ import { xxh3 } from '@node-rs/xxhash';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
 import { WisemergeError } from '../errors.js';
+import { networkDevice, networkEngine } from '../eval/network-device.js';
 import { checkOutputPath } from '../merge/plan.js';
 import { Engine } from '../native.js';
 import { formatCommand } from './command.js';
@@ -55,6 +56,8 @@ export interface FinetuneResult {
   /** Tensors that stay as they are. */
   readonly frozen: number;
   readonly options: Training;
+  /** `cpu` or `cuda:N`. */
+  readonly device: string;
   /** Epochs that were there already. */
   readonly resumed: number;
   readonly seconds: number;
@@ -65,11 +68,12 @@ export interface FinetuneResult {
  * Fine-tunes a classifier: the first step of WiSE-FT (Wortsman et al., 2021). On pictures trains ViT, or CLIP's
  * vision tower with a linear head, end to end; on cached features an MLP, or the linear head of any other model.
  * Starts from the zero-shot weights, with AdamW, linear warm-up and a cosine schedule. Every epoch's checkpoint has the tensors, shapes and dtypes of the zero-shot model and
- * appears whole; results depend on options and data alone, not on threads or interruptions.
+ * appears whole; results depend on options and data alone, not on device, threads or interruptions.
  *
  * Rejects with WisemergeError before any work: ERR_USAGE, ERR_DATA_MISMATCH, ERR_DATA, ERR_NO_SUCH_TENSOR,
  * ERR_SHAPE_MISMATCH, ERR_DTYPE_MISMATCH, ERR_CONFIG, ERR_OUTPUT_*, ERR_TRAINING_CHANGED, ERR_TRAINING_STATE;
- * later with ERR_DIVERGED (earlier epochs stay), ERR_IO, ERR_NO_SPACE, ERR_OUT_OF_MEMORY, or the abort reason.
+ * ERR_DEVICE_UNAVAILABLE; later with ERR_DIVERGED (earlier epochs stay), ERR_IO, ERR_NO_SPACE, ERR_OUT_OF_MEMORY,
+ * ERR_DEVICE_MEMORY, ERR_DEVICE, or the abort reason.
  */
 export async function finetune(options: FinetuneOptions & FinetuneRunOptions): Promise<FinetuneResult> {
   const { signal, onProgress, onEpoch, ...given } = options;
@@ -85,7 +89,8 @@ export async function finetune(options: FinetuneOptions & FinetuneRunOptions): P
     ...(head !== undefined && { head }),
     ...(activation && { activation }),
   });
-  using engine = new Engine({ threads });
+  const device = trainingDevice(given.device, network);
+  using engine = new Engine(networkEngine(device, threads));
   using session = new TrainingSession(engine, network, training, given, threads);
   const run = new Run(given, training, base, network, session, { signal, onProgress, onEpoch });
   const warnings = await run.go();
@@ -97,10 +102,16 @@ export async function finetune(options: FinetuneOptions & FinetuneRunOptions): P
     parameters: session.count,
     frozen: base.tensors.size - network.tensors.length,
     options: training,
+    device,
     resumed: run.resumed,
     seconds: (performance.now() - began) / 1000,
     warnings,
   };
+}
+
+/** Rows are too little work for a GPU unless it is asked for. Throws ERR_USAGE for what is no device. */
+function trainingDevice(device = 'auto', { sample }: TrainedNetwork): string {
+  return device === 'auto' && sample.length === 1 ? 'cpu' : networkDevice({ device });
 }
 
 interface Listeners {
@@ -172,6 +183,7 @@ class Run {
         const { directory, cleared } = transaction;
         if (cleared) warnings.push(`removed ${cleared}, left by a run that was killed`);
         const record = await this.#epoch(epoch);
+        await this.#session.trainer.store(signal);
         const epochs = [...this.epochs, record];
         const facts = { ...this.#facts(identity), epochs };
         const target = epoch === 1 ? join(directory, epochName(1)) : directory;

@@ -49,6 +49,11 @@ export interface FinetuneOptions {
   readonly seed?: number;
   /** Draw every class equally often. Default: visit every sample once an epoch. */
   readonly balanced?: boolean;
+  /**
+   * `cpu`, `cuda` or `cuda:N`; `auto`: for pictures a GPU if one can be used, else the CPU. Results do not depend on it.
+   * Default: `auto`.
+   */
+  readonly device?: string;
   /** CPU threads; results do not depend on them. Default: all. */
   readonly threads?: number;
   /** Replace an earlier output of wisemerge. */
@@ -106,6 +111,7 @@ const checks: { readonly [Option in keyof Required<FinetuneOptions>]: Check } = 
   warmup: whole(0),
   seed: whole(0, 2 ** 32),
   balanced: flag,
+  device: text,
   threads: whole(1),
   force: flag,
   resume: flag,

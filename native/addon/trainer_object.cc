@@ -41,7 +41,7 @@ Napi::Function TrainerObject::define(Napi::Env env) {
   return DefineClass(
       env, "Trainer",
       {InstanceMethod("train", &TrainerObject::train), InstanceMethod("evaluate", &TrainerObject::evaluate),
-       InstanceMethod("close", &TrainerObject::close)});
+       InstanceMethod("store", &TrainerObject::store), InstanceMethod("close", &TrainerObject::close)});
 }
 
 TrainerObject::TrainerObject(const Napi::CallbackInfo& info)
@@ -93,6 +93,16 @@ Napi::Value TrainerObject::evaluate(const Napi::CallbackInfo& info) {
       return std::vector<double>{sums.loss, static_cast<double>(sums.correct)};
     };
     return runtime_->start(info.Env(), std::make_shared<TrainerJob>(trainer, arena_, body));
+  });
+}
+
+Napi::Value TrainerObject::store(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const auto body = [](train::Trainer& target, WmCancelFlag cancelled) {
+      target.store(cancelled);
+      return std::vector<double>();
+    };
+    return runtime_->start(info.Env(), std::make_shared<TrainerJob>(trainer(), arena_, body));
   });
 }
 

@@ -21,11 +21,12 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
   explicit TrainerObject(const Napi::CallbackInfo& info);
 
  private:
-  // Both return { promise, cancel() }.
+  // All return { promise, cancel() }.
   // (numbers, rates) -> Float64Array [correct, samples, largest norm, step that diverged or -1, then the loss
   // of each step done]
   Napi::Value train(const Napi::CallbackInfo& info);
   Napi::Value evaluate(const Napi::CallbackInfo& info);  // (numbers) -> Float64Array [loss, correct]
+  Napi::Value store(const Napi::CallbackInfo& info);     // () -> Float64Array []
   Napi::Value close(const Napi::CallbackInfo& info);
   const std::shared_ptr<train::Trainer>& trainer() const;
 

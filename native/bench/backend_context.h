@@ -12,7 +12,7 @@ namespace wisemerge::bench {
 
 struct Context {
   Context(int threads, const char* isa) {
-    const WmOpenOptions options = {0, threads, isa, WM_EXACT};
+    const WmOpenOptions options = {0, threads, isa, WM_EXACT, 0};
     check(backend->open(&options, &context, &error));
   }
   ~Context() { backend->close(context); }

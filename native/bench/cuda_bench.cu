@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "cuda_head_bench.cuh"
+#include "cuda_network_bench.cuh"
+#include "cuda_training_bench.cuh"
 #include "wisemerge/backend.h"
 
 extern "C" const WmBackend* wisemerge_backend(void);
@@ -209,7 +211,7 @@ double seconds() {
 // Whole calls, host to host, bf16.
 void calls(size_t bytes) {
   const WmBackend* backend = wisemerge_backend();
-  const WmOpenOptions options = {0, 0, nullptr, WM_EXACT};
+  const WmOpenOptions options = {0, 0, nullptr, WM_EXACT, 0};
   WmContext* context = nullptr;
   WmError error = {};
   const auto require = [&](WmCode code) {
@@ -275,6 +277,8 @@ int main(size_t bytes) {
       std::printf("  \"device_copy_gb_per_s\": %.1f,\n", bench.copy_rate());
     }
     head_kernels();
+    network_runs();
+    training_runs();
     calls(2 * bytes);
     std::printf("  \"operand_mib\": %zu, \"repeats\": %d, \"sets\": %d\n}\n", bytes >> 20, kRepeats, kSets);
     return 0;

@@ -7,6 +7,11 @@
 #include "cpu/cpu_backend.h"
 
 namespace wisemerge {
+namespace {
+
+constexpr const char* kTraining = "training of a network";
+
+}  // namespace
 
 void check_backend(WmCode code, const WmError& error, const char* operation) {
   if (code == WM_OK) return;
@@ -35,7 +40,8 @@ WmContext* Engine::context() {
   if (closed_) throw Error("ERR_ENGINE_CLOSED", "this engine is closed");
   if (!context_) {
     const WmOpenOptions options{options_.ordinal, options_.threads,
-                                options_.isa.empty() ? nullptr : options_.isa.c_str(), options_.precision};
+                                options_.isa.empty() ? nullptr : options_.isa.c_str(), options_.precision,
+                                options_.memory};
     WmError error{};
     check_backend(backend_->open(&options, &context_, &error), error, "opening the device");
   }
@@ -122,6 +128,89 @@ void Engine::merge_divergence(const WmMergeDivergence& call, WmCancelFlag cancel
 
 void Engine::merge_combine(const WmMergeCombine& call, WmCancelFlag cancelled) {
   run(backend_->merge_combine, call, cancelled, "merge of many models");
+}
+
+WmNetwork* Engine::network_open(const std::vector<WmParameter>& parameters, WmProductWay way) {
+  end_networks();
+  WmNetwork* network = nullptr;
+  WmError error{};
+  check_backend(backend_->network_open(context(), parameters.data(), static_cast<uint32_t>(parameters.size()),
+                                       way, &network, &error),
+                error, "opening a network");
+  return network;
+}
+
+void Engine::network_begin(WmNetwork* network, const WmProgram& program, WmCancelFlag cancelled) {
+  end_networks();
+  WmError error{};
+  check_backend(backend_->network_begin(context(), network, &program, cancelled, &error), error,
+                "evaluation of a network");
+}
+
+void Engine::network_operate(WmNetwork* network, uint32_t operation, const WmOperands& operands,
+                             WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_operate(context(), network, operation, &operands, cancelled, &error), error,
+                "evaluation of a network");
+}
+
+void Engine::network_finish(WmNetwork* network, const std::vector<WmTransfer>& results,
+                            WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_finish(context(), network, results.data(),
+                                         static_cast<uint32_t>(results.size()), cancelled, &error),
+                error, "evaluation of a network");
+}
+
+void Engine::network_train(WmNetwork* network, const WmTraining& training, WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_train(context(), network, &training, cancelled, &error), error, kTraining);
+}
+
+void Engine::network_reverse_begin(WmNetwork* network, const std::vector<WmTransfer>& gradients,
+                                   WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_reverse_begin(context(), network, gradients.data(),
+                                                static_cast<uint32_t>(gradients.size()), cancelled, &error),
+                error, kTraining);
+}
+
+void Engine::network_reverse(WmNetwork* network, uint32_t operation, const WmReverse& operands,
+                             WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_reverse(context(), network, operation, &operands, cancelled, &error), error,
+                kTraining);
+}
+
+double Engine::network_norm(WmNetwork* network, WmCancelFlag cancelled) {
+  WmError error{};
+  double norm = 0;
+  check_backend(backend_->network_norm(context(), network, &norm, cancelled, &error), error, kTraining);
+  return norm;
+}
+
+void Engine::network_update(WmNetwork* network, const WmAdamW& factors) {
+  WmError error{};
+  check_backend(backend_->network_update(context(), network, &factors, &error), error, kTraining);
+}
+
+void Engine::network_read(WmNetwork* network, WmTrainedArray array, float* to, WmCancelFlag cancelled) {
+  WmError error{};
+  check_backend(backend_->network_read(context(), network, array, to, cancelled, &error), error, kTraining);
+}
+
+void Engine::network_close(WmNetwork* network) {
+  const std::lock_guard<std::mutex> lock(ending_mutex_);
+  ending_.push_back(network);
+}
+
+void Engine::end_networks() {
+  std::vector<WmNetwork*> ending;
+  {
+    const std::lock_guard<std::mutex> lock(ending_mutex_);
+    ending.swap(ending_);
+  }
+  for (WmNetwork* const network : ending) backend_->network_close(context(), network);
 }
 
 void Engine::pin(const std::shared_ptr<HostBuffer>& buffer) {

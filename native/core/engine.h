@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct EngineOptions {
   int threads = 0;  // as WmOpenOptions
   std::string isa;  // empty = best available
   WmPrecision precision = WM_EXACT;
+  uint64_t memory = 0;  // as WmOpenOptions
 };
 
 class Engine {
@@ -48,6 +50,27 @@ class Engine {
   void merge_divergence(const WmMergeDivergence& call, WmCancelFlag cancelled);
   void merge_combine(const WmMergeCombine& call, WmCancelFlag cancelled);
 
+  // Whether networks run in the device's own memory (backend_network.h), by the functions below; elsewhere
+  // the core has their operations.
+  bool has_networks() const { return backend_->network_open != nullptr; }
+  WmNetwork* network_open(const std::vector<WmParameter>& parameters, WmProductWay way);
+  void network_begin(WmNetwork* network, const WmProgram& program, WmCancelFlag cancelled);
+  void network_operate(WmNetwork* network, uint32_t operation, const WmOperands& operands,
+                       WmCancelFlag cancelled);
+  void network_finish(WmNetwork* network, const std::vector<WmTransfer>& results, WmCancelFlag cancelled);
+  // Of a network that is trained.
+  bool has_training() const { return backend_->network_train != nullptr; }
+  void network_train(WmNetwork* network, const WmTraining& training, WmCancelFlag cancelled);
+  void network_reverse_begin(WmNetwork* network, const std::vector<WmTransfer>& gradients,
+                             WmCancelFlag cancelled);
+  void network_reverse(WmNetwork* network, uint32_t operation, const WmReverse& operands,
+                       WmCancelFlag cancelled);
+  double network_norm(WmNetwork* network, WmCancelFlag cancelled);
+  void network_update(WmNetwork* network, const WmAdamW& factors);
+  void network_read(WmNetwork* network, WmTrainedArray array, float* to, WmCancelFlag cancelled);
+  // May be called from any thread: the network ends when the next one begins, or with the engine.
+  void network_close(WmNetwork* network);
+
   // Keeps the buffer until unpin() or close(). Nothing happens where the backend has no use for pinning.
   void pin(const std::shared_ptr<HostBuffer>& buffer);
   void unpin(const HostBuffer* buffer);
@@ -65,6 +88,7 @@ class Engine {
 
  private:
   WmContext* context();
+  void end_networks();
   // Throws where the backend does not have the function.
   template <class Function, class Call>
   void run(Function function, const Call& call, WmCancelFlag cancelled, const char* operation);
@@ -73,6 +97,8 @@ class Engine {
   const EngineOptions options_;
   WmContext* context_ = nullptr;
   bool closed_ = false;
+  std::mutex ending_mutex_;
+  std::vector<WmNetwork*> ending_;  // closed, but not in the backend yet
   std::map<const HostBuffer*, std::shared_ptr<HostBuffer>> pinned_;
 };
 

@@ -4,13 +4,13 @@
 #include <limits>
 
 #include "cpu/attention_parts.h"
+#include "wisemerge/attention.h"
 
 namespace wisemerge::cpu {
 namespace {
 
-// Scores of a block, 48 KiB, and the packed keys and values of a head stay in the L2 cache. Keys are counted
-// from 0 in whole blocks, so that a row's sums do not depend on which rows are computed beside it.
-constexpr size_t kQueries = 96, kKeys = 128;
+// Scores of a block, 48 KiB, and the packed keys and values of a head stay in the L2 cache.
+constexpr size_t kQueries = kAttentionQueries, kKeys = kAttentionKeys;
 
 // One block of queries of one head against all keys that any of them attends to.
 class QueryBlock {
@@ -67,9 +67,9 @@ class QueryBlock {
     std::fill_n(zeros_, kernels_.tile_columns, 0.0f);
     for (size_t i = 0; i < rows_; i++) std::fill_n(out_ + i * call_.out_stride, call_.head_dim, 0.0f);
     pack(f32_matrix(q_, call_.q_stride, 1), rows_, call_.head_dim, kernels_.tile_rows, queries_);
-    const size_t last = call_.causal ? first_ + rows_ : call_.tokens;
-    const size_t begin = call_.window && first_ + 1 > call_.window ? first_ + 1 - call_.window : 0;
-    for (size_t j = begin / kKeys * kKeys; j < last; j += kKeys) add_keys(j, std::min(kKeys, last - j));
+    const auto [begin, end] =
+        attention_keys(call_.tokens, call_.causal != 0, call_.window, first_, first_ + rows_);
+    for (size_t j = begin; j < end; j += kKeys) add_keys(j, std::min<size_t>(kKeys, end - j));
     for (size_t i = 0; i < rows_; i++) {
       const float factor = sum_[i] > 0 ? 1.0f / sum_[i] : sum_[i] == 0 ? 0.0f : sum_[i];
       float* const row = out_ + i * call_.out_stride;

@@ -1,9 +1,12 @@
 #include "cuda/context.h"
 
+#include "cuda/network.h"
+
 using wisemerge::cuda::check;
 using wisemerge::cuda::Slot;
 
-WmContext::WmContext(int ordinal, WmPrecision precision) : ordinal_(ordinal), precision_(precision) {
+WmContext::WmContext(int ordinal, WmPrecision precision, uint64_t memory)
+    : ordinal_(ordinal), precision_(precision), memory_(memory) {
   make_current();
   streams_ = std::make_unique<wisemerge::cuda::Streams>();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <list>
 #include <memory>
 
 #include "cuda/pinned_ranges.h"
@@ -11,7 +12,8 @@
 
 struct WmContext {
  public:
-  WmContext(int ordinal, WmPrecision precision);
+  // `memory`: the most bytes of device memory that one network takes; 0: what is free.
+  WmContext(int ordinal, WmPrecision precision, uint64_t memory);
   ~WmContext();
   WmContext(const WmContext&) = delete;
   WmContext& operator=(const WmContext&) = delete;
@@ -21,6 +23,9 @@ struct WmContext {
 
   WmPrecision precision() const { return precision_; }
   wisemerge::cuda::PinnedRanges& pinned() { return pinned_; }
+  wisemerge::cuda::Streams& streams() { return *streams_; }
+  uint64_t memory_limit() const { return memory_; }
+  std::list<std::unique_ptr<WmNetwork>>& networks() { return networks_; }
 
   // The least recently submitted slot: waits for its batch, hands over its results, returns it empty.
   wisemerge::cuda::Slot& next_slot();
@@ -35,8 +40,10 @@ struct WmContext {
 
   int ordinal_;
   WmPrecision precision_;
+  uint64_t memory_;
   wisemerge::cuda::PinnedRanges pinned_;
   std::unique_ptr<wisemerge::cuda::Streams> streams_;
   std::array<std::unique_ptr<wisemerge::cuda::Slot>, kSlots> slots_;
   size_t turn_ = 0;
+  std::list<std::unique_ptr<WmNetwork>> networks_;  // opened in this context
 };

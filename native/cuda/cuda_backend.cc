@@ -1,6 +1,7 @@
 // The CUDA backend's C table: argument checks and errors, no arithmetic.
 #include <cuda_runtime_api.h>
 
+#include <memory>
 #include <new>
 #include <string>
 
@@ -8,6 +9,7 @@
 #include "cuda/devices.h"
 #include "cuda/failure.h"
 #include "cuda/launch.h"
+#include "cuda/network.h"
 
 namespace wisemerge::cuda {
 
@@ -65,7 +67,8 @@ WmCode open(const WmOpenOptions* options, WmContext** context, WmError* error) {
       throw Failure{WM_INVALID_ARGUMENT, 0,
                     "precision is " + std::to_string(given.precision) + "; 0 is exact, 1 is fast"};
     }
-    *context = new WmContext(device_ordinal(given.device), static_cast<WmPrecision>(given.precision));
+    *context =
+        new WmContext(device_ordinal(given.device), static_cast<WmPrecision>(given.precision), given.memory);
     return WM_OK;
   });
 }
@@ -172,6 +175,118 @@ WmCode merge_combine(WmContext* context, const WmMergeCombine* one, WmCancelFlag
   return call_one(run_merge_combine, context, one, cancelled, error);
 }
 
+WmCode network_open(WmContext* context, const WmParameter* parameters, uint32_t count, int32_t way,
+                    WmNetwork** network, WmError* error) {
+  return guard(error, [&] {
+    require(context, "context");
+    require(network, "network");
+    if (count > 0) require(parameters, "parameters");
+    context->make_current();
+    context->networks().push_back(std::make_unique<WmNetwork>(*context, parameters, count, way));
+    *network = context->networks().back().get();
+    return WM_OK;
+  });
+}
+
+void network_close(WmContext* context, WmNetwork* network) {
+  guard(nullptr, [&] {
+    require(context, "context");
+    context->make_current();
+    context->abandon();
+    context->networks().remove_if([&](const auto& open) { return open.get() == network; });
+    return WM_OK;
+  });
+}
+
+// As call(): what does not end well may leave work under way.
+template <class Body>
+WmCode network_call(WmContext* context, WmNetwork* network, WmError* error, Body&& body) {
+  const WmCode code = guard(error, [&] {
+    require(context, "context");
+    require(network, "network");
+    context->make_current();
+    return body();
+  });
+  if (code != WM_OK && context) context->abandon();
+  return code;
+}
+
+WmCode network_begin(WmContext* context, WmNetwork* network, const WmProgram* program, WmCancelFlag cancelled,
+                     WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(program, "program");
+    return network->begin(*program, cancelled);
+  });
+}
+
+WmCode network_operate(WmContext* context, WmNetwork* network, uint32_t operation, const WmOperands* operands,
+                       WmCancelFlag cancelled, WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(operands, "operands");
+    return network->operate(operation, *operands, cancelled);
+  });
+}
+
+WmCode network_finish(WmContext* context, WmNetwork* network, const WmTransfer* results, uint32_t count,
+                      WmCancelFlag cancelled, WmError* error) {
+  return network_call(context, network, error, [&] {
+    if (count > 0) require(results, "results");
+    return network->finish(results, count, cancelled);
+  });
+}
+
+WmCode network_train(WmContext* context, WmNetwork* network, const WmTraining* training,
+                     WmCancelFlag cancelled, WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(training, "training");
+    if (training->count > 0) {
+      require(training->parameters, "parameters");
+      require(training->first_moment, "first moments");
+      require(training->second_moment, "second moments");
+    }
+    return network->train(*training, cancelled);
+  });
+}
+
+WmCode network_reverse_begin(WmContext* context, WmNetwork* network, const WmTransfer* gradients,
+                             uint32_t count, WmCancelFlag cancelled, WmError* error) {
+  return network_call(context, network, error, [&] {
+    if (count > 0) require(gradients, "gradients");
+    return network->reverse_begin(gradients, count, cancelled);
+  });
+}
+
+WmCode network_reverse(WmContext* context, WmNetwork* network, uint32_t operation, const WmReverse* operands,
+                       WmCancelFlag cancelled, WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(operands, "operands");
+    return network->reverse(operation, *operands, cancelled);
+  });
+}
+
+WmCode network_norm(WmContext* context, WmNetwork* network, double* norm, WmCancelFlag cancelled,
+                    WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(norm, "norm");
+    return network->norm(norm, cancelled);
+  });
+}
+
+WmCode network_update(WmContext* context, WmNetwork* network, const WmAdamW* factors, WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(factors, "factors");
+    return network->update(*factors);
+  });
+}
+
+WmCode network_read(WmContext* context, WmNetwork* network, int32_t array, float* to, WmCancelFlag cancelled,
+                    WmError* error) {
+  return network_call(context, network, error, [&] {
+    require(to, "memory");
+    return network->read(array, to, cancelled);
+  });
+}
+
 #ifndef WISEMERGE_VERSION
 #define WISEMERGE_VERSION "development"
 #endif
@@ -205,8 +320,19 @@ extern "C" __attribute__((visibility("default"))) const WmBackend* wisemerge_bac
       .head_moments = head_moments,
       .head_curve = nullptr,  // callers make the logits and take head_path
       .head_outputs = nullptr,
-      .attention = nullptr,
+      .attention = nullptr,  // of networks, which are evaluated in device memory
       .attention_gradient = nullptr,
+      .network_open = network_open,
+      .network_close = network_close,
+      .network_begin = network_begin,
+      .network_operate = network_operate,
+      .network_finish = network_finish,
+      .network_train = network_train,
+      .network_reverse_begin = network_reverse_begin,
+      .network_reverse = network_reverse,
+      .network_norm = network_norm,
+      .network_update = network_update,
+      .network_read = network_read,
       .merge_count = merge_count,
       .merge_sums = merge_sums,
       .merge_gram = merge_gram,

@@ -1,42 +1,41 @@
 #include "cuda/head_launch.h"
+#include "cuda/multiply_tile.cuh"
 
 namespace wisemerge::cuda {
 namespace {
 
-// Two buffers of shared memory: while one is multiplied, the next steps' elements come from device memory
-// into registers and go to the other. One barrier per exchange.
 __device__ __forceinline__ void multiply_tile(const Matmul& call) {
   __shared__ MatmulShared shared[2];
   MatmulThread tile(call, blockIdx.x, threadIdx.x);
-  if (call.k > 0) {
-    tile.fetch(0);
-    tile.store(shared[0]);
-    __syncthreads();
-    uint32_t turn = 0;
-    for (uint32_t step = kMatmulDepth; step < call.k; step += kMatmulDepth, turn ^= 1) {
-      tile.fetch(step);
-      tile.multiply(shared[turn]);
-      tile.store(shared[turn ^ 1]);
-      __syncthreads();
-    }
-    tile.multiply(shared[turn]);
-  }
-  tile.write();
+  multiply_tile(tile, shared);
 }
 
 __global__ void __launch_bounds__(kMatmulThreads) matmul_mixed(const Matmul call) { multiply_tile(call); }
 
-// The same with one dtype, and depth contiguous: as constants they leave nothing to decide between two steps.
-// In 16 bits, what is on its way fits the registers of two blocks per multiprocessor.
-template <DType D>
-__global__ void __launch_bounds__(kMatmulThreads, D == DType::kF32 ? 1 : 2) matmul_fused(const Matmul given) {
+// The same with dtypes of the operand and of the weights as constants, and depth contiguous: nothing is left
+// to decide between two steps. With all of 16 bits, what is on its way fits the registers of two blocks per
+// multiprocessor.
+template <DType A, DType W>
+__global__ void __launch_bounds__(kMatmulThreads, A == DType::kF32 ? 1 : 2) matmul_fused(const Matmul given) {
   Matmul call = given;
-  for (MatmulOperand* x : {&call.a, &call.w0, &call.w1}) x->dtype = D, x->column_stride = 1;
+  call.a.dtype = A, call.a.column_stride = 1;
+  for (MatmulOperand* x : {&call.w0, &call.w1}) x->dtype = W, x->column_stride = 1;
   multiply_tile(call);
 }
 
-bool is_plain(const Matmul& call, const MatmulOperand& x) {
-  return !x.data || (x.dtype == call.a.dtype && x.column_stride == 1);
+using MatmulKernel = void (*)(Matmul);
+
+// Those that heads (equal dtypes) and networks (operands of F32) take in practice.
+MatmulKernel kernel_for(const Matmul& call) {
+  const bool alike = !call.w1.data || (call.w1.dtype == call.w0.dtype && call.w1.column_stride == 1);
+  if (!alike || call.a.column_stride != 1 || call.w0.column_stride != 1) return matmul_mixed;
+  const auto is = [&](DType a, DType w) { return call.a.dtype == a && call.w0.dtype == w; };
+  if (is(DType::kF32, DType::kF32)) return matmul_fused<DType::kF32, DType::kF32>;
+  if (is(DType::kF32, DType::kBF16)) return matmul_fused<DType::kF32, DType::kBF16>;
+  if (is(DType::kF32, DType::kF16)) return matmul_fused<DType::kF32, DType::kF16>;
+  if (is(DType::kBF16, DType::kBF16)) return matmul_fused<DType::kBF16, DType::kBF16>;
+  if (is(DType::kF16, DType::kF16)) return matmul_fused<DType::kF16, DType::kF16>;
+  return matmul_mixed;
 }
 
 }  // namespace
@@ -44,13 +43,7 @@ bool is_plain(const Matmul& call, const MatmulOperand& x) {
 cudaError_t launch(const Matmul& call, cudaStream_t stream) {
   const uint64_t tiles = matmul_tiles(call);
   if (tiles == 0) return cudaSuccess;
-  void (*kernel)(Matmul) = matmul_mixed;
-  if (is_plain(call, call.a) && is_plain(call, call.w0) && is_plain(call, call.w1)) {
-    kernel = call.a.dtype == DType::kF32    ? matmul_fused<DType::kF32>
-             : call.a.dtype == DType::kBF16 ? matmul_fused<DType::kBF16>
-                                            : matmul_fused<DType::kF16>;
-  }
-  kernel<<<static_cast<uint32_t>(tiles), kMatmulThreads, 0, stream>>>(call);
+  kernel_for(call)<<<static_cast<uint32_t>(tiles), kMatmulThreads, 0, stream>>>(call);
   return cudaGetLastError();
 }
 

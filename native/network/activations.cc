@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "network/functions.h"
+#include "wisemerge/network_functions.h"
 
 namespace wisemerge::network {
 namespace {
@@ -10,23 +10,23 @@ namespace {
 // Elements that cost more to compute than a thread to wake.
 constexpr size_t kGrain = 32u << 10;
 
-// Calls body(f) with the function itself, so that loops over it are compiled for it.
+// Calls body(f) with a function of a known kind, so that loops over it are compiled for it.
 template <class Body>
-void with_function(Activation activation, const Body& body) {
-  switch (activation) {
+void with_function(Activation kind, const Body& body) {
+  const auto known = [&]<Activation K>() { body([](float x) { return activation(K, x); }); };
+  switch (kind) {
     case Activation::kGelu:
-      return body([](float x) { return gelu(x); });
+      return known.template operator()<Activation::kGelu>();
     case Activation::kRelu:
-      // Written so that NaN passes.
-      return body([](float x) { return x < 0.0f ? 0.0f : x; });
+      return known.template operator()<Activation::kRelu>();
     case Activation::kQuickGelu:
-      return body([](float x) { return swish(x, kQuickGeluSlope); });
+      return known.template operator()<Activation::kQuickGelu>();
     case Activation::kGeluTanh:
-      return body([](float x) { return gelu_tanh(x); });
+      return known.template operator()<Activation::kGeluTanh>();
     case Activation::kSilu:
-      return body([](float x) { return swish(x, 1.0f); });
+      return known.template operator()<Activation::kSilu>();
     case Activation::kTanh:
-      return body([](float x) { return hyperbolic_tangent(x); });
+      return known.template operator()<Activation::kTanh>();
   }
 }
 

@@ -6,15 +6,12 @@
 #include <cstdint>
 
 #include "core/thread_pool.h"
+#include "wisemerge/operations.h"
 
 namespace wisemerge::network {
 
 // Rows, or columns, of a [rows, width] matrix that are worth a hand-over to another thread.
 size_t grain_of(size_t width);
-
-// The values cross the JavaScript boundary: append only.
-enum class Activation : uint8_t { kGelu, kRelu, kQuickGelu, kGeluTanh, kSilu, kTanh };
-inline constexpr uint64_t kActivations = 6;
 
 // out = f(x). `count` elements; out may be x.
 void activate(ThreadPool& pool, Activation activation, const float* x, size_t count, float* out);

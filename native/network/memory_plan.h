@@ -13,12 +13,20 @@ namespace wisemerge::network {
 struct MemoryPlan {
   static constexpr uint64_t kElsewhere = UINT64_MAX;
 
-  // `candidates` candidates share what does not depend on parameters.
-  MemoryPlan(const Program& program, uint64_t candidates);
+  // Where operations run: in the caller's memory, so that its values stay where they are, or in another,
+  // where given values have places from the start and wanted ones to the end.
+  enum class Memory { kCallers, kOwn };
+
+  // `candidates` candidates share what does not depend on parameters. Values that `kept` says, by number,
+  // stay in their places to the end.
+  MemoryPlan(const Program& program, uint64_t candidates, Memory memory = Memory::kCallers,
+             const std::vector<bool>& kept = {});
 
   struct Place {
-    uint64_t offset = kElsewhere;  // in floats; kElsewhere: Value::memory
-    bool shared = false;           // one array for all candidates, instead of one each
+    // In floats; candidates follow each other in whole cache lines. kElsewhere: Value::memory, or nowhere if
+    // no operation reads it.
+    uint64_t offset = kElsewhere;
+    bool shared = false;  // one array for all candidates, instead of one each
   };
   std::vector<Place> places;
   uint64_t floats = 0;  // of all

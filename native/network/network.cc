@@ -1,59 +1,15 @@
 #include "network/network.h"
 
-#include <cmath>
 #include <string>
 #include <utility>
 
 #include "core/status.h"
-#include "network/activations.h"
-#include "network/attention_call.h"
-#include "network/memory_parts.h"
-#include "network/norms.h"
-#include "network/rearrange.h"
-#include "network/rope.h"
-#include "network/token_loss.h"
 
 namespace wisemerge::network {
-namespace {
-
-// The operands of one operation for one candidate.
-class Operands {
- public:
-  Operands(const Program& program, const MemoryPlan& plan, const Op& op, uint64_t candidate, float* memory)
-      : program_(program), plan_(plan), op_(op), candidate_(candidate), memory_(memory) {}
-
-  const float* in(size_t i) const { return static_cast<const float*>(address(op_.value[i])); }
-  const int32_t* whole(size_t i) const { return static_cast<const int32_t*>(address(op_.value[i])); }
-  float* out() const { return static_cast<float*>(address(op_.out)); }
-
- private:
-  void* address(uint32_t id) const {
-    if (id == kNone) return nullptr;
-    const Value& value = program_.values[id];
-    const MemoryPlan::Place& place = plan_.places[id];
-    const uint64_t candidate = place.shared ? 0 : candidate_;
-    // The caller's arrays lie close together, those in here on cache lines.
-    if (place.offset == MemoryPlan::kElsewhere) {
-      return static_cast<float*>(value.memory) + candidate * value.count;
-    }
-    return memory_ + place.offset + candidate * whole_lines(value.count);
-  }
-
-  const Program& program_;
-  const MemoryPlan& plan_;
-  const Op& op_;
-  const uint64_t candidate_;
-  float* const memory_;
-};
-
-}  // namespace
 
 Network::Network(std::shared_ptr<Engine> engine, std::vector<Parameter> parameters, int threads,
                  ProductWay way)
-    : engine_(std::move(engine)),
-      parameters_(std::move(parameters)),
-      pool_(threads),
-      weights_(*engine_, parameters_, way) {}
+    : parameters_(std::move(parameters)), device_(open_device(engine, parameters_, threads, way)) {}
 
 void Network::run(const Program& program, const Points& points, WmCancelFlag cancelled) {
   check_program(program, parameters_);
@@ -63,86 +19,26 @@ void Network::run(const Program& program, const Points& points, WmCancelFlag can
                                              std::to_string(points.candidates) + " candidates of " +
                                              std::to_string(parameters_.size()) + " parameters");
   }
-  const MemoryPlan plan(program, points.candidates);
-  activations_.reserve(plan.floats);
-  for (const Op& op : program.ops) {
-    const uint64_t candidates = plan.places[op.out].shared ? 1 : points.candidates;
-    for (uint64_t k = 0; k < candidates; k++) {
-      if (cancelled && __atomic_load_n(cancelled, __ATOMIC_RELAXED) != 0) {
-        throw Error("ERR_ABORTED", "evaluation was aborted");
-      }
-      run_op(program, plan, op, k, points.alphas.data() + k * parameters_.size(), cancelled);
-    }
+  const MemoryPlan plan(program, points.candidates, device_->memory());
+  const Running running{program, plan, points.candidates};
+  try {
+    device_->begin(running, cancelled);
+    run_operations(running, points, cancelled);
+    device_->finish(running, cancelled);
+  } catch (...) {
+    device_->leave();
+    throw;
   }
 }
 
-void Network::run_op(const Program& program, const MemoryPlan& plan, const Op& op, uint64_t candidate,
-                     const double* alphas, WmCancelFlag cancelled) {
-  const Operands at(program, plan, op, candidate, activations_.reserve(plan.floats));
-  const auto& n = op.size;
-  const auto alpha = [&](size_t i) { return op.parameter[i] == kNone ? 0 : alphas[op.parameter[i]]; };
-  const auto parameter = [&](size_t i) { return weights_.whole(i, op.parameter[i], alpha(i), cancelled); };
-  const auto activation = static_cast<Activation>(n[1]);
-  const float epsilon = static_cast<float>(op.real);
-  switch (op.kind) {
-    case OpKind::kLinear:
-      return weights_.product({n[0], n[1], n[2], n[3] != 0, at.in(0), at.out()}, op.parameter[0], alpha(0),
-                              op.parameter[1], alpha(1), cancelled);
-    case OpKind::kPatches:
-      return cut_patches(pool_, {n[0], n[1], n[2], n[3], n[4]}, at.in(0), at.out());
-    case OpKind::kPrefix:
-      return put_prefix(pool_, {n[0], n[1], n[2], n[3], parameter(0), parameter(1)}, at.in(0), at.out());
-    case OpKind::kEmbedding:
-      return weights_.rows(op.parameter[0], alpha(0), at.whole(0), n[0], n[1], at.out(), cancelled);
-    case OpKind::kAdd:
-      return add(pool_, at.in(0), at.in(1), n[0], at.out());
-    case OpKind::kLayerNorm:
-      return layer_norm(pool_, {n[0], n[1], parameter(0), parameter(1), epsilon}, at.in(0), at.out());
-    case OpKind::kRmsNorm:
-      return rms_norm(pool_, n[0], n[1], parameter(0), epsilon, at.in(0), at.out());
-    case OpKind::kActivation:
-      return activate(pool_, activation, at.in(0), n[0], at.out());
-    case OpKind::kGate:
-      return gate(pool_, activation, at.in(0), at.in(1), n[0], at.out());
-    case OpKind::kRope:
-      return rope(pool_, {n[0], n[1], n[2], n[3], at.whole(1), at.in(2), epsilon}, at.in(0), at.out());
-    case OpKind::kAttention:
-      return engine_->attention(attention_call(op, at.in(0), at.in(1), at.in(2), at.whole(3), at.out()),
-                                cancelled);
-    case OpKind::kPickToken:
-      return pick_token(pool_, {n[0], n[1], n[2]}, at.in(0), at.whole(1), at.out());
-    case OpKind::kMeanToken:
-      return mean_token(pool_, {n[0], n[1], n[2]}, n[3], at.in(0), at.whole(1), at.out());
-    case OpKind::kNormalise:
-      return normalise(pool_, n[0], n[1], at.in(0), at.out());
-    case OpKind::kSimilarity: {
-      WmMatmul call{};
-      call.m = n[0];
-      call.n = n[1];
-      call.k = n[2];
-      const int32_t dtype = static_cast<int32_t>(DType::kF32);
-      call.a = {dtype, at.in(0), n[2], 1};
-      call.w0 = {dtype, at.in(1), n[2], 1};
-      call.out = at.out();
-      call.out_stride = n[1];
-      engine_->matmul(call, cancelled);
-      const float scale = static_cast<float>(std::exp(static_cast<double>(*parameter(0))));
-      for (uint64_t i = 0; i < n[0] * n[1]; i++) call.out[i] *= scale;
-      return;
-    }
-    case OpKind::kTokenLosses:
-    case OpKind::kHeadLosses: {
-      TokenLosses losses(at.whole(1), n[0]);
-      if (op.kind == OpKind::kTokenLosses) {
-        losses.add(pool_, at.in(0), 0, n[1]);
-      } else {
-        const auto add = [&](const float* logits, uint64_t first, uint64_t count) {
-          losses.add(pool_, logits, first, count);
-        };
-        weights_.slices({n[0], n[1], n[2], false, at.in(0), nullptr}, op.parameter[0], alpha(0), kLossBlock,
-                        add, cancelled);
+void Network::run_operations(const Running& running, const Points& points, WmCancelFlag cancelled) {
+  for (size_t at = 0; at < running.program.ops.size(); at++) {
+    const bool shared = running.plan.places[running.program.ops[at].out].shared;
+    for (uint64_t k = 0; k < (shared ? 1 : points.candidates); k++) {
+      if (cancelled && __atomic_load_n(cancelled, __ATOMIC_RELAXED) != 0) {
+        throw Error("ERR_ABORTED", "evaluation was aborted");
       }
-      return losses.finish(at.out());
+      device_->run(running, at, k, points.alphas.data() + k * parameters_.size(), cancelled);
     }
   }
 }

@@ -10,9 +10,7 @@
 #include <vector>
 
 #include "core/engine.h"
-#include "core/float_array.h"
-#include "core/thread_pool.h"
-#include "network/memory_plan.h"
+#include "network/device.h"
 #include "network/ops.h"
 #include "network/weights.h"
 
@@ -25,7 +23,7 @@ struct Points {
 
 class Network {
  public:
-  // `threads` 0 means all. The parameters' memory must outlive the network.
+  // `threads` 0 means all CPUs. The parameters' memory must outlive the network.
   Network(std::shared_ptr<Engine> engine, std::vector<Parameter> parameters, int threads, ProductWay way);
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
@@ -35,14 +33,10 @@ class Network {
   void run(const Program& program, const Points& points, WmCancelFlag cancelled);
 
  private:
-  void run_op(const Program& program, const MemoryPlan& plan, const Op& op, uint64_t candidate,
-              const double* alphas, WmCancelFlag cancelled);
+  void run_operations(const Running& running, const Points& points, WmCancelFlag cancelled);
 
-  const std::shared_ptr<Engine> engine_;
   const std::vector<Parameter> parameters_;
-  ThreadPool pool_;
-  Weights weights_;
-  FloatArray activations_;
+  const std::unique_ptr<Device> device_;
 };
 
 }  // namespace wisemerge::network

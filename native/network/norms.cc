@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "network/activations.h"
-#include "network/sums.h"
+#include "wisemerge/lane_sum.h"
 
 namespace wisemerge::network {
 

@@ -1,9 +1,9 @@
 #include "network/rope.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "network/activations.h"
+#include "wisemerge/angle.h"
 
 namespace wisemerge::network {
 namespace {
@@ -26,8 +26,9 @@ void rope(ThreadPool& pool, const Rope& call, const float* x, float* out) {
         for (size_t c = 0; c < count; c++) {
           // The angle is rounded to f32, as the models were trained; its functions are not.
           const float angle = static_cast<float>(call.positions[i]) * call.frequencies[first + c];
-          cosines[c] = static_cast<float>(std::cos(static_cast<double>(angle))) * call.scale;
-          sines[c] = static_cast<float>(std::sin(static_cast<double>(angle))) * call.scale;
+          const SineCosine of = sine_cosine(angle);
+          cosines[c] = static_cast<float>(of.cosine) * call.scale;
+          sines[c] = static_cast<float>(of.sine) * call.scale;
         }
         for (size_t h = 0; h < call.heads; h++) {
           float* const low = to + h * call.head_dim + first;

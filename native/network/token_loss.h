@@ -6,15 +6,11 @@
 #include <vector>
 
 #include "core/thread_pool.h"
+#include "wisemerge/loss_row.h"
 
 namespace wisemerge::network {
 
-// Classes that a row's sum takes at a time. Logits may come in slices of a multiple of it, in order: the bits
-// are those of all at once.
-inline constexpr size_t kLossBlock = 256;
-
-// Losses of rows whose logits come slice by slice: -log softmax(z)[label] in nats, by a running maximum and a
-// sum of exponentials relative to it, terms in f32 and sums in f64.
+// Losses of rows whose logits come slice by slice: -log softmax(z)[label] in nats, as LossRow has it.
 class TokenLosses {
  public:
   // Labels [rows]; negative ones do not count. They must outlive this.
@@ -27,12 +23,8 @@ class TokenLosses {
   void finish(float* out) const;
 
  private:
-  struct Row {
-    float top, label;
-    double sum;
-  };
   const int32_t* const labels_;
-  std::vector<Row> rows_;
+  std::vector<LossRow> rows_;
 };
 
 }  // namespace wisemerge::network

@@ -70,7 +70,7 @@ void check_same(const CompareSums& a, const CompareSums& b, const std::string& w
 std::vector<CompareSums> run(int threads, const char* isa, DType xd, DType yd, const void* x, const void* y,
                              size_t count) {
   const WmBackend* backend = wisemerge_cpu_backend();
-  const WmOpenOptions options = {0, threads, isa, WM_EXACT};
+  const WmOpenOptions options = {0, threads, isa, WM_EXACT, 0};
   WmContext* context = nullptr;
   WmError error;
   CHECK_EQ(backend->open(&options, &context, &error), WM_OK);
@@ -181,7 +181,7 @@ TEST("compare: NaN and infinities are counted and left out") {
 
 TEST("compare: wrong arguments are refused, a raised flag cancels") {
   const WmBackend* backend = wisemerge_cpu_backend();
-  const WmOpenOptions options = {0, 1, nullptr, WM_EXACT};
+  const WmOpenOptions options = {0, 1, nullptr, WM_EXACT, 0};
   WmContext* context = nullptr;
   WmError error;
   CHECK_EQ(backend->open(&options, &context, &error), WM_OK);

@@ -13,8 +13,9 @@
 
 namespace wisemerge::test {
 
-// As matmul_tiles_kernel goes through its tiles.
-inline void matmul_on_host(const cuda::Matmul& call, bool descending = false) {
+// As the kernels go through their tiles; `begin` is what a thread does before its first step.
+template <class Begin>
+void matmul_on_host(const cuda::Matmul& call, bool descending, const Begin& begin) {
   using cuda::MatmulThread;
   for (uint64_t tile = 0; tile < cuda::matmul_tiles(call); tile++) {
     cuda::MatmulShared shared[2];
@@ -22,6 +23,7 @@ inline void matmul_on_host(const cuda::Matmul& call, bool descending = false) {
     for (uint32_t t = 0; t < cuda::kMatmulThreads; t++) {
       threads.emplace_back(call, static_cast<uint32_t>(tile), descending ? cuda::kMatmulThreads - 1 - t : t);
     }
+    for (MatmulThread& thread : threads) begin(thread);
     if (call.k > 0) {
       for (MatmulThread& thread : threads) {
         thread.fetch(0);
@@ -39,6 +41,10 @@ inline void matmul_on_host(const cuda::Matmul& call, bool descending = false) {
     }
     for (const MatmulThread& thread : threads) thread.write();
   }
+}
+
+inline void matmul_on_host(const cuda::Matmul& call, bool descending = false) {
+  matmul_on_host(call, descending, [](cuda::MatmulThread&) {});
 }
 
 // As tensor_matmul goes through a tile: threads bring operands, warps multiply them.

@@ -12,6 +12,8 @@
 #include "cpu/cpu_backend.h"
 #include "cuda_parity_heads.h"
 #include "cuda_parity_merge.h"
+#include "cuda_parity_network.h"
+#include "cuda_parity_training.h"
 
 namespace wisemerge::test {
 namespace {
@@ -265,6 +267,8 @@ int main(const char* library, bool reduced) {
     if (fast.context) check_tensor_products(tally, fast, reduced);
   }
   opening(tally, cuda, devices, reduced);
+  check_networks(tally, cuda, reduced);
+  check_training(tally, cuda, reduced);
 
   std::printf("{\"checks\": %llu, \"failures\": %llu, \"reduced\": %s, \"backend\": \"%s\"}\n",
               static_cast<unsigned long long>(tally.checks()),

@@ -1,7 +1,8 @@
 // A CUDA runtime without a device, for the host side of the CUDA backend: device memory is host memory,
 // kernels are replayed on the host, and streams run as late as the rules allow - only when somebody waits. A
 // copy that is not ordered after what it needs, or host memory reused too early, so shows as a wrong result,
-// and an access out of bounds as an AddressSanitizer report.
+// and an access out of bounds as an AddressSanitizer report. With WISEMERGE_REPLAY_AHEAD uploads run at once,
+// and nothing else does but what they wait for, so that device memory which is reused too early shows too.
 //
 // Linked instead of cudart and the .cu files; has the functions that native/cuda/*.cc call.
 #include <cuda_runtime_api.h>
@@ -72,7 +73,9 @@ cudaError_t cudaHostUnregister(void*) { return cudaSuccess; }
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes*, const void*) { return cudaErrorInvalidValue; }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  return *stream = new CUstream_st, cudaSuccess;
+  *stream = new CUstream_st;
+  (*stream)->ahead = std::getenv("WISEMERGE_REPLAY_AHEAD") != nullptr;
+  return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) { return delete stream, cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
@@ -98,8 +101,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
   stream->queue.push_back([=] { std::memcpy(to, from, bytes); });
+  if (stream->ahead && kind == cudaMemcpyHostToDevice) cudaStreamSynchronize(stream);
   return cudaSuccess;
 }
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,

@@ -28,7 +28,7 @@ struct Problem {
 
   std::vector<double> run(const char* isa, int threads, double alpha) const {
     const WmBackend* backend = wisemerge_cpu_backend();
-    const WmOpenOptions options = {0, threads, isa, WM_EXACT};
+    const WmOpenOptions options = {0, threads, isa, WM_EXACT, 0};
     WmContext* context = nullptr;
     WmError error{};
     CHECK_EQ(backend->open(&options, &context, &error), WM_OK);

@@ -57,7 +57,7 @@ struct Logits {
 struct Path {
   Path(const char* isa, int threads, const Logits& logits, double from = 0, double to = 1)
       : lo(logits.rows), hi(logits.rows), open(logits.rows) {
-    const WmOpenOptions options = {0, threads, isa, WM_EXACT};
+    const WmOpenOptions options = {0, threads, isa, WM_EXACT, 0};
     WmError error{};
     if (backend->open(&options, &context, &error) != WM_OK) throw std::runtime_error(error.message);
     const WmPath call{logits.view(), from, to, lo.data(), hi.data(), open.data()};

@@ -156,14 +156,14 @@ TEST("lerp: wrong arguments are refused by name") {
   check(make_item(f32, f32, f32, 1, x, y, &alpha, nullptr, &non_finite), "outs");
 
   WmContext* none = nullptr;
-  WmOpenOptions options = {0, 1, "sse9", WM_EXACT};
+  WmOpenOptions options = {0, 1, "sse9", WM_EXACT, 0};
   CHECK_EQ(context.backend->open(&options, &none, &context.error), WM_INVALID_ARGUMENT);
   CHECK(std::strstr(context.error.message, "sse9"));
-  options = {1, 1, nullptr, WM_EXACT};
+  options = {1, 1, nullptr, WM_EXACT, 0};
   CHECK_EQ(context.backend->open(&options, &none, &context.error), WM_INVALID_ARGUMENT);
-  options = {0, -1, nullptr, WM_EXACT};
+  options = {0, -1, nullptr, WM_EXACT, 0};
   CHECK_EQ(context.backend->open(&options, &none, &context.error), WM_INVALID_ARGUMENT);
-  options = {0, 1, nullptr, WM_FAST};
+  options = {0, 1, nullptr, WM_FAST, 0};
   CHECK_EQ(context.backend->open(&options, &none, &context.error), WM_UNAVAILABLE);
   CHECK(std::strstr(context.error.message, "precision"));
 }

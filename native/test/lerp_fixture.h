@@ -115,7 +115,7 @@ inline std::string describe(const char* isa, DType x, DType y, DType out, double
 // Owns a context of the CPU backend.
 struct Context {
   explicit Context(int threads, const char* isa = nullptr) {
-    const WmOpenOptions options = {0, threads, isa, WM_EXACT};
+    const WmOpenOptions options = {0, threads, isa, WM_EXACT, 0};
     if (backend->open(&options, &context, &error) != WM_OK) throw std::runtime_error(error.message);
   }
   ~Context() { backend->close(context); }

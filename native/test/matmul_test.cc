@@ -11,7 +11,7 @@ namespace {
 
 struct Session {
   Session(const char* isa, int threads) {
-    const WmOpenOptions options = {0, threads, isa, WM_EXACT};
+    const WmOpenOptions options = {0, threads, isa, WM_EXACT, 0};
     WmError error{};
     if (backend->open(&options, &context, &error) != WM_OK) throw std::runtime_error(error.message);
   }

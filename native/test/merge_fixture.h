@@ -195,7 +195,7 @@ struct MergeCalls {
 
 struct MergeContext : MergeCalls {
   explicit MergeContext(const char* isa = nullptr, int threads = 1) : MergeCalls{wisemerge_cpu_backend()} {
-    const WmOpenOptions options = {0, threads, isa, WM_EXACT};
+    const WmOpenOptions options = {0, threads, isa, WM_EXACT, 0};
     if (backend->open(&options, &context, &error) != WM_OK) throw std::runtime_error(error.message);
   }
   ~MergeContext() { backend->close(context); }

@@ -6,11 +6,11 @@
 
 #include "check.h"
 #include "network/activations.h"
-#include "network/functions.h"
 #include "network/norms.h"
 #include "network/rearrange.h"
 #include "network/rope.h"
 #include "network/token_loss.h"
+#include "wisemerge/network_functions.h"
 
 namespace wisemerge::test {
 namespace {

@@ -243,6 +243,33 @@ TEST("network run: values share memory, live ones never") {
   CHECK_EQ(plan.places[0].offset, MemoryPlan::kElsewhere);
 }
 
+TEST("network run: in memory of their own, given values are there from the start, wanted ones to the end") {
+  // x, a = f(x), b = g(a) that is wanted, c = b + a, d = h(c) that is wanted; z is given and read by nobody.
+  float x[100] = {}, z[100] = {}, b[100], d[100];
+  const auto computed = [](void* memory) { return Value{100, Value::Source::kComputed, memory}; };
+  Program program;
+  program.values = {{100, Value::Source::kFloats, x},
+                    {100, Value::Source::kEachCandidate, z},
+                    computed(nullptr),
+                    computed(b),
+                    computed(nullptr),
+                    computed(d)};
+  const auto linear = [](uint32_t out, uint32_t in) {
+    return op(OpKind::kLinear, out, {in}, {0}, {10, 10, 10, 0});
+  };
+  program.ops = {linear(2, 0), op(OpKind::kActivation, 3, {2}, {}, {100, 0}),
+                 op(OpKind::kAdd, 4, {3, 2}, {}, {100}), op(OpKind::kActivation, 5, {4}, {}, {100, 0})};
+  const uint64_t one = 112, candidates = 3;
+  const MemoryPlan plan(program, candidates, MemoryPlan::Memory::kOwn);
+  const auto& places = plan.places;
+  CHECK(places[0].shared && places[0].offset != MemoryPlan::kElsewhere);
+  CHECK_EQ(places[1].offset, MemoryPlan::kElsewhere);
+  // b cannot take over a, which is read once more, nor c the wanted b; d takes over c.
+  CHECK(places[3].offset != places[2].offset && places[4].offset != places[3].offset);
+  CHECK_EQ(places[5].offset, places[4].offset);
+  CHECK_EQ(plan.floats, one + 3 * candidates * one);
+}
+
 TEST("network run: what depends on no parameter is computed once for all candidates") {
   Program program;
   float pixels[48] = {}, out[48];

@@ -1,4 +1,4 @@
-// Programs in the making for tests, and what they compute in f64, by the definition of every operation.
+// What programs compute in f64, by the definition of every operation.
 #pragma once
 
 #include <algorithm>
@@ -6,113 +6,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "network/activations.h"
-#include "network/ops.h"
+#include "program_draft.h"
 
 namespace wisemerge::test {
 
 using Doubles = std::vector<double>;
-
-// A program over `samples` samples whose first value is its input.
-struct ProgramDraft {
-  uint64_t samples;
-  network::Program program;
-  std::vector<uint64_t> tensors;             // numbers of each parameter
-  std::vector<std::vector<int32_t>> wholes;  // of values of whole numbers; their memory
-  uint32_t output = 0;
-
-  ProgramDraft(uint64_t samples, uint64_t inputs) : samples(samples) {
-    program.values.push_back({samples * inputs, network::Value::Source::kFloats, nullptr});
-    wholes.reserve(8);
-  }
-
-  uint64_t count(uint32_t id) const { return program.values[id].count; }
-  uint32_t tensor(uint64_t count) {
-    tensors.push_back(count);
-    return static_cast<uint32_t>(tensors.size() - 1);
-  }
-  uint32_t optional(bool there, uint64_t count) { return there ? tensor(count) : network::kNone; }
-  uint32_t whole(const std::vector<int32_t>& numbers) {
-    wholes.push_back(numbers);
-    program.values.push_back({numbers.size(), network::Value::Source::kWhole, wholes.back().data()});
-    return static_cast<uint32_t>(program.values.size() - 1);
-  }
-  uint32_t op(network::OpKind kind, uint64_t count, const std::vector<uint32_t>& values,
-              const std::vector<uint32_t>& parameters, const std::vector<uint64_t>& sizes, double real = 0) {
-    network::Op made{};
-    made.kind = kind;
-    std::fill_n(made.value, network::kOpValues, network::kNone);
-    std::fill_n(made.parameter, network::kOpParameters, network::kNone);
-    std::copy(values.begin(), values.end(), made.value);
-    std::copy(parameters.begin(), parameters.end(), made.parameter);
-    std::copy(sizes.begin(), sizes.end(), made.size);
-    made.real = real;
-    program.values.push_back({count, network::Value::Source::kComputed, nullptr});
-    output = made.out = static_cast<uint32_t>(program.values.size() - 1);
-    program.ops.push_back(made);
-    return output;
-  }
-
-  uint32_t linear(uint32_t x, uint64_t inputs, uint64_t outputs, bool biased = true,
-                  bool transposed = false) {
-    const uint64_t rows = count(x) / inputs;
-    const uint32_t weight = tensor(inputs * outputs), bias = optional(biased, outputs);
-    return op(network::OpKind::kLinear, rows * outputs, {x}, {weight, bias},
-              {rows, inputs, outputs, transposed ? 1u : 0u});
-  }
-  uint32_t norm(uint32_t x, uint64_t width, bool weight = true, bool bias = true) {
-    const uint32_t first = optional(weight, width), second = optional(bias, width);
-    return op(network::OpKind::kLayerNorm, count(x), {x}, {first, second}, {count(x) / width, width}, 1e-5);
-  }
-  uint32_t activation(uint32_t x, network::Activation kind) {
-    return op(network::OpKind::kActivation, count(x), {x}, {}, {count(x), static_cast<uint64_t>(kind)});
-  }
-  uint32_t add(uint32_t x, uint32_t y) { return op(network::OpKind::kAdd, count(x), {x, y}, {}, {count(x)}); }
-  uint32_t normalise(uint32_t x, uint64_t width) {
-    return op(network::OpKind::kNormalise, count(x), {x}, {}, {count(x) / width, width});
-  }
-  uint32_t patches(uint32_t x, uint64_t channels, uint64_t size, uint64_t patch) {
-    const uint64_t side = size / patch;
-    return op(network::OpKind::kPatches, samples * side * side * channels * patch * patch, {x}, {},
-              {samples, channels, size, size, patch});
-  }
-  uint32_t prefix(uint32_t x, uint64_t width, uint64_t front, bool positions = true) {
-    const uint64_t tokens = count(x) / width / samples;
-    const uint32_t before = optional(front > 0, front * width);
-    const uint32_t at = optional(positions, (front + tokens) * width);
-    return op(network::OpKind::kPrefix, samples * (front + tokens) * width, {x}, {before, at},
-              {samples, front, tokens, width});
-  }
-  uint32_t pick(uint32_t x, uint64_t width, const std::vector<int32_t>& index) {
-    const uint64_t tokens = count(x) / width / samples;
-    return op(network::OpKind::kPickToken, samples * width, {x, whole(index)}, {}, {samples, tokens, width});
-  }
-  uint32_t mean(uint32_t x, uint64_t width, uint64_t first, const std::vector<int32_t>& mask = {}) {
-    const uint64_t tokens = count(x) / width / samples;
-    std::vector<uint32_t> values = {x};
-    if (!mask.empty()) values.push_back(whole(mask));
-    return op(network::OpKind::kMeanToken, samples * width, values, {}, {samples, tokens, width, first});
-  }
-  struct Heads {
-    uint64_t heads, kv_heads, dim;
-    bool causal = false;
-    uint64_t window = 0;
-    std::vector<int32_t> mask = {};
-  };
-  // Of three values, or of one that holds queries, keys and values side by side.
-  uint32_t attention(uint32_t q, uint32_t k, uint32_t v, const Heads& call) {
-    const uint64_t wide = call.heads * call.dim, narrow = call.kv_heads * call.dim;
-    const bool packed = q == k;
-    const uint64_t stride = packed ? wide + 2 * narrow : wide, tokens = count(q) / stride / samples;
-    std::vector<uint32_t> values = {q, k, v};
-    if (!call.mask.empty()) values.push_back(whole(call.mask));
-    return op(network::OpKind::kAttention, samples * tokens * wide, values, {},
-              {samples, tokens, call.heads, call.kv_heads, call.dim, call.causal ? 1u : 0u, call.window,
-               stride, packed ? stride : narrow, packed ? stride : narrow, 0, packed ? wide : 0,
-               packed ? wide + narrow : 0},
-              1 / std::sqrt(static_cast<double>(call.dim)));
-  }
-};
 
 inline double reference_activation(network::Activation kind, double x) {
   const auto sigmoid = [](double z) { return 1 / (1 + std::exp(-z)); };
@@ -144,6 +42,11 @@ class ProgramReference {
       start += count;
     }
     values_[0] = input;
+    for (size_t id = 1; id < values_.size(); id++) {
+      const network::Value& value = draft.program.values[id];
+      const auto* const floats = static_cast<const float*>(value.memory);
+      if (value.source == network::Value::Source::kFloats) values_[id].assign(floats, floats + value.count);
+    }
   }
 
   const Doubles& run() {
@@ -215,6 +118,39 @@ class ProgramReference {
           }
         }
         return;
+      case network::OpKind::kRmsNorm:
+        for (uint64_t i = 0; i < n[0]; i++) {
+          double squares = 0;
+          for (uint64_t j = 0; j < n[1]; j++) squares += x[i * n[1] + j] * x[i * n[1] + j];
+          const double size = std::sqrt(squares / static_cast<double>(n[1]) + op.real);
+          for (uint64_t j = 0; j < n[1]; j++) out[i * n[1] + j] = x[i * n[1] + j] / size * parameter(p, j, 1);
+        }
+        return;
+      case network::OpKind::kEmbedding:
+        for (uint64_t i = 0; i < out.size(); i++) {
+          const auto row = static_cast<uint64_t>(whole(op.value[0])[i / n[1]]);
+          out[i] = parameter(p, row * n[1] + i % n[1], 0);
+        }
+        return;
+      case network::OpKind::kRope:
+        return rope(op);
+      case network::OpKind::kSimilarity:
+        for (uint64_t i = 0; i < out.size(); i++) {
+          for (uint64_t l = 0; l < n[2]; l++) {
+            out[i] += x[i / n[1] * n[2] + l] * values_[op.value[1]][i % n[1] * n[2] + l];
+          }
+          out[i] *= std::exp(parameter(p, 0, 0));
+        }
+        return;
+      case network::OpKind::kTokenLosses:
+      case network::OpKind::kHeadLosses:
+        return losses(op);
+      case network::OpKind::kGate:
+        for (uint64_t i = 0; i < n[0]; i++) {
+          out[i] =
+              reference_activation(static_cast<network::Activation>(n[1]), x[i]) * values_[op.value[1]][i];
+        }
+        return;
       case network::OpKind::kActivation:
         for (uint64_t i = 0; i < n[0]; i++) {
           out[i] = reference_activation(static_cast<network::Activation>(n[1]), x[i]);
@@ -247,8 +183,43 @@ class ProgramReference {
           for (uint64_t j = 0; j < n[1]; j++) out[i * n[1] + j] = x[i * n[1] + j] / std::sqrt(squares);
         }
         return;
-      default:
-        return;
+    }
+  }
+
+  // Angles are rounded to f32, as models were trained.
+  void rope(const network::Op& op) {
+    const auto& n = op.size;
+    const Doubles& frequencies = values_[op.value[2]];
+    Doubles& out = values_[op.out];
+    out = values_[op.value[0]];
+    for (uint64_t i = 0; i < n[0] * n[1] * n[3]; i++) {
+      const uint64_t token = i / n[3] / n[1], pair = i % n[3], at = i / n[3] * n[2] + pair;
+      const double angle =
+          static_cast<float>(whole(op.value[1])[token]) * static_cast<float>(frequencies[pair]);
+      const double a = out[at], b = out[at + n[3]];
+      out[at] = op.real * (a * std::cos(angle) - b * std::sin(angle));
+      out[at + n[3]] = op.real * (b * std::cos(angle) + a * std::sin(angle));
+    }
+  }
+
+  void losses(const network::Op& op) {
+    const auto& n = op.size;
+    const bool head = op.kind == network::OpKind::kHeadLosses;
+    const uint64_t classes = head ? n[2] : n[1];
+    const Doubles& x = values_[op.value[0]];
+    for (uint64_t i = 0; i < n[0]; i++) {
+      const int32_t label = whole(op.value[1])[i];
+      if (label < 0) continue;
+      double sum = 0, own = 0;
+      for (uint64_t c = 0; c < classes; c++) {
+        double logit = head ? 0 : x[i * classes + c];
+        for (uint64_t l = 0; head && l < n[1]; l++) {
+          logit += x[i * n[1] + l] * parameter(op.parameter[0], c * n[1] + l, 0);
+        }
+        sum += std::exp(logit);
+        if (c == static_cast<uint64_t>(label)) own = logit;
+      }
+      values_[op.out][i] = std::log(sum) - own;
     }
   }
 

@@ -26,7 +26,7 @@ class Tally {
 // Contexts are opened and closed with the object. `context` is null if opening failed, `error` says why.
 struct Opened {
   Opened(const WmBackend* table, int32_t device, int32_t precision = WM_EXACT) : backend(table) {
-    const WmOpenOptions options = {device, 0, nullptr, precision};
+    const WmOpenOptions options = {device, 0, nullptr, precision, 0};
     code = backend->open(&options, &context, &error);
   }
   ~Opened() {

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "check.h"
-#include "network/functions.h"
 #include "train/loss.h"
+#include "wisemerge/network_functions.h"
 
 namespace wisemerge::test {
 namespace {

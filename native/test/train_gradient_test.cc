@@ -21,6 +21,20 @@ using network::OpKind;
 
 constexpr double kSmoothing = 0.1;
 
+// Parameters and moments, 0.
+struct Arrays {
+  std::vector<float> parameters, first_moment, second_moment;
+
+  explicit Arrays(const ProgramDraft& draft) {
+    uint64_t count = 0;
+    for (const uint64_t tensor : draft.tensors) count += tensor;
+    for (auto* array : {&parameters, &first_moment, &second_moment}) array->resize(count);
+  }
+  OptimizerArrays all() {
+    return {parameters.size(), parameters.data(), first_moment.data(), second_moment.data()};
+  }
+};
+
 struct Run {
   std::vector<float> parameters, input, gradient;
   std::vector<int32_t> labels;
@@ -31,13 +45,14 @@ Run run(const ProgramDraft& draft, int threads = 2, const char* isa = "", float 
   std::mt19937_64 random(11);
   std::normal_distribution<float> normal;
   Run made;
-  uint64_t count = 0;
-  for (const uint64_t tensor : draft.tensors) count += tensor;
-  for (uint64_t i = 0; i < count; i++) made.parameters.push_back(spread * normal(random));
+  Arrays arrays(draft);
+  const size_t count = arrays.parameters.size();
+  for (float& parameter : arrays.parameters) parameter = spread * normal(random);
+  made.parameters = arrays.parameters;
   for (uint64_t i = 0; i < draft.count(0); i++) made.input.push_back(normal(random));
   TrainedNetwork trained(std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{0, threads, isa}),
-                         draft.tensors, {{draft.samples, 0, draft.output, draft.program}},
-                         made.parameters.data(), threads);
+                         draft.tensors, {{draft.samples, 0, draft.output, draft.program}}, arrays.all(),
+                         threads);
   std::copy(made.input.begin(), made.input.end(), trained.input());
   for (uint64_t i = 0; i < draft.samples; i++) {
     made.labels.push_back(static_cast<int32_t>(random() % trained.outputs()));
@@ -49,7 +64,8 @@ Run run(const ProgramDraft& draft, int threads = 2, const char* isa = "", float 
                                       kSmoothing, true, losses);
   made.loss = sums.loss / static_cast<double>(draft.samples);
   made.gradient.assign(count, 123.0f);
-  trained.backward(draft.samples, made.gradient.data(), nullptr);
+  trained.backward(draft.samples, nullptr);
+  trained.read_gradient(made.gradient.data(), nullptr);
   return made;
 }
 
@@ -265,10 +281,10 @@ TEST("train gradient: memory of gradients is used again") {
 
 TEST("train gradient: programs that cannot be trained are refused") {
   const auto code = [](const ProgramDraft& draft, uint64_t samples, uint32_t output) -> std::string {
-    std::vector<float> parameters(1000);
+    Arrays arrays(draft);
     try {
       TrainedNetwork(std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{0, 1, ""}),
-                     draft.tensors, {{samples, 0, output, draft.program}}, parameters.data(), 1);
+                     draft.tensors, {{samples, 0, output, draft.program}}, arrays.all(), 1);
       return "none";
     } catch (const Error& error) {
       return error.code();
@@ -299,9 +315,9 @@ TEST("train gradient: programs that cannot be trained are refused") {
 
 TEST("train gradient: a batch without a program is refused") {
   const ProgramDraft draft = vit(3);
-  std::vector<float> parameters(4000);
+  Arrays arrays(draft);
   TrainedNetwork trained(std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{0, 1, ""}),
-                         draft.tensors, {{3, 0, draft.output, draft.program}}, parameters.data(), 1);
+                         draft.tensors, {{3, 0, draft.output, draft.program}}, arrays.all(), 1);
   bool thrown = false;
   try {
     trained.forward(2, nullptr);

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/thread_pool.h"
+#include "wisemerge/adamw.h"
 
 namespace wisemerge::train {
 
@@ -28,6 +29,11 @@ struct OptimizerArrays {
 //   parameters -= rate / (1 - beta1^step) * first_moment / (sqrt(second_moment / (1 - beta2^step)) + epsilon)
 //
 // At rate 0 the parameters keep their bits.
+//
+// The same in two: what an update multiplies by, in f32, and the update by that.
+WmAdamW adamw_factors(const AdamW& options, double rate, uint64_t step, double scale);
+void adamw_update(ThreadPool& pool, const WmAdamW& factors, const float* gradient,
+                  const OptimizerArrays& arrays);
 void adamw_step(ThreadPool& pool, const AdamW& options, double rate, uint64_t step, const float* gradient,
                 double scale, const OptimizerArrays& arrays);
 

@@ -15,26 +15,27 @@ namespace {
 // What a backward pass reads of the forward pass's values, and whether it may put the gradient of its first
 // operand where that of its result lies.
 struct Pass {
-  size_t values;
+  size_t first, last;  // of the values that it reads
   bool in_place;
 };
 
 Pass pass_of(const Op& op, size_t at) {
   switch (op.kind) {
     case OpKind::kLinear:
-      return {1, false};
+      return {0, 1, false};
     case OpKind::kAdd:
-      return {0, true};
+      return {0, 0, true};
     case OpKind::kLayerNorm:
     case OpKind::kActivation:
     case OpKind::kNormalise:
-      return {1, true};
+      return {0, 1, true};
     case OpKind::kAttention:
-      return {3, false};
+      return {0, 4, false};
     case OpKind::kPrefix:
+      return {0, 0, false};
     case OpKind::kPickToken:
     case OpKind::kMeanToken:
-      return {0, false};
+      return {1, 2, false};
     default:
       throw Error("ERR_INTERNAL_ARGUMENT", "operation " + std::to_string(at) + " of kind " +
                                                std::to_string(static_cast<int>(op.kind)) +
@@ -47,6 +48,7 @@ Pass pass_of(const Op& op, size_t at) {
 GradientPlan::GradientPlan(const Program& program, uint32_t output)
     : passed(program.ops.size()),
       wanted(program.values.size()),
+      read(program.values.size()),
       kept(program.values.size(), kNowhere),
       gradient(program.values.size(), kNowhere) {
   find_wanted(program, output);
@@ -88,6 +90,8 @@ void GradientPlan::find_wanted(const Program& program, uint32_t output) {
 
 void GradientPlan::place_kept(const Program& program, uint32_t output) {
   const auto keep = [&](uint32_t id) {
+    if (id == kNone) return;
+    read[id] = true;
     if (kept[id] != kNowhere || program.values[id].source != Value::Source::kComputed) return;
     kept[id] = floats;
     floats += whole_lines(program.values[id].count);
@@ -96,12 +100,13 @@ void GradientPlan::place_kept(const Program& program, uint32_t output) {
   for (size_t at = 0; at < program.ops.size(); at++) {
     if (!passed[at]) continue;
     const Op& op = program.ops[at];
-    for (size_t i = 0; i < pass_of(op, at).values; i++) keep(op.value[i]);
+    const Pass pass = pass_of(op, at);
+    for (size_t i = pass.first; i < pass.last; i++) keep(op.value[i]);
   }
 }
 
 void GradientPlan::place_gradients(const Program& program, uint32_t output) {
-  const uint64_t first = floats;
+  const uint64_t first = first_gradient = floats;
   Parts parts;
   gradient[output] = kept[output];
   uint64_t widest = 0;

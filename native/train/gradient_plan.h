@@ -22,8 +22,10 @@ struct GradientPlan {
 
   std::vector<bool> passed;        // by operation: whether the reverse pass goes through it
   std::vector<bool> wanted;        // by value: whether it depends on a parameter and the loss on it
+  std::vector<bool> read;          // by value: whether the reverse pass reads it
   std::vector<uint64_t> kept;      // by value: in floats, or kNowhere
   std::vector<uint64_t> gradient;  // by value, where one is wanted
+  uint64_t first_gradient = 0;     // behind what is kept
   uint64_t spare = 0;              // where gradients lie that are added to others
   uint64_t floats = 0;             // of all
 

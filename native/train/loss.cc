@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "network/functions.h"
-#include "network/sums.h"
 #include "train/passes.h"
+#include "wisemerge/lane_sum.h"
+#include "wisemerge/network_functions.h"
 
 namespace wisemerge::train {
 

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <vector>
 
-#include "network/functions.h"
-#include "network/sums.h"
+#include "wisemerge/lane_sum.h"
+#include "wisemerge/network_functions.h"
 
 namespace wisemerge::train {
 
@@ -19,27 +19,25 @@ constexpr size_t kGrain = 32u << 10;
 
 void activate_backward(ThreadPool& pool, Activation activation, const float* x, const float* dy, size_t count,
                        float* dx) {
-  const auto run = [&](const auto& pass) {
+  // A loop for each function, so that it is compiled for it.
+  const auto run = [&]<Activation K>() {
     pool.parallel_for(count, kGrain, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; i++) dx[i] = pass(x[i], dy[i]);
+      for (size_t i = begin; i < end; i++) dx[i] = activation_gradient(K, x[i], dy[i]);
     });
   };
   switch (activation) {
     case Activation::kGelu:
-      return run([](float at, float up) { return up * gelu_slope(at); });
+      return run.operator()<Activation::kGelu>();
     case Activation::kRelu:
-      return run([](float at, float up) { return at > 0.0f ? up : 0.0f; });
+      return run.operator()<Activation::kRelu>();
     case Activation::kQuickGelu:
-      return run([](float at, float up) { return up * swish_slope(at, kQuickGeluSlope); });
+      return run.operator()<Activation::kQuickGelu>();
     case Activation::kGeluTanh:
-      return run([](float at, float up) { return up * gelu_tanh_slope(at); });
+      return run.operator()<Activation::kGeluTanh>();
     case Activation::kSilu:
-      return run([](float at, float up) { return up * swish_slope(at, 1.0f); });
+      return run.operator()<Activation::kSilu>();
     case Activation::kTanh:
-      return run([](float at, float up) {
-        const float tanh = hyperbolic_tangent(at);
-        return up * (1.0f - tanh * tanh);
-      });
+      return run.operator()<Activation::kTanh>();
   }
 }
 

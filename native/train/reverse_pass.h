@@ -1,60 +1,36 @@
-// One reverse pass over a program: from the gradient of the loss by the output to those by the parameters.
+// One reverse pass over a program (Linnainmaa, 1970): which gradients exist when, and where. A device has the
+// operations' own backward passes.
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
-#include "core/engine.h"
-#include "core/thread_pool.h"
 #include "network/ops.h"
 #include "train/gradient_plan.h"
+#include "wisemerge/backend.h"
 
 namespace wisemerge::train {
 
-// Parameters in f32, and an array for their gradients in which parameter p begins at starts[p].
-struct ParameterGradients {
-  const std::vector<network::Parameter>& parameters;
-  const std::vector<uint64_t>& starts;
-  float* gradient;
+// Where the backward pass of an operation finds and leaves gradients, in floats as GradientPlan has them.
+struct GradientPlaces {
+  static constexpr uint64_t kNowhere = GradientPlan::kNowhere;
+
+  uint64_t out;                        // by the result: read
+  uint64_t value[network::kOpValues];  // by the values; kNowhere: not wanted
+  // Added to what other readers of the value have left, or took its place. Passes that go element by element
+  // may write over `out`.
+  bool add[network::kOpValues];
 };
 
-class ReversePass {
+class GradientDevice {
  public:
-  // `memory` is laid out as the plan says; kept values and the gradient by the output are there.
-  ReversePass(Engine& engine, ThreadPool& pool, const network::Program& program, const GradientPlan& plan,
-              float* memory, const ParameterGradients& parameters);
-
-  // Throws as Engine, and ERR_ABORTED.
-  void run(uint32_t output, WmCancelFlag cancelled);
-
- private:
-  void run_op(const network::Op& op, WmCancelFlag cancelled);
-  void linear(const network::Op& op, WmCancelFlag cancelled);
-  void attention(const network::Op& op, WmCancelFlag cancelled);
-  void hand_on(const network::Op& op);
-
-  const float* value(uint32_t id) const { return static_cast<const float*>(program_.values[id].memory); }
-  const int32_t* whole(uint32_t id) const {
-    return id == network::kNone ? nullptr : static_cast<const int32_t*>(program_.values[id].memory);
-  }
-  const float* parameter(uint32_t id) const;
-  float* parameter_gradient(uint32_t id) const;
-  float* gradient(uint32_t id) const { return memory_ + plan_.gradient[id]; }
-
-  // Calls body(dx) for the gradient by value `id`, which body writes; null where none is wanted. Where other
-  // readers of the value have been before, what body wrote is added to theirs.
-  template <class Body>
-  void write(uint32_t id, const Body& body);
-  // The place of the gradient by value `id`, zeros or what other readers left, to be added to.
-  float* sum(uint32_t id);
-
-  Engine& engine_;
-  ThreadPool& pool_;
-  const network::Program& program_;
-  const GradientPlan& plan_;
-  float* const memory_;
-  const ParameterGradients parameters_;
-  std::vector<bool> begun_;  // by value: whether its gradient has anything in it
+  virtual ~GradientDevice() = default;
+  // The backward pass of operation `at`: gradients by its values and parameters. Throws as Engine.
+  virtual void reverse(size_t at, const GradientPlaces& places, WmCancelFlag cancelled) = 0;
 };
+
+// From the gradient by `output`, which is in its place, to those by all parameters. Throws as the device, and
+// ERR_ABORTED.
+void run_reverse_pass(GradientDevice& device, const network::Program& program, const GradientPlan& plan,
+                      uint32_t output, WmCancelFlag cancelled);
 
 }  // namespace wisemerge::train

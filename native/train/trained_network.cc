@@ -5,8 +5,6 @@
 #include <utility>
 
 #include "core/status.h"
-#include "train/feature_rows.h"
-#include "train/reverse_pass.h"
 
 namespace wisemerge::train {
 
@@ -40,15 +38,17 @@ uint64_t width_of(const BatchProgram& batch, uint32_t id, Value::Source source) 
 
 }  // namespace
 
-TrainedNetwork::TrainedNetwork(std::shared_ptr<Engine> engine, const std::vector<uint64_t>& tensors,
-                               std::vector<BatchProgram> programs, const float* parameters, int threads)
-    : engine_(std::move(engine)),
-      network_(engine_, parameters_at(parameters, tensors), threads, ProductWay::kAuto),
-      pool_(threads) {
+TrainedNetwork::TrainedNetwork(const std::shared_ptr<Engine>& engine, const std::vector<uint64_t>& tensors,
+                               std::vector<BatchProgram> programs, const OptimizerArrays& arrays, int threads)
+    : tensors_(parameters_at(arrays.parameters, tensors)) {
   if (programs.empty()) refuse("no programs");
-  for (const uint64_t count : tensors) {
-    starts_.push_back(parameters_);
-    parameters_ += count;
+  uint64_t count = 0;
+  for (const uint64_t tensor : tensors) {
+    starts_.push_back(count);
+    count += tensor;
+  }
+  if (count != arrays.count) {
+    refuse("tensors of " + std::to_string(count) + " in " + std::to_string(arrays.count) + " parameters");
   }
   for (const BatchProgram& batch : programs) {
     const uint64_t inputs = width_of(batch, batch.input, Value::Source::kFloats);
@@ -59,40 +59,28 @@ TrainedNetwork::TrainedNetwork(std::shared_ptr<Engine> engine, const std::vector
     max_rows_ = std::max(max_rows_, batch.samples);
   }
   input_.resize(max_rows_ * inputs_);
-  uint64_t floats = 0;
   for (BatchProgram& batch : programs) {
     batch.program.values[batch.input].memory = input_.data();
-    check_program(batch.program, network_.parameters());
+    check_program(batch.program, tensors_);
     GradientPlan plan(batch.program, batch.output);
-    floats = std::max(floats, plan.floats);
     programs_.push_back({std::move(batch), std::move(plan)});
   }
-  base_ = memory_.reserve(std::max<uint64_t>(floats, 1));
-  for (auto& [batch, plan] : programs_) {
-    for (size_t id = 0; id < plan.kept.size(); id++) {
-      if (plan.kept[id] != GradientPlan::kNowhere) batch.program.values[id].memory = base_ + plan.kept[id];
-    }
-  }
+  device_ = open_training(engine, tensors_, starts_, arrays, programs_, threads);
 }
 
-TrainedNetwork::Planned& TrainedNetwork::of(uint64_t rows) {
+const PlannedBatch& TrainedNetwork::of(uint64_t rows) const {
   const auto found = std::find_if(programs_.begin(), programs_.end(),
-                                  [&](const Planned& planned) { return planned.batch.samples == rows; });
+                                  [&](const PlannedBatch& planned) { return planned.batch.samples == rows; });
   if (found == programs_.end()) refuse("no program for " + std::to_string(rows) + " samples");
   return *found;
 }
 
 float* TrainedNetwork::forward(uint64_t rows, WmCancelFlag cancelled) {
-  const auto& [batch, plan] = of(rows);
-  network_.run(batch.program, {1, std::vector<double>(starts_.size())}, cancelled);
-  return base_ + plan.kept[batch.output];
+  return device_->forward(of(rows), cancelled);
 }
 
-void TrainedNetwork::backward(uint64_t rows, float* gradient, WmCancelFlag cancelled) {
-  const auto& [batch, plan] = of(rows);
-  std::fill_n(gradient, parameters_, 0.0f);
-  ReversePass(*engine_, pool_, batch.program, plan, base_, {network_.parameters(), starts_, gradient})
-      .run(batch.output, cancelled);
+void TrainedNetwork::backward(uint64_t rows, WmCancelFlag cancelled) {
+  device_->backward(of(rows), cancelled);
 }
 
 }  // namespace wisemerge::train

@@ -13,20 +13,13 @@ namespace wisemerge::train {
 
 using namespace network;
 
-Trainer::Trainer(std::shared_ptr<Engine> engine, const std::vector<uint64_t>& tensors,
+Trainer::Trainer(const std::shared_ptr<Engine>& engine, const std::vector<uint64_t>& tensors,
                  std::vector<BatchProgram> programs, const OptimizerArrays& arrays,
                  const TrainerOptions& options)
     : options_(options),
-      arrays_(arrays),
-      network_(std::move(engine), tensors, std::move(programs), arrays.parameters, options.threads),
+      network_(engine, tensors, std::move(programs), arrays, options.threads),
       pool_(options.threads),
-      gradient_(arrays.count),
-      labels_(network_.max_rows()) {
-  if (network_.parameters() != arrays.count) {
-    throw Error("ERR_INTERNAL_ARGUMENT", "tensors of " + std::to_string(network_.parameters()) + " in " +
-                                             std::to_string(arrays.count) + " parameters");
-  }
-}
+      labels_(network_.max_rows()) {}
 
 StepsResult Trainer::train(const StepsCall& call, WmCancelFlag cancelled) {
   check(call.data);
@@ -52,19 +45,18 @@ StepsResult Trainer::train(const StepsCall& call, WmCancelFlag cancelled) {
     float* const logits = network_.forward(rows, cancelled);
     const LossSums sums = cross_entropy(pool_, logits, labels_.data(), rows, network_.outputs(),
                                         options_.label_smoothing, true, losses_);
+    double norm = sums.loss;
     if (std::isfinite(sums.loss)) {
-      network_.backward(rows, gradient_.data(), cancelled);
+      network_.backward(rows, cancelled);
+      norm = network_.gradient_norm(cancelled);
     }
-    const double norm =
-        std::isfinite(sums.loss) ? global_norm(pool_, gradient_.data(), arrays_.count) : sums.loss;
     if (!std::isfinite(norm)) {
       result.diverged = step;
       return result;
     }
     // As torch.nn.utils.clip_grad_norm_: the small number keeps a norm of 0 from dividing.
     const double scale = options_.clip > 0 ? std::min(1.0, options_.clip / (norm + 1e-6)) : 1.0;
-    adamw_step(pool_, options_.adamw, call.rates[step], call.updates + step + 1, gradient_.data(), scale,
-               arrays_);
+    network_.update(adamw_factors(options_.adamw, call.rates[step], call.updates + step + 1, scale));
     result.losses.push_back(sums.loss);
     result.correct += sums.correct;
     result.samples += rows;

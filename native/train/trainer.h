@@ -58,15 +58,18 @@ struct StepsResult {
 
 class Trainer {
  public:
-  // `arrays` are the caller's, and are read and written by every call; `tensors` share out the parameters.
-  // There is a program for every size of batch that calls need. Throws as TrainedNetwork.
-  Trainer(std::shared_ptr<Engine> engine, const std::vector<uint64_t>& tensors,
+  // `arrays` are the caller's, and filled before the first call; `tensors` share out the parameters. There is
+  // a program for every size of batch that calls need. Throws as TrainedNetwork.
+  Trainer(const std::shared_ptr<Engine>& engine, const std::vector<uint64_t>& tensors,
           std::vector<BatchProgram> programs, const OptimizerArrays& arrays, const TrainerOptions& options);
 
-  // Both throw Error: ERR_ABORTED, after which the arrays are those of some step between, ERR_INTERNAL_*.
+  // All throw Error: ERR_ABORTED, after which the state is that of some step between, ERR_INTERNAL_*, and
+  // what a device throws (Engine).
   StepsResult train(const StepsCall& call, WmCancelFlag cancelled);
   // Cross-entropy without label smoothing, and hits, summed over all samples in order.
   LossSums evaluate(const TrainingData& data, WmCancelFlag cancelled);
+  // Brings parameters and moments to the arrays, where training happens in other memory.
+  void store(WmCancelFlag cancelled) { network_.store(cancelled); }
 
  private:
   void check(const TrainingData& data) const;
@@ -74,10 +77,8 @@ class Trainer {
   void gather(const TrainingData& data, const uint32_t* order, uint64_t first, uint64_t rows);
 
   const TrainerOptions options_;
-  const OptimizerArrays arrays_;
   TrainedNetwork network_;
   ThreadPool pool_;
-  std::vector<float> gradient_;
   std::vector<int32_t> labels_;  // of the batch
   std::vector<double> losses_;
 

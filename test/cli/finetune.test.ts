@@ -55,7 +55,7 @@ describe('wisemerge finetune', () => {
     const files = ['--features', `${set}:pixel_values`, '--labels', `${set}:labels`];
     const { code, stderr } = await runCli([...args, ...files]);
     expect(code, stderr).toBe(0);
-    expect(stderr).toMatch(/trained 56 tensors: [\d, ]+ parameters;/);
+    expect(stderr).toMatch(/trained 56 tensors: [\d, ]+ parameters, on (cpu|cuda:0);/);
     expect([...readModel(join(out, 'epoch_0002')).keys()].sort()).toEqual(
       [...readModel(zeroshot).keys()].sort(),
     );
@@ -79,7 +79,7 @@ describe('wisemerge finetune', () => {
     expect(stdout).toMatch(/^epoch +loss +top-1 +learning rate +held-out loss +held-out top-1\n0 /);
     expect(stdout.trimEnd().split('\n').at(-1)).toBe(join(out, 'epoch_0008'));
     expect(stderr).toMatch(/epoch 8: loss .*; held out: loss .*, top-1 100 %\n/);
-    expect(stderr).toContain('trained 6 tensors: 384 parameters;');
+    expect(stderr).toContain('trained 6 tensors: 384 parameters, on cpu;');
 
     const merged = join(root, 'merged');
     const ends = ['--zeroshot', zeroshot, '--finetuned', join(out, 'epoch_0008')];

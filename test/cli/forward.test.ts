@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { devices } from '../../lib/native.js';
 import { runCli } from '../support/cli.js';
 import { asFloats, fixture, relativeError } from '../support/networks.js';
 import { readTensors } from '../support/safetensors.js';
@@ -68,6 +69,35 @@ describe('wisemerge forward', () => {
     const expected = readTensors(inputs).get('alpha_0.3.loss')!;
     expect(asFloats(loss!)[0]).toBeCloseTo(asFloats(expected)[0]!, 5);
   });
+
+  test.skipIf(devices().some(({ backend, available }) => backend === 'cuda' && available))(
+    'a device that is not there, and what no device does',
+    async () => {
+      const out = join(await tempDir(), 'out.safetensors');
+      const inputs = fixture('vit-tiny/expected.safetensors');
+      const args = [
+        'forward',
+        ...ends('vit-tiny', 'zeroshot', 'finetuned'),
+        '--alpha',
+        '0.5',
+        '--inputs',
+        inputs,
+      ];
+      const run = (...more: string[]) => runCli([...args, '--out', out, ...more]);
+      const missing = await run('--device', 'cuda');
+      expect([missing.code, missing.stderr]).toEqual([
+        6,
+        expect.stringMatching(/cuda.*ERR_DEVICE_UNAVAILABLE/),
+      ]);
+      expect((await run('--device', 'tpu')).stderr).toContain('ERR_USAGE');
+      expect((await run('--device', 'cpu', '--precision', 'fast')).stderr).toContain('ERR_USAGE');
+      expect(existsSync(out)).toBe(false);
+      const { code, stdout, stderr } = await run('--device', 'auto', '--json');
+      expect(code, stderr).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({ architecture: 'vit', device: 'cpu' });
+      expect(stderr).toContain('vit on cpu');
+    },
+  );
 
   test('what is wrong is said before anything is written', async () => {
     const root = await tempDir();

@@ -51,7 +51,7 @@ describe('devices', () => {
     const other = join(folder, 'other.c');
     writeFileSync(other, 'int other;');
     for (const [source, reason] of [
-      [backend, /ABI 999 and this addon needs 7/],
+      [backend, /ABI 999 and this addon needs 8/],
       [other, /not a wisemerge backend/],
     ] as const) {
       const library = source.replace('.c', '.so');
@@ -122,5 +122,5 @@ describe('dtypes', () => {
 
 it('versions are those of the package and of the ABI', async () => {
   const manifest = await import('../../package.json', { with: { type: 'json' } });
-  expect(versions).toEqual({ addon: manifest.default.version, napi: 9, backendAbi: 7 });
+  expect(versions).toEqual({ addon: manifest.default.version, napi: 9, backendAbi: 8 });
 });

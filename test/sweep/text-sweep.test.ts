@@ -120,7 +120,6 @@ describe('a sweep file with text', () => {
     ],
     ['a command or function', { sets: [set], command: ['x'] }],
     ['a command or function', { sets: [set] }, { evaluated: true }],
-    ['cuda', { sets: [set], device: 'cuda' }],
   ])('is refused where it says too much: %s', (what, change, options) => {
     expect(() => resolveSweep({ ...files, ...change } as SweepConfig, options)).toThrow(
       expect.objectContaining({ code: 'ERR_SWEEP_FILE', message: expect.stringContaining(what) }),

@@ -1,8 +1,10 @@
 // Fine-tuning of networks that take pictures, on fixtures whose forward pass transformers has confirmed.
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { NetworkModel } from '../../lib/eval/network.js';
+import { devices } from '../../lib/native.js';
 import type { FinetuneRunOptions } from '../../lib/train/finetune.js';
 import { finetune } from '../../lib/train/finetune.js';
 import type { FinetuneOptions, TrainingSet } from '../../lib/train/options.js';
@@ -15,6 +17,7 @@ import { readTensors, type Tensor, tensor } from '../support/safetensors.js';
 import { tempDir } from '../support/temp.js';
 import { headTensors, mlpTensors } from '../support/training.js';
 
+const gpu = devices().find(({ backend, available }) => backend === 'cuda' && available);
 const shape = [3, 32, 32];
 const pixels = 3 * 32 * 32;
 const vit = fixture('vit-tiny/zeroshot');
@@ -133,6 +136,37 @@ describe('training on pictures', () => {
     }
   });
 
+  test('a device is named, or the first that there is', async () => {
+    expect((await run({ device: 'cpu' })).device).toBe('cpu');
+    expect((await run({})).device).toBe(gpu ? `cuda:${gpu.ordinal}` : 'cpu');
+    await expect(run({ device: 'tpu' })).rejects.toMatchObject({ code: 'ERR_USAGE' });
+  });
+
+  test.skipIf(gpu)('a GPU that is not there is told before any output is made', async () => {
+    const out = join(await tempDir(), 'out');
+    await expect(run({ out, device: 'cuda' })).rejects.toMatchObject({ code: 'ERR_DEVICE_UNAVAILABLE' });
+    expect(existsSync(out)).toBe(false);
+  });
+
+  test.runIf(gpu)('a GPU makes the same bytes, and goes on with what the CPU began', async () => {
+    const options = { epochs: 2, train: pictures(21, 10), heldOut: pictures(5, 10, 2) };
+    const cpu = await run({ ...options, device: 'cpu' });
+    const cuda = await run({ ...options, device: 'cuda' });
+    expect(cuda.epochs).toEqual(cpu.epochs);
+    const out = join(await tempDir(), 'out');
+    const controller = new AbortController();
+    const onEpoch = () => controller.abort();
+    const stopped = run({ ...options, out, device: 'cpu', signal: controller.signal, onEpoch });
+    await expect(stopped).rejects.toMatchObject({ name: 'AbortError' });
+    const resumed = await run({ ...options, out, device: 'cuda', resume: true });
+    for (const file of listFiles(cpu.directory).filter((name) => name.endsWith('.safetensors'))) {
+      const [a, b, c] = await Promise.all(
+        [cpu, cuda, resumed].map(({ directory }) => readFile(join(directory, file))),
+      );
+      expect(a!.equals(b!) && a!.equals(c!), file).toBe(true);
+    }
+  });
+
   test.each(['vit', 'clip'] as const)('%s: the gradient is the slope of the loss', async (family) => {
     const root = await tempDir();
     const train = pictures(6, 5);
@@ -245,5 +279,6 @@ describe('what cannot be trained on pictures', () => {
       train: { ...train, readFeatures: async (_first, _count, into) => void into.fill(0) },
     });
     expect(result.trained).toEqual(['classifier.weight', 'classifier.bias']);
+    expect(result.device).toBe('cpu');
   });
 });

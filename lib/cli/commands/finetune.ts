@@ -85,10 +85,13 @@ export async function runFinetune(flags: FinetuneFlags, signal: AbortSignal): Pr
   }
   for (const warning of result.warnings) warn(flags, printable(warning));
   printResult(flags, result, () => `${describeEpochs(result)}\n\n${result.directory}`);
-  const { trained, parameters, frozen, seconds } = result;
+  const { trained, parameters, frozen, device, seconds } = result;
   const rest = frozen > 0 ? `, ${frozen} tensors left as they are` : '';
   const names = trained.length > 4 ? `${trained.length} tensors` : trained.map(printable).join(', ');
-  note(flags, `trained ${names}: ${formatCount(parameters)} parameters${rest}; ${seconds.toFixed(1)} s`);
+  note(
+    flags,
+    `trained ${names}: ${formatCount(parameters)} parameters${rest}, on ${device}; ${seconds.toFixed(1)} s`,
+  );
 }
 
 interface SetFlags {

@@ -21,6 +21,6 @@ export async function runForward(flags: ForwardFlags, signal: AbortSignal): Prom
   );
   note(
     flags,
-    `${result.architecture}: ${result.outputs.length} outputs in ${result.seconds.toFixed(1)} s; ${result.file}`,
+    `${result.architecture} on ${result.device}: ${result.outputs.length} outputs in ${result.seconds.toFixed(1)} s; ${result.file}`,
   );
 }

@@ -3,13 +3,14 @@ import { WisemergeError } from '../../errors.js';
 import type { EvaluatedSet, PointEvaluator, SetEvaluation } from '../evaluator.js';
 import { modelIdentity } from '../model-identity.js';
 import { NetworkModel, type NetworkPoint } from '../network.js';
+import type { NetworkDevice } from '../network-device.js';
 import { openChoiceSet } from './choices.js';
 import { openPerplexitySet } from './perplexity.js';
 import { sequenceLosses } from './sequence-losses.js';
 import type { TextSet, TextSource } from './text-set.js';
 import { TextTokenizer } from './tokenizer.js';
 
-export interface TextEvaluatorOptions {
+export interface TextEvaluatorOptions extends NetworkDevice {
   /** θ₀ and θ₁: decoders; config.json and tokenizer.json are those of the first. */
   readonly zeroshot: ModelSource;
   /** Without it there is one model, at alpha 0. */
@@ -54,9 +55,9 @@ export class TextEvaluator implements PointEvaluator {
    * decoder, no tokenizer), ERR_DATA, ERR_DATA_MISMATCH, ERR_IO.
    */
   static async open(options: TextEvaluatorOptions): Promise<TextEvaluator> {
-    const { zeroshot, finetuned, sets, threads, signal } = options;
-    const opening = { ...(threads !== undefined && { threads }), ...(signal && { signal }) };
-    const model = await NetworkModel.open(zeroshot, finetuned, opening);
+    const { zeroshot, finetuned, sets, signal } = options;
+    const model = await NetworkModel.open(zeroshot, finetuned, options);
+    const opening = { ...(signal && { signal }) };
     try {
       await using first = await openCheckpoint(zeroshot, opening);
       await using second = finetuned === undefined ? undefined : await openCheckpoint(finetuned, opening);

@@ -30,7 +30,16 @@ __device__ __forceinline__ T shuffle(const T& value, uint32_t step) {
 // Width divides the size of a warp, whose lanes all take part in every fold.
 template <uint32_t Width>
 struct Lanes {
-  uint32_t own;  // this thread's lane; the host has no use for it
+  uint32_t own;  // this thread's lane; on the host, lane 0 stands for all
+
+  // Whether another thread stands for this one.
+  WM_HD bool idle() const {
+#if defined(__CUDA_ARCH__)
+    return false;
+#else
+    return own != 0;
+#endif
+  }
 
   // fold(...fold(of(0), of(Width / 2))...), the tree of lane[i] = fold(lane[i], lane[i + step]) for step =
   // Width / 2 to 1.
@@ -48,6 +57,31 @@ struct Lanes {
       for (uint32_t lane = 0; lane < step; lane++) values[lane] = fold(values[lane], values[lane + step]);
     }
     return values[0];
+#endif
+  }
+
+  // total + of(0) + of(1) + ... in f64, in ascending order.
+  template <class Of>
+  WM_HD double ordered_sum(Of of, double total = 0) const {
+#if defined(__CUDA_ARCH__)
+    const auto value = of(own);
+    WM_UNROLL
+    for (uint32_t lane = 0; lane < Width; lane++) {
+      total += static_cast<double>(__shfl_sync(0xffffffffu, value, static_cast<int>(lane), Width));
+    }
+#else
+    for (uint32_t lane = 0; lane < Width; lane++) total += static_cast<double>(of(lane));
+#endif
+    return total;
+  }
+
+  // body(lane) for every lane, each by its own thread.
+  template <class Body>
+  WM_HD void each(Body body) const {
+#if defined(__CUDA_ARCH__)
+    body(own);
+#else
+    for (uint32_t lane = 0; lane < Width; lane++) body(lane);
 #endif
   }
 };

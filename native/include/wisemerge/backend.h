@@ -3,7 +3,8 @@
  *
  *   const WmBackend* wisemerge_backend(void);
  *
- * and the core refuses a table whose `abi` differs from its own. Change WM_BACKEND_ABI with any change below.
+ * and the core refuses a table whose `abi` differs from its own. Change WM_BACKEND_ABI with any change below
+ * and in backend_network.h.
  *
  * Calls on one WmContext come from one thread at a time; different contexts are independent. */
 #ifndef WISEMERGE_BACKEND_H_
@@ -12,11 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wisemerge/backend_network.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define WM_BACKEND_ABI 7u
+#define WM_BACKEND_ABI 8u
 #define WM_BACKEND_SYMBOL "wisemerge_backend"
 
 typedef enum WmCode {
@@ -55,6 +58,7 @@ typedef struct WmOpenOptions {
   int32_t threads;   /* CPU: workers including the caller; 0 = all available */
   const char* isa;   /* CPU: highest SIMD level to use; NULL = best available */
   int32_t precision; /* WmPrecision */
+  uint64_t memory;   /* CUDA: most bytes of device memory that one network takes; 0 = what is free */
 } WmOpenOptions;
 
 /* Raised to non-zero by any thread to stop a running call; read with relaxed atomic loads between chunks. */
@@ -107,36 +111,6 @@ typedef struct WmMatmul {
   float* out;
   uint64_t out_stride;
 } WmMatmul;
-
-/* Scaled dot-product attention (Vaswani et al., 2017) over `batch` sequences of `tokens` positions:
- *
- *   out_i = sum over j of p_j v_j, p = softmax over the j that i attends to of scale * (q_i . k_j)
- *
- * Head h of head_dim numbers at position i of sequence b begins at data + (b * tokens + i) * stride + h *
- * head_dim; `heads` share out evenly among `kv_heads` heads of k and v. Position i attends to j where
- * mask[b * tokens + j] is not 0 (null: all), j <= i if `causal`, and j > i - window if `window` is not 0;
- * without any it gives zeros. All in f32, by blocks of keys in ascending order (Dao et al., 2022): memory
- * does not grow with tokens^2. Keys that nobody attends to, whatever their number, change no bit. */
-typedef struct WmAttention {
-  uint64_t batch, tokens, heads, kv_heads, head_dim;
-  const float *q, *k, *v;
-  uint64_t q_stride, k_stride, v_stride;
-  float* out;
-  uint64_t out_stride;
-  const int32_t* mask;
-  int32_t causal;
-  uint64_t window;
-  float scale;
-} WmAttention;
-
-/* The gradients of a loss by q, k and v, from that by the result, `out_gradient`, which is laid out as
- * `forward.out`; forward.out itself is not read. They are added to what lies at q_gradient, k_gradient and
- * v_gradient, laid out as q, k and v, in an order that does not depend on the threads. */
-typedef struct WmAttentionGradient {
-  WmAttention forward;
-  const float* out_gradient;
-  float *q_gradient, *k_gradient, *v_gradient;
-} WmAttentionGradient;
 
 /* The logits of both ends of a path for one batch of samples: z(alpha) = z0 + alpha * (z1 - z0). Row i of
  * either begins `stride` floats after row i - 1. labels[i] is in [0, classes). */
@@ -370,6 +344,29 @@ typedef struct WmBackend {
   WmCode (*attention)(WmContext* context, const WmAttention* call, WmCancelFlag cancelled, WmError* error);
   WmCode (*attention_gradient)(WmContext* context, const WmAttentionGradient* call, WmCancelFlag cancelled,
                                WmError* error);
+  WmCode (*network_open)(WmContext* context, const WmParameter* parameters, uint32_t count, int32_t way,
+                         WmNetwork** network, WmError* error);
+  void (*network_close)(WmContext* context, WmNetwork* network);
+  WmCode (*network_begin)(WmContext* context, WmNetwork* network, const WmProgram* program,
+                          WmCancelFlag cancelled, WmError* error);
+  WmCode (*network_operate)(WmContext* context, WmNetwork* network, uint32_t operation,
+                            const WmOperands* operands, WmCancelFlag cancelled, WmError* error);
+  WmCode (*network_finish)(WmContext* context, WmNetwork* network, const WmTransfer* results, uint32_t count,
+                           WmCancelFlag cancelled, WmError* error);
+
+  /* Training of networks (backend_network.h). NULL where a backend does not have it. */
+  WmCode (*network_train)(WmContext* context, WmNetwork* network, const WmTraining* training,
+                          WmCancelFlag cancelled, WmError* error);
+  WmCode (*network_reverse_begin)(WmContext* context, WmNetwork* network, const WmTransfer* gradients,
+                                  uint32_t count, WmCancelFlag cancelled, WmError* error);
+  WmCode (*network_reverse)(WmContext* context, WmNetwork* network, uint32_t operation,
+                            const WmReverse* operands, WmCancelFlag cancelled, WmError* error);
+  /* Squares are summed in f64: lane_sum.h over blocks of kNormBlock numbers (adamw.h), then the blocks. */
+  WmCode (*network_norm)(WmContext* context, WmNetwork* network, double* norm, WmCancelFlag cancelled,
+                         WmError* error);
+  WmCode (*network_update)(WmContext* context, WmNetwork* network, const WmAdamW* factors, WmError* error);
+  WmCode (*network_read)(WmContext* context, WmNetwork* network, int32_t array, float* to,
+                         WmCancelFlag cancelled, WmError* error);
 
   /* Merging of many models. NULL where a backend does not have it. */
   WmCode (*merge_count)(WmContext* context, const WmMergeCount* call, WmCancelFlag cancelled, WmError* error);

@@ -153,7 +153,7 @@ class RowRanks {
   }
   // What is behind the row has some bucket too.
   Vu buckets_of(size_t index) const {
-    const Vi above = fetch<Vi>(keys_ + index) - floor_;
+    const Vi above = reinterpret_cast<Vi>(fetch<Vu>(keys_ + index) - static_cast<uint32_t>(floor_));
     const Vu bucket = reinterpret_cast<Vu>(above > 0 ? above : Vi{}) >> kShift;
     return bucket < kBuckets ? bucket : Vu{};
   }

@@ -103,6 +103,7 @@ void check_matrix_products(Tally& tally, Opened& cuda, Opened& cpu, bool reduced
     for (const DType a : {DType::kF32, DType::kF16, DType::kBF16}) {
       for (const bool transposed : {false, true}) {
         for (const double alpha : {0.0, 1.0, 0.3, 1.2, 1e-60}) {
+          if (reduced && alpha != 0.3 && a != w) continue;
           run_matmul(tally, cuda, cpu, {67, 131, 45, a, w, transposed, !transposed, alpha}, 2);
           run_matmul(tally, cuda, cpu, {67, 131, 48, a, w, transposed, transposed, alpha, 5});
         }

@@ -35,7 +35,7 @@ void every_shape(Tally& tally, const Opened& cuda, const Opened& cpu, bool reduc
 
 // Tensors of several spans and ranges, whose keeps, scores, masks and weights are cut with them.
 void many_ranges(Tally& tally, const Opened& cuda, const Opened& cpu, bool reduced) {
-  const size_t count = reduced ? 9 * 70001 : 97 * 70001;
+  const size_t count = reduced ? 5 * 70001 : 97 * 70001;
   for (const size_t row : {size_t{1} * 70001, size_t{7}}) {
     const MergeTensors tensors = tuned_tensors(3, count / row * row, row, row);
     battery(tally, cuda, cpu, tensors, "ranges of rows of " + std::to_string(row), reduced ? 1 : 7);

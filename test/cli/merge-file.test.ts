@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { runCli, startCli } from '../support/cli.js';
 import { f32, numbers, Workshop } from '../support/merge-file.js';
 import { contents } from '../support/models.js';
-import { randomF32 } from '../support/random.js';
+import { randomWeights } from '../support/random.js';
 import { tensor } from '../support/safetensors.js';
 import { tempDir } from '../support/temp.js';
 
@@ -13,11 +13,19 @@ base_model: $/a
 models: [{model: $/b, parameters: {weight: [0, 1], density: 0.5}}]
 `;
 
+/** Random numbers, which repeat where there are many. */
+function numbersOf(elements: number, seed: number): Float32Array {
+  const some = randomWeights(Math.min(elements, 50_000), seed);
+  const all = new Float32Array(elements);
+  for (let at = 0; at < elements; at += some.length) all.set(some.subarray(0, elements - at), at);
+  return all;
+}
+
 async function shop(elements = 4): Promise<Workshop> {
   const made = new Workshop(await tempDir());
   for (const [i, name] of ['a', 'b'].entries()) {
     const list = [0, 1].map((k) =>
-      tensor(`model.layers.${k}.w`, 'F32', [elements], randomF32(elements, 10 * i + k)),
+      tensor(`model.layers.${k}.w`, 'F32', [elements], numbersOf(elements, 10 * i + k)),
     );
     made.model(name, list, { config: { num_hidden_layers: 2 }, files: { 'tokenizer.json': '{}' } });
   }

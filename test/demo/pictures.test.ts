@@ -115,10 +115,10 @@ describe('sets of pictures', () => {
 
   it('have as many wrong labels as was asked for', async () => {
     const options = { seed: 5, set: 2 };
-    const clean = await drawPictures(glyphs, distributions.id, 4000, options);
-    const noisy = await drawPictures(glyphs, distributions.id, 4000, { ...options, labelNoise: 0.5 });
+    const clean = await drawPictures(glyphs, distributions.id, 2000, options);
+    const noisy = await drawPictures(glyphs, distributions.id, 2000, { ...options, labelNoise: 0.5 });
     expect(noisy.features).toEqual(clean.features);
-    const changed = noisy.labels.filter((label, i) => label !== clean.labels[i]).length / 4000;
+    const changed = noisy.labels.filter((label, i) => label !== clean.labels[i]).length / 2000;
     // Half are replaced, and one in 16 of them by itself.
     expect(Math.abs(changed - 0.5 * (15 / 16))).toBeLessThan(0.03);
   });

@@ -59,11 +59,10 @@ export class Workshop {
 /** The numbers of a tensor. */
 export function numbers({ dtype, data }: Tensor): number[] {
   const count = data.length / (dtype === 'F64' ? 8 : dtype === 'F32' ? 4 : 2);
-  const read = (i: number): number => {
-    if (dtype === 'F64') return data.readDoubleLE(8 * i);
-    if (dtype === 'F32') return data.readFloatLE(4 * i);
-    if (dtype !== 'BF16') throw new Error(`${dtype} is not read here`);
-    return new Float32Array(Uint32Array.of(data.readUInt16LE(2 * i) << 16).buffer)[0]!;
-  };
-  return Array.from({ length: count }, (_, i) => read(i));
+  const all = (read: (i: number) => number): number[] => Array.from({ length: count }, (_, i) => read(i));
+  if (dtype === 'F64') return all((i) => data.readDoubleLE(8 * i));
+  if (dtype === 'F32') return all((i) => data.readFloatLE(4 * i));
+  if (dtype !== 'BF16') throw new Error(`${dtype} is not read here`);
+  const bits = Uint32Array.from({ length: count }, (_, i) => data.readUInt16LE(2 * i) << 16);
+  return Array.from(new Float32Array(bits.buffer));
 }

@@ -29,15 +29,17 @@ models: [{model: $/a}, {model: $/b}]
 parameters: {weight: 0.5, density: 0.5}
 `;
 
-/** Models of many tensors, so that some are done while others are to come. */
+/** Many tensors each, so that some are done while others are to come. */
+const models = ['base', 'a', 'b'].map((name, seed) => {
+  const list = Array.from({ length: tensors }, (_, i) =>
+    tensor(`w.${i}`, 'F32', [elements], randomF32(elements, 100 * seed + i)),
+  );
+  return { name, list };
+});
+
 async function shop(): Promise<Workshop> {
   const made = new Workshop(await tempDir());
-  for (const [seed, name] of ['base', 'a', 'b'].entries()) {
-    const list = Array.from({ length: tensors }, (_, i) =>
-      tensor(`w.${i}`, 'F32', [elements], randomF32(elements, 100 * seed + i)),
-    );
-    made.model(name, list);
-  }
+  for (const { name, list } of models) made.model(name, list);
   return made;
 }
 

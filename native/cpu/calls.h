@@ -10,16 +10,13 @@
 #include "core/thread_pool.h"
 #include "cpu/kernels.h"
 #include "cpu/scratch.h"
-#include "cpu/screen.h"
 #include "wisemerge/backend.h"
 
 struct WmContext {
-  WmContext(int threads, const wisemerge::cpu::Kernels* level)
-      : pool(threads), kernels(level), screen(wisemerge::cpu::select_screen(level)) {}
+  WmContext(int threads, const wisemerge::cpu::Kernels* level) : pool(threads), kernels(level) {}
 
   wisemerge::ThreadPool pool;
   const wisemerge::cpu::Kernels* kernels;
-  const wisemerge::cpu::ScreenKernels* screen;  // null where there is nothing to gain
   std::vector<size_t> first_tiles;  // of each item of a call, then their total; kept to save allocations
   wisemerge::FloatArray packed;     // the part of w that a matrix product works on
   wisemerge::FloatArray logits;     // of a batch that nobody else wants

@@ -8,6 +8,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
@@ -34,10 +38,24 @@ bool has_avx512_bf16() {
   unsigned a, b, c, d;
   return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
 }
+#if defined(__linux__)
+// Linux (5.16 and later) keeps the tiles from a process until it asks for them, and refuses where the stack
+// of a signal handler could not hold them.
+bool has_amx_bf16() {
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  unsigned a, b, c, d;
+  static const bool granted = has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) &&
+                              (d >> 24 & 1) && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+}
+#else
+bool has_amx_bf16() { return false; }
+#endif
 #else
 bool has_avx2() { return false; }
 bool has_avx512() { return false; }
 bool has_avx512_bf16() { return false; }
+bool has_amx_bf16() { return false; }
 #endif
 
 struct Level {
@@ -52,6 +70,17 @@ constexpr Level kLevels[] = {
     {"baseline", always, baseline_kernels},
 };
 
+struct ScreenLevel {
+  const char* isa;
+  bool (*supported)();
+  const ScreenKernels* (*kernels)();
+};
+
+constexpr ScreenLevel kScreenLevels[] = {
+    {"amx", has_amx_bf16, amx_screen},
+    {"avx512bf16", has_avx512_bf16, avx512bf16_screen},
+};
+
 }  // namespace
 
 const Kernels* select_kernels(const char* limit) {
@@ -64,8 +93,15 @@ const Kernels* select_kernels(const char* limit) {
   return nullptr;
 }
 
-const ScreenKernels* select_screen(const Kernels* level) {
-  return level == avx512_kernels() && has_avx512_bf16() ? avx512bf16_screen() : nullptr;
+const ScreenKernels* select_screen(const Kernels* level, const char* limit) {
+  if (level != avx512_kernels()) return nullptr;
+  bool allowed = limit == nullptr;
+  for (const ScreenLevel& screen : kScreenLevels) {
+    allowed = allowed || std::strcmp(screen.isa, limit) == 0;
+    const ScreenKernels* const kernels = allowed ? screen.kernels() : nullptr;
+    if (kernels && screen.supported()) return kernels;
+  }
+  return nullptr;
 }
 
 void cpu_name(char* name, size_t size) {

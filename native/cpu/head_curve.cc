@@ -80,9 +80,10 @@ WmCode run_plain(WmContext& context, const WmCurve& call, size_t first, size_t l
 WmCode run_curve(WmContext& context, const WmCurve& call, WmCancelFlag cancelled, WmError* error) {
   const WmCode code = check(call, error);
   if (code != WM_OK || call.rows == 0) return code;
-  if (!Screening::suits(context, call)) return run_plain(context, call, 0, call.rows, cancelled, error);
+  const ScreenKernels* const screen = Screening::suits(call) ? select_screen(context.kernels) : nullptr;
+  if (!screen) return run_plain(context, call, 0, call.rows, cancelled, error);
 
-  const Screening screening(context, call, cancelled);
+  const Screening screening(context, *screen, call, cancelled);
   const size_t step = screening.block_rows(), blocks = (call.rows + step - 1) / step;
   context.scratch.prepare(static_cast<size_t>(context.pool.size()), screening.scratch());
   std::vector<uint8_t> screened(blocks);

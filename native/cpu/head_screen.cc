@@ -9,7 +9,7 @@
 namespace wisemerge::cpu {
 namespace {
 
-// Features widened at a time; even, so that pairs stay together.
+// Features widened at a time; a multiple of every step, so that no padding falls between.
 constexpr size_t kPackDepth = 64;
 // Words of a block's samples: they stay in the L2 cache beside a panel.
 constexpr size_t kBlockBytes = 256u << 10;
@@ -48,25 +48,25 @@ struct Screening::Lines {
   float *x[2], *w[4];
 };
 
-bool Screening::suits(const WmContext& context, const WmCurve& call) {
-  return context.screen && call.classes >= kMinClasses && call.dimension > 0 &&
-         call.dimension <= kScreenDepth;
+bool Screening::suits(const WmCurve& call) {
+  return call.classes >= kMinClasses && call.dimension > 0 && call.dimension <= kScreenDepth;
 }
 
-Screening::Screening(WmContext& context, const WmCurve& call, WmCancelFlag cancelled)
+Screening::Screening(WmContext& context, const ScreenKernels& screen, const WmCurve& call,
+                     WmCancelFlag cancelled)
     : kernels_(*context.kernels),
-      screen_(*context.screen),
+      screen_(screen),
       call_(call),
-      pairs_(ceil_div(call.dimension, 2)),
+      pairs_(ceil_div(call.dimension, 2 * screen.step) * screen.step),
       panels_(ceil_div(call.classes, kScreenColumns)),
       // Twice what head_path allows: a margin screened out here is one that head_path would pass over.
       allowance_(2 * margin_allowance(call.from, call.to)),
       reach_(std::max(std::fabs(1 - call.from) + std::fabs(call.from),
                       std::fabs(1 - call.to) + std::fabs(call.to))),
       chain_(3.1 * static_cast<double>(call.dimension + 8) * 0x1p-24) {
-  const size_t whole_tiles = ceil_div(call.rows, kScreenRows);
+  const size_t whole_tiles = ceil_div(call.rows, screen_.rows);
   const size_t wanted = 4 * static_cast<size_t>(context.pool.size());
-  const size_t fitting = kBlockBytes / (pairs_ * kScreenRows * sizeof(uint32_t));
+  const size_t fitting = kBlockBytes / (pairs_ * screen_.rows * sizeof(uint32_t));
   tiles_ = std::clamp<size_t>(std::min(fitting, ceil_div(whole_tiles, wanted)), 1, kMaxTiles);
 
   const size_t classes = panels_ * kScreenColumns;
@@ -91,7 +91,7 @@ void Screening::pack_classes(size_t panel) {
       alignas(64) float wide[kPackDepth * kScreenColumns];
       kernels_.matmul_pack(end ? call_.w1 : call_.w0, nullptr, 0, first, present, l, depth, kScreenColumns,
                            wide);
-      screen_.narrow(wide, depth, kScreenColumns, words + l / 2 * kScreenColumns, sums[end]);
+      screen_.narrow_classes(wide, depth, words + l / 2 * kScreenColumns, sums[end]);
     }
   }
   for (size_t j = 0; j < kScreenColumns; j++) {
@@ -116,16 +116,16 @@ void Screening::pack_classes(size_t panel) {
 }
 
 void Screening::pack_samples(size_t first, size_t rows, uint32_t* words, ScreenTile& tile) const {
-  double sums[3 * kScreenRows] = {};
+  double sums[3 * kMaxScreenRows] = {};
   for (size_t l = 0; l < call_.dimension; l += kPackDepth) {
     const size_t depth = std::min<size_t>(kPackDepth, call_.dimension - l);
-    alignas(64) float wide[kPackDepth * kScreenRows];
-    kernels_.matmul_pack(call_.features, nullptr, 0, first, rows, l, depth, kScreenRows, wide);
-    screen_.narrow(wide, depth, kScreenRows, words + l / 2 * kScreenRows, sums);
+    alignas(64) float wide[kPackDepth * kMaxScreenRows];
+    kernels_.matmul_pack(call_.features, nullptr, 0, first, rows, l, depth, screen_.rows, wide);
+    screen_.narrow_samples(wide, depth, words + l / 2 * screen_.rows, sums);
   }
   for (size_t i = 0; i < rows; i++) {
-    const double given = std::sqrt(sums[i]), kept = std::sqrt(sums[kScreenRows + i]),
-                 lost = std::sqrt(sums[2 * kScreenRows + i]);
+    const double given = std::sqrt(sums[i]), kept = std::sqrt(sums[screen_.rows + i]),
+                 lost = std::sqrt(sums[2 * screen_.rows + i]);
     // A norm of which not even the share k is used must still be moderate.
     tile.by_norm[i] = given < 0x1p60 ? up(reach_ * (lost + chain_ * given)) : up(given);
     tile.by_error[i] = up(reach_ * kept);
@@ -245,22 +245,22 @@ ScreenPanel Screening::panel(size_t index) const {
 }
 
 size_t Screening::scratch() const {
-  return floats<uint32_t>(tiles_ * pairs_ * kScreenRows) + floats<ScreenTile>(tiles_) +
+  return floats<uint32_t>(tiles_ * pairs_ * screen_.rows) + floats<ScreenTile>(tiles_) +
          6 * floats<float>(call_.dimension);
 }
 
 bool Screening::block(size_t first, size_t last, float* scratch) const {
-  const size_t tiles = ceil_div(last - first, kScreenRows);
-  uint32_t* const words = take<uint32_t>(scratch, tiles * pairs_ * kScreenRows);
+  const size_t tiles = ceil_div(last - first, screen_.rows);
+  uint32_t* const words = take<uint32_t>(scratch, tiles * pairs_ * screen_.rows);
   ScreenTile* const tile = take<ScreenTile>(scratch, tiles);
   Lines lines;
   for (float*& x : lines.x) x = take<float>(scratch, call_.dimension);
   for (float*& w : lines.w) w = take<float>(scratch, call_.dimension);
 
-  const auto rows_of = [&](size_t t) { return std::min(kScreenRows, last - first - t * kScreenRows); };
+  const auto rows_of = [&](size_t t) { return std::min(screen_.rows, last - first - t * screen_.rows); };
   for (size_t t = 0; t < tiles; t++) {
-    const size_t row = first + t * kScreenRows;
-    pack_samples(row, rows_of(t), words + t * pairs_ * kScreenRows, tile[t]);
+    const size_t row = first + t * screen_.rows;
+    pack_samples(row, rows_of(t), words + t * pairs_ * screen_.rows, tile[t]);
     label_logits(row, rows_of(t), lines, tile[t]);
   }
   size_t exact = 0;
@@ -269,17 +269,17 @@ bool Screening::block(size_t first, size_t last, float* scratch) const {
     const ScreenPanel classes = panel(p);
     for (size_t t = 0; t < tiles; t++) {
       uint32_t full =
-          screen_.screen(words + t * pairs_ * kScreenRows, pairs_, classes, allowance_, rows_of(t), tile[t]);
+          screen_.screen(words + t * pairs_ * screen_.rows, pairs_, classes, allowance_, rows_of(t), tile[t]);
       for (; full != 0; full &= full - 1) {
         const auto i = static_cast<size_t>(__builtin_ctz(full));
-        exact += settle(first + t * kScreenRows + i, i, lines, tile[t]);
+        exact += settle(first + t * screen_.rows + i, i, lines, tile[t]);
       }
     }
     if (exact > limit) return false;
   }
   for (size_t t = 0; t < tiles; t++) {
     for (size_t i = 0; i < rows_of(t); i++) {
-      const size_t sample = first + t * kScreenRows + i;
+      const size_t sample = first + t * screen_.rows + i;
       if (!tile[t].lost[i]) exact += settle(sample, i, lines, tile[t]);
       const Interval result = tile[t].lost[i] ? empty_interval() : tile[t].interval[i];
       call_.lo[sample] = result.lo;

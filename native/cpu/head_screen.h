@@ -3,17 +3,18 @@
 #pragma once
 
 #include "cpu/calls.h"
+#include "cpu/screen.h"
 
 namespace wisemerge::cpu {
 
 class Screening {
  public:
-  static bool suits(const WmContext& context, const WmCurve& call);
+  static bool suits(const WmCurve& call);
 
   // Packs the classes in the context's memory. `call` must outlive this.
-  Screening(WmContext& context, const WmCurve& call, WmCancelFlag cancelled);
+  Screening(WmContext& context, const ScreenKernels& screen, const WmCurve& call, WmCancelFlag cancelled);
 
-  size_t block_rows() const { return tiles_ * kScreenRows; }
+  size_t block_rows() const { return tiles_ * screen_.rows; }
   // Floats that block() needs.
   size_t scratch() const;
   // Samples [first, last), at most block_rows(). False, with nothing of use written, where so many classes

@@ -1,6 +1,6 @@
-// Screening of a linear head's classes in bf16: logits at twice the speed of f32, each with a bound on how
-// far it is from the f32 logit that matmul gives. Most classes never come near the label anywhere on the
-// path, and these logits suffice to tell; the others are handed on and computed exactly (head_screen.cc).
+// Screening of a linear head's classes in bf16: logits at several times the speed of f32, each with a bound
+// on how far it is from the f32 logit that matmul gives. Most classes never come near the label anywhere on
+// the path, and these logits suffice to tell; the others are handed on and computed exactly (head_screen.cc).
 //
 // The bound. With x' and w' rounded to bf16, Cauchy and Schwarz give
 //   |x.w - x'.w'| <= |x - x'| |w| + |x'| |w - w'|.
@@ -21,7 +21,7 @@
 
 namespace wisemerge::cpu {
 
-inline constexpr size_t kScreenRows = 12, kScreenColumns = 32;  // of a tile
+inline constexpr size_t kMaxScreenRows = 32, kScreenColumns = 32;  // of a tile
 // Classes of one sample that are kept before they must be settled, and room for those of one more tile.
 inline constexpr size_t kCandidates = 32, kCandidateRoom = kCandidates + kScreenColumns;
 // The constants above hold up to here.
@@ -38,22 +38,28 @@ struct ScreenPanel {
 
 // The samples of a tile.
 struct ScreenTile {
-  float own0[kScreenRows], own1[kScreenRows];         // logits of the label, as matmul computes them
-  float by_norm[kScreenRows], by_error[kScreenRows];  // factors of the bound: |x - x'| + k |x|, |x'|
-  float lo[kScreenRows], hi[kScreenRows];             // of `interval`
-  int32_t label[kScreenRows];
-  uint8_t lost[kScreenRows];  // the interval is empty
-  uint32_t count[kScreenRows];
-  Interval interval[kScreenRows];  // so far
+  float own0[kMaxScreenRows], own1[kMaxScreenRows];         // logits of the label, as matmul computes them
+  float by_norm[kMaxScreenRows], by_error[kMaxScreenRows];  // factors of the bound: |x - x'| + k |x|, |x'|
+  float lo[kMaxScreenRows], hi[kMaxScreenRows];             // of `interval`
+  int32_t label[kMaxScreenRows];
+  uint8_t lost[kMaxScreenRows];  // the interval is empty
+  uint32_t count[kMaxScreenRows];
+  Interval interval[kMaxScreenRows];  // so far
   // Candidates with their screened logits.
-  int32_t candidate[kScreenRows][kCandidateRoom];
-  float z0[kScreenRows][kCandidateRoom], z1[kScreenRows][kCandidateRoom];
+  int32_t candidate[kMaxScreenRows][kCandidateRoom];
+  float z0[kMaxScreenRows][kCandidateRoom], z1[kMaxScreenRows][kCandidateRoom];
 };
 
 struct ScreenKernels {
-  // Rounds from[depth][width], width kScreenRows or kScreenColumns, to words[(depth + 1) / 2][width] and adds
-  // the squares of x, x' and x - x' to sums[3][width]. Subnormal numbers become 0.
-  void (*narrow)(const float* from, size_t depth, size_t width, uint32_t* words, double* sums);
+  const char* isa;  // "avx512bf16", "amx"
+  size_t rows;      // samples of a tile
+  size_t step;      // pairs of features are padded with zeros to a multiple of this
+
+  // Round from[depth][rows] and from[depth][kScreenColumns] to words, padded, and add the squares of x, x'
+  // and x - x' to sums[3][width]. Subnormal numbers become 0. Words of classes are [pair][class], those of
+  // samples as `screen` wants them; depth is a multiple of 2 * step or the last part.
+  void (*narrow_samples)(const float* from, size_t depth, uint32_t* words, double* sums);
+  void (*narrow_classes)(const float* from, size_t depth, uint32_t* words, double* sums);
 
   // Screens one panel for the first `rows` samples of a tile: notes candidates and lost samples. Bit i of the
   // result is set if sample i has more than kCandidates of them. `allowance` is that of a margin's rounding.
@@ -64,10 +70,12 @@ struct ScreenKernels {
   void (*chains)(const float* x0, const float* x1, const float* const* w, size_t depth, float* sums);
 };
 
-// Null where the build or this CPU lacks the instructions, or `level` is a lower one.
-const ScreenKernels* select_screen(const Kernels* level);
+// The fastest, or the first from `limit` on. Null where the build or this CPU lacks the instructions, or
+// `level` is a lower one. Asks Linux for the registers of AMX, which then hold for the process.
+const ScreenKernels* select_screen(const Kernels* level, const char* limit = nullptr);
 
 // Null where the compiler lacks them.
+const ScreenKernels* amx_screen();
 const ScreenKernels* avx512bf16_screen();
 
 }  // namespace wisemerge::cpu

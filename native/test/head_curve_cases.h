@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <random>
@@ -14,6 +15,16 @@
 namespace wisemerge::test::curve {
 
 inline constexpr const char* kIsas[] = {"baseline", "avx2", "avx512"};
+
+// Every kind of screening that this CPU can do.
+inline std::vector<const cpu::ScreenKernels*> screens() {
+  std::vector<const cpu::ScreenKernels*> found;
+  for (const char* isa : {"amx", "avx512bf16"}) {
+    const cpu::ScreenKernels* const screen = cpu::select_screen(cpu::select_kernels(nullptr), isa);
+    if (screen && std::strcmp(screen->isa, isa) == 0) found.push_back(screen);
+  }
+  return found;
+}
 
 // Numbers stored in a dtype, in either order.
 struct Stored {
@@ -155,15 +166,15 @@ inline size_t check_curve(const Problem& p) {
       std::count_if(expected.hi.begin(), expected.hi.end(), [](double hi) { return hi >= 0; }));
 }
 
-// The same by screening alone; gives the share of blocks that screening decided.
-inline double check_screening(const Problem& p) {
+// The same by screening alone; gives the share of blocks that screening decided, or -1 for none to decide.
+inline double check_screening(const Problem& p, const cpu::ScreenKernels& screen) {
   const Views views(p);
   const Intervals expected = from_logits(p, views);
   WmContext context(2, cpu::select_kernels(nullptr));
   Intervals got(p.rows);
   const WmCurve call = curve_call(p, views, got);
-  if (!cpu::Screening::suits(context, call)) return -1;
-  const cpu::Screening screening(context, call, nullptr);
+  if (!cpu::Screening::suits(call)) return -1;
+  const cpu::Screening screening(context, screen, call, nullptr);
   std::vector<float> memory(screening.scratch() + 16);
   float* const scratch =
       memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64 / sizeof(float);
@@ -179,6 +190,13 @@ inline double check_screening(const Problem& p) {
     }
   }
   return static_cast<double>(decided) / static_cast<double>(blocks);
+}
+
+// The least share of all kernels that this CPU has; -1 where it has none.
+inline double check_screening(const Problem& p) {
+  double least = 2;
+  for (const cpu::ScreenKernels* screen : screens()) least = std::min(least, check_screening(p, *screen));
+  return least == 2 ? -1 : least;
 }
 
 }  // namespace wisemerge::test::curve

@@ -37,7 +37,7 @@ template <bool kLost>
 WM_FORCE_INLINE Contest interpolate(const float* base, const float* delta, size_t padded, float alpha,
                                     float own, float* z) {
   Group max;
-  uint32_t above = 0, level = 0;
+  Vi above[kGroupVectors] = {}, reaching[kGroupVectors] = {};
   for (size_t g = 0; g < kGroupVectors; g++) max.v[g] = broadcast<Vf>(-__builtin_inff());
   for (size_t c = 0; c < padded; c += kGroup) {
     for (size_t g = 0; g < kGroupVectors; g++) {
@@ -46,13 +46,19 @@ WM_FORCE_INLINE Contest interpolate(const float* base, const float* delta, size_
       store_floats(z + at, v);
       max.v[g] = larger(v, max.v[g]);
       if constexpr (kLost) {
-        above += static_cast<uint32_t>(
-            __builtin_popcount(lane_mask(reinterpret_cast<Vi>(v > broadcast<Vf>(own)))));
-        level |= lane_mask(reinterpret_cast<Vi>(v == broadcast<Vf>(own)));
+        above[g] -= reinterpret_cast<Vi>(v > broadcast<Vf>(own));
+        reaching[g] -= reinterpret_cast<Vi>(v >= broadcast<Vf>(own));
       }
     }
   }
-  return {maximum(max), above, level != 0};
+  uint32_t strictly = 0, all = 0;
+  for (size_t g = 0; g < kGroupVectors; g++) {
+    for (size_t i = 0; i < kLanes; i++) {
+      strictly += static_cast<uint32_t>(above[g][i]);
+      all += static_cast<uint32_t>(reaching[g][i]);
+    }
+  }
+  return {maximum(max), strictly, all != strictly};
 }
 
 // `correct[k]` says whether the label is the argmax at alphas[k]; `scratch` has 3 * whole groups of floats.

@@ -10,25 +10,29 @@ struct Group {
 
 WM_FORCE_INLINE size_t whole_groups(size_t count) { return (count + kGroup - 1) / kGroup * kGroup; }
 
+typedef float F4 __attribute__((vector_size(16)));
+typedef float F8 __attribute__((vector_size(32)));
+
+// A halving tree: lane i takes in lane i + 8, then i + 4, i + 2, i + 1.
+template <class Fold>
+WM_FORCE_INLINE float folded(const Group& group, Fold fold) {
+  F8 eights[2];
+  __builtin_memcpy(eights, &group, sizeof(eights));
+  const F8 eight = fold(eights[0], eights[1]);
+  F4 fours[2];
+  __builtin_memcpy(fours, &eight, sizeof(fours));
+  const F4 four = fold(fours[0], fours[1]);
+  return fold(fold(four[0], four[2]), fold(four[1], four[3]));
+}
+
 WM_FORCE_INLINE float total(const Group& group) {
-  float lanes[kGroup];
-  __builtin_memcpy(lanes, &group, sizeof(lanes));
-  for (size_t width = kGroup / 2; width > 0; width /= 2) {
-    for (size_t i = 0; i < width; i++) lanes[i] += lanes[i + width];
-  }
-  return lanes[0];
+  return folded(group, [](auto a, auto b) { return a + b; });
 }
 
 WM_FORCE_INLINE float fma_one(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
-WM_FORCE_INLINE Vf larger(Vf a, Vf b) { return a > b ? a : b; }
-
 WM_FORCE_INLINE float maximum(const Group& group) {
-  float lanes[kGroup];
-  __builtin_memcpy(lanes, &group, sizeof(lanes));
-  float max = lanes[0];
-  for (size_t i = 1; i < kGroup; i++) max = lanes[i] > max ? lanes[i] : max;
-  return max;
+  return folded(group, [](auto a, auto b) { return a > b ? a : b; });
 }
 
 // wisemerge/softmax.h's in vectors, with the same bits.
@@ -44,7 +48,7 @@ WM_FORCE_INLINE Vf exp_nonpositive(Vf x) {
   p = fma(p, f, broadcast<Vf>(0x1.ebfbdcp-3f));
   p = fma(p, f, broadcast<Vf>(0x1.62e430p-1f));
   p = fma(p, f, broadcast<Vf>(1.0f));
-  const Vi exponent = (reinterpret_cast<Vi>(shifted) - reinterpret_cast<Vi>(magic)) << 23;
+  const Vi exponent = reinterpret_cast<Vi>(shifted) << 23;
   return reinterpret_cast<Vf>(reinterpret_cast<Vi>(p) + exponent);
 }
 

@@ -48,6 +48,7 @@ WM_FORCE_INLINE void interleave64(Vu& a, Vu& b) {
   b = reinterpret_cast<Vu>(_mm256_unpackhi_epi64(x, y));
 }
 
+WM_FORCE_INLINE Vf larger(Vf a, Vf b) { return _mm256_max_ps(a, b); }
 WM_FORCE_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm256_fmadd_ps(a, b, c); }
 WM_FORCE_INLINE Vd fma(Vd a, Vd b, Vd c) { return _mm256_fmadd_pd(a, b, c); }
 WM_FORCE_INLINE Vd fma_exact_product(Vd a, Vd b, Vd c) { return _mm256_fmadd_pd(a, b, c); }

@@ -44,6 +44,7 @@ WM_FORCE_INLINE void interleave64(Vu& a, Vu& b) {
   b = reinterpret_cast<Vu>(_mm512_unpackhi_epi64(x, y));
 }
 
+WM_FORCE_INLINE Vf larger(Vf a, Vf b) { return _mm512_max_ps(a, b); }
 WM_FORCE_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm512_fmadd_ps(a, b, c); }
 WM_FORCE_INLINE Vd fma(Vd a, Vd b, Vd c) { return _mm512_fmadd_pd(a, b, c); }
 WM_FORCE_INLINE Vd fma_exact_product(Vd a, Vd b, Vd c) { return _mm512_fmadd_pd(a, b, c); }

@@ -7,6 +7,7 @@
 //                       element spread over a vector they fill the registers
 //   Vf, Vd, Vu          vectors of f32, f64 and u32 of one size; Line: that many bytes of anything
 //   load_line           unaligned; store_line: unaligned; stream_line: aligned, past the caches
+//   larger              a > b ? a : b
 //   fma                 a*b + c, rounded once
 //   fma_exact_product   the same, for a*b that f64 holds exactly
 //   keep_equal          v, but a where a and b have the same bits
@@ -173,6 +174,7 @@ WM_FORCE_INLINE Vf fma(Vf a, Vf b, Vf c) {
 }
 #endif
 
+WM_FORCE_INLINE Vf larger(Vf a, Vf b) { return a > b ? a : b; }
 WM_FORCE_INLINE Vd max_magnitude(Vd max, Vd v) {
   const Vd magnitude = reinterpret_cast<Vd>(reinterpret_cast<Vl>(v) & INT64_MAX);
   return blend(reinterpret_cast<Vl>(magnitude > max), magnitude, max);

@@ -25,7 +25,7 @@ WM_HD float exp_nonpositive(float x) {
   p = fmaf(p, f, 0x1.ebfbdcp-3f);
   p = fmaf(p, f, 0x1.62e430p-1f);
   p = fmaf(p, f, 1.0f);
-  const uint32_t exponent = (bit_cast<uint32_t>(shifted) - bit_cast<uint32_t>(kMagic)) << 23;
+  const uint32_t exponent = bit_cast<uint32_t>(shifted) << 23;  // none of kMagic's bits is left
   return bit_cast<float>(bit_cast<uint32_t>(p) + exponent);
 }
 

@@ -153,7 +153,7 @@ class MergeFileRun {
     await mkdir(directory, { recursive: true });
     await this.#checkEqual(prepared);
     const { plan, layout, work, data, chunks, companions } = prepared;
-    this.#progress.start('stream', plan.bytesRead + plan.bytesWritten);
+    this.#progress.start('stream', plan.bytesRead + layout.bytes);
     const streamed = await streamTensors(work, layout, directory, {
       models: [...data.models, ...data.statistics],
       engine,

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { planMergeFile, verify } from '../../../lib/index.js';
+import { type Progress, planMergeFile, verify } from '../../../lib/index.js';
 import { f32, numbers, Workshop } from '../../support/merge-file.js';
 import { tempDir } from '../../support/temp.js';
 
@@ -58,6 +58,25 @@ describe('several documents', () => {
     // They count as an output of ours as a whole.
     await made.merge(chain, { force: true });
     expect(readdirSync(made.path('out')).sort()).toEqual(['final', 'sum', 'tall']);
+  });
+
+  it('report progress up to the end of each', async () => {
+    const made = await shop();
+    const ends: [number, number][] = [];
+    let last: Progress | undefined;
+    await made.merge(chain, {
+      onProgress: (progress) => {
+        if (progress.phase === 'finish' && last?.phase === 'stream')
+          ends.push([last.bytesDone, last.bytesTotal]);
+        last = progress;
+      },
+    });
+    // Two models of two numbers in F32 are read and one is written; a passthrough reads what it writes.
+    expect(ends).toEqual([
+      [24, 24],
+      [16, 16],
+      [24, 24],
+    ]);
   });
 
   it('are planned with sizes from shapes, and errors in the last one come before the first is made', async () => {

@@ -14,6 +14,10 @@ namespace {
 constexpr size_t kDepth = 512;
 constexpr size_t kPackedBytes = 2u << 20;
 constexpr size_t kRows = 96;
+// Packing columns of a costs about as much as multiplying them with this many panels.
+constexpr size_t kFewPanels = 4;
+// Columns farther apart are on more pages than the TLB has.
+constexpr size_t kFarStride = 256;
 // A product of fewer multiply-adds is over before a thread wakes.
 constexpr size_t kInlineProducts = 256u << 10;
 
@@ -41,6 +45,13 @@ WmCode check(const WmMatmul& call, WmError* error) {
     return fail(error, WM_INVALID_ARGUMENT, "matmul: out is null");
   }
   return code;
+}
+
+// Whether tiles read `a` where it lies: rows side by side as if packed, and each so few times that packing
+// would not pay.
+bool stays_in_place(const WmMatrix& a, size_t panels) {
+  return static_cast<DType>(a.dtype) == DType::kF32 && a.row_stride == 1 && a.column_stride <= kFarStride &&
+         panels <= kFewPanels;
 }
 
 float bias_at(const WmMatmul& call, size_t j) {
@@ -92,6 +103,8 @@ WmCode run_matmul(WmContext& context, const WmMatmul& call, WmCancelFlag cancell
   // Where rows are too few to share out, columns are: their blocks of a are packed more than once.
   const size_t wanted = 4 * static_cast<size_t>(context.pool.size());
   const size_t column_groups = std::clamp<size_t>(ceil_div(wanted, row_blocks), 1, panels);
+  const float* const rows_in_place =
+      stays_in_place(call.a, all_panels) ? static_cast<const float*>(call.a.data) : nullptr;
   const bool inline_call = call.m * call.n * std::max<uint64_t>(call.k, 1) < kInlineProducts;
 
   float* const start = context.packed.reserve((panels * depth + all_panels) * tile_columns);
@@ -119,18 +132,24 @@ WmCode run_matmul(WmContext& context, const WmMatmul& call, WmCancelFlag cancell
         const ThreadScratch::Loan loan(context.scratch);
         for (size_t unit = begin; unit < end && !raised(cancelled); unit++) {
           const size_t i0 = unit / groups * rows, block_rows = std::min<size_t>(rows, call.m - i0);
-          for (size_t i = 0; i < block_rows; i += tile_rows) {
+          const size_t unpacked = rows_in_place ? block_rows / tile_rows * tile_rows : 0;
+          for (size_t i = unpacked; i < block_rows; i += tile_rows) {
             kernels.matmul_pack(call.a, nullptr, 0, i0 + i, std::min(tile_rows, block_rows - i), l,
                                 block_depth, tile_rows, loan.data() + i * block_depth);
           }
           const size_t last = std::min(block_panels, (unit % groups + 1) * group);
           for (size_t p = unit % groups * group; p < last; p++) {
             const size_t j = (first_panel + p) * tile_columns;
+            const float* const w = packed + p * tile_columns * block_depth;
+            const float* const from = l == 0 ? start + j : nullptr;
+            const size_t columns = std::min<size_t>(tile_columns, call.n - j);
             for (size_t i = 0; i < block_rows; i += tile_rows) {
-              kernels.matmul_tile(
-                  loan.data() + i * block_depth, packed + p * tile_columns * block_depth, block_depth,
-                  l == 0 ? start + j : nullptr, call.out + (i0 + i) * call.out_stride + j, call.out_stride,
-                  std::min(tile_rows, block_rows - i), std::min<size_t>(tile_columns, call.n - j));
+              float* const out = call.out + (i0 + i) * call.out_stride + j;
+              const bool packed_rows = i >= unpacked;
+              kernels.matmul_tile(packed_rows ? loan.data() + i * block_depth
+                                              : rows_in_place + i0 + i + l * call.a.column_stride,
+                                  packed_rows ? tile_rows : call.a.column_stride, w, block_depth, from, out,
+                                  call.out_stride, std::min(tile_rows, block_rows - i), columns);
             }
           }
         }

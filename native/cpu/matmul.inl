@@ -97,6 +97,7 @@ void matmul_pack(const WmMatrix& x, const WmMatrix* y, float alpha, size_t row, 
       const size_t n = rows - begin < kPackDepth ? rows - begin : kPackDepth;
       const float* const from = line_at(x, y, alpha, row + begin, column + l, n, line[0]);
       size_t i = 0;
+      for (; i + kLanes <= n; i += kLanes) __builtin_memcpy(out + begin + i, from + i, sizeof(Vf));
       for (; i + 4 <= n; i += 4) __builtin_memcpy(out + begin + i, from + i, sizeof(Quad));
       for (; i < n; i++) out[begin + i] = from[i];
     }
@@ -110,9 +111,10 @@ WM_FORCE_INLINE Vf load_floats(const float* from) {
 }
 WM_FORCE_INLINE void store_floats(float* to, Vf v) { __builtin_memcpy(to, &v, sizeof(v)); }
 
-// c[i][j] = start[i][j] + sum of a[l][i] * w[l][j]; `start` has rows start_stride apart (0: one for all).
-WM_FORCE_INLINE void multiply_tile(const float* a, const float* w, size_t depth, const float* start,
-                                   size_t start_stride, float* c, size_t stride) {
+// c[i][j] = start[i][j] + sum of a[l * a_stride + i] * w[l][j]; `start` has rows start_stride apart (0: one
+// for all).
+WM_FORCE_INLINE void multiply_tile(const float* a, size_t a_stride, const float* w, size_t depth,
+                                   const float* start, size_t start_stride, float* c, size_t stride) {
   Vf sums[kTileRows][kTileVectors];
 #pragma GCC unroll 16
   for (size_t i = 0; i < kTileRows; i++) {
@@ -121,7 +123,7 @@ WM_FORCE_INLINE void multiply_tile(const float* a, const float* w, size_t depth,
       sums[i][j] = load_floats(start + i * start_stride + j * kLanes);
     }
   }
-  for (size_t l = 0; l < depth; l++, a += kTileRows, w += kTileColumns) {
+  for (size_t l = 0; l < depth; l++, a += a_stride, w += kTileColumns) {
     Vf row[kTileVectors];
 #pragma GCC unroll 4
     for (size_t j = 0; j < kTileVectors; j++) row[j] = load_floats(w + j * kLanes);
@@ -141,10 +143,10 @@ WM_FORCE_INLINE void multiply_tile(const float* a, const float* w, size_t depth,
 
 // The same for the first `rows` x `columns` of a tile. Starts from `start` (one row of kTileColumns), or
 // where that is null from c.
-void matmul_tile(const float* a, const float* w, size_t depth, const float* start, float* c, size_t stride,
-                 size_t rows, size_t columns) {
+void matmul_tile(const float* a, size_t a_stride, const float* w, size_t depth, const float* start, float* c,
+                 size_t stride, size_t rows, size_t columns) {
   if (rows == kTileRows && columns == kTileColumns) {
-    multiply_tile(a, w, depth, start ? start : c, start ? 0 : stride, c, stride);
+    multiply_tile(a, a_stride, w, depth, start ? start : c, start ? 0 : stride, c, stride);
     return;
   }
   alignas(sizeof(Vf)) float whole[kTileRows * kTileColumns] = {};
@@ -153,7 +155,7 @@ void matmul_tile(const float* a, const float* w, size_t depth, const float* star
       __builtin_memcpy(whole + i * kTileColumns, c + i * stride, columns * sizeof(float));
     }
   }
-  multiply_tile(a, w, depth, start ? start : whole, start ? 0 : kTileColumns, whole, kTileColumns);
+  multiply_tile(a, a_stride, w, depth, start ? start : whole, start ? 0 : kTileColumns, whole, kTileColumns);
   for (size_t i = 0; i < rows; i++) {
     __builtin_memcpy(c + i * stride, whole + i * kTileColumns, columns * sizeof(float));
   }

@@ -121,6 +121,13 @@ TEST("matmul: wider than a block") {
   check_product(3, 1100, 520, DType::kBF16, DType::kBF16, false, false, 0.5, true);
 }
 
+TEST("matmul: columns of a, read in place or packed") {
+  for (const size_t m : {11, 12, 48, 109, 257}) {
+    for (const size_t n : {1, 33, 130})
+      check_product(m, n, 530, DType::kF32, DType::kF32, true, true, 0, true);
+  }
+}
+
 TEST("matmul: interpolates every dtype and layout") {
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     for (const double alpha : {0.0, 0.37, 1.0, -0.5, 1.5}) {

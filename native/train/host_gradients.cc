@@ -2,36 +2,15 @@
 
 #include <algorithm>
 
+#include "core/matrix_product.h"
 #include "network/activations.h"
 #include "network/attention_call.h"
 #include "train/passes.h"
 #include "train/rearrange_backward.h"
-#include "wisemerge/dtype.h"
 
 namespace wisemerge::train {
 
 using namespace network;
-
-namespace {
-
-WmMatrix matrix(const float* data, uint64_t row_stride, uint64_t column_stride) {
-  return {static_cast<int32_t>(DType::kF32), data, row_stride, column_stride};
-}
-
-// out [m, n] = a w^T over k terms.
-WmMatmul product(uint64_t m, uint64_t n, uint64_t k, const WmMatrix& a, const WmMatrix& w, float* out) {
-  WmMatmul call{};
-  call.m = m;
-  call.n = n;
-  call.k = k;
-  call.a = a;
-  call.w0 = w;
-  call.out = out;
-  call.out_stride = n;
-  return call;
-}
-
-}  // namespace
 
 HostGradients::HostGradients(Engine& engine, ThreadPool& pool, const Program& program, float* memory,
                              uint64_t spare, const ParameterGradients& parameters)
@@ -113,16 +92,17 @@ void HostGradients::linear(const Op& op, const GradientPlaces& places, WmCancelF
   const float* const x = value(op.value[0]);
   float* const weights = parameter_gradient(op.parameter[0]);
   // dW = dY^T X, or X^T dY: both operands transposed by their strides.
-  const WmMatrix by_output = matrix(dy, 1, outputs), by_input = matrix(x, 1, inputs);
-  engine_.matmul(transposed ? product(inputs, outputs, rows, by_input, by_output, weights)
-                            : product(outputs, inputs, rows, by_output, by_input, weights),
+  const WmMatrix by_output = columns_of(dy, outputs), by_input = columns_of(x, inputs);
+  engine_.matmul(transposed ? matrix_product(inputs, outputs, rows, by_input, by_output, weights)
+                            : matrix_product(outputs, inputs, rows, by_output, by_input, weights),
                  cancelled);
   if (float* const bias = parameter_gradient(op.parameter[1])) column_sums(pool_, dy, rows, outputs, bias);
   const float* const w = parameter(op.parameter[0]);
   write(op, places, [&](float* dx) {
     // dX = dY W.
-    const WmMatrix by_column = transposed ? matrix(w, outputs, 1) : matrix(w, 1, inputs);
-    if (dx) engine_.matmul(product(rows, inputs, outputs, matrix(dy, outputs, 1), by_column, dx), cancelled);
+    const WmMatrix by_column = transposed ? rows_of(w, outputs) : columns_of(w, inputs);
+    if (dx)
+      engine_.matmul(matrix_product(rows, inputs, outputs, rows_of(dy, outputs), by_column, dx), cancelled);
   });
 }
 

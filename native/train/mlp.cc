@@ -3,10 +3,10 @@
 #include <string>
 #include <utility>
 
+#include "core/matrix_product.h"
 #include "core/status.h"
 #include "network/activations.h"
 #include "network/norms.h"
-#include "wisemerge/dtype.h"
 
 namespace wisemerge::train {
 
@@ -46,10 +46,6 @@ const float* at(const float* parameters, uint64_t start) {
   return start == Layer::kNone ? nullptr : parameters + start;
 }
 
-WmMatrix matrix(const float* data, uint64_t row_stride, uint64_t column_stride) {
-  return {static_cast<int32_t>(DType::kF32), data, row_stride, column_stride};
-}
-
 LayerNorm norm_call(const Layer& layer, const float* parameters, uint64_t rows) {
   return {rows, layer.outputs, at(parameters, layer.weight), at(parameters, layer.bias), layer.epsilon};
 }
@@ -75,15 +71,9 @@ float* Mlp::forward(Engine& engine, ThreadPool& pool, const float* parameters, u
     float* const out = activations_[i + 1].data();
     switch (layer.kind) {
       case LayerKind::kLinear: {
-        WmMatmul call{};
-        call.m = rows;
-        call.n = layer.outputs;
-        call.k = layer.inputs;
-        call.a = matrix(x, layer.inputs, 1);
-        call.w0 = matrix(parameters + layer.weight, layer.inputs, 1);
+        WmMatmul call = matrix_product(rows, layer.outputs, layer.inputs, rows_of(x, layer.inputs),
+                                       rows_of(parameters + layer.weight, layer.inputs), out);
         call.bias0 = at(parameters, layer.bias);
-        call.out = out;
-        call.out_stride = layer.outputs;
         engine.matmul(call, cancelled);
         break;
       }

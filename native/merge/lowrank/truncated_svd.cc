@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "core/matrix_product.h"
 #include "core/status.h"
 #include "merge/lowrank/cancelled.h"
 #include "merge/lowrank/jacobi_svd.h"
@@ -14,27 +15,9 @@
 namespace wisemerge {
 namespace {
 
-constexpr int32_t kF32 = static_cast<int32_t>(DType::kF32);
 // Rows of a product that are compared with the matrix at a time.
 constexpr uint64_t kBlockRows = 256;
 constexpr size_t kLanes = 8;
-
-// out [m, n] = a [m, k] w^T, w [n, k].
-void multiply(Engine& engine, uint64_t m, uint64_t n, uint64_t k, const WmMatrix& a, const WmMatrix& w,
-              float* out, WmCancelFlag cancelled) {
-  WmMatmul call{};
-  call.m = m;
-  call.n = n;
-  call.k = k;
-  call.a = a;
-  call.w0 = w;
-  call.out = out;
-  call.out_stride = n;
-  engine.matmul(call, cancelled);
-}
-
-WmMatrix rows_of(const float* data, uint64_t width) { return {kF32, data, width, 1}; }
-WmMatrix columns_of(const float* data, uint64_t width) { return {kF32, data, 1, width}; }
 
 // The sum of value(i)^2 in a fixed order that vectors can follow.
 template <class Value>
@@ -129,9 +112,12 @@ void TruncatedSvd::find_range(const LowRankTask& task, uint64_t width, WmCancelF
   // With as many vectors as the matrix has rows or columns the first range is all of it.
   const uint64_t rounds = width == std::min(rows, columns) ? 0 : kIterations;
   for (uint64_t i = 0; i <= rounds; i++) {
-    multiply(*engine_, width, rows, columns, rows_of(wide_.data(), columns), across, tall_.data(), cancelled);
+    engine_->matmul(
+        matrix_product(width, rows, columns, rows_of(wide_.data(), columns), across, tall_.data()),
+        cancelled);
     qr_.run(tall_.data(), width, rows, cancelled);
-    multiply(*engine_, width, columns, rows, rows_of(tall_.data(), rows), down, wide_.data(), cancelled);
+    engine_->matmul(matrix_product(width, columns, rows, rows_of(tall_.data(), rows), down, wide_.data()),
+                    cancelled);
     qr_.run(wide_.data(), width, columns, cancelled);
   }
 }
@@ -153,9 +139,9 @@ void TruncatedSvd::store(const LowRankTask& task, uint64_t width, const std::vec
     factor_.resize(rank * length);
     const WmMatrix mix = rows_of(weights_.data(), width), vector = columns_of(basis.data(), length);
     if (as_columns) {
-      multiply(*engine_, length, rank, width, vector, mix, factor_.data(), cancelled);
+      engine_->matmul(matrix_product(length, rank, width, vector, mix, factor_.data()), cancelled);
     } else {
-      multiply(*engine_, rank, length, width, mix, vector, factor_.data(), cancelled);
+      engine_->matmul(matrix_product(rank, length, width, mix, vector, factor_.data()), cancelled);
     }
     narrow(task.dtype, factor_.data(), rank * length, to);
   };
@@ -179,7 +165,7 @@ void TruncatedSvd::measure(const LowRankTask& task, LowRankOutcome& outcome, WmC
                            task.transposed ? 1 : rank, task.transposed ? rows : 1};
     const WmMatrix right = {dtype, task.transposed ? task.b : task.a, task.transposed ? rank : 1,
                             task.transposed ? 1 : columns};
-    multiply(*engine_, count, columns, rank, left, right, block_.data(), cancelled);
+    engine_->matmul(matrix_product(count, columns, rank, left, right, block_.data()), cancelled);
     pool_.parallel_for(count, 8, [&](size_t begin, size_t end) {
       for (size_t i = begin; i < end; i++) {
         const float *const p = block_.data() + i * columns, *const x = task.matrix + (first + i) * columns;

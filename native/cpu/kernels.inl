@@ -28,5 +28,6 @@
 #include "cpu/merge_rank.inl"
 #include "cpu/merge_rows.inl"
 #include "cpu/merge_fused.inl"
+#include "cpu/merge_random.inl"
 #include "cpu/merge_combine.inl"
 // clang-format on

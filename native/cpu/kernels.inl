@@ -24,8 +24,10 @@
 #include "cpu/merge_count.inl"
 #include "cpu/merge_sums.inl"
 #include "cpu/merge_gram.inl"
+#include "cpu/merge_row_ranks.inl"
 #include "cpu/merge_rank.inl"
 #include "cpu/merge_rows.inl"
 #include "cpu/merge_fused.inl"
+#include "cpu/merge_random.inl"
 #include "cpu/merge_combine.inl"
 // clang-format on

@@ -320,6 +320,7 @@ class Combine {
 inline uint64_t merge_combine(const WmMergeCombine& call, size_t begin, size_t end, float* scratch) {
   uint64_t non_finite = 0;
   begin = merge_fused(call, begin, end, scratch, non_finite);
+  if (begin < end) begin = merge_random(call, begin, end, scratch, non_finite);
   if (begin == end) return non_finite;
   if (wide_inputs(call.inputs)) return non_finite + Combine<double>(call, scratch).run(begin, end);
   return non_finite + Combine<float>(call, scratch).run(begin, end);

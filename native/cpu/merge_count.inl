@@ -20,11 +20,19 @@ struct Counters {
     }
     for (; e < n; e++) tables[buckets[e]]++;
   }
+  // Most buckets are empty. A range has fewer than 2^32 elements.
   static void flush(const uint32_t* tables, uint64_t* to) {
-    for (size_t bucket = 0; bucket < Buckets; bucket++) {
-      uint64_t sum = 0;
-      for (size_t t = 0; t < Tables; t++) sum += tables[t * kStride + bucket];
-      if (sum) __atomic_fetch_add(to + bucket, sum, __ATOMIC_RELAXED);
+    for (size_t bucket = 0; bucket < Buckets; bucket += kLanes) {
+      Vu sum = {};
+      for (size_t t = 0; t < Tables; t++) sum = sum + fetch<Vu>(tables + t * kStride + bucket);
+      uint32_t some = lane_mask(reinterpret_cast<Vi>(sum != 0));
+      if (!some) continue;
+      alignas(64) uint32_t sums[kLanes];
+      put_vector(sums, sum);
+      for (; some; some &= some - 1) {
+        const size_t lane = static_cast<size_t>(__builtin_ctz(some));
+        __atomic_fetch_add(to + bucket + lane, uint64_t{sums[lane]}, __ATOMIC_RELAXED);
+      }
     }
   }
 };
@@ -67,12 +75,10 @@ inline size_t low_buckets(const uint32_t* keys, uint32_t shift, uint64_t prefix,
   size_t count = 0;
   const Vu wanted = splat(static_cast<uint32_t>(prefix));
   for (size_t e = 0; e < n; e += kLanes) {
-    const Vu found = reinterpret_cast<Vu>(fetch<Vu>(keys + e) >> shift >> 16 == wanted);
-    uint32_t lanes = lane_mask(reinterpret_cast<Vi>(found));
+    const Vu key = fetch<Vu>(keys + e) >> shift;
+    uint32_t lanes = equal_lanes(key >> 16, wanted);
     if (n - e < kLanes) lanes &= (1u << (n - e)) - 1;
-    for (; lanes; lanes &= lanes - 1) {
-      to[count++] = static_cast<uint16_t>(keys[e + static_cast<size_t>(__builtin_ctz(lanes))] >> shift);
-    }
+    if (lanes) count += store_lanes(to + count, key, lanes);
   }
   return count;
 }
@@ -94,15 +100,11 @@ inline size_t bf16_low_buckets(const void* x, const void* base, uint32_t prefix,
     const auto v = CodecBF16Halves::widen(load_line(a + e)), w = CodecBF16Halves::widen(load_line(b + e));
     const Vu keys[2] = {reinterpret_cast<Vu>(key_of<float>(delta_of(v.lo, w.lo))),
                         reinterpret_cast<Vu>(key_of<float>(delta_of(v.hi, w.hi)))};
-    const uint32_t even = lane_mask(reinterpret_cast<Vi>(keys[0] >> 16 == wanted));
-    const uint32_t odd = lane_mask(reinterpret_cast<Vi>(keys[1] >> 16 == wanted));
+    const uint32_t even = equal_lanes(keys[0] >> 16, wanted);
+    const uint32_t odd = equal_lanes(keys[1] >> 16, wanted);
     if (!(even | odd)) continue;
-    alignas(64) uint32_t lanes[2 * kLanes];
-    put_vector(lanes, keys[0]);
-    put_vector(lanes + kLanes, keys[1]);
-    for (uint64_t found = even | static_cast<uint64_t>(odd) << kLanes; found; found &= found - 1) {
-      to[count++] = static_cast<uint16_t>(lanes[__builtin_ctzll(found)]);
-    }
+    count += store_lanes(to + count, keys[0], even);
+    count += store_lanes(to + count, keys[1], odd);
   }
   return count;
 }

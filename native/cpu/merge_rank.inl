@@ -54,6 +54,13 @@ struct RowMask {
       *byte = static_cast<uint8_t>(*byte | shifted);
     }
   }
+  // Those of a vector of elements, without a branch on what is random.
+  void add(const uint32_t* elements, uint32_t bits) const {
+    for (size_t lane = 0; lane < kLanes; lane++) {
+      const size_t bit = begin + elements[lane];
+      mask[bit / 8] = static_cast<uint8_t>(mask[bit / 8] | (bits >> lane & 1) << (bit % 8));
+    }
+  }
 };
 
 template <class Scalar>
@@ -82,123 +89,6 @@ void mask_sorted(const WmMergeRankMask& call, Rank* ranks, const uint32_t* bits,
   }
 }
 
-// Ranks of single elements of a row of f32 keys: from a histogram how many are below an element's bucket and
-// in it, and where that does not decide, by counting in the row.
-class RowRanks {
- public:
-  RowRanks(const uint32_t* keys, size_t n) : keys_(keys), n_(n) {
-    Vi most = {};
-    for (size_t e = 0; e + kLanes <= n; e += kLanes) {
-      const Vi key = fetch<Vi>(keys + e);
-      most = key > most ? key : most;
-    }
-    int32_t max = 0;
-    for (size_t lane = 0; lane < kLanes; lane++) max = most[lane] > max ? most[lane] : max;
-    for (size_t e = n / kLanes * kLanes; e < n; e++) {
-      max = static_cast<int32_t>(keys[e]) > max ? static_cast<int32_t>(keys[e]) : max;
-    }
-    constexpr int32_t kReach = (kBuckets - 1) << kShift;
-    floor_ = max > kReach ? max - kReach : 0;
-    count();
-  }
-
-  // Ranks of the first and of the last element in the buckets of elements index, index + 1, ..
-  void spans(size_t index, Vf& first, Vf& last) const {
-    alignas(64) uint32_t buckets[kLanes];
-    alignas(64) int32_t ends[2][kLanes];
-    put_vector(buckets, buckets_of(index));
-    for (size_t lane = 0; lane < kLanes; lane++) {
-      ends[0][lane] = static_cast<int32_t>(below_[buckets[lane]]);
-      ends[1][lane] = static_cast<int32_t>(below_[buckets[lane] + 1]) - 1;
-    }
-    first = __builtin_convertvector(fetch<Vi>(ends[0]), Vf);
-    last = __builtin_convertvector(fetch<Vi>(ends[1]), Vf);
-  }
-
-  // Of indices that ascend from call to call. False: too many different keys were asked for.
-  bool rank(size_t index, uint64_t& rank) {
-    const uint32_t key = keys_[index];
-    size_t k = 0;
-    while (k < known_ && seen_[k].key != key) k++;
-    if (k == kKnown) return false;
-    if (k == known_) {
-      seen_[known_++] = {key, 0, 0};
-      seen_[k].rank = matches(
-          0, n_, [=](Vi at) { return at < static_cast<int32_t>(key); },
-          [=](uint32_t at) { return at < key; });
-    }
-    Seen& seen = seen_[k];
-    // Equal ones before it.
-    seen.rank += matches(
-        seen.at, index, [=](Vi at) { return at == static_cast<int32_t>(key); },
-        [=](uint32_t at) { return at == key; });
-    seen.at = index;
-    rank = seen.rank;
-    return true;
-  }
-
- private:
-  // 64 buckets for each of the eight octaves below the largest magnitude; the first has all that is smaller.
-  static constexpr uint32_t kBuckets = 512, kShift = 17, kTables = 4;
-  static constexpr size_t kKnown = 64;
-  struct Seen {
-    uint32_t key;
-    uint64_t rank;
-    size_t at;
-  };
-
-  uint32_t bucket_of(uint32_t key) const {
-    const int32_t above = static_cast<int32_t>(key) - floor_;
-    return above > 0 ? static_cast<uint32_t>(above) >> kShift : 0;
-  }
-  // What is behind the row has some bucket too.
-  Vu buckets_of(size_t index) const {
-    const Vi above = reinterpret_cast<Vi>(fetch<Vu>(keys_ + index) - static_cast<uint32_t>(floor_));
-    const Vu bucket = reinterpret_cast<Vu>(above > 0 ? above : Vi{}) >> kShift;
-    return bucket < kBuckets ? bucket : Vu{};
-  }
-  void count() {
-    // Neighbours in tables of their own (merge_count.inl), whose stride is no power of two.
-    constexpr size_t kStride = kBuckets + 16;
-    uint32_t tables[kTables * kStride] = {};
-    alignas(64) uint32_t buckets[kLanes];
-    size_t e = 0;
-    for (; e + kLanes <= n_; e += kLanes) {
-      put_vector(buckets, buckets_of(e));
-      for (size_t lane = 0; lane < kLanes; lane++) tables[lane % kTables * kStride + buckets[lane]]++;
-    }
-    for (; e < n_; e++) tables[bucket_of(keys_[e])]++;
-    for (size_t b = 0; b < kBuckets; b += kLanes) {
-      Vu all = {};
-      for (size_t t = 0; t < kTables; t++) all = all + fetch<Vu>(tables + t * kStride + b);
-      put_vector(tables + b, all);
-    }
-    uint32_t sum = 0;
-    for (size_t b = 0; b < kBuckets; b++) {
-      below_[b] = sum;
-      sum += tables[b];
-    }
-    below_[kBuckets] = sum;
-  }
-  // Elements [from, to) of which a condition holds, given for vectors and for one.
-  template <class Vectors, class One>
-  size_t matches(size_t from, size_t to, const Vectors& vectors, const One& one) const {
-    size_t sum = 0;
-    for (; from + kLanes <= to; from += kLanes) {
-      sum += static_cast<size_t>(__builtin_popcount(lane_mask(vectors(fetch<Vi>(keys_ + from)))));
-    }
-    for (; from < to; from++) sum += one(keys_[from]);
-    return sum;
-  }
-
-  const uint32_t* const keys_;
-  const size_t n_;
-  int32_t floor_;
-  uint32_t below_[kBuckets + 1];
-  Seen seen_[kKnown];
-  size_t known_ = 0;
-};
-
 // Which rank an element of a row needs to be kept: its probability grows in proportion to the rank. In f32,
 // with a margin for all roundings; who is within it is decided by the exact rank.
 struct NeededRank {
@@ -220,14 +110,51 @@ struct NeededRank {
     kept = rising ? above : below;
     dropped = rising ? below : above;
   }
+  // The same by the exact rank.
+  bool keeps(const WmMergeRankMask& call, uint32_t bits, uint64_t rank) const {
+    const float needed = static_cast<float>(bits >> 8) * scale + offset, own = static_cast<float>(rank);
+    if (own > needed + margin) return rising;
+    if (own < needed - margin) return !rising;
+    return bits < philox_threshold(merge_rank_probability(call.density, call.epsilon, rank, call.inputs.row));
+  }
 };
+
+// Most elements are kept, or not, whatever their rank, since probabilities lie between those of the first and
+// the last. The others are listed in `open`, in ascending order, and behind them whole vectors of the first
+// element; their number is returned.
+inline size_t keep_certain(const WmMergeRankMask& call, const uint32_t* bits, const RowMask& mask,
+                           uint32_t* open) {
+  const size_t length = call.inputs.row;
+  const auto threshold = [&](size_t rank) {
+    return philox_threshold(merge_rank_probability(call.density, call.epsilon, rank, length));
+  };
+  const uint64_t ends[2] = {threshold(0), threshold(length - 1)};
+  const uint64_t low = ends[call.epsilon < 0], high = ends[call.epsilon > 0];
+  const auto below = [](Vu drawn, uint64_t limit) {
+    if (limit >> 32) return first_lanes(kLanes);
+    return lane_mask(reinterpret_cast<Vi>(drawn < splat(static_cast<uint32_t>(limit))));
+  };
+  Vu at;
+  for (size_t lane = 0; lane < kLanes; lane++) at[lane] = static_cast<uint32_t>(lane);
+  size_t count = 0;
+  for (size_t e = 0; e < length; e += kLanes) {
+    const Vu drawn = fetch<Vu>(bits + e);
+    const uint32_t lanes = first_lanes(length - e), kept = lanes & below(drawn, low);
+    mask.set(e, kept);
+    count += store_lanes(open + count, at, lanes & below(drawn, high) & ~kept);
+    at = at + static_cast<uint32_t>(kLanes);
+  }
+  put_vector(open + count, Vu{});
+  return count;
+}
 
 inline void rank_row(const WmMergeRankMask& call, size_t row, float* scratch) {
   const size_t length = call.inputs.row, begin = row * length;
   NarrowRank* const ranks = reinterpret_cast<NarrowRank*>(scratch + merge_scratch(call.inputs.models));
   uint32_t* const keys = reinterpret_cast<uint32_t*>(ranks + length);
   row_keys<float>(call, begin, scratch, keys);
-  const uint32_t* const bits = philox_fill(reinterpret_cast<uint32_t*>(ranks + 2 * length),
+  // Behind what sorting needs, and whole vectors behind the list of what is open.
+  const uint32_t* const bits = philox_fill(reinterpret_cast<uint32_t*>(ranks + 2 * length) + 2 * kLanes,
                                            call.inputs.first + begin, length, call.stream, call.key);
   const RowMask mask = {call.mask, begin};
   const auto sorted = [&] {
@@ -236,25 +163,27 @@ inline void rank_row(const WmMergeRankMask& call, size_t row, float* scratch) {
   };
   // Few, or all alike: nothing to gain. Ranks beyond 2^24 are no whole numbers in f32.
   if (length < 64 || length > 1u << 24 || call.epsilon == 0) return sorted();
+  uint32_t* const open = keys + length;
+  const size_t count = keep_certain(call, bits, mask, open);
   RowRanks row_ranks(keys, length);
   const NeededRank needed(call);
-  for (size_t e = 0; e < length; e += kLanes) {
+  for (size_t k = 0; k < count; k += kLanes) {
+    alignas(64) uint32_t drawn[kLanes];
+    const Vu elements = fetch<Vu>(open + k);
+    put_vector(drawn, gather(bits, elements));
     uint32_t kept, dropped;
     Vf first, last;
-    row_ranks.spans(e, first, last);
-    needed.decide(fetch<Vu>(bits + e), first, last, kept, dropped);
-    const uint32_t lanes =
-        length - e < kLanes ? (1u << (length - e)) - 1 : static_cast<uint32_t>((uint64_t{1} << kLanes) - 1);
-    kept &= lanes;
-    for (uint32_t open = lanes & ~(kept | dropped); open; open &= open - 1) {
-      const size_t lane = static_cast<size_t>(__builtin_ctz(open));
+    row_ranks.spans(elements, first, last);
+    needed.decide(fetch<Vu>(drawn), first, last, kept, dropped);
+    const uint32_t lanes = first_lanes(count - k);
+    for (uint32_t unsure = lanes & ~(kept | dropped); unsure; unsure &= unsure - 1) {
+      const size_t lane = static_cast<size_t>(__builtin_ctz(unsure));
       uint64_t rank;
       // What is set already is set again.
-      if (!row_ranks.rank(e + lane, rank)) return sorted();
-      const double probability = merge_rank_probability(call.density, call.epsilon, rank, length);
-      kept |= static_cast<uint32_t>(bits[e + lane] < philox_threshold(probability)) << lane;
+      if (!row_ranks.rank(open[k + lane], rank)) return sorted();
+      kept |= static_cast<uint32_t>(needed.keeps(call, drawn[lane], rank)) << lane;
     }
-    mask.set(e, kept);
+    mask.add(open + k, kept & lanes);
   }
 }
 

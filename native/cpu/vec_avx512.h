@@ -44,6 +44,29 @@ WM_FORCE_INLINE void interleave64(Vu& a, Vu& b) {
   b = reinterpret_cast<Vu>(_mm512_unpackhi_epi64(x, y));
 }
 
+WM_FORCE_INLINE uint32_t equal_lanes(Vu a, Vu b) {
+  return _mm512_cmpeq_epi32_mask(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b));
+}
+WM_FORCE_INLINE Vu gather(const uint32_t* from, Vu index) {
+  return reinterpret_cast<Vu>(_mm512_i32gather_epi32(reinterpret_cast<__m512i>(index), from, 4));
+}
+WM_FORCE_INLINE Vu xor3(Vu a, Vu b, Vu c) {
+  return reinterpret_cast<Vu>(_mm512_ternarylogic_epi32(
+      reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b), reinterpret_cast<__m512i>(c), 0x96));
+}
+// Compressed in a register: doing it while storing is slow on some processors.
+WM_FORCE_INLINE size_t store_lanes(uint32_t* to, Vu v, uint32_t lanes) {
+  const __mmask16 mask = static_cast<__mmask16>(lanes);
+  _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(mask, reinterpret_cast<__m512i>(v)));
+  return static_cast<size_t>(__builtin_popcount(lanes));
+}
+WM_FORCE_INLINE size_t store_lanes(uint16_t* to, Vu v, uint32_t lanes) {
+  const __mmask16 mask = static_cast<__mmask16>(lanes);
+  const __m512i packed = _mm512_maskz_compress_epi32(mask, reinterpret_cast<__m512i>(v));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(packed));
+  return static_cast<size_t>(__builtin_popcount(lanes));
+}
+
 WM_FORCE_INLINE Vf larger(Vf a, Vf b) { return _mm512_max_ps(a, b); }
 WM_FORCE_INLINE Vf fma(Vf a, Vf b, Vf c) { return _mm512_fmadd_ps(a, b, c); }
 WM_FORCE_INLINE Vd fma(Vd a, Vd b, Vd c) { return _mm512_fmadd_pd(a, b, c); }

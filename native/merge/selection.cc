@@ -5,18 +5,17 @@
 #include <utility>
 
 #include "merge/elements.h"
+#include "merge/last_counts.h"
 
 namespace wisemerge {
 namespace {
-
-constexpr uint32_t kDigit = 16;
-constexpr size_t kTable = size_t{1} << kDigit;
 
 // The `ordinal`-th element (from 0, by index) of those whose key is `key`.
 struct TieQuery {
   uint32_t model;
   int32_t score;
   uint64_t key, ordinal;
+  const std::vector<RangeCount>* ranges;  // of its RankQuery
   uint64_t index = 0;
 };
 
@@ -64,13 +63,14 @@ class Part {
   std::vector<const void*> x_;
 };
 
-// How many elements have the key. `table` is room.
+// How many elements have the key. `table` is room; what it holds does not matter.
 uint64_t count_equal(TensorRun& run, const WmMergeInputs& inputs, const TieQuery& query,
                      std::vector<uint64_t>& table) {
-  std::fill(table.begin(), table.end(), 0);
+  const uint64_t& counter = table[query.key & (kTable - 1)];
+  const uint64_t before = counter;
   run.engine().merge_count({inputs, query.model, query.score, nullptr, 0, query.key >> kDigit, table.data()},
                            run.cancelled());
-  return table[query.key & (kTable - 1)];
+  return counter - before;
 }
 
 // Index in the tensor of the `skip`-th element of the range with this key: elements are looked at one by one
@@ -86,13 +86,36 @@ uint64_t find_in_range(TensorRun& run, const WmMergeInputs& inputs, const TieQue
   throw Error("ERR_INTERNAL", "an element that was counted was not found again");
 }
 
-// One sweep, or none where nothing is asked.
-void find_ties(TensorRun& run, std::vector<TieQuery>& queries) {
-  if (queries.empty()) return;
+// The range that has the element, and how many of its equals are in those before it; null: not known.
+const RangeCount* range_of(const TieQuery& query, uint64_t& before) {
+  before = 0;
+  for (const RangeCount& range : *query.ranges) {
+    if (query.ordinal < before + range.count) return &range;
+    before += range.count;
+  }
+  return nullptr;
+}
+
+// Those of which the range is known, by reading that range again.
+void find_ties_in_ranges(TensorRun& run, const std::vector<TieQuery*>& queries) {
+  std::vector<uint64_t> firsts, table(kTable);
+  uint64_t before;
+  for (const TieQuery* query : queries) firsts.push_back(range_of(*query, before)->first);
+  std::sort(firsts.begin(), firsts.end());
+  run.each_of(firsts, [&](const WmMergeInputs& inputs) {
+    for (TieQuery* query : queries) {
+      if (range_of(*query, before)->first != inputs.first) continue;
+      query->index = find_in_range(run, inputs, *query, query->ordinal - before, table);
+    }
+  });
+}
+
+// The others, in one sweep over the tensor.
+void find_ties_anywhere(TensorRun& run, const std::vector<TieQuery*>& queries) {
   std::vector<uint64_t> seen(queries.size()), table(kTable);
   run.each([&](const WmMergeInputs& inputs) {
     for (size_t q = 0; q < queries.size(); q++) {
-      TieQuery& query = queries[q];
+      TieQuery& query = *queries[q];
       if (seen[q] > query.ordinal) continue;
       const uint64_t here = count_equal(run, inputs, query, table);
       if (query.ordinal < seen[q] + here) {
@@ -103,6 +126,14 @@ void find_ties(TensorRun& run, std::vector<TieQuery>& queries) {
   });
 }
 
+void find_ties(TensorRun& run, std::vector<TieQuery>& queries) {
+  std::vector<TieQuery*> known, unknown;
+  uint64_t before;
+  for (TieQuery& query : queries) (range_of(query, before) ? known : unknown).push_back(&query);
+  if (!known.empty()) find_ties_in_ranges(run, known);
+  if (!unknown.empty()) find_ties_anywhere(run, unknown);
+}
+
 }  // namespace
 
 void find_ranks(TensorRun& run, std::vector<RankQuery>& queries) {
@@ -110,23 +141,30 @@ void find_ranks(TensorRun& run, std::vector<RankQuery>& queries) {
   // Tables of queries that still agree are shared.
   using Place = std::pair<std::pair<uint32_t, int32_t>, uint64_t>;
   const auto place = [](const RankQuery& query) { return Place{{query.model, query.score}, query.key}; };
+  std::vector<uint64_t> room(kTable);
   for (uint32_t bits = run.wide() ? 64 : 32; bits > 0; bits -= kDigit) {
-    std::map<Place, std::vector<uint64_t>> tables;
-    for (const RankQuery& query : queries) tables[place(query)].resize(kTable);
+    const bool last = bits == kDigit;
+    std::map<Place, LastCounts> tables;
+    for (const RankQuery& query : queries) tables[place(query)];
     run.each([&](const WmMergeInputs& inputs) {
-      for (auto& [at, table] : tables) {
+      for (auto& [at, counts] : tables) {
         const double* row_scores = queries.front().row_scores;
+        const bool remember = last && counts.remembers();
+        uint64_t* const table = remember ? room.data() : counts.table.data();
         run.engine().merge_count(
-            {inputs, at.first.first, at.first.second, row_scores, bits - kDigit, at.second, table.data()},
+            {inputs, at.first.first, at.first.second, row_scores, bits - kDigit, at.second, table},
             run.cancelled());
+        if (remember) counts.add(inputs.first, room);
       }
     });
     for (RankQuery& query : queries) {
-      const std::vector<uint64_t>& table = tables.at(place(query));
+      const LastCounts& counts = tables.at(place(query));
+      const std::vector<uint64_t>& table = counts.table;
       uint64_t digit = 0;
       while (digit + 1 < kTable && query.below + table[digit] <= query.rank) query.below += table[digit++];
-      query.key = query.key << kDigit | digit;
       query.equal = table[digit];
+      if (last) query.ranges = counts.of(digit);
+      query.key = query.key << kDigit | digit;
     }
   }
 }
@@ -171,7 +209,7 @@ std::vector<WmKeep> keep_largest(TensorRun& run, int32_t score, const std::vecto
     keep.low_to = UINT64_MAX;
     const uint64_t equal_kept = kept[ranked[q]] - (count - rank.below - rank.equal);
     if (equal_kept == rank.equal) continue;
-    ties.push_back({rank.model, score, rank.key, equal_kept});
+    ties.push_back({rank.model, score, rank.key, equal_kept, &rank.ranges});
     tied.push_back(ranked[q]);
   }
   find_ties(run, ties);
@@ -215,7 +253,7 @@ std::vector<WmKeep> keep_between(TensorRun& run, const std::vector<uint64_t>& fr
     // is their first.
     *cuts[q] = 0;
     if (rank.rank == rank.below) continue;
-    ties.push_back({rank.model, WM_SCORE_MAGNITUDE, rank.key, rank.rank - rank.below});
+    ties.push_back({rank.model, WM_SCORE_MAGNITUDE, rank.key, rank.rank - rank.below, &rank.ranges});
     tied.push_back(cuts[q]);
   }
   find_ties(run, ties);

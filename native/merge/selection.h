@@ -9,6 +9,11 @@
 
 namespace wisemerge {
 
+// Of a range of a tensor that a sweep visits, by its first element: how many of something it has.
+struct RangeCount {
+  uint64_t first, count;
+};
+
 // A key by its rank among all elements of the tensor, ascending from 0.
 struct RankQuery {
   uint32_t model;
@@ -17,6 +22,8 @@ struct RankQuery {
   uint64_t rank;
   // Found: the element's key, and how many keys are below it and equal to it.
   uint64_t key = 0, below = 0, equal = 0;
+  // Of equal ones, how many are in each range; empty where keys were too many to remember.
+  std::vector<RangeCount> ranges = {};
 };
 
 // One sweep per 16 bits of the keys, whatever the number of queries.

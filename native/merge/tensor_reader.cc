@@ -25,6 +25,12 @@ TensorSweep::TensorSweep(std::shared_ptr<const MergeJob> job, std::shared_ptr<co
   }
 }
 
+void TensorSweep::keep_only(const std::vector<uint64_t>& firsts) {
+  std::erase_if(groups_, [&](const TensorGroup& group) {
+    return !std::binary_search(firsts.begin(), firsts.end(), group.first);
+  });
+}
+
 TensorReader::TensorReader(std::shared_ptr<HostBuffer> memory, uint64_t bytes, uint64_t chunk_bytes,
                            unsigned threads)
     : memory_(std::move(memory)), chunk_bytes_(chunk_bytes), chunk_count_(bytes / chunk_bytes) {

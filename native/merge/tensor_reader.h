@@ -35,6 +35,8 @@ class TensorSweep {
 
   const MergeJob& job() const { return *job_; }
   size_t size() const { return groups_.size(); }
+  // Leaves out the groups of which the first element is not listed (ascending), before the sweep is queued.
+  void keep_only(const std::vector<uint64_t>& firsts);
 
  private:
   friend class TensorReader;

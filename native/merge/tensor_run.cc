@@ -73,9 +73,11 @@ MergeRange TensorRun::range(const TensorGroup& group) const {
   return range;
 }
 
-void TensorRun::sweep(bool last, const std::function<void(const MergeRange&, const TensorGroup&)>& visit) {
+void TensorRun::sweep(bool last, const std::function<void(const MergeRange&, const TensorGroup&)>& visit,
+                      const std::vector<uint64_t>* firsts) {
   if (started_ && !resident_) {
     sweep_ = again_();
+    if (firsts) sweep_->keep_only(*firsts);
     environment_.reader.queue(sweep_);
   }
   started_ = true;
@@ -90,6 +92,16 @@ void TensorRun::sweep(bool last, const std::function<void(const MergeRange&, con
 
 void TensorRun::each(const std::function<void(const WmMergeInputs&)>& visit) {
   sweep(false, [&](const MergeRange& range, const TensorGroup&) { visit(range.inputs); });
+}
+
+void TensorRun::each_of(const std::vector<uint64_t>& firsts,
+                        const std::function<void(const WmMergeInputs&)>& visit) {
+  sweep(
+      false,
+      [&](const MergeRange& range, const TensorGroup& group) {
+        if (std::binary_search(firsts.begin(), firsts.end(), group.first)) visit(range.inputs);
+      },
+      &firsts);
 }
 
 void TensorRun::write(const std::function<void(WmMergeCombine&)>& make) {

@@ -69,6 +69,8 @@ class TensorRun {
 
   // One sweep.
   void each(const std::function<void(const WmMergeInputs&)>& visit);
+  // Of a sweep only the ranges that begin at one of these elements (ascending): nothing else is read again.
+  void each_of(const std::vector<uint64_t>& firsts, const std::function<void(const WmMergeInputs&)>& visit);
   // The last sweep: `make` fills in what a combination needs besides inputs and output. A coefficient that is
   // not a number, as norms of something not finite are, makes every element NaN.
   void write(const std::function<void(WmMergeCombine&)>& make);
@@ -90,7 +92,9 @@ class TensorRun {
   void copy(size_t input);
   // Appends elements to the output, counting what is not finite.
   void append(DType dtype, const void* data, uint64_t count);
-  void sweep(bool last, const std::function<void(const MergeRange&, const TensorGroup&)>& visit);
+  // `firsts`: only groups that begin there have to be visited; null: all.
+  void sweep(bool last, const std::function<void(const MergeRange&, const TensorGroup&)>& visit,
+             const std::vector<uint64_t>* firsts = nullptr);
 
   const MergeJob& job_;
   std::shared_ptr<TensorSweep> sweep_;

@@ -128,8 +128,13 @@ TEST("merge kernels: masks by rank of long rows, with few different deltas and w
       tensors.row = row;
       tensors.x.emplace_back(DType::kBF16, x);
       tensors.base = std::make_unique<MergeTensor>(DType::kBF16, base);
-      for (const auto& [density, epsilon] :
-           {std::pair{0.5, 0.1}, {0.9, 0.2}, {0.3, -0.05}, {0.7, 0.0}, {0.5, 1e-8}}) {
+      for (const auto& [density, epsilon] : {std::pair{0.5, 0.1},
+                                             {0.9, 0.2},
+                                             {0.3, -0.05},
+                                             {0.7, 0.0},
+                                             {0.5, 1e-8},
+                                             {0.5, 0.5},
+                                             {0.5, -0.5}}) {
         std::vector<uint8_t> mask((count + 7) / 8);
         const WmMergeRankMask call = {tensors.inputs(),      0,          3, density, epsilon,
                                       0xfedcba9876543210ull, mask.data()};

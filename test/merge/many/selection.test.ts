@@ -165,3 +165,24 @@ it('in F64, magnitudes that F32 cannot tell apart are told apart', async () => {
   const { w } = await merge(given);
   expect(w).toEqual([...oracles.ties!(oracleOf(given)).value]);
 });
+
+/** Each of 65536 neighbouring magnitudes four times: more different keys in all chunks than are remembered. */
+it('equal ones among very many different magnitudes are cut by index, in any number of chunks', async () => {
+  const n = 4 * 65_536;
+  const values = Float64Array.from({ length: n }, (_, e) => 1 + ((e * 40_503) % 65_536) * 2 ** -23);
+  const kept = Math.trunc(0.4 * n);
+  // Of one magnitude, one of four is kept.
+  expect(kept % 4).toBe(1);
+  const order = Array.from(values.keys()).sort((a, b) => values[b]! - values[a]! || a - b);
+  const expected = order.slice(0, kept).sort((a, b) => a - b);
+  for (const bytes of [memory, 2 ** 28]) {
+    const { w } = await merge({
+      method: 'ties',
+      base: numbers('F32', [n], new Float64Array(n)),
+      models: [numbers('F32', [n], values)],
+      own: [{ weight: 1, density: 0.4 }],
+      options: { memory: bytes },
+    });
+    expect(keptOf(w)).toEqual(expected);
+  }
+});

@@ -26,7 +26,7 @@ export interface NetworkModelOptions extends NetworkDevice {
   readonly threads?: number;
   /** How weights are interpolated; the results have the same bits. Default: `auto`. */
   readonly way?: ProductWay;
-  /** Tokens that one batch has for all candidates together. Default: 16384. */
+  /** Tokens that run at once, of all candidates together. Default: 4096 on the CPU, whose caches hold them; 16384 on a GPU. */
   readonly batchTokens?: number;
 }
 
@@ -39,7 +39,7 @@ export function alphaAt(point: NetworkPoint, tensor: string): number {
 export type CandidateOutputs = ReadonlyMap<string, NetworkOutput>;
 
 const openClipConfig = 'open_clip_config.json';
-const defaultBatchTokens = 16384;
+const defaultBatchTokens = { cpu: 4096, gpu: 16384 };
 
 /**
  * A network at any point of the path between two models. The merged weights exist one operation at a time: see
@@ -225,9 +225,13 @@ export class NetworkModel implements AsyncDisposable {
     results: readonly Map<string, NetworkOutput>[],
     signal?: AbortSignal,
   ): Promise<void> {
-    const budget = this.#options.batchTokens ?? defaultBatchTokens;
-    const fitting = Math.max(1, Math.floor(budget / part.tokens / points.length));
+    const onCpu = this.device === 'cpu';
+    const budget = this.#options.batchTokens ?? defaultBatchTokens[onCpu ? 'cpu' : 'gpu'];
+    const rows = Math.max(1, Math.floor(budget / part.tokens));
+    // A GPU may have to be sent every weight, once for all candidates; the CPU has them all, and wants long batches.
+    const fitting = onCpu ? rows : Math.max(1, Math.floor(rows / points.length));
     const size = part.whole ? part.batch : Math.min(part.batch, fitting);
+    const together = onCpu ? Math.max(1, Math.floor(rows / Math.max(size, 1))) : points.length;
     let builder = this.#build(part, Math.max(size, 1));
     for (const { name, shape } of builder.outputs) {
       const whole = [part.batch, ...shape.slice(1)];
@@ -236,11 +240,14 @@ export class NetworkModel implements AsyncDisposable {
       }
     }
     const network = await this.#network(signal);
-    const alphas = this.#alphas(points);
+    const groups = Array.from({ length: Math.ceil(points.length / together) }, (_, g) => {
+      const [from, to] = [g * together, (g + 1) * together];
+      return { alphas: this.#alphas(points.slice(from, to)), results: results.slice(from, to) };
+    });
     for (let first = 0; first < part.batch; first += size) {
       const count = Math.min(size, part.batch - first);
       if (count < size) builder = this.#build(part, count);
-      await runBatch(network, builder, part, { first, count, alphas, results }, signal);
+      for (const group of groups) await runBatch(network, builder, part, { first, count, ...group }, signal);
     }
   }
 

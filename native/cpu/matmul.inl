@@ -111,42 +111,42 @@ WM_FORCE_INLINE Vf load_floats(const float* from) {
 }
 WM_FORCE_INLINE void store_floats(float* to, Vf v) { __builtin_memcpy(to, &v, sizeof(v)); }
 
-// c[i][j] = start[i][j] + sum of a[l * a_stride + i] * w[l][j]; `start` has rows start_stride apart (0: one
-// for all).
+// c[i][j] = start[i][j] + sum of a[l * a_stride + i] * w[l][j] for the first kVectors vectors of columns;
+// `start` has rows start_stride apart (0: one for all).
+template <size_t kVectors>
 WM_FORCE_INLINE void multiply_tile(const float* a, size_t a_stride, const float* w, size_t depth,
                                    const float* start, size_t start_stride, float* c, size_t stride) {
-  Vf sums[kTileRows][kTileVectors];
+  Vf sums[kTileRows][kVectors];
 #pragma GCC unroll 16
   for (size_t i = 0; i < kTileRows; i++) {
 #pragma GCC unroll 4
-    for (size_t j = 0; j < kTileVectors; j++) {
+    for (size_t j = 0; j < kVectors; j++) {
       sums[i][j] = load_floats(start + i * start_stride + j * kLanes);
     }
   }
   for (size_t l = 0; l < depth; l++, a += a_stride, w += kTileColumns) {
-    Vf row[kTileVectors];
+    Vf row[kVectors];
 #pragma GCC unroll 4
-    for (size_t j = 0; j < kTileVectors; j++) row[j] = load_floats(w + j * kLanes);
+    for (size_t j = 0; j < kVectors; j++) row[j] = load_floats(w + j * kLanes);
 #pragma GCC unroll 16
     for (size_t i = 0; i < kTileRows; i++) {
       const Vf element = broadcast<Vf>(a[i]);
 #pragma GCC unroll 4
-      for (size_t j = 0; j < kTileVectors; j++) sums[i][j] = fma(element, row[j], sums[i][j]);
+      for (size_t j = 0; j < kVectors; j++) sums[i][j] = fma(element, row[j], sums[i][j]);
     }
   }
 #pragma GCC unroll 16
   for (size_t i = 0; i < kTileRows; i++) {
 #pragma GCC unroll 4
-    for (size_t j = 0; j < kTileVectors; j++) store_floats(c + i * stride + j * kLanes, sums[i][j]);
+    for (size_t j = 0; j < kVectors; j++) store_floats(c + i * stride + j * kLanes, sums[i][j]);
   }
 }
 
-// The same for the first `rows` x `columns` of a tile. Starts from `start` (one row of kTileColumns), or
-// where that is null from c.
-void matmul_tile(const float* a, size_t a_stride, const float* w, size_t depth, const float* start, float* c,
-                 size_t stride, size_t rows, size_t columns) {
-  if (rows == kTileRows && columns == kTileColumns) {
-    multiply_tile(a, a_stride, w, depth, start ? start : c, start ? 0 : stride, c, stride);
+template <size_t kVectors>
+WM_FORCE_INLINE void multiply_part(const float* a, size_t a_stride, const float* w, size_t depth,
+                                   const float* start, float* c, size_t stride, size_t rows, size_t columns) {
+  if (rows == kTileRows && columns == kVectors * kLanes) {
+    multiply_tile<kVectors>(a, a_stride, w, depth, start ? start : c, start ? 0 : stride, c, stride);
     return;
   }
   alignas(sizeof(Vf)) float whole[kTileRows * kTileColumns] = {};
@@ -155,8 +155,20 @@ void matmul_tile(const float* a, size_t a_stride, const float* w, size_t depth, 
       __builtin_memcpy(whole + i * kTileColumns, c + i * stride, columns * sizeof(float));
     }
   }
-  multiply_tile(a, a_stride, w, depth, start ? start : whole, start ? 0 : kTileColumns, whole, kTileColumns);
+  multiply_tile<kVectors>(a, a_stride, w, depth, start ? start : whole, start ? 0 : kTileColumns, whole,
+                          kTileColumns);
   for (size_t i = 0; i < rows; i++) {
     __builtin_memcpy(c + i * stride, whole + i * kTileColumns, columns * sizeof(float));
+  }
+}
+
+// The same for the first `rows` x `columns` of a tile. Starts from `start` (one row of kTileColumns), or
+// where that is null from c.
+void matmul_tile(const float* a, size_t a_stride, const float* w, size_t depth, const float* start, float* c,
+                 size_t stride, size_t rows, size_t columns) {
+  if (columns <= kLanes) {
+    multiply_part<1>(a, a_stride, w, depth, start, c, stride, rows, columns);
+  } else {
+    multiply_part<kTileVectors>(a, a_stride, w, depth, start, c, stride, rows, columns);
   }
 }

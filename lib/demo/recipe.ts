@@ -67,7 +67,7 @@ export const vitRecipe: Recipe = Object.freeze({
   batchSize: 64,
   weightDecay: 0.1,
   clip: 1,
-  pretraining: Object.freeze({ samples: 48_000, labelNoise: 0.4, copies: 1, epochs: 5, lr: 1e-3 }),
+  pretraining: Object.freeze({ samples: 48_000, labelNoise: 0.4, copies: 1, epochs: 4, lr: 1e-3 }),
   finetuning: Object.freeze({ samples: 320, labelNoise: 0, copies: 10, epochs: 4, lr: 6e-4 }),
   evaluated: 2000,
   alphas: Object.freeze(Array.from({ length: 11 }, (_, k) => k / 10)),

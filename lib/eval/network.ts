@@ -39,7 +39,7 @@ export function alphaAt(point: NetworkPoint, tensor: string): number {
 export type CandidateOutputs = ReadonlyMap<string, NetworkOutput>;
 
 const openClipConfig = 'open_clip_config.json';
-const defaultBatchTokens = { cpu: 4096, gpu: 16384 };
+const [cpuBatchTokens, gpuBatchTokens] = [4096, 16384];
 
 /**
  * A network at any point of the path between two models. The merged weights exist one operation at a time: see
@@ -226,7 +226,7 @@ export class NetworkModel implements AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<void> {
     const onCpu = this.device === 'cpu';
-    const budget = this.#options.batchTokens ?? defaultBatchTokens[onCpu ? 'cpu' : 'gpu'];
+    const budget = this.#options.batchTokens ?? (onCpu ? cpuBatchTokens : gpuBatchTokens);
     const rows = Math.max(1, Math.floor(budget / part.tokens));
     // A GPU may have to be sent every weight, once for all candidates; the CPU has them all, and wants long batches.
     const fitting = onCpu ? rows : Math.max(1, Math.floor(rows / points.length));

@@ -58,50 +58,42 @@ bool has_avx512_bf16() { return false; }
 bool has_amx_bf16() { return false; }
 #endif
 
+template <class Table>
 struct Level {
   const char* isa;
   bool (*supported)();
-  const Kernels* (*kernels)();
+  const Table* (*kernels)();
 };
 
-constexpr Level kLevels[] = {
+constexpr Level<Kernels> kLevels[] = {
     {"avx512", has_avx512, avx512_kernels},
     {"avx2", has_avx2, avx2_kernels},
     {"baseline", always, baseline_kernels},
 };
 
-struct ScreenLevel {
-  const char* isa;
-  bool (*supported)();
-  const ScreenKernels* (*kernels)();
-};
-
-constexpr ScreenLevel kScreenLevels[] = {
+constexpr Level<ScreenKernels> kScreenLevels[] = {
     {"amx", has_amx_bf16, amx_screen},
     {"avx512bf16", has_avx512_bf16, avx512bf16_screen},
 };
 
-}  // namespace
-
-const Kernels* select_kernels(const char* limit) {
+// The first from `limit` on that the build and this CPU have, or null.
+template <class Table, size_t kCount>
+const Table* select(const Level<Table> (&levels)[kCount], const char* limit) {
   bool allowed = limit == nullptr;
-  for (const Level& level : kLevels) {
+  for (const Level<Table>& level : levels) {
     allowed = allowed || std::strcmp(level.isa, limit) == 0;
-    if (!allowed || !level.supported()) continue;
-    if (const Kernels* kernels = level.kernels()) return kernels;
+    const Table* const kernels = allowed ? level.kernels() : nullptr;
+    if (kernels && level.supported()) return kernels;
   }
   return nullptr;
 }
 
+}  // namespace
+
+const Kernels* select_kernels(const char* limit) { return select(kLevels, limit); }
+
 const ScreenKernels* select_screen(const Kernels* level, const char* limit) {
-  if (level != avx512_kernels()) return nullptr;
-  bool allowed = limit == nullptr;
-  for (const ScreenLevel& screen : kScreenLevels) {
-    allowed = allowed || std::strcmp(screen.isa, limit) == 0;
-    const ScreenKernels* const kernels = allowed ? screen.kernels() : nullptr;
-    if (kernels && screen.supported()) return kernels;
-  }
-  return nullptr;
+  return level == avx512_kernels() ? select(kScreenLevels, limit) : nullptr;
 }
 
 void cpu_name(char* name, size_t size) {

@@ -14,7 +14,7 @@ namespace {
 constexpr size_t kDepth = 512;
 constexpr size_t kPackedBytes = 2u << 20;
 constexpr size_t kRows = 96;
-// Packing columns of a costs about as much as multiplying them with this many panels.
+// With more panels packed columns of a are read often enough to pay for packing them.
 constexpr size_t kFewPanels = 4;
 // Columns farther apart are on more pages than the TLB has.
 constexpr size_t kFarStride = 256;

@@ -76,8 +76,7 @@ inline size_t low_buckets(const uint32_t* keys, uint32_t shift, uint64_t prefix,
   const Vu wanted = splat(static_cast<uint32_t>(prefix));
   for (size_t e = 0; e < n; e += kLanes) {
     const Vu key = fetch<Vu>(keys + e) >> shift;
-    uint32_t lanes = equal_lanes(key >> 16, wanted);
-    if (n - e < kLanes) lanes &= (1u << (n - e)) - 1;
+    const uint32_t lanes = equal_lanes(key >> 16, wanted) & first_lanes(n - e);
     if (lanes) count += store_lanes(to + count, key, lanes);
   }
   return count;

@@ -1,10 +1,5 @@
 // Ranks of the elements of one row of f32 keys, without sorting it.
 
-// As many ones as there are elements, up to those of a vector.
-inline uint32_t first_lanes(size_t count) {
-  return count < kLanes ? (1u << count) - 1 : static_cast<uint32_t>((uint64_t{1} << kLanes) - 1);
-}
-
 // Ranks of single elements of a row of f32 keys: from a histogram how many are below an element's bucket and
 // in it, and where that does not decide, by counting in the row.
 class RowRanks {

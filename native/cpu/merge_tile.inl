@@ -5,6 +5,11 @@
 typedef uint64_t Vq __attribute__((vector_size(4 * kLanes)));
 typedef int64_t VqSigned __attribute__((vector_size(4 * kLanes)));
 
+// As many ones as there are elements, up to those of a vector.
+inline uint32_t first_lanes(size_t count) {
+  return count < kLanes ? (1u << count) - 1 : static_cast<uint32_t>((uint64_t{1} << kLanes) - 1);
+}
+
 template <class Scalar>
 struct Arith;
 template <>

@@ -48,19 +48,11 @@ WM_FORCE_INLINE void interleave64(Vu& a, Vu& b) {
   b = reinterpret_cast<Vu>(_mm256_unpackhi_epi64(x, y));
 }
 
-WM_FORCE_INLINE uint32_t equal_lanes(Vu a, Vu b) { return lane_mask(reinterpret_cast<Vi>(a == b)); }
+#include "cpu/lanes.inl"
+
 WM_FORCE_INLINE Vu gather(const uint32_t* from, Vu index) {
   return reinterpret_cast<Vu>(
       _mm256_i32gather_epi32(reinterpret_cast<const int*>(from), reinterpret_cast<__m256i>(index), 4));
-}
-WM_FORCE_INLINE Vu xor3(Vu a, Vu b, Vu c) { return a ^ b ^ c; }
-template <class Code>
-WM_FORCE_INLINE size_t store_lanes(Code* to, Vu v, uint32_t lanes) {
-  uint32_t values[kLanes];
-  __builtin_memcpy(values, &v, sizeof(values));
-  size_t count = 0;
-  for (; lanes; lanes &= lanes - 1) to[count++] = static_cast<Code>(values[__builtin_ctz(lanes)]);
-  return count;
 }
 
 WM_FORCE_INLINE Vf larger(Vf a, Vf b) { return _mm256_max_ps(a, b); }

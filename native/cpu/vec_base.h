@@ -20,9 +20,8 @@
 //   xor3                a ^ b ^ c
 //   equal_lanes         bit i is set where lane i of a and b is equal
 //   gather              from[index] in each lane
-//   store_lanes         the lanes whose bits are set in `lanes`, one behind another, as u32 or cut to u16;
-//   what
-//                       is behind them may be overwritten up to a whole vector. Returns how many they are
+//   store_lanes         the lanes whose bits are set, one behind another, as u32 or cut to u16; returns their
+//                       number. Up to a whole vector behind them may be overwritten
 //   lane_mask           bit i is set where lane i of a comparison is true
 //   any_non_finite16    whether a 16-bit code has all bits of `exponent` set; any_non_finite: f32, f64
 //   unpack16, pack16    16-bit codes, in order, to and from the low halves of u32 lanes
@@ -127,18 +126,10 @@ WM_FORCE_INLINE void interleave64(Vu& a, Vu& b) {
   b = Vu{x[2], x[3], y[2], y[3]};
 }
 
-WM_FORCE_INLINE uint32_t equal_lanes(Vu a, Vu b) { return lane_mask(reinterpret_cast<Vi>(a == b)); }
+#include "cpu/lanes.inl"
+
 WM_FORCE_INLINE Vu gather(const uint32_t* from, Vu index) {
   return Vu{from[index[0]], from[index[1]], from[index[2]], from[index[3]]};
-}
-WM_FORCE_INLINE Vu xor3(Vu a, Vu b, Vu c) { return a ^ b ^ c; }
-template <class Code>
-WM_FORCE_INLINE size_t store_lanes(Code* to, Vu v, uint32_t lanes) {
-  uint32_t values[kLanes];
-  __builtin_memcpy(values, &v, sizeof(values));
-  size_t count = 0;
-  for (; lanes; lanes &= lanes - 1) to[count++] = static_cast<Code>(values[__builtin_ctz(lanes)]);
-  return count;
 }
 
 #if defined(__SSE2__)

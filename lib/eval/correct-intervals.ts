@@ -20,3 +20,19 @@ export function isCorrectAt({ lo, hi, open }: CorrectIntervals, i: number, alpha
   const below = alpha < hi[i]! || (alpha === hi[i] && (open[i]! & 2) === 0);
   return above && below;
 }
+
+/** Which samples are correct at `alpha`, sample i in bit i % 32 of `words[floor(i / 32)]`. */
+export function correctBits(intervals: CorrectIntervals, alpha: number, words: Uint32Array): void {
+  const { lo, hi } = intervals;
+  for (let i = 0; i < words.length; i++) {
+    const end = Math.min(32 * i + 32, lo.length);
+    let word = 0;
+    for (let j = 32 * i; j < end; j++) {
+      const atEnd = alpha === lo[j] || alpha === hi[j];
+      // No branch on the comparisons: which samples are correct follows no pattern that could be predicted.
+      const inside = Number(alpha > lo[j]!) & Number(alpha < hi[j]!);
+      word |= (atEnd ? Number(isCorrectAt(intervals, j, alpha)) : inside) << (j & 31);
+    }
+    words[i] = word;
+  }
+}

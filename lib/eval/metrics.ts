@@ -1,4 +1,4 @@
-import { type CorrectIntervals, isCorrectAt } from './correct-intervals.js';
+import { type CorrectIntervals, correctBits } from './correct-intervals.js';
 import type { Groups } from './data/groups.js';
 
 /** Columns of the sums that native code gives per alpha (native/include/wisemerge/head.h). */
@@ -65,9 +65,11 @@ function hitsAt(
   const hits = new Uint32Array(classes);
   const groupSamples = new Uint32Array(groups?.names.length ?? 0);
   const groupHits = new Uint32Array(groupSamples.length);
+  const bits = new Uint32Array(Math.ceil(labels.length / 32));
+  correctBits(intervals, alpha, bits);
   let correct = 0;
   for (let i = 0; i < labels.length; i++) {
-    const right = Number(isCorrectAt(intervals, i, alpha));
+    const right = (bits[i >>> 5]! >>> (i & 31)) & 1;
     const label = labels[i]!;
     correct += right;
     support[label]! += 1;

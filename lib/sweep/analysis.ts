@@ -1,4 +1,4 @@
-import { type CorrectIntervals, isCorrectAt } from '../eval/correct-intervals.js';
+import { type CorrectIntervals, correctBits } from '../eval/correct-intervals.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import { BitMatrix } from './bits.js';
 import { type Resamples, replicateCurves, resampleOutcomes, simultaneousBand } from './bootstrap.js';
@@ -206,14 +206,8 @@ function bestEvaluated(alphas: Float64Array, accuracy: Float64Array): { alpha: n
 
 /** Which samples are correct at each alpha. */
 export function bitsAt(intervals: CorrectIntervals, alphas: readonly number[]): BitMatrix {
-  const samples = intervals.lo.length;
-  const bits = new BitMatrix(alphas.length, samples);
-  for (const [k, alpha] of alphas.entries()) {
-    const row = bits.row(k);
-    for (let i = 0; i < samples; i++) {
-      if (isCorrectAt(intervals, i, alpha)) row[i >>> 5]! |= 1 << (i & 31);
-    }
-  }
+  const bits = new BitMatrix(alphas.length, intervals.lo.length);
+  for (const [k, alpha] of alphas.entries()) correctBits(intervals, alpha, bits.row(k));
   return bits;
 }
 

@@ -38,7 +38,8 @@ function byRejection(random: Random, n: number, p: number): number {
   const accepted = 0.92 - 4.2 / b;
   const scale = (2.83 + 5.1 / b) * deviation;
   const mode = Math.floor((n + 1) * p);
-  const atMode = logGamma(mode + 1) + logGamma(n - mode + 1);
+  // Most draws are accepted before it is needed.
+  let atMode: number | undefined;
   for (;;) {
     const u = random.uniform() - 0.5;
     const v = random.uniform();
@@ -47,6 +48,7 @@ function byRejection(random: Random, n: number, p: number): number {
     if (!(k >= 0 && k <= n)) continue;
     if (distance >= 0.07 && v <= accepted) return k;
     const height = (v * scale) / (a / (distance * distance) + b);
+    atMode ??= logGamma(mode + 1) + logGamma(n - mode + 1);
     const logRatio = atMode - logGamma(k + 1) - logGamma(n - k + 1) + (k - mode) * Math.log(p / q);
     if (Math.log(height) <= logRatio) return k;
   }

@@ -113,28 +113,29 @@ export function bitCount(word: number): number {
   return Math.imul((sums + (sums >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
-/** Weights or multiplicities of samples. */
-export type SampleWeights = Float64Array | Uint32Array | Uint16Array | Uint8Array;
-
 /**
- * Per row, the sum of the weights of its set bits, added in column order. `weights` has one entry per column;
- * the result goes to `out`, one entry per row. Throws ERR_DATA_MISMATCH where a length is wrong.
+ * Per row, the sum of the multiplicities of its set bits. `counts` has one entry per column; the result goes to
+ * `out`, one entry per row. Neighbouring rows agree on most columns, so each row's sum is that of the row before
+ * with what changed. Throws ERR_DATA_MISMATCH where a length is wrong.
  */
-export function weightedCounts(
+export function multipleCounts(
   matrix: BitMatrix,
-  weights: SampleWeights,
+  counts: Uint32Array,
   out: Float64Array = new Float64Array(matrix.rows),
 ): Float64Array {
   const { rows, columns, stride, words } = matrix;
-  if (weights.length !== columns || out.length !== rows)
-    throw new WisemergeError('ERR_DATA_MISMATCH', `${weights.length} weights for ${columns} samples`);
+  if (counts.length !== columns || out.length !== rows)
+    throw new WisemergeError('ERR_DATA_MISMATCH', `${counts.length} counts of ${columns} samples`);
+  let sum = 0;
   for (let row = 0; row < rows; row++) {
-    let sum = 0;
     for (let i = 0; i < stride; i++) {
-      let word = words[row * stride + i]!;
-      while (word !== 0) {
-        sum += weights[32 * i + 31 - Math.clz32(word & -word)]!;
-        word &= word - 1;
+      const word = words[row * stride + i]!;
+      let changed = row === 0 ? word : word ^ words[(row - 1) * stride + i]!;
+      while (changed !== 0) {
+        const lowest = changed & -changed;
+        const count = counts[32 * i + 31 - Math.clz32(lowest)]!;
+        sum += (word & lowest) === 0 ? -count : count;
+        changed ^= lowest;
       }
     }
     out[row] = sum;
@@ -151,23 +152,12 @@ export interface DistinctColumns {
 
 /**
  * Equal columns taken together, in order of their first sample. Neighbouring alphas agree on most samples, so
- * tens of thousands of samples leave a few hundred columns, and weighted counts cost that much less.
+ * tens of thousands of samples leave a few hundred columns, and counts cost that much less.
  */
 export function distinctColumns(matrix: BitMatrix): DistinctColumns {
-  const { rows, columns, stride, words } = matrix;
+  const { rows, columns } = matrix;
   const height = Math.max(1, Math.ceil(rows / 32));
-  const transposed = new Uint32Array(columns * height);
-  for (let row = 0; row < rows; row++) {
-    const bit = 1 << (row & 31);
-    const at = row >>> 5;
-    for (let i = 0; i < stride; i++) {
-      let word = words[row * stride + i]!;
-      while (word !== 0) {
-        transposed[(32 * i + 31 - Math.clz32(word & -word)) * height + at]! |= bit;
-        word &= word - 1;
-      }
-    }
-  }
+  const transposed = transposedWords(matrix, height);
   // Open addressing at most half full; entries are one more than the index of a distinct column.
   const size = 2 ** Math.ceil(Math.log2(2 * columns + 2));
   const table = new Uint32Array(size);
@@ -191,6 +181,35 @@ export function distinctColumns(matrix: BitMatrix): DistinctColumns {
     for (let row = 0; row < rows; row++) if (matrix.get(row, column)) distinct.set(row, index, true);
   }
   return { matrix: distinct, of };
+}
+
+/** Column by column, `height` words each: bit r % 32 of word floor(r / 32) is row r. */
+function transposedWords({ rows, columns, stride, words }: BitMatrix, height: number): Uint32Array {
+  const transposed = new Uint32Array(columns * height);
+  const square = new Uint32Array(32);
+  for (let at = 0; at < height; at++) {
+    const used = Math.min(32, rows - 32 * at);
+    for (let i = 0; i < stride; i++) {
+      square.fill(0);
+      for (let row = 0; row < used; row++) square[row] = words[(32 * at + row) * stride + i]!;
+      transposeSquare(square);
+      const end = Math.min(32, columns - 32 * i);
+      for (let c = 0; c < end; c++) transposed[(32 * i + c) * height + at] = square[c]!;
+    }
+  }
+  return transposed;
+}
+
+/** Transposes 32 x 32 bits in place, by quarters of quarters (Warren, "Hacker's Delight", 2nd ed., section 7-3). */
+function transposeSquare(square: Uint32Array): void {
+  let mask = 0x0000ffff;
+  for (let half = 16; half > 0; half >>= 1, mask ^= mask << half) {
+    for (let i = 0; i < 32; i = (i + half + 1) & ~half) {
+      const swapped = ((square[i]! >>> half) ^ square[i + half]!) & mask;
+      square[i]! ^= swapped << half;
+      square[i + half]! ^= swapped;
+    }
+  }
 }
 
 function equalColumns(transposed: Uint32Array, first: number, second: number, height: number): boolean {

@@ -1,6 +1,6 @@
 import { WisemergeError } from '../errors.js';
 import { multinomial } from './binomial.js';
-import { type BitMatrix, distinctColumns, weightedCounts } from './bits.js';
+import { type BitMatrix, distinctColumns, multipleCounts } from './bits.js';
 import { evidenceOf, type SetEvidence } from './criteria.js';
 import { type Curves, curvesOf, type Outcomes } from './curves.js';
 import { checkConfidence, type Interval } from './intervals.js';
@@ -45,7 +45,7 @@ export function resample(
       const row = values.subarray((r * sets.length + s) * alphas, (r * sets.length + s + 1) * alphas);
       counts.fill(0);
       const drawn = draw(counts);
-      weightedCounts(distinct.matrix, counts, row);
+      multipleCounts(distinct.matrix, counts, row);
       for (let k = 0; k < alphas; k++) row[k]! /= drawn;
     }
   }
@@ -61,10 +61,9 @@ function drawer(
 ): (counts: Uint32Array) => number {
   const samples = of.length;
   if (!groups) {
-    const sizes = new Uint32Array(columns);
-    for (let i = 0; i < samples; i++) sizes[of[i]!]!++;
+    const draw = sampleDrawer(of, columns, random);
     return (counts) => {
-      multinomial(random, samples, sizes, counts);
+      draw(counts);
       return samples;
     };
   }
@@ -85,6 +84,25 @@ function drawer(
       drawn += list.length;
     }
     return drawn;
+  };
+}
+
+/** Columns of fewer samples than this are drawn sample by sample: a binomial for each would cost more. */
+const rare = 10;
+
+/** Draws as many samples as there are, in one multinomial over the columns, all rare ones being one class of it. */
+function sampleDrawer(of: Uint32Array, columns: number, random: Random): (counts: Uint32Array) => void {
+  const members = new Uint32Array(columns);
+  for (let i = 0; i < of.length; i++) members[of[i]!]!++;
+  const common = [...members.keys()].filter((column) => members[column]! >= rare);
+  const rest = of.filter((column) => members[column]! < rare);
+  const sizes = Uint32Array.from([...common.map((column) => members[column]!), rest.length]);
+  const drawn = new Uint32Array(sizes.length);
+  return (counts) => {
+    drawn.fill(0);
+    multinomial(random, of.length, sizes, drawn);
+    for (let i = 0; i < common.length; i++) counts[common[i]!] = drawn[i]!;
+    for (let left = drawn[common.length]!; left > 0; left--) counts[rest[random.below(rest.length)]!]!++;
   };
 }
 

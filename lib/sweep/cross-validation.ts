@@ -1,5 +1,5 @@
 import { WisemergeError } from '../errors.js';
-import { type BitMatrix, bitCount } from './bits.js';
+import { type BitMatrix, bitCount, type DistinctColumns, distinctColumns, multipleCounts } from './bits.js';
 import type { SetEvidence } from './criteria.js';
 import { curvesOf, nearestAlpha, type OutcomeSet, type Outcomes } from './curves.js';
 import { stratifiedFolds } from './folds.js';
@@ -128,7 +128,8 @@ export function splitSet(
     ...(groups && { groups }),
   });
   const totals = Uint32Array.from({ length: rows }, (_, k) => correct.count(k));
-  const tables = partitions.map((partition) => countByFold(correct, partition, folds));
+  const distinct = distinctColumns(correct);
+  const tables = partitions.map((partition) => countByFold(distinct, partition, folds));
   return {
     training(repeat, fold) {
       const { sizes, counts } = tables[repeat]!;
@@ -149,21 +150,22 @@ export function splitSet(
 
 /** Samples of each fold, and correct ones by `[alpha][fold]`. */
 function countByFold(
-  { rows, stride, words }: BitMatrix,
+  distinct: DistinctColumns,
   partition: Uint8Array,
   folds: number,
 ): { sizes: Uint32Array; counts: Uint32Array } {
+  const { matrix, of } = distinct;
+  const { rows, columns } = matrix;
   const sizes = new Uint32Array(folds);
-  for (const fold of partition) sizes[fold]!++;
+  const members = Array.from({ length: folds }, () => new Uint32Array(columns));
+  for (let i = 0; i < of.length; i++) {
+    const fold = partition[i]!;
+    sizes[fold]!++;
+    members[fold]![of[i]!]!++;
+  }
   const counts = new Uint32Array(rows * folds);
-  for (let row = 0; row < rows; row++) {
-    for (let i = 0; i < stride; i++) {
-      let word = words[row * stride + i]!;
-      while (word !== 0) {
-        counts[row * folds + partition[32 * i + 31 - Math.clz32(word & -word)]!]!++;
-        word &= word - 1;
-      }
-    }
+  for (const [fold, weights] of members.entries()) {
+    for (const [row, count] of multipleCounts(matrix, weights).entries()) counts[row * folds + fold] = count;
   }
   return { sizes, counts };
 }

@@ -1,8 +1,10 @@
 import { WisemergeError } from '../errors.js';
 import type { CorrectIntervals } from '../eval/correct-intervals.js';
-import type { SampleWeights } from './bits.js';
 import { sortedOrder } from './sort.js';
 import { StepBuilder, type StepFunction } from './step-function.js';
+
+/** Weights or multiplicities of samples. */
+export type SampleWeights = Float64Array | Uint32Array | Uint16Array | Uint8Array;
 
 export interface AccuracyPathOptions {
   /** Weight per sample, not negative. Default: all 1. */

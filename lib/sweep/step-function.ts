@@ -58,6 +58,7 @@ export function weightedMean(paths: readonly StepFunction[], weights: ArrayLike<
       'ERR_DATA_MISMATCH',
       `weights ${Array.from(weights).join(', ')} for ${paths.length} paths`,
     );
+  if (paths.length === 1) return paths[0]!;
   return combine(paths, (values) => {
     let sum = 0;
     for (let k = 0; k < values.length; k++) sum += weights[k]! * values[k]!;
@@ -211,7 +212,8 @@ export class StepBuilder {
   readonly #at: Float64Array;
   readonly #after: Float64Array;
   #count = 0;
-  #last: { alpha: number; at: number } | undefined;
+  #lastAlpha = Number.NaN;
+  #lastAt = Number.NaN;
 
   /** `capacity`: at most that many calls of `add`. */
   constructor(capacity: number) {
@@ -222,16 +224,16 @@ export class StepBuilder {
 
   /** The value at `alpha` and right after it. */
   add(alpha: number, at: number, after: number): void {
-    this.#last = { alpha, at };
-    const before = this.#after[this.#count - 1];
-    if (before === at && before === after) return;
+    this.#lastAlpha = alpha;
+    this.#lastAt = at;
+    if (this.#count > 0 && this.#after[this.#count - 1] === at && at === after) return;
     this.#push(alpha, at, after);
   }
 
   /** The last breakpoint added is the end of the domain. */
   finish(): StepFunction {
-    const last = this.#last!;
-    if (this.#alphas[this.#count - 1] !== last.alpha) this.#push(last.alpha, last.at, last.at);
+    if (this.#alphas[this.#count - 1] !== this.#lastAlpha)
+      this.#push(this.#lastAlpha, this.#lastAt, this.#lastAt);
     const count = this.#count;
     return {
       alphas: this.#alphas.slice(0, count),

@@ -216,7 +216,15 @@ void heads(uint32_t rows, uint32_t classes) {
       blocks(chunk_blocks(0, rows) * width);
   check(cudaMemcpy(alphas.get(), values.data(), kAlphas * sizeof(double), cudaMemcpyHostToDevice),
         "copying the alphas");
+  const AlphaRuns found = alpha_runs({values.begin(), values.end()}, kAlphas);
+  const DeviceMemory runs(found.runs.size() * sizeof(AlphaRun));
+  check(
+      cudaMemcpy(runs.get(), found.runs.data(), found.runs.size() * sizeof(AlphaRun), cudaMemcpyHostToDevice),
+      "copying the runs");
   HeadMetrics metrics{};
+  metrics.runs = reinterpret_cast<const AlphaRun*>(runs.get());
+  metrics.run_count = static_cast<uint32_t>(found.runs.size());
+  metrics.step = found.step;
   metrics.logits = path.logits;
   metrics.lo = path.lo;
   metrics.hi = path.hi;

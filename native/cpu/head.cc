@@ -103,6 +103,7 @@ WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag c
   const bool one_model = logits.z0 == logits.z1;
   const size_t zeroshot = one_model ? 0 : place_of(0), finetuned = one_model ? 0 : place_of(1);
   const std::vector<float> rounded(alphas.begin(), alphas.end());
+  const AlphaRuns runs = alpha_runs(rounded, count);
 
   const size_t width = count * kMetricColumns, total = alphas.size();
   const size_t block_count = (logits.rows + kSampleBlock - 1) / kSampleBlock;
@@ -121,8 +122,8 @@ WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag c
             right[k] = on_interval(call.lo[i], call.hi[i], call.open[i], alphas[k]);
           }
           context.kernels->head_metrics(logits.z0 + i * logits.stride, logits.z1 + i * logits.stride,
-                                        logits.classes, logits.labels[i], rounded.data(), right, total,
-                                        scratch, sample);
+                                        logits.classes, logits.labels[i], rounded.data(), runs.runs.data(),
+                                        runs.runs.size(), runs.step, right, scratch, sample);
           for (size_t k = 0; k < count; k++) {
             const SampleMetrics& m = sample[k];
             add_sample(sums + k * kMetricColumns, m, right[k], sample[zeroshot].predicted,

@@ -1,24 +1,52 @@
 // One sample at many alphas: its two rows of logits are read once, everything else stays in the L1 cache.
 
 // z0 and z1 - z0 with the label's lane out of the race, padded to whole groups with classes that never win.
-inline void split_row(const float* z0, const float* z1, size_t classes, int32_t label, float* base,
-                      float* delta) {
-  for (size_t c = 0; c < classes; c++) {
+// Returns the largest |z1 - z0| of all classes, NaN aside.
+inline float split_row(const float* z0, const float* z1, size_t classes, int32_t label, float* base,
+                       float* delta) {
+  const auto size_of = [](auto v) { return v < 0 ? -v : v; };
+  Group largest = {};
+  size_t c = 0;
+  for (; c + kGroup <= classes; c += kGroup) {
+    for (size_t g = 0; g < kGroupVectors; g++) {
+      const size_t at = c + g * kLanes;
+      const Vf from = load_floats(z0 + at), way = load_floats(z1 + at) - from;
+      store_floats(base + at, from);
+      store_floats(delta + at, way);
+      largest.v[g] = larger(size_of(way), largest.v[g]);
+    }
+  }
+  float most = maximum(largest);
+  for (; c < classes; c++) {
     base[c] = z0[c];
     delta[c] = z1[c] - z0[c];
+    most = size_of(delta[c]) > most ? size_of(delta[c]) : most;
   }
   const float never = -__builtin_inff();
-  for (size_t c = classes; c < whole_groups(classes); c++) base[c] = never, delta[c] = 0;
+  for (; c < whole_groups(classes); c++) base[c] = never, delta[c] = 0;
   base[label] = never;
   delta[label] = 0;
+  return most;
 }
 
-// The lowest class among those with the highest logit.
-inline int32_t first_of(const float* z, float value, size_t padded) {
+// The logits of one sample, split_row's.
+struct MetricsRow {
+  const float *base, *delta;
+  const float *growth, *shrink;  // e^(step delta) and e^(-step delta), where runs are used
+  size_t padded;
+};
+
+WM_FORCE_INLINE Vf logits_at(const MetricsRow& row, float alpha, size_t at) {
+  return fma(broadcast<Vf>(alpha), load_floats(row.delta + at), load_floats(row.base + at));
+}
+
+// The lowest class among those whose logit is `value`; logits(c) gives those from class c on.
+template <class Logits>
+WM_FORCE_INLINE int32_t first_of(Logits logits, float value, size_t padded) {
   for (size_t c = 0; c < padded; c += kGroup) {
     uint32_t equal = 0;
     for (size_t g = 0; g < kGroupVectors; g++) {
-      const Vi is = reinterpret_cast<Vi>(load_floats(z + c + g * kLanes) == broadcast<Vf>(value));
+      const Vi is = reinterpret_cast<Vi>(logits(c + g * kLanes) == broadcast<Vf>(value));
       equal |= lane_mask(is) << (g * kLanes);
     }
     if (equal) return static_cast<int32_t>(c) + __builtin_ctz(equal);
@@ -32,18 +60,15 @@ struct Contest {
   bool level;      // with it
 };
 
-// The logits at alpha, into z. Whom the label loses to is found only where it loses.
+// Whom the label loses to is found only where it loses.
 template <bool kLost>
-WM_FORCE_INLINE Contest interpolate(const float* base, const float* delta, size_t padded, float alpha,
-                                    float own, float* z) {
+WM_FORCE_INLINE Contest contest_at(const MetricsRow& row, float alpha, float own) {
   Group max;
   Vi above[kGroupVectors] = {}, reaching[kGroupVectors] = {};
   for (size_t g = 0; g < kGroupVectors; g++) max.v[g] = broadcast<Vf>(-__builtin_inff());
-  for (size_t c = 0; c < padded; c += kGroup) {
+  for (size_t c = 0; c < row.padded; c += kGroup) {
     for (size_t g = 0; g < kGroupVectors; g++) {
-      const size_t at = c + g * kLanes;
-      const Vf v = fma(broadcast<Vf>(alpha), load_floats(delta + at), load_floats(base + at));
-      store_floats(z + at, v);
+      const Vf v = logits_at(row, alpha, c + g * kLanes);
       max.v[g] = larger(v, max.v[g]);
       if constexpr (kLost) {
         above[g] -= reinterpret_cast<Vi>(v > broadcast<Vf>(own));
@@ -61,44 +86,103 @@ WM_FORCE_INLINE Contest interpolate(const float* base, const float* delta, size_
   return {maximum(max), strictly, all != strictly};
 }
 
-// `correct[k]` says whether the label is the argmax at alphas[k]; `scratch` has 3 * whole groups of floats.
-void head_metrics(const float* z0, const float* z1, size_t classes, int32_t label, const float* alphas,
-                  const uint8_t* correct, size_t count, float* scratch, SampleMetrics* out) {
-  const size_t padded = whole_groups(classes);
-  float *const base = scratch, *const delta = base + padded, *const z = delta + padded;
-  split_row(z0, z1, classes, label, base, delta);
-  for (size_t k = 0; k < count; k++) {
-    const float own = fma_one(alphas[k], z1[label] - z0[label], z0[label]);
-    const Contest contest = correct[k] ? interpolate<false>(base, delta, padded, alphas[k], own, z)
-                                       : interpolate<true>(base, delta, padded, alphas[k], own, z);
-    uint32_t rank = contest.above;
-    for (int32_t c = 0; contest.level && c < label; c++) rank += z[c] == own;
+// All of a sample at one alpha but the sums of exponentials.
+inline SampleSoftmax contest_of(const MetricsRow& row, float alpha, float own, bool correct, int32_t label) {
+  const Contest contest = correct ? contest_at<false>(row, alpha, own) : contest_at<true>(row, alpha, own);
+  uint32_t rank = contest.above;
+  for (int32_t c = 0; contest.level && c < label; c++) {
+    rank += fma_one(alpha, row.delta[c], row.base[c]) == own;
+  }
+  SampleSoftmax sample;
+  sample.own = own;
+  sample.other = contest.highest;
+  const float top = top_of(sample);
+  sample.own_exp = exp_nonpositive(own - top);
+  sample.other_exp = correct ? 0 : exp_nonpositive(contest.highest - top);
+  sample.rank = rank;
+  const auto logits = [&](size_t c) { return logits_at(row, alpha, c); };
+  sample.first = correct ? label : first_of(logits, contest.highest, row.padded);
+  return sample;
+}
 
-    const float other = contest.highest, top = own > other ? own : other;
-    Group sum = {}, squares = {};
-    for (size_t c = 0; c < padded; c += kGroup) {
-      for (size_t g = 0; g < kGroupVectors; g++) {
-        const Vf e = exp_nonpositive(load_floats(z + c + g * kLanes) - broadcast<Vf>(top));
-        sum.v[g] = sum.v[g] + e;
-        squares.v[g] = fma(e, e, squares.v[g]);
+// The sums of the other classes' exponentials and of their squares at one alpha.
+inline void sum_one(const MetricsRow& row, float alpha, SampleSoftmax& sample) {
+  const float top = top_of(sample);
+  Group sum = {}, squares = {};
+  for (size_t c = 0; c < row.padded; c += kGroup) {
+    for (size_t g = 0; g < kGroupVectors; g++) {
+      const Vf e = exp_nonpositive(logits_at(row, alpha, c + g * kLanes) - broadcast<Vf>(top));
+      sum.v[g] = sum.v[g] + e;
+      squares.v[g] = fma(e, e, squares.v[g]);
+    }
+  }
+  sample.others = total(sum);
+  sample.squares = total(squares);
+}
+
+// Those of a run of evenly spaced alphas (wisemerge/alpha_runs.h).
+inline void sum_run(const MetricsRow& row, const float* alphas, SampleSoftmax* samples) {
+  const float alpha = alphas[kRunSide], top = top_of(samples[kRunSide]);
+  Group sum[kRunAlphas] = {}, squares[kRunAlphas] = {};
+  for (size_t g = 0; g < kGroupVectors; g++) {
+    const auto add = [&](size_t i, Vf e) {
+      sum[i].v[g] = sum[i].v[g] + e;
+      squares[i].v[g] = fma(e, e, squares[i].v[g]);
+    };
+    for (size_t at = g * kLanes; at < row.padded; at += kGroup) {
+      const Vf x = logits_at(row, alpha, at) - broadcast<Vf>(top);
+      const Vf middle = exp_nonpositive(larger(x, broadcast<Vf>(kRunLeast)));
+      const Vf growth = load_floats(row.growth + at), shrink = load_floats(row.shrink + at);
+      add(kRunSide, middle);
+      Vf up = middle, down = middle;
+      for (size_t i = 1; i <= kRunSide; i++) {
+        up = up * growth, down = down * shrink;
+        add(kRunSide + i, up);
+        add(kRunSide - i, down);
       }
     }
-    SampleSoftmax sample;
-    sample.own = own;
-    sample.other = other;
-    sample.own_exp = exp_nonpositive(own - top);
-    sample.others = total(sum);
-    sample.squares = total(squares);
-    sample.rank = rank;
-    sample.other_exp = correct[k] ? 0 : exp_nonpositive(other - top);
-    sample.first = correct[k] ? label : first_of(z, other, padded);
-    out[k] = sample_metrics(sample, label, correct[k]);
+  }
+  for (size_t i = 0; i < kRunAlphas; i++) {
+    samples[i].others = total(sum[i]);
+    samples[i].squares = total(squares[i]);
+    rescale(samples[i], top, top_of(samples[i]));
+  }
+}
+
+// `correct[k]` says whether the label is the argmax at alphas[k]; `scratch` has head_scratch(classes) floats.
+void head_metrics(const float* z0, const float* z1, size_t classes, int32_t label, const float* alphas,
+                  const AlphaRun* runs, size_t run_count, float step, const uint8_t* correct, float* scratch,
+                  SampleMetrics* out) {
+  const size_t padded = whole_groups(classes);
+  float *const base = scratch, *const delta = base + padded, *const growth = delta + padded,
+               *const shrink = growth + padded;
+  const float largest = split_row(z0, z1, classes, label, base, delta);
+  const MetricsRow row = {base, delta, growth, shrink, padded};
+  const bool together = within_reach(step, largest);
+  for (size_t c = 0; together && c < padded; c += kLanes) {
+    const Vf power = load_floats(delta + c) * broadcast<Vf>(step);
+    store_floats(growth + c, exp_nonpositive(power));
+    store_floats(shrink + c, exp_nonpositive(-power));
+  }
+  for (size_t r = 0; r < run_count; r++) {
+    const AlphaRun run = runs[r];
+    SampleSoftmax samples[kRunAlphas];
+    const float* const at = alphas + run.first;
+    for (uint32_t i = 0; i < run.count; i++) {
+      const float own = fma_one(at[i], z1[label] - z0[label], z0[label]);
+      samples[i] = contest_of(row, at[i], own, correct[run.first + i], label);
+      if (run.count == 1 || !together) sum_one(row, at[i], samples[i]);
+    }
+    if (run.count > 1 && together) sum_run(row, at, samples);
+    for (uint32_t i = 0; i < run.count; i++) {
+      out[run.first + i] = sample_metrics(samples[i], label, correct[run.first + i]);
+    }
   }
 }
 
 // Gives { f, df/db, df/dg, d2f/db2, d2f/dbdg, d2f/dg2 } of one sample (WmHeadMoments). Logits are taken
-// relative to the label's: a constant added to all of them changes nothing. `scratch` has 3 * whole groups of
-// floats.
+// relative to the label's: a constant added to all of them changes nothing. `scratch` has
+// head_scratch(classes) floats.
 void head_moments(const float* z0, const float* z1, size_t classes, int32_t label, float b, float g,
                   float* scratch, double* sums) {
   const size_t padded = whole_groups(classes);

@@ -29,7 +29,7 @@ inline Winner winner_of(const float* z, size_t padded) {
     runner_up = lower > runner_up ? lower : runner_up;
     runner_up = seconds[i] > runner_up ? seconds[i] : runner_up;
   }
-  return {first_of(z, top, padded), top, runner_up};
+  return {first_of([&](size_t c) { return load_floats(z + c); }, top, padded), top, runner_up};
 }
 
 inline float exponential_sum(const float* z, float top, size_t padded) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "wisemerge/alpha_runs.h"
 #include "wisemerge/backend.h"
 #include "wisemerge/head_sums.h"
 #include "wisemerge/interval.h"
@@ -45,7 +46,8 @@ struct Kernels {
   void (*head_path)(const float* z0, const float* z1, size_t classes, int32_t label, double from, double to,
                     double* lo, double* hi, uint8_t* open);
   void (*head_metrics)(const float* z0, const float* z1, size_t classes, int32_t label, const float* alphas,
-                       const uint8_t* correct, size_t count, float* scratch, SampleMetrics* out);
+                       const AlphaRun* runs, size_t run_count, float step, const uint8_t* correct,
+                       float* scratch, SampleMetrics* out);
   void (*head_moments)(const float* z0, const float* z1, size_t classes, int32_t label, float b, float g,
                        float* scratch, double* sums);
   // One sample of WmHeadOutputs (head_outputs.inl), with the same scratch.
@@ -97,7 +99,7 @@ inline size_t merge_gram_scratch(size_t models, size_t columns) {
 }
 inline size_t merge_rank_scratch(size_t row) { return 9 * row + 256; }
 
-inline size_t head_scratch(size_t classes) { return 3 * ((classes + 15) / 16 * 16); }
+inline size_t head_scratch(size_t classes) { return 4 * ((classes + 15) / 16 * 16); }
 
 // Null when the build's architecture has no such level. Asking is safe on any CPU; calling a kernel is not.
 const Kernels* baseline_kernels();

@@ -15,8 +15,6 @@
 namespace wisemerge::cuda {
 namespace {
 
-// Alphas of one pass over the logits. More would leave few samples to a slot, whose metrics share it.
-constexpr uint32_t kMaxAlphas = 1024;
 constexpr uint64_t kMaxRows = 1u << 20;  // of a chunk
 
 // Bytes that a sample takes of a slot beside its logits, and what all samples together take at most.
@@ -120,6 +118,9 @@ WmCode metrics_pass(WmContext& context, const WmHeadMetrics& call, const double*
   chunk.zeroshot = one_model ? 0 : place_of(0);
   chunk.finetuned = one_model ? 0 : place_of(1);
   chunk.places = static_cast<uint32_t>(alphas.size());
+  const AlphaRuns runs = alpha_runs({alphas.begin(), alphas.end()}, count);
+  chunk.run_count = static_cast<uint32_t>(runs.runs.size());
+  chunk.step = runs.step;
 
   const size_t width = count * kMetricColumns;
   std::vector<double> blocks(block_count(logits.rows) * width);
@@ -141,6 +142,7 @@ WmCode metrics_pass(WmContext& context, const WmHeadMetrics& call, const double*
     chunk.hi = place(slot, call.hi + i, rows);
     chunk.open = place(slot, call.open + i, rows);
     chunk.alphas = slot.table(alphas.data(), alphas.size());
+    chunk.runs = slot.table(runs.runs.data(), runs.runs.size());
     chunk.samples =
         static_cast<SampleMetrics*>(slot.scratch(size_t{rows} * chunk.places * sizeof(SampleMetrics)));
     chunk.first_sample = i;
@@ -191,8 +193,8 @@ WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag c
   std::vector<double> sums(call.sums, call.sums + width);
   std::vector<uint32_t> counts(call.predicted ? call.alpha_count * logits.classes : 0);
   std::vector<int32_t> own;  // predictions that are only counted
-  for (uint32_t k = 0; k < call.alpha_count; k += kMaxAlphas) {
-    const uint32_t count = std::min(kMaxAlphas, call.alpha_count - k);
+  for (uint32_t k = 0; k < call.alpha_count; k += kAlphaBlock) {
+    const uint32_t count = std::min(kAlphaBlock, call.alpha_count - k);
     int32_t* predictions = call.predictions ? call.predictions + k * logits.rows : nullptr;
     if (!predictions && call.predicted) {
       own.resize(count * logits.rows);

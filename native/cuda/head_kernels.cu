@@ -38,8 +38,8 @@ cudaError_t launch(const HeadPath& call, cudaStream_t stream) {
 
 cudaError_t launch(const HeadMetrics& call, cudaStream_t stream) {
   if (call.logits.rows == 0) return cudaSuccess;
-  const uint64_t samples = uint64_t{call.logits.rows} * call.places;
-  head_metrics<<<grid(samples, kHeadThreads / kClassLanes), kHeadThreads, 0, stream>>>(call);
+  const uint64_t runs = uint64_t{call.logits.rows} * call.run_count;
+  head_metrics<<<grid(runs, kHeadThreads / kClassLanes), kHeadThreads, 0, stream>>>(call);
   const uint64_t blocks = uint64_t{chunk_blocks(call.first_sample, call.logits.rows)} * call.asked;
   head_metrics_sums<<<grid(blocks, kSumThreads), kSumThreads, 0, stream>>>(call);
   return cudaGetLastError();

@@ -9,7 +9,9 @@
 namespace wisemerge::test {
 namespace {
 
-const std::vector<double> kMetricAlphas = {0.3, 0, 1.2, -0.5, 0.5};  // 1 is added for comparison
+// Two runs with alphas before, between and behind them; 1 is added for comparison.
+const std::vector<double> kMetricAlphas = {0.31, 0.4,  0.45, 0.5,  0.55, 0.6, -0.5,
+                                           0,    0.05, 0.1,  0.15, 0.2,  1.2};
 
 cuda::HeadLogits chunk_of(const HeadData& data, size_t first, size_t rows) {
   return {data.z0.data() + first * data.stride, data.z1.data() + first * data.stride,
@@ -28,6 +30,7 @@ HeadResults replay(const HeadData& data, double from, double to, size_t rows, ui
   HeadResults results(data, kMetricAlphas.size());
   std::vector<double> alphas = kMetricAlphas;
   alphas.push_back(1);
+  const AlphaRuns runs = alpha_runs({alphas.begin(), alphas.end()}, kMetricAlphas.size());
   const size_t asked = kMetricAlphas.size(), places = alphas.size(), width = asked * kMetricColumns;
   const size_t block_count = (data.rows + kSampleBlock - 1) / kSampleBlock;
   std::vector<double> metric_blocks(block_count * width), moment_blocks(block_count * cuda::kMoments);
@@ -48,7 +51,10 @@ HeadResults replay(const HeadData& data, double from, double to, size_t rows, ui
     metrics.alphas = alphas.data();
     metrics.asked = static_cast<uint32_t>(asked);
     metrics.places = static_cast<uint32_t>(places);
-    metrics.zeroshot = 1;
+    metrics.runs = runs.runs.data();
+    metrics.run_count = static_cast<uint32_t>(runs.runs.size());
+    metrics.step = runs.step;
+    metrics.zeroshot = 7;
     metrics.finetuned = static_cast<uint32_t>(places) - 1;
     metrics.samples = samples.data();
     metrics.first_sample = i;

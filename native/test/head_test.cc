@@ -7,6 +7,7 @@
 #include <random>
 
 #include "lerp_fixture.h"
+#include "wisemerge/alpha_runs.h"
 
 namespace wisemerge::test {
 namespace {
@@ -147,9 +148,41 @@ TEST("head: path of one class and of nan") {
   for (size_t i = 0; i < broken.rows; i++) CHECK(!none.correct(i, 0.5));
 }
 
+TEST("head: evenly spaced alphas go in runs, others by themselves") {
+  const auto counts = [](const std::vector<double>& alphas, size_t asked, float step) {
+    const AlphaRuns found = alpha_runs({alphas.begin(), alphas.end()}, asked);
+    CHECK(std::fabs(found.step - step) <= 1e-7f);
+    std::vector<uint32_t> lengths;
+    size_t next = 0;
+    for (const AlphaRun& run : found.runs) {
+      CHECK_EQ(run.first, next);
+      next += run.count;
+      lengths.push_back(run.count);
+    }
+    CHECK_EQ(next, alphas.size());
+    return lengths;
+  };
+  std::vector<double> grid;
+  for (int k = 0; k <= 20; k++) grid.push_back(k / 20.0);
+  CHECK(counts(grid, 21, 0.05f) == (std::vector<uint32_t>{5, 5, 5, 5, 1}));
+  CHECK(counts(grid, 19, 0.05f) == (std::vector<uint32_t>{5, 5, 5, 1, 1, 1, 1, 1, 1}));
+  grid.insert(grid.begin() + 7, 0.33);
+  CHECK(counts(grid, 22, 0.05f) == (std::vector<uint32_t>{5, 1, 1, 1, 5, 5, 1, 1, 1, 1}));
+  CHECK(counts({1, 0.75, 0.5, 0.25, 0}, 5, -0.25f) == (std::vector<uint32_t>{5}));
+  CHECK(counts({0, 0.1, 0.2, 0.3}, 4, 0) == (std::vector<uint32_t>{1, 1, 1, 1}));
+  CHECK(counts({0.5, 0.5, 0.5, 0.5, 0.5}, 5, 0) == (std::vector<uint32_t>{1, 1, 1, 1, 1}));
+  CHECK(counts({0, 0.1, 0.2, 0.3, 0.41}, 5, 0).size() == 5);
+  std::vector<double> many;
+  for (int k = 0; k < 1030; k++) many.push_back(k / 1024.0);
+  for (const AlphaRun& run : alpha_runs({many.begin(), many.end()}, many.size()).runs) {
+    CHECK(run.first / kAlphaBlock == (run.first + run.count - 1) / kAlphaBlock);
+  }
+}
+
 TEST("head: metrics equal their definitions") {
-  const std::vector<double> alphas = {0, 0.25, 0.37, 0.5, 1};
-  for (const double scale : {1.0, 3.0, 1e4}) {
+  // With runs of steps that a row's logits allow, and do not.
+  const std::vector<double> alphas = {0, 0.25, 0.37, 0.4, 0.43, 0.46, 0.49, 0.5, 1};
+  for (const double scale : {1.0, 3.0, 100.0, 1e4}) {
     const Logits logits(150, 37, false, 11, scale);
     for (const char* isa : kIsas) {
       const Path path(isa, 2, logits);
@@ -212,14 +245,15 @@ TEST("head: metrics equal their definitions") {
 
 TEST("head: sums depend on neither level nor threads") {
   const Logits logits(500, 133, false, 5);
-  const double alpha = 0.4;
+  const std::vector<double> alphas = {0.4, 0.5, 0.6, 0.7, 0.8, 0.95};
   std::vector<double> first, first_moments;
   for (const char* isa : kIsas) {
     for (const int threads : {1, 2, 5}) {
       const Path path(isa, threads, logits);
-      std::vector<double> sums(kMetricColumns), moments(6);
-      const WmHeadMetrics call{logits.view(), path.lo.data(), path.hi.data(), path.open.data(), &alpha, 1,
-                               sums.data(),   nullptr,        nullptr};
+      std::vector<double> sums(alphas.size() * kMetricColumns), moments(6);
+      const WmHeadMetrics call{logits.view(),    path.lo.data(), path.hi.data(),
+                               path.open.data(), alphas.data(),  static_cast<uint32_t>(alphas.size()),
+                               sums.data(),      nullptr,        nullptr};
       const WmHeadMoments second{logits.view(), nullptr, 1.1, 0.4, moments.data()};
       WmError error{};
       CHECK_EQ(path.backend->head_metrics(path.context, &call, nullptr, &error), WM_OK);

@@ -1,8 +1,9 @@
-// The metrics of samples at many alphas: half a warp per sample and alpha, then a thread per alpha and block
-// of kSampleBlock samples, which sums them in order.
+// The metrics of samples at many alphas: half a warp per sample and run of alphas (wisemerge/alpha_runs.h),
+// then a thread per alpha and block of kSampleBlock samples, which sums them in order.
 #pragma once
 
 #include "cuda/kernels/head_logits.h"
+#include "wisemerge/alpha_runs.h"
 #include "wisemerge/head_sums.h"
 
 namespace wisemerge::cuda {
@@ -12,6 +13,9 @@ struct HeadMetrics {
   const double *lo, *hi;  // [rows], as WmPath gives them
   const uint8_t* open;
   const double* alphas;  // [places]: those asked for, then those of the ends that are not among them
+  const AlphaRun* runs;  // [run_count], of the places
+  uint32_t run_count;
+  float step;
   uint32_t asked, places;
   uint32_t zeroshot, finetuned;  // the ends' places
   SampleMetrics* samples;        // [rows][places], between the kernels
@@ -30,87 +34,150 @@ WM_HD uint32_t chunk_blocks(uint64_t first_sample, uint32_t rows) {
   return static_cast<uint32_t>((first_sample % kSampleBlock + rows + kSampleBlock - 1) / kSampleBlock);
 }
 
-// A row's logits at one alpha, the label's place out of the race.
-struct LogitsAt {
+// A row's logits, the label's place out of the race.
+struct RacingLogits {
   const float *z0, *z1;
   uint32_t label, classes;
-  float alpha;
-  WM_HD float operator()(uint32_t c) const {
-    const bool racing = c != label && c < classes;
-    return racing ? fmaf(alpha, z1[c] - z0[c], z0[c]) : fmaf(alpha, 0.0f, minus_infinity());
+  WM_HD bool racing(uint32_t c) const { return c != label && c < classes; }
+  WM_HD float delta(uint32_t c) const { return racing(c) ? z1[c] - z0[c] : 0.0f; }
+  WM_HD float at(float alpha, uint32_t c) const {
+    return fmaf(alpha, delta(c), racing(c) ? z0[c] : minus_infinity());
   }
 };
 
-struct RowTop {
-  float max;
-  uint32_t rank;
+struct RunTops {
+  float largest_delta;
+  float max[kRunAlphas];
+  uint32_t rank[kRunAlphas];
 };
-struct RowSums {
-  float sum, squares;
-  uint32_t first;
+struct RunSums {
+  float sum[kRunAlphas], squares[kRunAlphas];
+  uint32_t first[kRunAlphas];
 };
 
-// All threads of a group have the same sample and place, all groups of a warp the same number of classes.
-WM_HD SampleMetrics metrics_sample(const HeadMetrics& call, uint32_t sample, uint32_t place,
-                                   const ClassLanes& lanes) {
+WM_HD float greater_of(float a, float b) { return b > a ? b : a; }
+
+// body(i) for the alphas of a run; unrolled, so that arrays over them stay in registers.
+template <class Body>
+WM_HD void each_alpha(const AlphaRun& run, Body body) {
+  WM_UNROLL
+  for (uint32_t i = 0; i < kRunAlphas; i++) {
+    if (i < run.count) body(i);
+  }
+}
+
+// All threads of a group have the same sample and run, all groups of a warp the same number of classes. The
+// results go to `out`, by place, unless it is null.
+WM_HD void metrics_run(const HeadMetrics& call, uint32_t sample, const AlphaRun& run, const ClassLanes& lanes,
+                       SampleMetrics* out) {
   const HeadLogits& logits = call.logits;
   const int32_t label = logits.labels[sample];
   const uint32_t padded = padded_classes(logits.classes);
-  const LogitsAt z = {logits.z0 + sample * logits.stride, logits.z1 + sample * logits.stride,
-                      static_cast<uint32_t>(label), logits.classes, static_cast<float>(call.alphas[place])};
-  SampleSoftmax softmax;
-  const float own = fmaf(z.alpha, z.z1[label] - z.z0[label], z.z0[label]);
-  const RowTop top = lanes.reduce(
+  const RacingLogits z = {logits.z0 + sample * logits.stride, logits.z1 + sample * logits.stride,
+                          static_cast<uint32_t>(label), logits.classes};
+  const float own_delta = z.z1[label] - z.z0[label];
+  float alphas[kRunAlphas], own[kRunAlphas];
+  each_alpha(run, [&](uint32_t i) {
+    alphas[i] = static_cast<float>(call.alphas[run.first + i]);
+    own[i] = fmaf(alphas[i], own_delta, z.z0[label]);
+  });
+  const RunTops tops = lanes.reduce(
       [&](uint32_t lane) {
-        RowTop part = {minus_infinity(), 0};
+        RunTops part;
+        part.largest_delta = greater_of(0.0f, fabsf(own_delta));
+        WM_UNROLL
+        for (uint32_t i = 0; i < kRunAlphas; i++) part.max[i] = minus_infinity(), part.rank[i] = 0;
         for (uint32_t c = lane; c < padded; c += kClassLanes) {
-          const float v = z(c);
-          part.max = v > part.max ? v : part.max;
-          part.rank += v > own || (v == own && c < z.label);
+          part.largest_delta = greater_of(part.largest_delta, fabsf(z.delta(c)));
+          each_alpha(run, [&](uint32_t i) {
+            const float v = z.at(alphas[i], c);
+            part.max[i] = greater_of(part.max[i], v);
+            part.rank[i] += v > own[i] || (v == own[i] && c < z.label);
+          });
         }
         return part;
       },
-      [](const RowTop& a, const RowTop& b) {
-        return RowTop{b.max > a.max ? b.max : a.max, a.rank + b.rank};
+      [](const RunTops& a, const RunTops& b) {
+        RunTops all;
+        all.largest_delta = greater_of(a.largest_delta, b.largest_delta);
+        WM_UNROLL
+        for (uint32_t i = 0; i < kRunAlphas; i++) {
+          all.max[i] = greater_of(a.max[i], b.max[i]);
+          all.rank[i] = a.rank[i] + b.rank[i];
+        }
+        return all;
       });
-  const float highest = own > top.max ? own : top.max;
+  float highest[kRunAlphas];
+  each_alpha(run, [&](uint32_t i) { highest[i] = greater_of(tops.max[i], own[i]); });
+  const bool together = run.count > 1 && within_reach(call.step, tops.largest_delta);
   constexpr uint32_t kNone = ~0u;
-  const RowSums sums = lanes.reduce(
+  const RunSums sums = lanes.reduce(
       [&](uint32_t lane) {
-        RowSums part = {0, 0, kNone};
+        RunSums part;
+        WM_UNROLL
+        for (uint32_t i = 0; i < kRunAlphas; i++) part.sum[i] = part.squares[i] = 0, part.first[i] = kNone;
         for (uint32_t c = lane; c < padded; c += kClassLanes) {
-          const float v = z(c), e = exp_nonpositive(v - highest);
-          part.sum = part.sum + e;
-          part.squares = fmaf(e, e, part.squares);
-          if (v == top.max && c < part.first) part.first = c;
+          float e[kRunAlphas];
+          if (together) {
+            const float x = z.at(alphas[kRunSide], c) - highest[kRunSide];
+            const float power = z.delta(c) * call.step;
+            const float growth = exp_nonpositive(power), shrink = exp_nonpositive(-power);
+            e[kRunSide] = exp_nonpositive(x > kRunLeast ? x : kRunLeast);
+            WM_UNROLL
+            for (uint32_t i = 1; i <= kRunSide; i++) {
+              e[kRunSide + i] = e[kRunSide + i - 1] * growth;
+              e[kRunSide - i] = e[kRunSide - i + 1] * shrink;
+            }
+          }
+          each_alpha(run, [&](uint32_t i) {
+            const float v = z.at(alphas[i], c);
+            if (!together) e[i] = exp_nonpositive(v - highest[i]);
+            part.sum[i] = part.sum[i] + e[i];
+            part.squares[i] = fmaf(e[i], e[i], part.squares[i]);
+            if (v == tops.max[i] && c < part.first[i]) part.first[i] = c;
+          });
         }
         return part;
       },
-      [](const RowSums& a, const RowSums& b) {
-        return RowSums{a.sum + b.sum, a.squares + b.squares, a.first < b.first ? a.first : b.first};
+      [](const RunSums& a, const RunSums& b) {
+        RunSums all;
+        WM_UNROLL
+        for (uint32_t i = 0; i < kRunAlphas; i++) {
+          all.sum[i] = a.sum[i] + b.sum[i];
+          all.squares[i] = a.squares[i] + b.squares[i];
+          all.first[i] = a.first[i] < b.first[i] ? a.first[i] : b.first[i];
+        }
+        return all;
       });
-  softmax.own = own;
-  softmax.other = top.max;
-  softmax.own_exp = exp_nonpositive(own - highest);
-  softmax.other_exp = exp_nonpositive(top.max - highest);
-  softmax.others = sums.sum;
-  softmax.squares = sums.squares;
-  softmax.first = sums.first == kNone ? 0 : static_cast<int32_t>(sums.first);
-  softmax.rank = top.rank;
-  return sample_metrics(softmax, label,
-                        on_interval(call.lo[sample], call.hi[sample], call.open[sample], call.alphas[place]));
+  if (!out) return;
+  each_alpha(run, [&](uint32_t i) {
+    SampleSoftmax softmax;
+    softmax.own = own[i];
+    softmax.other = tops.max[i];
+    softmax.own_exp = exp_nonpositive(own[i] - highest[i]);
+    softmax.other_exp = exp_nonpositive(tops.max[i] - highest[i]);
+    softmax.others = sums.sum[i];
+    softmax.squares = sums.squares[i];
+    softmax.first = sums.first[i] == kNone ? 0 : static_cast<int32_t>(sums.first[i]);
+    softmax.rank = tops.rank[i];
+    if (together) rescale(softmax, highest[kRunSide], highest[i]);
+    const double alpha = call.alphas[run.first + i];
+    out[run.first + i] = sample_metrics(
+        softmax, label, on_interval(call.lo[sample], call.hi[sample], call.open[sample], alpha));
+  });
 }
 
 // at.threads is a multiple of a warp; any grid.
 WM_HD void metrics_body(const GridPosition& at, const HeadMetrics& call) {
-  const uint64_t groups = at.threads / kClassLanes, units = uint64_t{call.logits.rows} * call.places;
+  const uint64_t groups = at.threads / kClassLanes, units = uint64_t{call.logits.rows} * call.run_count;
   const ClassLanes lanes = {at.thread % kClassLanes};
   // The groups of a warp go round together, the last time with one unit twice.
   for (uint64_t first = at.block * groups; first < units; first += at.blocks * groups) {
     const uint64_t unit = first + at.thread / kClassLanes, used = unit < units ? unit : units - 1;
-    const SampleMetrics metrics = metrics_sample(call, static_cast<uint32_t>(used / call.places),
-                                                 static_cast<uint32_t>(used % call.places), lanes);
-    if (lanes.own == 0 && unit < units) call.samples[unit] = metrics;
+    const uint64_t sample = used / call.run_count;
+    const bool writes = lanes.own == 0 && unit < units;
+    metrics_run(call, static_cast<uint32_t>(sample), call.runs[used % call.run_count], lanes,
+                writes ? call.samples + sample * call.places : nullptr);
   }
 }
 

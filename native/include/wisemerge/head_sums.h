@@ -26,10 +26,15 @@ struct SampleSoftmax {
   uint32_t rank;
 };
 
+// What exponentials are relative to.
+WM_HD float top_of(const SampleSoftmax& sample) {
+  return sample.own > sample.other ? sample.own : sample.other;
+}
+
 // `correct` says whether the label is the argmax by the exact path.
 WM_HD SampleMetrics sample_metrics(const SampleSoftmax& sample, int32_t label, bool correct) {
   const double own_exp = sample.own_exp, others = sample.others, all = own_exp + others;
-  const double top = sample.own > sample.other ? sample.own : sample.other;
+  const double top = top_of(sample);
   SampleMetrics metrics;
   metrics.predicted = correct ? label : sample.first;
   metrics.rank = correct ? 0 : sample.rank;
@@ -38,6 +43,13 @@ WM_HD SampleMetrics sample_metrics(const SampleSoftmax& sample, int32_t label, b
   metrics.brier = (others / all) * (others / all) + static_cast<double>(sample.squares) / (all * all);
   metrics.confidence = (correct ? own_exp : static_cast<double>(sample.other_exp)) / all;
   return metrics;
+}
+
+// Sums of exponentials that are relative to `from`, made relative to `top`.
+WM_HD void rescale(SampleSoftmax& sample, float from, float top) {
+  const float scale = exp_nonpositive(from - top);
+  sample.others *= scale;
+  sample.squares *= scale * scale;
 }
 
 // Whether alpha is on the interval that WmPath gave.

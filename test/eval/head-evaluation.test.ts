@@ -168,8 +168,18 @@ test('more alphas than one call takes give what single calls give', async () => 
   const alphas = Array.from({ length: 71 }, (_, k) => k / 70);
   const { metrics } = await evaluateHead(session, testCase.set, alphas);
   for (const k of [0, 31, 32, 70]) {
-    const single = await evaluateHead(session, testCase.set, [alphas[k]!]);
-    expect(metrics[k]).toEqual(single.metrics[0]);
+    const single = (await evaluateHead(session, testCase.set, [alphas[k]!])).metrics[0]!;
+    // Neighbours share exponentials: sums of them differ in the last digits, whatever is counted does not.
+    const { nll, brier, ece, nllStandardError, ...counted } = metrics[k]!;
+    expect(single).toMatchObject(counted);
+    for (const [got, wanted] of [
+      [nll, single.nll],
+      [brier, single.brier],
+      [ece, single.ece],
+      [nllStandardError, single.nllStandardError],
+    ]) {
+      expect(Math.abs(got! - wanted!)).toBeLessThan(1e-6);
+    }
   }
 });
 

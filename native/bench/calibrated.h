@@ -98,7 +98,8 @@ inline Interval summarize(const std::vector<double>& values) {
 struct Measured {
   Interval ratio;                // kernel bandwidth / calibrator bandwidth
   double gbps, calibrator_gbps;  // medians, 1e9 bytes read and written per second
-  double seconds;                // median of one kernel run
+  double highest, calibrator_highest;
+  double seconds;  // median of one kernel run
   size_t pairs, dropped;
 };
 
@@ -135,8 +136,9 @@ inline Measured measure(const Plan& plan, const std::function<void()>& kernel, d
     calibrator_gbps.push_back(calibrator_bytes / b[i] * 1e-9);
     ratios.push_back(kernel_gbps.back() / calibrator_gbps.back());
   }
-  return {summarize(ratios), median(kernel_gbps), median(calibrator_gbps),
-          median(a),         ratios.size(),       a.size() - ratios.size()};
+  const auto highest = [](const std::vector<double>& of) { return *std::max_element(of.begin(), of.end()); };
+  return {summarize(ratios),        median(kernel_gbps), median(calibrator_gbps), highest(kernel_gbps),
+          highest(calibrator_gbps), median(a),           ratios.size(),           a.size() - ratios.size()};
 }
 
 }  // namespace wisemerge::bench

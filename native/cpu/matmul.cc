@@ -9,10 +9,11 @@
 namespace wisemerge::cpu {
 namespace {
 
-// A block of w, kDepth deep, stays in the L2 cache or the part of the L3 that is near; a block of a of
-// kRows rows in the L2 cache. Measured flat around these values (kernel_bench).
+// A block of w, kDepth deep, and one of a of kRows rows stay in the L2 cache; one tile's rows of a in the L1
+// cache, while the block of w streams past them. Measured flat around these values, and faster than rows of a
+// past a panel of w, above all where another thread shares the caches (matmul_bench).
 constexpr size_t kDepth = 512;
-constexpr size_t kPackedBytes = 2u << 20;
+constexpr size_t kPackedBytes = 768u << 10;
 constexpr size_t kRows = 96;
 // With more panels packed columns of a are read often enough to pay for packing them.
 constexpr size_t kFewPanels = 4;
@@ -138,18 +139,17 @@ WmCode run_matmul(WmContext& context, const WmMatmul& call, WmCancelFlag cancell
                                 block_depth, tile_rows, loan.data() + i * block_depth);
           }
           const size_t last = std::min(block_panels, (unit % groups + 1) * group);
-          for (size_t p = unit % groups * group; p < last; p++) {
-            const size_t j = (first_panel + p) * tile_columns;
-            const float* const w = packed + p * tile_columns * block_depth;
-            const float* const from = l == 0 ? start + j : nullptr;
-            const size_t columns = std::min<size_t>(tile_columns, call.n - j);
-            for (size_t i = 0; i < block_rows; i += tile_rows) {
-              float* const out = call.out + (i0 + i) * call.out_stride + j;
-              const bool packed_rows = i >= unpacked;
-              kernels.matmul_tile(packed_rows ? loan.data() + i * block_depth
-                                              : rows_in_place + i0 + i + l * call.a.column_stride,
-                                  packed_rows ? tile_rows : call.a.column_stride, w, block_depth, from, out,
-                                  call.out_stride, std::min(tile_rows, block_rows - i), columns);
+          for (size_t i = 0; i < block_rows; i += tile_rows) {
+            const bool packed_rows = i >= unpacked;
+            const float* const a = packed_rows ? loan.data() + i * block_depth
+                                               : rows_in_place + i0 + i + l * call.a.column_stride;
+            const size_t a_stride = packed_rows ? tile_rows : call.a.column_stride;
+            for (size_t p = unit % groups * group; p < last; p++) {
+              const size_t j = (first_panel + p) * tile_columns;
+              kernels.matmul_tile(a, a_stride, packed + p * tile_columns * block_depth, block_depth,
+                                  l == 0 ? start + j : nullptr, call.out + (i0 + i) * call.out_stride + j,
+                                  call.out_stride, std::min(tile_rows, block_rows - i),
+                                  std::min<size_t>(tile_columns, call.n - j));
             }
           }
         }

@@ -124,6 +124,8 @@ WM_FORCE_INLINE void multiply_tile(const float* a, size_t a_stride, const float*
       sums[i][j] = load_floats(start + i * start_stride + j * kLanes);
     }
   }
+  // Fewer instructions beside the multiplications leave room for those of the core's other thread.
+#pragma GCC unroll 4
   for (size_t l = 0; l < depth; l++, a += a_stride, w += kTileColumns) {
     Vf row[kVectors];
 #pragma GCC unroll 4
@@ -166,8 +168,11 @@ WM_FORCE_INLINE void multiply_part(const float* a, size_t a_stride, const float*
 // where that is null from c.
 void matmul_tile(const float* a, size_t a_stride, const float* w, size_t depth, const float* start, float* c,
                  size_t stride, size_t rows, size_t columns) {
+  static_assert(kTileVectors == 2 || kTileVectors == 3);
   if (columns <= kLanes) {
     multiply_part<1>(a, a_stride, w, depth, start, c, stride, rows, columns);
+  } else if (columns <= 2 * kLanes) {
+    multiply_part<2>(a, a_stride, w, depth, start, c, stride, rows, columns);
   } else {
     multiply_part<kTileVectors>(a, a_stride, w, depth, start, c, stride, rows, columns);
   }

@@ -8,7 +8,7 @@ using Vf = __m512;
 using Vd = __m512d;
 using Line = __m512i;
 
-inline constexpr size_t kTileRows = 12, kTileVectors = 2;
+inline constexpr size_t kTileRows = 8, kTileVectors = 3;
 
 #include "cpu/float_codes.inl"
 

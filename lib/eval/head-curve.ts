@@ -13,7 +13,7 @@ import {
   indexOf,
 } from './head-session.js';
 import type { HeadPair } from './linear-head.js';
-import { type AccuracyMetrics, accuracyOf } from './metrics.js';
+import { type AccuracyMetrics, accuracyOf, populationOf } from './metrics.js';
 
 export interface HeadCurve {
   /** Where each sample is classified correctly: the exact curve of accuracy. */
@@ -174,8 +174,7 @@ export async function evaluateCurve(
 ): Promise<HeadCurve> {
   const domain = domainOf(alphas, options.domain);
   const intervals = await session.intervals(set, { ...options, domain });
-  const metrics = alphas.map((alpha) =>
-    accuracyOf(alpha, intervals, set.labels, session.head.classes, set.groups),
-  );
+  const population = populationOf(set.labels, session.head.classes, set.groups);
+  const metrics = alphas.map((alpha) => accuracyOf(alpha, intervals, population));
   return { intervals, metrics };
 }

@@ -1,7 +1,7 @@
 import type { CorrectIntervals } from './correct-intervals.js';
 import type { Groups } from './data/groups.js';
 import { type FeatureSet, type HeadSession, maxAlphas } from './head-session.js';
-import { type Metrics, metricColumns, metricsOf } from './metrics.js';
+import { type Metrics, metricColumns, metricsOf, populationOf } from './metrics.js';
 
 export interface HeadEvaluation {
   /** Where each sample is classified correctly: the exact curve of accuracy. */
@@ -61,14 +61,14 @@ export async function evaluateHead(
     options.signal,
   );
   const intervals: CorrectIntervals = { domain, lo, hi, open };
+  const population = populationOf(set.labels, classes, set.groups);
   const metrics = alphas.map((alpha, k) =>
     metricsOf(
       alpha,
       sums.subarray(k * metricColumns, (k + 1) * metricColumns),
       predicted.subarray(k * classes, (k + 1) * classes),
       intervals,
-      set.labels,
-      set.groups,
+      population,
     ),
   );
   return { intervals, metrics };

@@ -2,7 +2,7 @@ import { WisemergeError } from '../errors.js';
 import type { Engine } from '../native.js';
 import type { Arena, ArenaLayout } from './arena.js';
 import type { Groups } from './data/groups.js';
-import { type Metrics, metricColumns, metricsOf } from './metrics.js';
+import { type Metrics, metricColumns, metricsOf, populationOf } from './metrics.js';
 import type { NetworkPoint } from './network.js';
 
 /** What one model did on one set. */
@@ -54,8 +54,9 @@ export class LogitTally {
       hi,
       open: new Uint8Array(samples),
     };
+    const population = populationOf(labels, this.predicted.length, groups);
     const metrics: Metrics = {
-      ...metricsOf(0, this.sums, this.predicted, intervals, labels, groups),
+      ...metricsOf(0, this.sums, this.predicted, intervals, population),
       disagreement: {
         zeroshot: this.#disagreed.zeroshot / samples,
         finetuned: this.#disagreed.finetuned / samples,

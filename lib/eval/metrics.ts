@@ -46,48 +46,52 @@ export interface Metrics extends AccuracyMetrics {
   readonly disagreement: { readonly zeroshot: number; readonly finetuned: number };
 }
 
+/** The samples of a set by class and group, which are the same at every alpha. */
+export interface Population {
+  readonly labels: Int32Array;
+  /** Samples by class. */
+  readonly support: Uint32Array;
+  readonly groups?: {
+    readonly names: readonly string[];
+    readonly ids: ArrayLike<number>;
+    readonly samples: Uint32Array;
+  };
+}
+
+export function populationOf(labels: Int32Array, classes: number, groups?: Groups): Population {
+  const support = new Uint32Array(classes);
+  for (let i = 0; i < labels.length; i++) support[labels[i]!]! += 1;
+  if (!groups) return { labels, support };
+  const samples = new Uint32Array(groups.names.length);
+  for (let i = 0; i < labels.length; i++) samples[groups.ids[i]!]! += 1;
+  return { labels, support, groups: { ...groups, samples } };
+}
+
 interface Hits {
   readonly correct: number;
-  /** Samples and correct ones, by class. */
-  readonly support: Uint32Array;
+  /** Correct samples by class. */
   readonly hits: Uint32Array;
   readonly groups?: ReturnType<typeof groupMetrics>;
 }
 
-function hitsAt(
-  alpha: number,
-  intervals: CorrectIntervals,
-  labels: Int32Array,
-  classes: number,
-  groups?: Groups,
-): Hits {
-  const support = new Uint32Array(classes);
-  const hits = new Uint32Array(classes);
-  const groupSamples = new Uint32Array(groups?.names.length ?? 0);
-  const groupHits = new Uint32Array(groupSamples.length);
+function hitsAt(alpha: number, intervals: CorrectIntervals, { labels, support, groups }: Population): Hits {
   const bits = new Uint32Array(Math.ceil(labels.length / 32));
   correctBits(intervals, alpha, bits);
+  const hits = new Uint32Array(support.length);
+  const groupHits = new Uint32Array(groups?.names.length ?? 0);
   let correct = 0;
-  for (let i = 0; i < labels.length; i++) {
-    const right = (bits[i >>> 5]! >>> (i & 31)) & 1;
-    const label = labels[i]!;
-    correct += right;
-    support[label]! += 1;
-    hits[label]! += right;
-    if (groups) {
-      groupSamples[groups.ids[i]!]! += 1;
-      groupHits[groups.ids[i]!]! += right;
+  for (let i = 0; i < bits.length; i++) {
+    for (let word = bits[i]!; word !== 0; word &= word - 1) {
+      const sample = 32 * i + 31 - Math.clz32(word & -word);
+      correct++;
+      hits[labels[sample]!]! += 1;
+      if (groups) groupHits[groups.ids[sample]!]! += 1;
     }
   }
-  return {
-    correct,
-    support,
-    hits,
-    ...(groups && { groups: groupMetrics(groups.names, groupSamples, groupHits) }),
-  };
+  return { correct, hits, ...(groups && { groups: groupMetrics(groups.names, groups.samples, groupHits) }) };
 }
 
-function meanRecall({ support, hits }: Hits): number {
+function meanRecall(support: Uint32Array, hits: Uint32Array): number {
   let recalls = 0;
   let occurring = 0;
   for (let c = 0; c < support.length; c++) {
@@ -102,15 +106,14 @@ function meanRecall({ support, hits }: Hits): number {
 export function accuracyOf(
   alpha: number,
   intervals: CorrectIntervals,
-  labels: Int32Array,
-  classes: number,
-  groups?: Groups,
+  population: Population,
 ): AccuracyMetrics {
-  const all = hitsAt(alpha, intervals, labels, classes, groups);
+  const all = hitsAt(alpha, intervals, population);
+  const samples = population.labels.length;
   return {
-    samples: labels.length,
-    top1: all.correct / labels.length,
-    meanPerClass: meanRecall(all),
+    samples,
+    top1: all.correct / samples,
+    meanPerClass: meanRecall(population.support, all.hits),
     ...all.groups,
   };
 }
@@ -126,13 +129,13 @@ export function metricsOf(
   sums: Float64Array,
   predicted: Uint32Array,
   intervals: CorrectIntervals,
-  labels: Int32Array,
-  groups?: Groups,
+  population: Population,
 ): Metrics {
+  const { labels, support } = population;
   const samples = labels.length;
   const classes = predicted.length;
-  const all = hitsAt(alpha, intervals, labels, classes, groups);
-  const { support, hits } = all;
+  const all = hitsAt(alpha, intervals, population);
+  const { hits } = all;
   let f1 = 0;
   let known = 0;
   for (let c = 0; c < classes; c++) {
@@ -147,7 +150,7 @@ export function metricsOf(
     samples,
     top1: all.correct / samples,
     top5: sums[column.top5]! / samples,
-    meanPerClass: meanRecall(all),
+    meanPerClass: meanRecall(support, hits),
     macroF1: f1 / known,
     nll,
     nllStandardError: samples > 1 ? Math.sqrt(variance / (samples - 1)) : 0,

@@ -123,12 +123,21 @@ export function replicateCurves({ sets, alphas, values }: Resamples, replicate: 
   );
 }
 
-/** One curve per replicate: `value` of the accuracy curves of its sets. */
+/**
+ * One curve of `length` values per replicate, filled in from the accuracy curves of its sets. All lie in one piece
+ * of memory: thousands of small arrays would cost more than what is computed.
+ */
 export function mapReplicates(
   resamples: Resamples,
-  value: (curves: readonly Float64Array[]) => Float64Array,
+  length: number,
+  fill: (curves: readonly Float64Array[], out: Float64Array) => void,
 ): Float64Array[] {
-  return Array.from({ length: resamples.replicates }, (_, r) => value(replicateCurves(resamples, r)));
+  const values = new Float64Array(resamples.replicates * length);
+  return Array.from({ length: resamples.replicates }, (_, r) => {
+    const out = values.subarray(r * length, (r + 1) * length);
+    fill(replicateCurves(resamples, r), out);
+    return out;
+  });
 }
 
 /** The p-quantile by linear interpolation between order statistics (definition 7 of Hyndman and Fan, 1996). */

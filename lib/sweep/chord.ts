@@ -72,25 +72,29 @@ export function chordTest(
     if (rows !== alphas.length)
       throw new WisemergeError('ERR_DATA_MISMATCH', `results at ${rows} alphas, for ${alphas.length}`);
   }
-  const mean = (curves: readonly Float64Array[]): Float64Array =>
-    Float64Array.from({ length: one - zero + 1 }, (_, k) => {
+  const mean = (curves: readonly Float64Array[], out: Float64Array): void => {
+    for (let k = 0; k < out.length; k++) {
       let sum = 0;
       for (const curve of curves) sum += curve[zero + k]!;
-      return sum / curves.length;
-    });
+      out[k] = sum / curves.length;
+    }
+  };
   const range = alphas.slice(zero, one + 1);
-  const curve = mean(sets.map(accuracies));
+  const curve = new Float64Array(range.length);
+  mean(sets.map(accuracies), curve);
   const gap = chordGap(range, curve);
-  const curves = mapReplicates(options.resamples ?? resample(sets, replicates, seed, clusters), mean);
+  const resamples = options.resamples ?? resample(sets, replicates, seed, clusters);
+  const curves = mapReplicates(resamples, range.length, mean);
 
   const lowest = extreme(gap, (a, b) => a < b);
+  const heights = new Float64Array(range.length);
   const lowestOf = (values: Float64Array): number => values.reduce((a, b) => Math.min(a, b));
   const minimum: Extremum = {
     alpha: range[lowest]!,
     value: gap[lowest]!,
     // Not reflected: at a smallest gap of 0 that would put the lower end at 0, however few the samples.
     interval: percentileInterval(
-      curves.map((values) => lowestOf(chordGap(range, values))),
+      curves.map((values) => lowestOf(chordGap(range, values, heights))),
       confidence,
     ),
   };
@@ -104,14 +108,20 @@ export function chordTest(
   };
 }
 
-/** The height of a curve above its chord; `alphas` run from 0 to 1. */
-export function chordGap(alphas: Float64Array, accuracy: Float64Array): Float64Array {
-  const [first, last] = [accuracy[0]!, accuracy.at(-1)!];
-  return accuracy.map((value, k) => {
-    const difference = value - ((1 - alphas[k]!) * first + alphas[k]! * last);
+/** The height of a curve above its chord, into `out`; `alphas` run from 0 to 1. */
+export function chordGap(
+  alphas: Float64Array,
+  accuracy: Float64Array,
+  out: Float64Array = new Float64Array(alphas.length),
+): Float64Array {
+  const first = accuracy[0]!;
+  const last = accuracy[accuracy.length - 1]!;
+  for (let k = 0; k < out.length; k++) {
+    const difference = accuracy[k]! - ((1 - alphas[k]!) * first + alphas[k]! * last);
     // On the chord but for rounding is on the chord.
-    return Math.abs(difference) < 1e-12 ? 0 : difference;
-  });
+    out[k] = Math.abs(difference) < 1e-12 ? 0 : difference;
+  }
+  return out;
 }
 
 function interiorGain(

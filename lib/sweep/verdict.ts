@@ -55,12 +55,18 @@ export function judge(outcomes: Outcomes, rule: Rule, resamples: Resamples, conf
 
   // The sets' weights at the chosen alpha and at each other one are those of the data, as for standard errors.
   const weights = [...alphas.keys()].map((k) => score.weights(k));
-  const scored = mapReplicates(resamples, (sets) =>
-    alphas.map((_, k) => sets.reduce((sum, set, s) => sum + weights[k]![s]! * set[k]!, 0)),
-  );
-  const lead = (curve: Float64Array): Float64Array => curve.map((value) => curve[index]! - value);
-  const leads = scored.map(lead);
-  const difference = lead(score.value);
+  const lead = (curve: Float64Array, out: Float64Array): Float64Array => {
+    const chosen = curve[index]!;
+    for (let k = 0; k < out.length; k++) out[k] = chosen - curve[k]!;
+    return out;
+  };
+  const leads = mapReplicates(resamples, alphas.length, (sets, out) => {
+    for (let k = 0; k < out.length; k++) {
+      out[k] = sets.reduce((sum, set, s) => sum + weights[k]![s]! * set[k]!, 0);
+    }
+    lead(out, out);
+  });
+  const difference = lead(score.value, new Float64Array(alphas.length));
 
   const others: [Comparison['against'], number][] = [
     ['zero-shot', nearestAlpha(alphas, 0)],

@@ -90,7 +90,7 @@ class QueryBlock {
                 size_t columns) {
     for (size_t j = 0; j < columns; j += kernels_.tile_columns) {
       for (size_t i = 0; i < rows_; i += kernels_.tile_rows) {
-        kernels_.matmul_tile(a + i * depth, kernels_.tile_rows, w + j * depth, depth, start,
+        kernels_.matmul_tile(a + i * depth, 1, kernels_.tile_rows, w + j * depth, depth, start,
                              c + i * stride + j, stride, std::min(kernels_.tile_rows, rows_ - i),
                              std::min(kernels_.tile_columns, columns - j));
       }

@@ -92,7 +92,7 @@ class KeyHead {
                 float* c, size_t stride) const {
     for (size_t j = 0; j < columns; j += kernels_.tile_columns) {
       for (size_t i = 0; i < rows; i += kernels_.tile_rows) {
-        kernels_.matmul_tile(a + i * depth, kernels_.tile_rows, w + j * depth, depth, start,
+        kernels_.matmul_tile(a + i * depth, 1, kernels_.tile_rows, w + j * depth, depth, start,
                              c + i * stride + j, stride, std::min(kernels_.tile_rows, rows - i),
                              std::min(kernels_.tile_columns, columns - j));
       }

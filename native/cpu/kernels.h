@@ -38,8 +38,8 @@ struct Kernels {
   size_t tile_rows, tile_columns;
   void (*matmul_pack)(const WmMatrix& x, const WmMatrix* y, float alpha, size_t row, size_t rows,
                       size_t column, size_t depth, size_t width, float* out);
-  void (*matmul_tile)(const float* a, size_t a_stride, const float* w, size_t depth, const float* start,
-                      float* c, size_t stride, size_t rows, size_t columns);
+  void (*matmul_tile)(const float* a, size_t a_row, size_t a_column, const float* w, size_t depth,
+                      const float* start, float* c, size_t stride, size_t rows, size_t columns);
 
   // One sample of WmPath, WmHeadMetrics and WmHeadMoments (head_path.inl, head_metrics.inl). `scratch` has
   // head_scratch(classes) floats.

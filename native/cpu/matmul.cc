@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kDepth = 512;
 constexpr size_t kPackedBytes = 768u << 10;
 constexpr size_t kRows = 96;
-// With more panels packed columns of a are read often enough to pay for packing them.
+// With more panels columns of a that are packed are read often enough to pay for packing them.
 constexpr size_t kFewPanels = 4;
 // Columns farther apart are on more pages than the TLB has.
 constexpr size_t kFarStride = 256;
@@ -48,11 +48,11 @@ WmCode check(const WmMatmul& call, WmError* error) {
   return code;
 }
 
-// Whether tiles read `a` where it lies: rows side by side as if packed, and each so few times that packing
-// would not pay.
+// Whether tiles read `a` where it lies: F32 that goes along the rows, which a tile reads as well as packed
+// ones, or columns that are read so few times that packing would not pay.
 bool stays_in_place(const WmMatrix& a, size_t panels) {
-  return static_cast<DType>(a.dtype) == DType::kF32 && a.row_stride == 1 && a.column_stride <= kFarStride &&
-         panels <= kFewPanels;
+  if (static_cast<DType>(a.dtype) != DType::kF32) return false;
+  return a.column_stride == 1 || (panels <= kFewPanels && a.column_stride <= kFarStride);
 }
 
 float bias_at(const WmMatmul& call, size_t j) {
@@ -140,13 +140,14 @@ WmCode run_matmul(WmContext& context, const WmMatmul& call, WmCancelFlag cancell
           }
           const size_t last = std::min(block_panels, (unit % groups + 1) * group);
           for (size_t i = 0; i < block_rows; i += tile_rows) {
-            const bool packed_rows = i >= unpacked;
-            const float* const a = packed_rows ? loan.data() + i * block_depth
-                                               : rows_in_place + i0 + i + l * call.a.column_stride;
-            const size_t a_stride = packed_rows ? tile_rows : call.a.column_stride;
+            const bool in_place = i < unpacked;
+            const size_t a_row = in_place ? call.a.row_stride : 1;
+            const size_t a_column = in_place ? call.a.column_stride : tile_rows;
+            const float* const a =
+                in_place ? rows_in_place + (i0 + i) * a_row + l * a_column : loan.data() + i * block_depth;
             for (size_t p = unit % groups * group; p < last; p++) {
               const size_t j = (first_panel + p) * tile_columns;
-              kernels.matmul_tile(a, a_stride, packed + p * tile_columns * block_depth, block_depth,
+              kernels.matmul_tile(a, a_row, a_column, packed + p * tile_columns * block_depth, block_depth,
                                   l == 0 ? start + j : nullptr, call.out + (i0 + i) * call.out_stride + j,
                                   call.out_stride, std::min(tile_rows, block_rows - i),
                                   std::min<size_t>(tile_columns, call.n - j));

@@ -111,11 +111,23 @@ WM_FORCE_INLINE Vf load_floats(const float* from) {
 }
 WM_FORCE_INLINE void store_floats(float* to, Vf v) { __builtin_memcpy(to, &v, sizeof(v)); }
 
-// c[i][j] = start[i][j] + sum of a[l * a_stride + i] * w[l][j] for the first kVectors vectors of columns;
-// `start` has rows start_stride apart (0: one for all).
-template <size_t kVectors>
-WM_FORCE_INLINE void multiply_tile(const float* a, size_t a_stride, const float* w, size_t depth,
-                                   const float* start, size_t start_stride, float* c, size_t stride) {
+// Rows of a tile's left operand: element l of row i. Side by side as they are packed, or one after another.
+struct RowsAcross {
+  const float* at;
+  size_t stride;
+  WM_FORCE_INLINE float operator()(size_t i, size_t l) const { return at[l * stride + i]; }
+};
+struct RowsAlong {
+  const float* at;
+  size_t stride;
+  WM_FORCE_INLINE float operator()(size_t i, size_t l) const { return at[i * stride + l]; }
+};
+
+// c[i][j] = start[i][j] + sum of a(i, l) * w[l][j] for the first kVectors vectors of columns; `start` has
+// rows start_stride apart (0: one for all).
+template <size_t kVectors, class Rows>
+WM_FORCE_INLINE void multiply_tile(Rows a, const float* w, size_t depth, const float* start,
+                                   size_t start_stride, float* c, size_t stride) {
   Vf sums[kTileRows][kVectors];
 #pragma GCC unroll 16
   for (size_t i = 0; i < kTileRows; i++) {
@@ -126,13 +138,13 @@ WM_FORCE_INLINE void multiply_tile(const float* a, size_t a_stride, const float*
   }
   // Fewer instructions beside the multiplications leave room for those of the core's other thread.
 #pragma GCC unroll 4
-  for (size_t l = 0; l < depth; l++, a += a_stride, w += kTileColumns) {
+  for (size_t l = 0; l < depth; l++) {
     Vf row[kVectors];
 #pragma GCC unroll 4
-    for (size_t j = 0; j < kVectors; j++) row[j] = load_floats(w + j * kLanes);
+    for (size_t j = 0; j < kVectors; j++) row[j] = load_floats(w + l * kTileColumns + j * kLanes);
 #pragma GCC unroll 16
     for (size_t i = 0; i < kTileRows; i++) {
-      const Vf element = broadcast<Vf>(a[i]);
+      const Vf element = broadcast<Vf>(a(i, l));
 #pragma GCC unroll 4
       for (size_t j = 0; j < kVectors; j++) sums[i][j] = fma(element, row[j], sums[i][j]);
     }
@@ -144,11 +156,11 @@ WM_FORCE_INLINE void multiply_tile(const float* a, size_t a_stride, const float*
   }
 }
 
-template <size_t kVectors>
-WM_FORCE_INLINE void multiply_part(const float* a, size_t a_stride, const float* w, size_t depth,
-                                   const float* start, float* c, size_t stride, size_t rows, size_t columns) {
+template <size_t kVectors, class Rows>
+WM_FORCE_INLINE void multiply_part(Rows a, const float* w, size_t depth, const float* start, float* c,
+                                   size_t stride, size_t rows, size_t columns) {
   if (rows == kTileRows && columns == kVectors * kLanes) {
-    multiply_tile<kVectors>(a, a_stride, w, depth, start ? start : c, start ? 0 : stride, c, stride);
+    multiply_tile<kVectors>(a, w, depth, start ? start : c, start ? 0 : stride, c, stride);
     return;
   }
   alignas(sizeof(Vf)) float whole[kTileRows * kTileColumns] = {};
@@ -157,23 +169,33 @@ WM_FORCE_INLINE void multiply_part(const float* a, size_t a_stride, const float*
       __builtin_memcpy(whole + i * kTileColumns, c + i * stride, columns * sizeof(float));
     }
   }
-  multiply_tile<kVectors>(a, a_stride, w, depth, start ? start : whole, start ? 0 : kTileColumns, whole,
-                          kTileColumns);
+  multiply_tile<kVectors>(a, w, depth, start ? start : whole, start ? 0 : kTileColumns, whole, kTileColumns);
   for (size_t i = 0; i < rows; i++) {
     __builtin_memcpy(c + i * stride, whole + i * kTileColumns, columns * sizeof(float));
   }
 }
 
-// The same for the first `rows` x `columns` of a tile. Starts from `start` (one row of kTileColumns), or
-// where that is null from c.
-void matmul_tile(const float* a, size_t a_stride, const float* w, size_t depth, const float* start, float* c,
-                 size_t stride, size_t rows, size_t columns) {
+template <class Rows>
+WM_FORCE_INLINE void multiply_columns(Rows a, const float* w, size_t depth, const float* start, float* c,
+                                      size_t stride, size_t rows, size_t columns) {
   static_assert(kTileVectors == 2 || kTileVectors == 3);
   if (columns <= kLanes) {
-    multiply_part<1>(a, a_stride, w, depth, start, c, stride, rows, columns);
+    multiply_part<1>(a, w, depth, start, c, stride, rows, columns);
   } else if (columns <= 2 * kLanes) {
-    multiply_part<2>(a, a_stride, w, depth, start, c, stride, rows, columns);
+    multiply_part<2>(a, w, depth, start, c, stride, rows, columns);
   } else {
-    multiply_part<kTileVectors>(a, a_stride, w, depth, start, c, stride, rows, columns);
+    multiply_part<kTileVectors>(a, w, depth, start, c, stride, rows, columns);
+  }
+}
+
+// The same for the first `rows` x `columns` of a tile, all of whose rows of a can be read: element l of row i
+// is a[i * a_row + l * a_column], one of the strides 1. Starts from `start` (one row of kTileColumns), or
+// where that is null from c.
+void matmul_tile(const float* a, size_t a_row, size_t a_column, const float* w, size_t depth,
+                 const float* start, float* c, size_t stride, size_t rows, size_t columns) {
+  if (a_row == 1) {
+    multiply_columns(RowsAcross{a, a_column}, w, depth, start, c, stride, rows, columns);
+  } else {
+    multiply_columns(RowsAlong{a, a_row}, w, depth, start, c, stride, rows, columns);
   }
 }

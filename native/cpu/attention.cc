@@ -17,7 +17,7 @@ class QueryBlock {
  public:
   // Where the parts lie in the thread's scratch; each begins on a cache line.
   struct Layout {
-    size_t queries, keys, values, scores, weights, sums, zeros, floats;
+    size_t tail, keys, values, scores, sums, zeros, floats;
 
     Layout(const Kernels& kernels, size_t head_dim) {
       size_t end = 0;
@@ -26,13 +26,11 @@ class QueryBlock {
         end += ceil_div(count, 16) * 16;
         return at;
       };
-      const size_t rows = ceil_div(kQueries, kernels.tile_rows) * kernels.tile_rows;
       const size_t columns = ceil_div(kKeys, kernels.tile_columns) * kernels.tile_columns;
-      queries = reserve(rows * head_dim);
+      tail = reserve(kernels.tile_rows * std::max(head_dim, kKeys));
       keys = reserve(columns * head_dim);
       values = reserve(ceil_div(head_dim, kernels.tile_columns) * kernels.tile_columns * kKeys);
       scores = reserve(kQueries * kKeys);
-      weights = reserve(rows * kKeys);
       sums = reserve(2 * kQueries);
       zeros = reserve(kernels.tile_columns);
       floats = end;
@@ -43,13 +41,12 @@ class QueryBlock {
              size_t sequence, size_t head, size_t first)
       : call_(call),
         kernels_(kernels),
+        products_(kernels, scratch + layout.tail),
         rows_(std::min<size_t>(kQueries, call.tokens - first)),
         first_(first),
-        queries_(scratch + layout.queries),
         keys_(scratch + layout.keys),
         values_(scratch + layout.values),
         scores_(scratch + layout.scores),
-        weights_(scratch + layout.weights),
         max_(scratch + layout.sums),
         sum_(scratch + layout.sums + kQueries),
         zeros_(scratch + layout.zeros),
@@ -66,7 +63,6 @@ class QueryBlock {
     std::fill_n(sum_, rows_, 0.0f);
     std::fill_n(zeros_, kernels_.tile_columns, 0.0f);
     for (size_t i = 0; i < rows_; i++) std::fill_n(out_ + i * call_.out_stride, call_.head_dim, 0.0f);
-    pack(f32_matrix(q_, call_.q_stride, 1), rows_, call_.head_dim, kernels_.tile_rows, queries_);
     const auto [begin, end] =
         attention_keys(call_.tokens, call_.causal != 0, call_.window, first_, first_ + rows_);
     for (size_t j = begin; j < end; j += kKeys) add_keys(j, std::min<size_t>(kKeys, end - j));
@@ -78,30 +74,12 @@ class QueryBlock {
   }
 
  private:
-  // Rows in tiles of `width`, each [depth, width].
-  void pack(const WmMatrix& from, size_t rows, size_t depth, size_t width, float* to) {
-    for (size_t i = 0; i < rows; i += width) {
-      kernels_.matmul_pack(from, nullptr, 0, i, std::min(width, rows - i), 0, depth, width, to + i * depth);
-    }
-  }
-
-  // c = a w^T, or c += where `start` is null, from packed tiles.
-  void multiply(const float* a, const float* w, size_t depth, const float* start, float* c, size_t stride,
-                size_t columns) {
-    for (size_t j = 0; j < columns; j += kernels_.tile_columns) {
-      for (size_t i = 0; i < rows_; i += kernels_.tile_rows) {
-        kernels_.matmul_tile(a + i * depth, 1, kernels_.tile_rows, w + j * depth, depth, start,
-                             c + i * stride + j, stride, std::min(kernels_.tile_rows, rows_ - i),
-                             std::min(kernels_.tile_columns, columns - j));
-      }
-    }
-  }
-
   void add_keys(size_t first, size_t count) {
     const float* const k = k_ + first * call_.k_stride;
     const float* const v = v_ + first * call_.v_stride;
-    pack(f32_matrix(k, call_.k_stride, 1), count, call_.head_dim, kernels_.tile_columns, keys_);
-    multiply(queries_, keys_, call_.head_dim, zeros_, scores_, kKeys, count);
+    products_.pack(f32_matrix(k, call_.k_stride, 1), count, call_.head_dim, keys_);
+    products_.multiply(f32_matrix(q_, call_.q_stride, 1), keys_, rows_, count, call_.head_dim, zeros_,
+                       scores_, kKeys);
     const size_t padded = ceil_div(count, 16) * 16;
     for (size_t i = 0; i < rows_; i++) {
       float* const row = scores_ + i * kKeys;
@@ -111,15 +89,16 @@ class QueryBlock {
       float* const out = out_ + i * call_.out_stride;
       for (size_t c = 0; c < call_.head_dim; c++) out[c] *= shrink;
     }
-    pack(f32_matrix(scores_, kKeys, 1), rows_, count, kernels_.tile_rows, weights_);
-    pack(f32_matrix(v, 1, call_.v_stride), call_.head_dim, count, kernels_.tile_columns, values_);
-    multiply(weights_, values_, count, nullptr, out_, call_.out_stride, call_.head_dim);
+    products_.pack(f32_matrix(v, 1, call_.v_stride), call_.head_dim, count, values_);
+    products_.multiply(f32_matrix(scores_, kKeys, 1), values_, rows_, call_.head_dim, count, nullptr, out_,
+                       call_.out_stride);
   }
 
   const WmAttention& call_;
   const Kernels& kernels_;
+  const HeadProducts products_;
   const size_t rows_, first_;
-  float *const queries_, *const keys_, *const values_, *const scores_, *const weights_;
+  float *const keys_, *const values_, *const scores_;
   float *const max_, *const sum_, *const zeros_;
   const int32_t* const mask_;
   float* out_;

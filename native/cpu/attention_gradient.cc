@@ -20,7 +20,7 @@ class KeyHead {
  public:
   // Where the parts lie in the thread's scratch; each begins on a cache line.
   struct Layout {
-    size_t keys, values, columns, queries, outs, transposed, scores, slopes, packed, zeros, floats;
+    size_t keys, values, columns, transposed, scores, slopes, tail, zeros, floats;
     size_t stride;  // from one row of scores to the next
 
     Layout(const Kernels& kernels, size_t tokens, size_t head_dim) {
@@ -30,21 +30,17 @@ class KeyHead {
         end += ceil_div(count, 16) * 16;
         return at;
       };
-      const size_t wide = kernels.tile_columns, high = kernels.tile_rows;
-      const size_t rows = ceil_div(kQueries, high) * high;
-      const size_t token_rows = ceil_div(tokens, high) * high;
+      const size_t wide = kernels.tile_columns;
       const size_t token_columns = ceil_div(tokens, wide) * wide;
       const size_t dim_columns = ceil_div(head_dim, wide) * wide;
       stride = ceil_div(tokens, 16) * 16;
       keys = reserve(token_columns * head_dim);
       values = reserve(token_columns * head_dim);
       columns = reserve(dim_columns * tokens);
-      queries = reserve(rows * head_dim);
-      outs = reserve(rows * head_dim);
       transposed = reserve(dim_columns * kQueries);
       scores = reserve(kQueries * stride);
       slopes = reserve(kQueries * stride);
-      packed = reserve(std::max(rows * tokens, token_rows * kQueries));
+      tail = reserve(kernels.tile_rows * std::max({tokens, head_dim, kQueries}));
       zeros = reserve(wide);
       floats = end;
     }
@@ -55,6 +51,7 @@ class KeyHead {
       : call_(call),
         at_(call.forward),
         kernels_(kernels),
+        products_(kernels, scratch + layout.tail),
         layout_(layout),
         scratch_(scratch),
         token_(sequence * at_.tokens),
@@ -64,11 +61,11 @@ class KeyHead {
         mask_(at_.mask ? at_.mask + token_ : nullptr) {}
 
   void run() {
-    const size_t tokens = at_.tokens, dim = at_.head_dim, wide = kernels_.tile_columns;
-    std::fill_n(part(layout_.zeros), wide, 0.0f);
-    pack(f32_matrix(k_, at_.k_stride, 1), tokens, dim, wide, part(layout_.keys));
-    pack(f32_matrix(v_, at_.v_stride, 1), tokens, dim, wide, part(layout_.values));
-    pack(f32_matrix(k_, 1, at_.k_stride), dim, tokens, wide, part(layout_.columns));
+    const size_t tokens = at_.tokens, dim = at_.head_dim;
+    std::fill_n(part(layout_.zeros), kernels_.tile_columns, 0.0f);
+    products_.pack(f32_matrix(k_, at_.k_stride, 1), tokens, dim, part(layout_.keys));
+    products_.pack(f32_matrix(v_, at_.v_stride, 1), tokens, dim, part(layout_.values));
+    products_.pack(f32_matrix(k_, 1, at_.k_stride), dim, tokens, part(layout_.columns));
     const size_t group = at_.heads / at_.kv_heads;
     for (size_t head = kv_head_ * group; head < (kv_head_ + 1) * group; head++) {
       for (size_t first = 0; first < tokens; first += kQueries) {
@@ -80,60 +77,38 @@ class KeyHead {
  private:
   float* part(size_t offset) const { return scratch_ + offset; }
 
-  // Rows in tiles of `width`, each [depth, width].
-  void pack(const WmMatrix& from, size_t rows, size_t depth, size_t width, float* to) const {
-    for (size_t i = 0; i < rows; i += width) {
-      kernels_.matmul_pack(from, nullptr, 0, i, std::min(width, rows - i), 0, depth, width, to + i * depth);
-    }
-  }
-
-  // c = a w^T, or c += where `start` is null, from packed tiles.
-  void multiply(const float* a, const float* w, size_t rows, size_t columns, size_t depth, const float* start,
-                float* c, size_t stride) const {
-    for (size_t j = 0; j < columns; j += kernels_.tile_columns) {
-      for (size_t i = 0; i < rows; i += kernels_.tile_rows) {
-        kernels_.matmul_tile(a + i * depth, 1, kernels_.tile_rows, w + j * depth, depth, start,
-                             c + i * stride + j, stride, std::min(kernels_.tile_rows, rows - i),
-                             std::min(kernels_.tile_columns, columns - j));
-      }
-    }
-  }
-
   void add_queries(size_t head, size_t first, size_t rows) const {
-    const size_t tokens = at_.tokens, dim = at_.head_dim, stride = layout_.stride;
-    const size_t high = kernels_.tile_rows, wide = kernels_.tile_columns, row = token_ + first;
+    const size_t tokens = at_.tokens, dim = at_.head_dim, stride = layout_.stride, row = token_ + first;
     const float* const q = at_.q + row * at_.q_stride + head * dim;
     const float* const out = call_.out_gradient + row * at_.out_stride + head * dim;
     float* const scores = part(layout_.scores);
     float* const slopes = part(layout_.slopes);
-    float* const packed = part(layout_.packed);
     float* const transposed = part(layout_.transposed);
-    pack(f32_matrix(q, at_.q_stride, 1), rows, dim, high, part(layout_.queries));
-    multiply(part(layout_.queries), part(layout_.keys), rows, tokens, dim, part(layout_.zeros), scores,
-             stride);
+    const float* const zeros = part(layout_.zeros);
+    products_.multiply(f32_matrix(q, at_.q_stride, 1), part(layout_.keys), rows, tokens, dim, zeros, scores,
+                       stride);
     for (size_t i = 0; i < rows; i++) softmax(scores + i * stride, first + i);
 
     // dV += P^T dO.
     float* const v_gradient = call_.v_gradient + token_ * at_.v_stride + kv_head_ * dim;
-    pack(f32_matrix(scores, 1, stride), tokens, rows, high, packed);
-    pack(f32_matrix(out, 1, at_.out_stride), dim, rows, wide, transposed);
-    multiply(packed, transposed, tokens, dim, rows, nullptr, v_gradient, at_.v_stride);
+    products_.pack(f32_matrix(out, 1, at_.out_stride), dim, rows, transposed);
+    products_.multiply(f32_matrix(scores, 1, stride), transposed, tokens, dim, rows, nullptr, v_gradient,
+                       at_.v_stride);
 
-    pack(f32_matrix(out, at_.out_stride, 1), rows, dim, high, part(layout_.outs));
-    multiply(part(layout_.outs), part(layout_.values), rows, tokens, dim, part(layout_.zeros), slopes,
-             stride);
+    products_.multiply(f32_matrix(out, at_.out_stride, 1), part(layout_.values), rows, tokens, dim, zeros,
+                       slopes, stride);
     for (size_t i = 0; i < rows; i++) score_slopes(scores + i * stride, slopes + i * stride);
 
     // dQ += dS K.
     float* const q_gradient = call_.q_gradient + row * at_.q_stride + head * dim;
-    pack(f32_matrix(slopes, stride, 1), rows, tokens, high, packed);
-    multiply(packed, part(layout_.columns), rows, dim, tokens, nullptr, q_gradient, at_.q_stride);
+    products_.multiply(f32_matrix(slopes, stride, 1), part(layout_.columns), rows, dim, tokens, nullptr,
+                       q_gradient, at_.q_stride);
 
     // dK += dS^T Q.
     float* const k_gradient = call_.k_gradient + token_ * at_.k_stride + kv_head_ * dim;
-    pack(f32_matrix(slopes, 1, stride), tokens, rows, high, packed);
-    pack(f32_matrix(q, 1, at_.q_stride), dim, rows, wide, transposed);
-    multiply(packed, transposed, tokens, dim, rows, nullptr, k_gradient, at_.k_stride);
+    products_.pack(f32_matrix(q, 1, at_.q_stride), dim, rows, transposed);
+    products_.multiply(f32_matrix(slopes, 1, stride), transposed, tokens, dim, rows, nullptr, k_gradient,
+                       at_.k_stride);
   }
 
   // Scores of position i to probabilities; a position that attends to nothing gives zeros.
@@ -158,6 +133,7 @@ class KeyHead {
   const WmAttentionGradient& call_;
   const WmAttention& at_;
   const Kernels& kernels_;
+  const HeadProducts products_;
   const Layout& layout_;
   float* const scratch_;
   const size_t token_, kv_head_;

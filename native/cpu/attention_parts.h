@@ -1,4 +1,5 @@
-// What attention and its gradient share: the check of a call, and which keys a position attends to.
+// What attention and its gradient share: the check of a call, which keys a position attends to, and products
+// of the matrices of one head.
 #pragma once
 
 #include <algorithm>
@@ -54,5 +55,41 @@ inline void leave_out(const WmAttention& call, const int32_t* mask, size_t i, si
     for (size_t j = 0; j < count; j++) row[j] = mask[first + j] != 0 ? row[j] : kOut;
   }
 }
+
+// Products by the tiles of a matrix product (matmul.inl). Left operands are read where they lie, right ones
+// packed.
+class HeadProducts {
+ public:
+  // `tail` has tile_rows floats for each element of the longest row of a left operand.
+  HeadProducts(const Kernels& kernels, float* tail) : kernels_(kernels), tail_(tail) {}
+
+  // `rows` rows of a right operand in tiles, each [depth, tile_columns].
+  void pack(const WmMatrix& from, size_t rows, size_t depth, float* to) const {
+    const size_t wide = kernels_.tile_columns;
+    for (size_t j = 0; j < rows; j += wide) {
+      kernels_.matmul_pack(from, nullptr, 0, j, std::min(wide, rows - j), 0, depth, wide, to + j * depth);
+    }
+  }
+
+  // c = a w^T, or c += where `start` is null, with w packed.
+  void multiply(const WmMatrix& a, const float* w, size_t rows, size_t columns, size_t depth,
+                const float* start, float* c, size_t stride) const {
+    const size_t high = kernels_.tile_rows, wide = kernels_.tile_columns, whole = rows / high * high;
+    if (whole < rows) kernels_.matmul_pack(a, nullptr, 0, whole, rows - whole, 0, depth, high, tail_);
+    for (size_t i = 0; i < rows; i += high) {
+      const bool in_place = i < whole;
+      const float* const from = in_place ? static_cast<const float*>(a.data) + i * a.row_stride : tail_;
+      for (size_t j = 0; j < columns; j += wide) {
+        kernels_.matmul_tile(from, in_place ? a.row_stride : 1, in_place ? a.column_stride : high,
+                             w + j * depth, depth, start, c + i * stride + j, stride,
+                             std::min(high, rows - i), std::min(wide, columns - j));
+      }
+    }
+  }
+
+ private:
+  const Kernels& kernels_;
+  float* const tail_;
+};
 
 }  // namespace wisemerge::cpu

@@ -9,6 +9,8 @@
 #include "wisemerge/backend.h"
 #include "wisemerge/head_sums.h"
 #include "wisemerge/interval.h"
+#include "wisemerge/lane_sum.h"
+#include "wisemerge/network_functions.h"
 
 #define WM_FORCE_INLINE inline __attribute__((always_inline))
 #define WM_NO_INLINE __attribute__((noinline))
@@ -17,6 +19,11 @@
 namespace wisemerge::cpu {
 
 inline constexpr uint32_t kMaxAlphas = 64;
+
+// Of one row: the mean and 1 / sqrt(variance + epsilon), with the biased variance.
+struct RowMoments {
+  float mean, scale;
+};
 
 struct Kernels {
   const char* isa;  // "baseline", "avx2", "avx512"
@@ -57,6 +64,21 @@ struct Kernels {
   // One row of scores of a block of keys (attention.inl).
   float (*attention_row)(float* scores, size_t count, float scale, float* max, float* sum);
 
+  // Element-wise functions of networks and passes over rows of `width` (passes.inl); those over columns, from
+  // `begin` to `end`, add up in ascending order of the rows. Results may lie over what they are made of.
+  void (*activate)(network::Activation kind, const float* x, const float* gate, size_t count, float* out);
+  void (*activate_backward)(network::Activation kind, const float* x, const float* dy, size_t count,
+                            float* dx);
+  void (*add_floats)(const float* x, const float* y, size_t count, float* out);
+  RowMoments (*row_moments)(const float* x, size_t width, float epsilon);
+  void (*layer_norm_row)(const float* x, size_t width, const float* weight, const float* bias, float epsilon,
+                         float* out);
+  void (*layer_norm_row_backward)(const float* x, const float* dy, size_t width, const float* weight,
+                                  const RowMoments& moments, float* dx);
+  void (*layer_norm_weight_gradient)(const float* x, const float* dy, const RowMoments* moments, size_t rows,
+                                     size_t width, size_t begin, size_t end, float* out);
+  void (*column_sums)(const float* x, size_t rows, size_t width, size_t begin, size_t end, float* out);
+
   // Parts of the calls of merging many models (merge_*.inl), by elements of the range. Each has temporary
   // memory of merge_scratch(models) floats, and what is named with it.
   // Adds to the table; `alone` says that no other thread does. kMergeCounters floats more.
@@ -82,9 +104,11 @@ struct Kernels {
   {                                                                                                         \
     isa, level::lerp, level::compare, level::xxh3_accumulate, level::xxh3_blocks, level::kTileRows,         \
         level::kTileColumns, level::matmul_pack, level::matmul_tile, level::head_path, level::head_metrics, \
-        level::head_moments, level::head_outputs, level::attention_row, level::merge_count,                 \
-        level::merge_sums, level::merge_gram, level::merge_gram_columns, level::merge_overlap,              \
-        level::merge_rank_mask, level::merge_divergence, level::merge_combine                               \
+        level::head_moments, level::head_outputs, level::attention_row, level::activate,                    \
+        level::activate_backward, level::add_floats, level::row_moments, level::layer_norm_row,             \
+        level::layer_norm_row_backward, level::layer_norm_weight_gradient, level::column_sums,              \
+        level::merge_count, level::merge_sums, level::merge_gram, level::merge_gram_columns,                \
+        level::merge_overlap, level::merge_rank_mask, level::merge_divergence, level::merge_combine         \
   }
 
 // Elements of a tile, and from one model's tile to the next's: 21 lines more than a power of two, so that no

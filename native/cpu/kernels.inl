@@ -19,6 +19,7 @@
 #include "cpu/head_metrics.inl"
 #include "cpu/head_outputs.inl"
 #include "cpu/attention.inl"
+#include "cpu/passes.inl"
 #include "cpu/merge_tile.inl"
 #include "cpu/merge_keep.inl"
 #include "cpu/merge_count.inl"

@@ -72,27 +72,28 @@ WM_FORCE_INLINE void transpose_lines(const float* const* lines, size_t depth, fl
 }
 #undef WM_PICK
 
-// out[l * width + i] = element (row + i, column + l) of lerp(x, y, alpha) for i < rows, 0 for the other i <
-// width.
+// out[l * width + i] = element (row + i, column + l) of lerp(x, y, alpha) for i < rows, 0 for the other i up
+// to the width or a whole number of vectors: a tile reads no more.
 void matmul_pack(const WmMatrix& x, const WmMatrix* y, float alpha, size_t row, size_t rows, size_t column,
                  size_t depth, size_t width, float* out) {
   alignas(sizeof(Vf)) float line[4][kPackDepth];
-  if (rows < width) __builtin_memset(out, 0, depth * width * sizeof(float));
+  const size_t vectors = (rows + kLanes - 1) / kLanes * kLanes, used = vectors < width ? vectors : width;
   if (x.column_stride == 1) {
     alignas(sizeof(Vf)) static constexpr float kNothing[kPackDepth] = {};
     for (size_t begin = 0; begin < depth; begin += kPackDepth) {
       const size_t n = depth - begin < kPackDepth ? depth - begin : kPackDepth;
-      for (size_t i = 0; i < rows; i += 4) {
+      for (size_t i = 0; i < used; i += 4) {
         const float* lines[4];
         for (size_t r = 0; r < 4; r++) {
           lines[r] = i + r < rows ? line_at(x, y, alpha, row + i + r, column + begin, n, line[r]) : kNothing;
         }
-        transpose_lines(lines, n, out + begin * width + i, width, width - i < 4 ? width - i : 4);
+        transpose_lines(lines, n, out + begin * width + i, width, used - i < 4 ? used - i : 4);
       }
     }
     return;
   }
   for (size_t l = 0; l < depth; l++, out += width) {
+    for (size_t i = rows; i < used; i++) out[i] = 0;
     for (size_t begin = 0; begin < rows; begin += kPackDepth) {
       const size_t n = rows - begin < kPackDepth ? rows - begin : kPackDepth;
       const float* const from = line_at(x, y, alpha, row + begin, column + l, n, line[0]);

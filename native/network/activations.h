@@ -6,9 +6,13 @@
 #include <cstdint>
 
 #include "core/thread_pool.h"
+#include "cpu/kernels.h"
 #include "wisemerge/operations.h"
 
 namespace wisemerge::network {
+
+// The best level of this processor. All levels give the same bits.
+const cpu::Kernels& host_kernels();
 
 // Rows, or columns, of a [rows, width] matrix that are worth a hand-over to another thread.
 size_t grain_of(size_t width);

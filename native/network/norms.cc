@@ -7,28 +7,12 @@
 
 namespace wisemerge::network {
 
-RowMoments row_moments(const float* x, size_t width, float epsilon) {
-  const double count = static_cast<double>(width);
-  const float mean = static_cast<float>(lane_sum<float>(width, [&](size_t j) { return x[j]; }) / count);
-  const double variance =
-      lane_sum<float>(width, [&](size_t j) { return (x[j] - mean) * (x[j] - mean); }) / count;
-  return {mean, static_cast<float>(1.0 / std::sqrt(variance + static_cast<double>(epsilon)))};
-}
-
 void layer_norm(ThreadPool& pool, const LayerNorm& call, const float* x, float* out) {
   const size_t width = call.width;
+  const cpu::Kernels& kernels = host_kernels();
   pool.parallel_for(call.rows, grain_of(width), [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; i++) {
-      const float* const in = x + i * width;
-      float* const to = out + i * width;
-      const auto [mean, scale] = row_moments(in, width, call.epsilon);
-      for (size_t j = 0; j < width; j++) to[j] = (in[j] - mean) * scale;
-      if (call.weight) {
-        for (size_t j = 0; j < width; j++) to[j] *= call.weight[j];
-      }
-      if (call.bias) {
-        for (size_t j = 0; j < width; j++) to[j] += call.bias[j];
-      }
+      kernels.layer_norm_row(x + i * width, width, call.weight, call.bias, call.epsilon, out + i * width);
     }
   });
 }

@@ -8,12 +8,6 @@
 
 namespace wisemerge::network {
 
-// Of one row: the mean and 1 / sqrt(variance + epsilon), with the biased variance.
-struct RowMoments {
-  float mean, scale;
-};
-RowMoments row_moments(const float* x, size_t width, float epsilon);
-
 // Layer normalisation (Ba et al., 2016): out = (x - mean) * scale * weight + bias for each row. weight and
 // bias are [width], each may be null. out may be x.
 struct LayerNorm {

@@ -21,7 +21,7 @@ RowLoss row_loss(float* z, size_t classes, size_t label, double smoothing, float
   size_t best = 0;
   for (size_t c = 1; c < classes; c++) best = z[c] > z[best] ? c : best;
   const float top = z[best];
-  const double sum = lane_sum<float>(classes, [&](size_t c) { return exp_nonpositive(z[c] - top); });
+  const double sum = lane_sum<float>(classes, [&](size_t c) { return network::exp_nonpositive(z[c] - top); });
   const double log_sum = static_cast<double>(top) + std::log(sum);
   const double mean =
       smoothing > 0 ? lane_sum<float>(classes, [&](size_t c) { return z[c]; }) / static_cast<double>(classes)
@@ -31,7 +31,7 @@ RowLoss row_loss(float* z, size_t classes, size_t label, double smoothing, float
   if (share > 0) {
     const float factor = static_cast<float>(static_cast<double>(share) / sum);
     const float uniform = static_cast<float>(smoothing / static_cast<double>(classes)) * share;
-    for (size_t c = 0; c < classes; c++) z[c] = exp_nonpositive(z[c] - top) * factor - uniform;
+    for (size_t c = 0; c < classes; c++) z[c] = network::exp_nonpositive(z[c] - top) * factor - uniform;
     z[label] -= static_cast<float>(1 - smoothing) * share;
   }
   return result;

@@ -1,10 +1,10 @@
 #include "train/passes.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "wisemerge/lane_sum.h"
-#include "wisemerge/network_functions.h"
 
 namespace wisemerge::train {
 
@@ -12,69 +12,48 @@ using namespace network;
 
 namespace {
 
-// Elements that cost more to compute than a thread to wake.
-constexpr size_t kGrain = 32u << 10;
+// Runs body(begin, end) for ranges of the columns of a [rows, width] matrix: whole cache lines, so that each
+// is read by one thread.
+template <class Body>
+void for_columns(ThreadPool& pool, size_t rows, size_t width, const Body& body) {
+  constexpr size_t kLine = 16;
+  const size_t grain = std::max<size_t>(1, grain_of(rows) / kLine);
+  pool.parallel_for((width + kLine - 1) / kLine, grain,
+                    [&](size_t begin, size_t end) { body(begin * kLine, std::min(end * kLine, width)); });
+}
 
 }  // namespace
 
 void activate_backward(ThreadPool& pool, Activation activation, const float* x, const float* dy, size_t count,
                        float* dx) {
-  // A loop for each function, so that it is compiled for it.
-  const auto run = [&]<Activation K>() {
-    pool.parallel_for(count, kGrain, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; i++) dx[i] = activation_gradient(K, x[i], dy[i]);
-    });
-  };
-  switch (activation) {
-    case Activation::kGelu:
-      return run.operator()<Activation::kGelu>();
-    case Activation::kRelu:
-      return run.operator()<Activation::kRelu>();
-    case Activation::kQuickGelu:
-      return run.operator()<Activation::kQuickGelu>();
-    case Activation::kGeluTanh:
-      return run.operator()<Activation::kGeluTanh>();
-    case Activation::kSilu:
-      return run.operator()<Activation::kSilu>();
-    case Activation::kTanh:
-      return run.operator()<Activation::kTanh>();
-  }
+  pool.parallel_for(count, grain_of(1), [&](size_t begin, size_t end) {
+    host_kernels().activate_backward(activation, x + begin, dy + begin, end - begin, dx + begin);
+  });
 }
 
 void layer_norm_backward(ThreadPool& pool, const LayerNorm& call, const float* x, const float* dy, float* dx,
                          float* weight_gradient, float* bias_gradient) {
   const size_t width = call.width;
-  std::vector<RowMoments> moments(call.rows);
+  const cpu::Kernels& kernels = host_kernels();
+  std::vector<cpu::RowMoments> moments(call.rows);
   pool.parallel_for(call.rows, grain_of(width), [&](size_t begin, size_t end) {
-    for (size_t i = begin; i < end; i++) moments[i] = row_moments(x + i * width, width, call.epsilon);
+    for (size_t i = begin; i < end; i++) {
+      moments[i] = kernels.row_moments(x + i * width, width, call.epsilon);
+    }
   });
   // Before the rows, which may overwrite dy.
   if (bias_gradient) column_sums(pool, dy, call.rows, width, bias_gradient);
   if (weight_gradient) {
-    pool.parallel_for(width, grain_of(call.rows), [&](size_t begin, size_t end) {
-      for (size_t j = begin; j < end; j++) weight_gradient[j] = 0;
-      for (size_t i = 0; i < call.rows; i++) {
-        const auto [mean, scale] = moments[i];
-        for (size_t j = begin; j < end; j++) {
-          weight_gradient[j] += dy[i * width + j] * ((x[i * width + j] - mean) * scale);
-        }
-      }
+    for_columns(pool, call.rows, width, [&](size_t begin, size_t end) {
+      kernels.layer_norm_weight_gradient(x, dy, moments.data(), call.rows, width, begin, end,
+                                         weight_gradient);
     });
   }
   if (!dx) return;
   pool.parallel_for(call.rows, grain_of(width), [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; i++) {
-      const float* const in = x + i * width;
-      const float* const up = dy + i * width;
-      float* const row = dx + i * width;
-      const auto [mean, scale] = moments[i];
-      for (size_t j = 0; j < width; j++) row[j] = call.weight ? up[j] * call.weight[j] : up[j];
-      const double count = static_cast<double>(width);
-      const float average =
-          static_cast<float>(lane_sum<float>(width, [&](size_t j) { return row[j]; }) / count);
-      const float along = static_cast<float>(
-          lane_sum<float>(width, [&](size_t j) { return row[j] * ((in[j] - mean) * scale); }) / count);
-      for (size_t j = 0; j < width; j++) row[j] = scale * (row[j] - average - (in[j] - mean) * scale * along);
+      kernels.layer_norm_row_backward(x + i * width, dy + i * width, width, call.weight, moments[i],
+                                      dx + i * width);
     }
   });
 }
@@ -95,12 +74,8 @@ void normalise_backward(ThreadPool& pool, size_t rows, size_t width, const float
 }
 
 void column_sums(ThreadPool& pool, const float* x, size_t rows, size_t width, float* out) {
-  pool.parallel_for(width, grain_of(rows), [&](size_t begin, size_t end) {
-    for (size_t j = begin; j < end; j++) out[j] = 0;
-    for (size_t i = 0; i < rows; i++) {
-      for (size_t j = begin; j < end; j++) out[j] += x[i * width + j];
-    }
-  });
+  for_columns(pool, rows, width,
+              [&](size_t begin, size_t end) { host_kernels().column_sums(x, rows, width, begin, end, out); });
 }
 
 }  // namespace wisemerge::train

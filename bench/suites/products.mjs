@@ -2,6 +2,7 @@
 import { buildBench } from '../lib/build.mjs';
 import { figure } from '../lib/figures.mjs';
 import { runJson } from '../lib/processes.mjs';
+import { median } from '../lib/statistics.mjs';
 
 export async function products({ quick, log }) {
   // Several times, so that minutes lie between the first and the last measurement of a case.
@@ -21,11 +22,11 @@ export async function products({ quick, log }) {
   });
   const figures = cases.flatMap((one) => {
     const name = `${one.name}, ${one.isa}, ${one.threads === 1 ? '1 thread' : `${one.threads} threads`}`;
-    const ratio = figure(name, '', one.ratios);
-    // A neighbour on the core's other thread takes caches and instructions from a product and hardly any from a
-    // chain in registers. How good the kernel is shows where there is none: in the fastest of many short runs.
     const target = targetOf(one, cases);
-    return target ? [ratio, figure(`${name}, fastest / fastest peak`, '', [one.fastest], target)] : [ratio];
+    const ratio = figure(name, '', one.ratios, target);
+    // A neighbour on the core's other thread takes caches and instructions from a product and hardly any from a
+    // chain in registers. How good the kernel is without one shows in the fastest of many short runs.
+    return target ? [ratio, figure(`${name}, fastest / fastest peak`, '', [one.fastest])] : [ratio];
   });
   const { results: _results, ...machine } = rounds[0];
   return { figures, details: { ...machine, rounds: rounds.map(({ results }) => results) } };
@@ -37,5 +38,5 @@ function targetOf({ name, isa, threads }, cases) {
   if (name === 'matmul 1024^3 F32') return { atLeast: 0.75 };
   if (name !== 'matmul 1024^3 BF16 lerp') return undefined;
   const plain = cases.find((one) => one.name === 'matmul 1024^3 F32' && one.isa === isa && one.threads === 1);
-  return { atLeast: 0.7 * plain.fastest };
+  return { atLeast: 0.7 * median(plain.ratios) };
 }

@@ -60,13 +60,7 @@ function drawer(
   groups: ArrayLike<number> | undefined,
 ): (counts: Uint32Array) => number {
   const samples = of.length;
-  if (!groups) {
-    const draw = sampleDrawer(of, columns, random);
-    return (counts) => {
-      draw(counts);
-      return samples;
-    };
-  }
+  if (!groups) return sampleDrawer(of, columns, random);
   if (groups.length !== samples)
     throw new WisemergeError('ERR_DATA_MISMATCH', `${groups.length} groups for ${samples} samples`);
   const members = new Map<number, number[]>();
@@ -91,7 +85,7 @@ function drawer(
 const rare = 10;
 
 /** Draws as many samples as there are, in one multinomial over the columns, all rare ones being one class of it. */
-function sampleDrawer(of: Uint32Array, columns: number, random: Random): (counts: Uint32Array) => void {
+function sampleDrawer(of: Uint32Array, columns: number, random: Random): (counts: Uint32Array) => number {
   const members = new Uint32Array(columns);
   for (let i = 0; i < of.length; i++) members[of[i]!]!++;
   const common = [...members.keys()].filter((column) => members[column]! >= rare);
@@ -103,6 +97,7 @@ function sampleDrawer(of: Uint32Array, columns: number, random: Random): (counts
     multinomial(random, of.length, sizes, drawn);
     for (let i = 0; i < common.length; i++) counts[common[i]!] = drawn[i]!;
     for (let left = drawn[common.length]!; left > 0; left--) counts[rest[random.below(rest.length)]!]!++;
+    return of.length;
   };
 }
 

@@ -164,8 +164,9 @@ function countByFold(
     members[fold]![of[i]!]!++;
   }
   const counts = new Uint32Array(rows * folds);
-  for (const [fold, weights] of members.entries()) {
-    for (const [row, count] of multipleCounts(matrix, weights).entries()) counts[row * folds + fold] = count;
+  for (const [fold, multiples] of members.entries()) {
+    for (const [row, count] of multipleCounts(matrix, multiples).entries())
+      counts[row * folds + fold] = count;
   }
   return { sizes, counts };
 }

@@ -10,8 +10,8 @@ namespace wisemerge::cpu {
 namespace {
 
 // A block of w, kDepth deep, and one of a of kRows rows stay in the L2 cache; one tile's rows of a in the L1
-// cache, while the block of w streams past them. Measured flat around these values, and faster than rows of a
-// past a panel of w, above all where another thread shares the caches (matmul_bench).
+// cache, while the block of w streams past them. A panel of w would fill the L1 cache, which another thread
+// of the core may share.
 constexpr size_t kDepth = 512;
 constexpr size_t kPackedBytes = 768u << 10;
 constexpr size_t kRows = 96;

@@ -12,48 +12,49 @@
 #define WM_ELEMENTWISE _Pragma("GCC ivdep")
 #endif
 
-// Calls body(kind) with the kind as a constant, so that loops over it are compiled for it.
+template <network::Activation K>
+struct KnownActivation {
+  static constexpr network::Activation kKind = K;
+};
+
+// Calls body(known) with the kind as a constant of known's type, so that loops over it are compiled for it.
 template <class Body>
 WM_FORCE_INLINE void with_activation(network::Activation kind, Body body) {
   using network::Activation;
   switch (kind) {
     case Activation::kGelu:
-      return body([](float x) { return network::activation(Activation::kGelu, x); },
-                  [](float x, float dy) { return network::activation_gradient(Activation::kGelu, x, dy); });
+      return body(KnownActivation<Activation::kGelu>());
     case Activation::kRelu:
-      return body([](float x) { return network::activation(Activation::kRelu, x); },
-                  [](float x, float dy) { return network::activation_gradient(Activation::kRelu, x, dy); });
+      return body(KnownActivation<Activation::kRelu>());
     case Activation::kQuickGelu:
-      return body(
-          [](float x) { return network::activation(Activation::kQuickGelu, x); },
-          [](float x, float dy) { return network::activation_gradient(Activation::kQuickGelu, x, dy); });
+      return body(KnownActivation<Activation::kQuickGelu>());
     case Activation::kGeluTanh:
-      return body(
-          [](float x) { return network::activation(Activation::kGeluTanh, x); },
-          [](float x, float dy) { return network::activation_gradient(Activation::kGeluTanh, x, dy); });
+      return body(KnownActivation<Activation::kGeluTanh>());
     case Activation::kSilu:
-      return body([](float x) { return network::activation(Activation::kSilu, x); },
-                  [](float x, float dy) { return network::activation_gradient(Activation::kSilu, x, dy); });
+      return body(KnownActivation<Activation::kSilu>());
     case Activation::kTanh:
-      return body([](float x) { return network::activation(Activation::kTanh, x); },
-                  [](float x, float dy) { return network::activation_gradient(Activation::kTanh, x, dy); });
+      return body(KnownActivation<Activation::kTanh>());
   }
 }
 
 WM_FLAT void activate(network::Activation kind, const float* x, const float* gate, size_t count, float* out) {
-  with_activation(kind, [&](auto f, auto) {
+  with_activation(kind, [&](auto known) {
     if (gate) {
-      WM_ELEMENTWISE for (size_t i = 0; i < count; i++) out[i] = f(x[i]) * gate[i];
+      WM_ELEMENTWISE for (size_t i = 0; i < count; i++) {
+        out[i] = network::activation(known.kKind, x[i]) * gate[i];
+      }
     } else {
-      WM_ELEMENTWISE for (size_t i = 0; i < count; i++) out[i] = f(x[i]);
+      WM_ELEMENTWISE for (size_t i = 0; i < count; i++) out[i] = network::activation(known.kKind, x[i]);
     }
   });
 }
 
 WM_FLAT void activate_backward(network::Activation kind, const float* x, const float* dy, size_t count,
                                float* dx) {
-  with_activation(kind, [&](auto, auto slope) {
-    WM_ELEMENTWISE for (size_t i = 0; i < count; i++) dx[i] = slope(x[i], dy[i]);
+  with_activation(kind, [&](auto known) {
+    WM_ELEMENTWISE for (size_t i = 0; i < count; i++) {
+      dx[i] = network::activation_gradient(known.kKind, x[i], dy[i]);
+    }
   });
 }
 

@@ -146,7 +146,8 @@ Napi::Value EngineObject::pin(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     BufferObject& buffer = BufferObject::argument(info, 0);
     auto job = std::make_shared<PinJob>(engine(), buffer.memory());
-    buffer.pinned_in(engine());
+    // Otherwise there is nothing to undo, and released memory would wait for the executor to find that out.
+    if (engine()->pins()) buffer.pinned_in(engine());
     return runtime_->start(info.Env(), std::move(job));
   });
 }

@@ -215,7 +215,7 @@ void Engine::end_networks() {
 
 void Engine::pin(const std::shared_ptr<HostBuffer>& buffer) {
   WmContext* const open = context();
-  if (!backend_->pin || pinned_.count(buffer.get())) return;
+  if (!pins() || pinned_.count(buffer.get())) return;
   WmError error{};
   check_backend(backend_->pin(open, buffer->data(), buffer->size(), &error), error, "pinning host memory");
   pinned_.emplace(buffer.get(), buffer);

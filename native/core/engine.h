@@ -71,7 +71,9 @@ class Engine {
   // May be called from any thread: the network ends when the next one begins, or with the engine.
   void network_close(WmNetwork* network);
 
-  // Keeps the buffer until unpin() or close(). Nothing happens where the backend has no use for pinning.
+  // Whether the backend has any use for pin().
+  bool pins() const { return backend_->pin != nullptr; }
+  // Keeps the buffer until unpin() or close(). Nothing happens without a use for it.
   void pin(const std::shared_ptr<HostBuffer>& buffer);
   void unpin(const HostBuffer* buffer);
 

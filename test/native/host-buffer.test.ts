@@ -58,6 +58,14 @@ describe('HostBuffer', () => {
     expect(() => buffer.release()).not.toThrow();
   });
 
+  it('frees at release what was pinned for a device that pins nothing', async () => {
+    using engine = new Engine({ device: 'cpu' });
+    const buffer = new HostBuffer(MiB);
+    await engine.pin(buffer);
+    buffer.release();
+    expect(hostBufferBytes()).toBe(baseline);
+  });
+
   it('is refused by jobs once released', async () => {
     using engine = new Engine();
     const buffer = new HostBuffer(64);

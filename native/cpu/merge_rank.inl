@@ -54,6 +54,12 @@ struct RowMask {
       *byte = static_cast<uint8_t>(*byte | shifted);
     }
   }
+  // Those of a whole vector of elements from e on.
+  void set_vector(size_t e, uint32_t bits) const {
+    if (kLanes % 8 != 0 || begin % 8 != 0) return set(e, bits);
+    uint8_t* const bytes = mask + (begin + e) / 8;
+    for (size_t b = 0; b < kLanes / 8; b++) bytes[b] = static_cast<uint8_t>(bytes[b] | bits >> (8 * b));
+  }
   // Those of a vector of elements, without a branch on what is random.
   void add(const uint32_t* elements, uint32_t bits) const {
     for (size_t lane = 0; lane < kLanes; lane++) {
@@ -137,15 +143,59 @@ inline size_t keep_certain(const WmMergeRankMask& call, const uint32_t* bits, co
   Vu at;
   for (size_t lane = 0; lane < kLanes; lane++) at[lane] = static_cast<uint32_t>(lane);
   size_t count = 0;
-  for (size_t e = 0; e < length; e += kLanes) {
+  size_t e = 0;
+  for (; e + kLanes <= length; e += kLanes) {
     const Vu drawn = fetch<Vu>(bits + e);
-    const uint32_t lanes = first_lanes(length - e), kept = lanes & below(drawn, low);
-    mask.set(e, kept);
-    count += store_lanes(open + count, at, lanes & below(drawn, high) & ~kept);
+    const uint32_t kept = below(drawn, low);
+    mask.set_vector(e, kept);
+    count += store_lanes(open + count, at, below(drawn, high) & ~kept);
     at = at + static_cast<uint32_t>(kLanes);
   }
+  const Vu drawn = fetch<Vu>(bits + e);
+  const uint32_t lanes = first_lanes(length - e), kept = lanes & below(drawn, low);
+  mask.set(e, kept);
+  count += store_lanes(open + count, at, lanes & below(drawn, high) & ~kept);
   put_vector(open + count, Vu{});
   return count;
+}
+
+// Elements of a row that need their exact rank, with their keys, in ascending order; room for whole vectors
+// behind them.
+struct Undecided {
+  uint32_t* elements;
+  uint32_t* keys;
+  size_t count = 0;
+
+  // The lanes whose bits are set. May overwrite what was read before.
+  WM_FORCE_INLINE void add(Vu more, Vu their_keys, uint32_t lanes) {
+    store_lanes(keys + count, their_keys, lanes);
+    count += store_lanes(elements + count, more, lanes);
+  }
+};
+
+// Decides about the elements that have the first one's key and takes them off the list. `equal`: room for a
+// bit per element of the row.
+inline void keep_by_rank(const WmMergeRankMask& call, const NeededRank& needed, const RowRanks& ranks,
+                         const uint32_t* bits, const RowMask& mask, uint64_t* equal, Undecided& list) {
+  const uint32_t key = list.keys[0];
+  const size_t below = ranks.split(key, equal);
+  Undecided others{list.elements, list.keys};
+  size_t before = 0, word = 0;
+  for (size_t k = 0; k < list.count; k += kLanes) {
+    alignas(64) uint32_t elements[kLanes];
+    const Vu at = fetch<Vu>(list.elements + k), keys = fetch<Vu>(list.keys + k);
+    put_vector(elements, at);
+    const uint32_t lanes = first_lanes(list.count - k), same = lanes & equal_lanes(keys, splat(key));
+    others.add(at, keys, lanes & ~same);
+    for (uint32_t left = same; left; left &= left - 1) {
+      const uint32_t element = elements[__builtin_ctz(left)];
+      for (; word < element / 64; word++) before += static_cast<size_t>(__builtin_popcountll(equal[word]));
+      const uint64_t earlier = equal[word] & ((uint64_t{1} << element % 64) - 1);
+      const size_t rank = below + before + static_cast<size_t>(__builtin_popcountll(earlier));
+      mask.set(element, needed.keeps(call, bits[element], rank));
+    }
+  }
+  list.count = others.count;
 }
 
 inline void rank_row(const WmMergeRankMask& call, size_t row, float* scratch) {
@@ -165,25 +215,29 @@ inline void rank_row(const WmMergeRankMask& call, size_t row, float* scratch) {
   if (length < 64 || length > 1u << 24 || call.epsilon == 0) return sorted();
   uint32_t* const open = keys + length;
   const size_t count = keep_certain(call, bits, mask, open);
-  RowRanks row_ranks(keys, length);
+  const RowRanks row_ranks(keys, length);
   const NeededRank needed(call);
+  // Where sorting would begin: as many words of 64 bits as the row has, and twice as many of 32.
+  uint64_t* const equal = reinterpret_cast<uint64_t*>(ranks);
+  Undecided undecided{open, reinterpret_cast<uint32_t*>(equal + (length + 63) / 64)};
   for (size_t k = 0; k < count; k += kLanes) {
-    alignas(64) uint32_t drawn[kLanes];
-    const Vu elements = fetch<Vu>(open + k);
-    put_vector(drawn, gather(bits, elements));
+    alignas(64) uint32_t elements[kLanes];
+    const Vu at = fetch<Vu>(open + k);
+    put_vector(elements, at);
     uint32_t kept, dropped;
     Vf first, last;
-    row_ranks.spans(elements, first, last);
-    needed.decide(fetch<Vu>(drawn), first, last, kept, dropped);
+    const Vu own = row_ranks.spans(at, first, last);
+    needed.decide(gather(bits, at), first, last, kept, dropped);
     const uint32_t lanes = first_lanes(count - k);
-    for (uint32_t unsure = lanes & ~(kept | dropped); unsure; unsure &= unsure - 1) {
-      const size_t lane = static_cast<size_t>(__builtin_ctz(unsure));
-      uint64_t rank;
-      // What is set already is set again.
-      if (!row_ranks.rank(open[k + lane], rank)) return sorted();
-      kept |= static_cast<uint32_t>(needed.keeps(call, drawn[lane], rank)) << lane;
-    }
-    mask.add(open + k, kept & lanes);
+    mask.add(elements, kept & lanes);
+    undecided.add(at, own, lanes & ~(kept | dropped));
+  }
+  // A pass over the row for each key: with more than that, sorting is faster. What is set already is set
+  // again.
+  constexpr size_t kMostKeys = 64;
+  for (size_t k = 0; undecided.count > 0; k++) {
+    if (k == kMostKeys) return sorted();
+    keep_by_rank(call, needed, row_ranks, bits, mask, equal, undecided);
   }
 }
 

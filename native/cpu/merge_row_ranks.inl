@@ -1,7 +1,7 @@
 // Ranks of the elements of one row of f32 keys, without sorting it.
 
-// Ranks of single elements of a row of f32 keys: from a histogram how many are below an element's bucket and
-// in it, and where that does not decide, by counting in the row.
+// From a histogram how many elements are below an element's bucket and in it; where that does not decide, all
+// elements of one key by counting in the row.
 class RowRanks {
  public:
   RowRanks(const uint32_t* keys, size_t n) : keys_(keys), n_(n) {
@@ -20,36 +20,44 @@ class RowRanks {
     count();
   }
 
-  // Ranks of the first and of the last element in the buckets of a vector of elements.
-  void spans(Vu elements, Vf& first, Vf& last) const {
-    const Vu bucket = bucket_of(gather(keys_, elements));
+  // The keys of a vector of elements, and the ranks of the first and of the last element in their buckets.
+  Vu spans(Vu elements, Vf& first, Vf& last) const {
+    const Vu keys = gather(keys_, elements), bucket = bucket_of(keys);
     first = __builtin_convertvector(reinterpret_cast<Vi>(gather(below_, bucket)), Vf);
     last = __builtin_convertvector(reinterpret_cast<Vi>(gather(below_ + 1, bucket) - 1), Vf);
+    return keys;
   }
 
-  // Of indices that ascend from call to call. False: too many different keys were asked for.
-  bool rank(size_t index, uint64_t& rank) {
-    const Vu key = splat(keys_[index]);
-    const size_t k = place_of(key);
-    if (k == kKnown) return false;
-    if (k == known_) {
-      put_vector(seen_ + k, key);  // what is behind it is not looked at
-      known_++;
-      ranks_[k] =
-          matches(0, n_, [key](Vu at) { return reinterpret_cast<Vi>(at) < reinterpret_cast<Vi>(key); });
-      ends_[k] = 0;
+  // How many keys are below this one. Of each element whether it has the key, in words of 64 bits.
+  size_t split(uint32_t key, uint64_t* equal) const {
+    const Vu wanted = splat(key);
+    Vi counts = {};
+    size_t e = 0;
+    for (; e + 64 <= n_; e += 64) {
+      uint64_t word = 0;
+      for (size_t part = 0; part < 64; part += kLanes) {
+        const Vu at = fetch<Vu>(keys_ + e + part);
+        counts = counts - reinterpret_cast<Vi>(reinterpret_cast<Vi>(at) < reinterpret_cast<Vi>(wanted));
+        word |= static_cast<uint64_t>(equal_lanes(at, wanted)) << part;
+      }
+      equal[e / 64] = word;
     }
-    // Equal ones before it.
-    ranks_[k] += matches(ends_[k], index, [key](Vu at) { return at == key; });
-    ends_[k] = index;
-    rank = ranks_[k];
-    return true;
+    alignas(64) int32_t lanes[kLanes];
+    put_vector(lanes, counts);
+    size_t below = 0;
+    for (const int32_t lane : lanes) below += static_cast<size_t>(lane);
+    uint64_t word = 0;
+    for (size_t k = e; k < n_; k++) {
+      below += keys_[k] < key;
+      word |= static_cast<uint64_t>(keys_[k] == key) << (k - e);
+    }
+    if (e < n_) equal[e / 64] = word;
+    return below;
   }
 
  private:
   // 64 buckets for each of the eight octaves below the largest magnitude; the first has all that is smaller.
   static constexpr uint32_t kBuckets = 512, kShift = 17, kTables = 4;
-  static constexpr size_t kKnown = 64;
 
   uint32_t bucket_of(uint32_t key) const {
     const int32_t above = static_cast<int32_t>(key) - floor_;
@@ -92,37 +100,8 @@ class RowRanks {
     }
     below_[kBuckets] = sum;
   }
-  // Where the key is among those asked for, or their number.
-  size_t place_of(Vu key) const {
-    for (size_t k = 0; k < known_; k += kLanes) {
-      const uint32_t found = equal_lanes(fetch<Vu>(seen_ + k), key) & first_lanes(known_ - k);
-      if (found) return k + static_cast<size_t>(__builtin_ctz(found));
-    }
-    return known_;
-  }
-  // Of elements [from, to), those of which a condition holds. What is behind the row is memory too.
-  template <class Condition>
-  size_t matches(size_t from, size_t to, const Condition& holds) const {
-    Vi counts = {};
-    for (; from + kLanes <= to; from += kLanes) {
-      counts = counts - reinterpret_cast<Vi>(holds(fetch<Vu>(keys_ + from)));
-    }
-    alignas(64) int32_t lanes[kLanes];
-    put_vector(lanes, counts);
-    int32_t sum = 0;
-    for (const int32_t lane : lanes) sum += lane;
-    const uint32_t last =
-        lane_mask(reinterpret_cast<Vi>(holds(fetch<Vu>(keys_ + from)))) & first_lanes(to - from);
-    return static_cast<size_t>(sum + __builtin_popcount(last));
-  }
-
   const uint32_t* const keys_;
   const size_t n_;
   int32_t floor_;
   uint32_t below_[kBuckets + 1];
-  // Keys that were asked for, and of each the rank of an element at `ends_` if it had the key.
-  uint32_t seen_[kKnown + kLanes];
-  uint64_t ranks_[kKnown];
-  size_t ends_[kKnown];
-  size_t known_ = 0;
 };

@@ -74,6 +74,7 @@ export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Pro
     ...{ name, inputs: 1, row: 0, count: elementCount(dims) },
     // Of those that are drawn or scaled; it costs little to have it for all.
     own: ownBytes({ method: 'noise', row: 1 }, elementCount(dims)),
+    tables: 0,
     itemBytes: Math.max(
       loadedBytes(sources[i]?.tensor.dtype ?? 'F32', sources[i]?.addend !== undefined),
       loadedBytes(dtype, false),

@@ -1,11 +1,9 @@
 #include "merge/selection.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "merge/elements.h"
-#include "merge/last_counts.h"
 
 namespace wisemerge {
 namespace {
@@ -135,43 +133,6 @@ void find_ties(TensorRun& run, std::vector<TieQuery>& queries) {
 }
 
 }  // namespace
-
-void find_ranks(TensorRun& run, std::vector<RankQuery>& queries) {
-  if (queries.empty()) return;
-  // Tables of queries that still agree are shared.
-  using Place = std::pair<std::pair<uint32_t, int32_t>, uint64_t>;
-  const auto place = [](const RankQuery& query) { return Place{{query.model, query.score}, query.key}; };
-  std::vector<uint64_t> room(kTable);
-  for (uint32_t bits = run.wide() ? 64 : 32; bits > 0; bits -= kDigit) {
-    const bool last = bits == kDigit;
-    std::map<Place, LastCounts> tables;
-    for (const RankQuery& query : queries) tables[place(query)];
-    run.each([&](const WmMergeInputs& inputs) {
-      for (auto& [at, counts] : tables) {
-        const double* row_scores = queries.front().row_scores;
-        const bool remember = last && counts.remembers();
-        uint64_t* const table = remember ? room.data() : counts.table.data();
-        run.engine().merge_count(
-            {inputs, at.first.first, at.first.second, row_scores, bits - kDigit, at.second, table},
-            run.cancelled());
-        if (remember) counts.add(inputs.first, room);
-      }
-    });
-    for (RankQuery& query : queries) {
-      const LastCounts& counts = tables.at(place(query));
-      const std::vector<uint64_t>& table = counts.table;
-      uint64_t digit = 0;
-      while (digit + 1 < kTable && query.below + table[digit] <= query.rank) query.below += table[digit++];
-      query.equal = table[digit];
-      if (last) query.ranges = counts.of(digit);
-      query.key = query.key << kDigit | digit;
-    }
-  }
-}
-
-double score_of_key(uint64_t key, bool wide) {
-  return wide ? bit_cast<double>(key) : static_cast<double>(bit_cast<float>(static_cast<uint32_t>(key)));
-}
 
 WmKeep keep_all() {
   WmKeep keep{};

@@ -52,6 +52,8 @@ class TensorRun {
   bool has_base() const { return base_ >= 0; }
   const MergeInput& model(uint32_t i) const { return job_.inputs[others_[i]]; }
   double parameter(size_t index) const { return job_.parameters.at(index); }
+  // Whether a sweep after the first reads nothing again.
+  bool resident() const { return resident_; }
   uint64_t rows() const { return job_.count == 0 ? 0 : job_.count / job_.row; }
   // Computes in f64.
   bool wide() const;

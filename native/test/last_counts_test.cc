@@ -29,6 +29,20 @@ TEST("last counts: of which range each count was") {
   CHECK(counts.remembers());
 }
 
+TEST("last counts: ranges may come in any order") {
+  LastCounts counts;
+  std::vector<uint64_t> room(kTable);
+  for (const uint64_t first : {300, 100, 200}) {
+    room[5] = first / 100;
+    counts.add(first, room);
+  }
+  CHECK_EQ(counts.size(), size_t{3});
+  CHECK(counts.has(100) && counts.has(200) && counts.has(300) && !counts.has(0));
+  const auto fives = counts.of(5);
+  CHECK_EQ(fives.size(), size_t{3});
+  for (size_t i = 0; i < fives.size(); i++) CHECK(fives[i].first == 100 * (i + 1) && fives[i].count == i + 1);
+}
+
 TEST("last counts: too many different keys are not remembered") {
   LastCounts counts;
   std::vector<uint64_t> room(kTable, 1);

@@ -61,7 +61,7 @@ function describeDocument(plan: DocumentPlan, several: boolean): string[] {
 
 function describeRereading({ tensors, bytes, memory }: DocumentPlan['rereading']): string {
   if (tensors === 0) return '';
-  return `, and up to ${formatBytes(bytes)} again of ${tensors} tensors that the buffers do not hold whole (--memory ${Math.ceil(memory / 2 ** 20)}MiB would)`;
+  return `, and about ${formatBytes(bytes)} again of ${tensors} tensors that the buffers do not hold whole (--memory ${Math.ceil(memory / 2 ** 20)}MiB would)`;
 }
 
 function describeTime({ seconds, readSpeed, writeSpeed, sample, cached }: TimeEstimate): string {

@@ -22,13 +22,15 @@ export interface ChunkNeed {
   readonly count: number;
   /** What its method holds besides, in bytes. */
   readonly own: number;
+  /** Tables and masks of its method, in bytes: they come out of what buffers can do without. */
+  readonly tables: number;
 }
 
 export interface Chunks {
   readonly chunkBytes: number;
   /** Bytes of the arena that chunks and blocks of output are cut from. */
   readonly arena: number;
-  /** The same with what methods hold besides. */
+  /** The same with what methods hold besides, and their tables. */
   readonly memory: number;
 }
 
@@ -41,12 +43,14 @@ export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory
   let most: ChunkNeed | undefined;
   let inputs = 1;
   let own: ChunkNeed | undefined;
+  let tables = 0;
   for (const need of needs) {
     const unit = Math.min(need.row > 0 ? need.row : mergeSpan, Math.max(need.count, 1));
     const bytes = alignUp(unit * need.itemBytes, ioAlignment) + chunkSlack;
     if (bytes > least) [least, most] = [bytes, need];
     if (need.own > (own?.own ?? 0)) own = need;
     inputs = Math.max(inputs, need.inputs);
+    tables = Math.max(tables, need.tables);
   }
   const besides = alignUp(own?.own ?? 0, ioAlignment);
   const smallest = sinkBytes + (inputs + 1) * least + besides;
@@ -61,10 +65,11 @@ export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory
       { hint: 'Raise --memory.', ...(named && { tensor: named.name }) },
     );
   }
-  const share = (budget - besides - sinkBytes) / (groups * inputs + 1);
+  const arena = whole(Math.max(budget - besides - tables, smallest - besides));
+  const share = (arena - sinkBytes) / (groups * inputs + 1);
   const largest = (device === 'cpu' ? wanted.cpu : wanted.device) + chunkSlack;
   const chunkBytes = whole(Math.min(largest, Math.max(share, least)));
-  return { chunkBytes: Math.max(chunkBytes, least), arena: budget - besides, memory: budget };
+  return { chunkBytes: Math.max(chunkBytes, least), arena, memory: budget };
 }
 
 const whole = (bytes: number): number => Math.floor(bytes / ioAlignment) * ioAlignment;

@@ -23,7 +23,7 @@ export interface NativeInput {
 }
 
 /** In the order of native/merge/methods/task_vectors.cc. */
-const sparsifiers = { none: 0, magnitude: 1, random: 2, outliers: 3, magprune: 4 };
+export const sparsifiers = { none: 0, magnitude: 1, random: 2, outliers: 3, magprune: 4 };
 type Sparsifier = keyof typeof sparsifiers;
 
 interface TaskMethod {

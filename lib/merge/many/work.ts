@@ -7,7 +7,7 @@ import { isIdentity, type NativeRowMap, toNativeRowMap } from '../tokenizer/rows
 import { type ChunkNeed, loadedBytes } from './chunks.js';
 import { compatCall, type StoredDtypes } from './compat.js';
 import { type ModelData, type RowGather, sourceCount, type TensorSource } from './model-data.js';
-import { type NativeCall, nativeCall } from './native-call.js';
+import { type NativeCall, nativeCall, sparsifiers } from './native-call.js';
 
 /** Models and statistics of a merge, in its order. */
 export interface MergeData {
@@ -133,7 +133,10 @@ export function chunkNeed({ name, call, sources, count }: TensorWork, dtype: Ten
     method === 'nuslerp_vectors' ||
     method === 'arcee_fusion' ||
     method === 'regmean';
-  return { name, inputs: inputs.length, itemBytes, row: rows ? row : 0, count, own: ownBytes(call, count) };
+  return {
+    ...{ name, inputs: inputs.length, itemBytes, row: rows ? row : 0, count },
+    ...{ own: ownBytes(call, count), tables: tableBytes(call, count) },
+  };
 }
 
 /** What a method holds besides chunks, in bytes. */
@@ -142,6 +145,25 @@ export function ownBytes({ method, row }: Pick<NativeCall, 'method' | 'row'>, co
   if (method === 'noise') return numbers;
   // The factor of its system, blocks of matrices, and two numbers per element of a chunk.
   return method === 'regmean' ? 8 * row * row + 1024 * row + 2 * numbers : 0;
+}
+
+/** Counts of one digit of the keys, and of which range they are (native/merge/ranks.cc). */
+const countBytes = 2 ** 19;
+/** A rank takes counts of its first digit and of the last ones under three guesses. */
+const rankBytes = 4 * countBytes + 2 ** 20;
+/** Up to this, masks of a whole tensor are kept (native/merge/methods/task_vectors.cc). */
+const maskBytes = 2 ** 24;
+
+/** Tables and masks that a method makes for one tensor, in bytes. */
+export function tableBytes({ method, parameters, inputs, base }: NativeCall, count: number): number {
+  const models = inputs.filter((_, i) => i !== base).length;
+  if (method === 'sce') return parameters[0]! < 1 ? rankBytes : 0;
+  if (method === 'arcee_fusion') return 3 * rankBytes;
+  if (!method.startsWith('task_vectors')) return 0;
+  const masks = models * Math.ceil(count / 8);
+  if (parameters[0] === sparsifiers.magprune) return masks > maskBytes ? 0 : masks;
+  if (parameters[0] === sparsifiers.outliers) return 2 * models * rankBytes;
+  return parameters[0] === sparsifiers.magnitude ? models * rankBytes : 0;
 }
 
 /** Bytes that reading all inputs of a tensor once takes. */

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "merge/methods.h"
-#include "merge/selection.h"
+#include "merge/ranks.h"
 
 namespace wisemerge {
 

@@ -1,13 +1,17 @@
 // What is kept where magnitudes are equal, and in tensors of several spans and chunks: ranks are exact, and equal ones
 // are told apart by index.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { mergeFile } from '../../../lib/merge/many/merge-file.js';
 import { expectElements } from '../../support/merge-oracles/compare.js';
 import { oracles } from '../../support/merge-oracles/methods.js';
 import { ranks } from '../../support/merge-oracles/ranks.js';
 import { normal } from '../../support/merge-zoo.js';
-import { type Numbers, numbers } from '../../support/number-merge.js';
+import { type Numbers, numbers, writeWeights } from '../../support/number-merge.js';
 import { randomWords } from '../../support/random.js';
 import { merge, oracleOf, type SmallMerge } from '../../support/small-merge.js';
+import { tempDir } from '../../support/temp.js';
 
 /** Three spans of 65536 elements; with the least memory, three chunks too. */
 const count = 150_001;
@@ -185,4 +189,44 @@ it('equal ones among very many different magnitudes are cut by index, in any num
     });
     expect(keptOf(w)).toEqual(expected);
   }
+});
+
+describe('a tensor that does not fit the buffers', () => {
+  const n = 1_500_000;
+  const some = (seed: number): Numbers => numbers('BF16', [n], normal(n, seed, 0.02));
+  /** Larger and larger: where the threshold lies is known late. */
+  const growing = (seed: number): Numbers =>
+    numbers(
+      'BF16',
+      [n],
+      normal(n, seed, 0.02).map((v, e) => v * (1 + (3 * e) / n)),
+    );
+  const bytesRead = (): number => Number(/^rchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))![1]);
+  const small = 9.25 * 2 ** 20;
+
+  // One sweep that counts and one that writes; a little of the first again, where it was not guessed or magnitudes are equal.
+  it.runIf(existsSync('/proc/self/io')).each<[string, (seed: number) => Numbers, SmallMerge['own'], number]>([
+    ['ties', some, [0.5, 0.3].map((density) => ({ weight: 0.4, density })), 2.3],
+    ['ties', growing, [0.5, 0.3].map((density) => ({ weight: 0.4, density })), 3.2],
+    ['breadcrumbs', some, [0.01, 0.02].map((gamma) => ({ weight: 0.4, density: 0.9, gamma })), 2.6],
+  ])('is read twice by %s (%o)', async (method, model, own, most) => {
+    const root = await tempDir();
+    const write = (name: string, seed: number): string => writeWeights(join(root, name), { w: model(seed) });
+    const config = join(root, 'merge.yml');
+    const text = {
+      merge_method: method,
+      base_model: write('base', 1),
+      models: own!.map((parameters, i) => ({ model: write(`model${i}`, 2 + i), parameters })),
+    };
+    writeFileSync(config, JSON.stringify(text));
+    const [parts, whole] = ['parts', 'whole'].map((out) => join(root, out)) as [string, string];
+    const before = bytesRead();
+    await mergeFile({ config, out: parts, memory: small });
+    const ratio = (bytesRead() - before) / (3 * 2 * n);
+    await mergeFile({ config, out: whole, memory: 2 ** 27 });
+    const file = (out: string): Buffer => readFileSync(join(out, 'model.safetensors'));
+    expect(file(parts).equals(file(whole))).toBe(true);
+    expect(ratio).toBeGreaterThan(1.9);
+    expect(ratio).toBeLessThan(most);
+  });
 });

@@ -11,7 +11,7 @@ export interface MoeOptions {
   readonly seed?: number;
   /** Of the CPU. Default: all. */
   readonly threads?: number;
-  /** Bytes of I/O buffers. Default 104 MiB. */
+  /** Bytes of I/O buffers. Default 100 MiB. */
   readonly memory?: number;
   /** Bytes of tensor data per output file. Default 5 GB. */
   readonly shardSize?: number;

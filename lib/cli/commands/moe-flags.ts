@@ -13,7 +13,7 @@ export function addMoe(command: Command, signal: AbortSignal): Command {
     .option('--plan', 'only show what would be done, from headers alone')
     .option('--seed <n>', 'of random routers and noise (default: 0)', parseSeed)
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
-    .option('--memory <size>', 'I/O buffers, such as 256MiB (default: 104MiB)', parseBytes)
+    .option('--memory <size>', 'I/O buffers, such as 256MiB (default: 100MiB)', parseBytes)
     .option('--shard-size <size>', 'bytes of tensors per file (default: 5GB)', parseBytes)
     .option('--force', 'replace an earlier output of wisemerge')
     .action(async (config: string, out: string, flags: MoeFlags) =>

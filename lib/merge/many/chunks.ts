@@ -5,7 +5,7 @@ import { chunkSlack, mergeSpan, sinkBytes } from '../../native/merge.js';
 import type { DTypeName } from '../../native.js';
 
 /** I/O buffers in bytes where `memory` is not given. */
-export const defaultMemory = 104 * 2 ** 20;
+export const defaultMemory = 100 * 2 ** 20;
 /** Bytes of one input in a chunk: as large as requests to a disk are cheap, or transfers to a device. */
 const wanted = { cpu: 2 * 2 ** 20, device: 8 * 2 ** 20 };
 /** Groups in memory at once, so that one can be read while another is computed. */

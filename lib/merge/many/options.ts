@@ -15,7 +15,7 @@ export interface MergeFileOptions {
   readonly device?: string;
   /** Of the CPU. Default: all. */
   readonly threads?: number;
-  /** Bytes of I/O buffers. Default 104 MiB, more where a tensor's rows or the number of models need it. */
+  /** Bytes of I/O buffers and of tables. Default 100 MiB, more where a tensor's rows or the number of models need it. */
   readonly memory?: number;
   /** Bytes of tensor data per output file. Default: the donor's files if the tensors are the same, else 5 GB. */
   readonly shardSize?: number;

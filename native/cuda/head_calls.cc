@@ -98,11 +98,12 @@ class Carry {
   bool second_ = false;
 };
 
-// The metrics at one group of alphas, their sums in call.sums and their predictions in `predictions` (may be
-// null).
-WmCode metrics_pass(WmContext& context, const WmHeadMetrics& call, const double* asked, uint32_t count,
-                    double* sums, int32_t* predictions, WmCancelFlag cancelled) {
+// The metrics at one block of alphas, from `first` on, their sums in `sums` and their predictions in
+// `predictions` (may be null). `all`: the runs of the call.
+WmCode metrics_pass(WmContext& context, const WmHeadMetrics& call, const AlphaRuns& all, uint32_t first,
+                    uint32_t count, double* sums, int32_t* predictions, WmCancelFlag cancelled) {
   const WmLogits& logits = call.logits;
+  const double* const asked = call.alphas + first;
   HeadMetrics chunk{};
   // Every prediction is compared with those of the ends, which come last where they are not asked for. One
   // model in the place of both predicts the same everywhere.
@@ -118,7 +119,7 @@ WmCode metrics_pass(WmContext& context, const WmHeadMetrics& call, const double*
   chunk.zeroshot = one_model ? 0 : place_of(0);
   chunk.finetuned = one_model ? 0 : place_of(1);
   chunk.places = static_cast<uint32_t>(alphas.size());
-  const AlphaRuns runs = alpha_runs({alphas.begin(), alphas.end()}, count);
+  const AlphaRuns runs = runs_of_block(all, first, chunk.places);
   chunk.run_count = static_cast<uint32_t>(runs.runs.size());
   chunk.step = runs.step;
 
@@ -193,6 +194,7 @@ WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag c
   std::vector<double> sums(call.sums, call.sums + width);
   std::vector<uint32_t> counts(call.predicted ? call.alpha_count * logits.classes : 0);
   std::vector<int32_t> own;  // predictions that are only counted
+  const AlphaRuns all = alpha_runs({call.alphas, call.alphas + call.alpha_count}, call.alpha_count);
   for (uint32_t k = 0; k < call.alpha_count; k += kAlphaBlock) {
     const uint32_t count = std::min(kAlphaBlock, call.alpha_count - k);
     int32_t* predictions = call.predictions ? call.predictions + k * logits.rows : nullptr;
@@ -200,8 +202,8 @@ WmCode run_metrics(WmContext& context, const WmHeadMetrics& call, WmCancelFlag c
       own.resize(count * logits.rows);
       predictions = own.data();
     }
-    const WmCode code = metrics_pass(context, call, call.alphas + k, count, sums.data() + k * kMetricColumns,
-                                     predictions, cancelled);
+    const WmCode code =
+        metrics_pass(context, call, all, k, count, sums.data() + k * kMetricColumns, predictions, cancelled);
     if (code != WM_OK) return code;
     for (uint32_t a = 0; call.predicted && a < count; a++) {
       uint32_t* const classes = counts.data() + (k + a) * logits.classes;

@@ -177,6 +177,22 @@ TEST("head: evenly spaced alphas go in runs, others by themselves") {
   for (const AlphaRun& run : alpha_runs({many.begin(), many.end()}, many.size()).runs) {
     CHECK(run.first / kAlphaBlock == (run.first + run.count - 1) / kAlphaBlock);
   }
+  // Block by block, with two alphas behind each, the same runs at the same step.
+  const AlphaRuns all = alpha_runs({many.begin(), many.end()}, many.size());
+  std::vector<AlphaRun> joined;
+  for (uint32_t begin = 0; begin < many.size(); begin += kAlphaBlock) {
+    const uint32_t count = std::min<uint32_t>(kAlphaBlock, static_cast<uint32_t>(many.size()) - begin);
+    const AlphaRuns block = runs_of_block(all, begin, count + 2);
+    CHECK(block.step == all.step);
+    CHECK_EQ(block.runs.back().first, count + 1);
+    for (size_t r = 0; r + 2 < block.runs.size(); r++) {
+      joined.push_back({block.runs[r].first + begin, block.runs[r].count});
+    }
+  }
+  CHECK_EQ(joined.size(), all.runs.size());
+  for (size_t r = 0; r < joined.size(); r++) {
+    CHECK(joined[r].first == all.runs[r].first && joined[r].count == all.runs[r].count);
+  }
 }
 
 TEST("head: metrics equal their definitions") {

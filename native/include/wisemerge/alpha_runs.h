@@ -58,6 +58,21 @@ inline AlphaRuns alpha_runs(const std::vector<float>& alphas, size_t asked) {
   return found;
 }
 
+// Those of the block of alphas from `begin` on, counted from there; the places behind them, up to `places`,
+// are by themselves.
+inline AlphaRuns runs_of_block(const AlphaRuns& all, uint32_t begin, uint32_t places) {
+  AlphaRuns found{{}, all.step};
+  for (const AlphaRun& run : all.runs) {
+    if (run.first / kAlphaBlock != begin / kAlphaBlock) continue;
+    found.runs.push_back({run.first - begin, run.count});
+  }
+  for (uint32_t k = found.runs.empty() ? 0 : found.runs.back().first + found.runs.back().count; k < places;
+       k++) {
+    found.runs.push_back({k, 1});
+  }
+  return found;
+}
+
 // Whether a row whose largest |z1 - z0| is this, NaN aside, goes along runs of this step.
 WM_HD bool within_reach(float step, float largest_delta) {
   return step != 0 && fabsf(step) * static_cast<float>(kRunSide) * largest_delta <= kRunReach;

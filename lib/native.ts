@@ -6,6 +6,7 @@
  */
 import { WisemergeError } from './errors.js';
 import { addon, call, type NativeBuffer, type NativeEngine, run } from './native/addon.js';
+import type { Precision } from './precision.js';
 
 /** The dtypes of the safetensors format. */
 export type DTypeName =
@@ -90,12 +91,6 @@ export interface DeviceReport {
   readonly computeUnits?: number;
 }
 
-/**
- * Of matrix products: `exact` gives the same bits on every device, `fast` is by tensor cores and within the bound of
- * docs/numerics.md.
- */
-export type Precision = 'exact' | 'fast';
-
 export interface EngineOptions {
   /** Default: `cpu`. */
   readonly device?: 'cpu' | 'cuda';
@@ -104,7 +99,10 @@ export interface EngineOptions {
   readonly threads?: number;
   /** The highest SIMD level to use; default: the best there is. */
   readonly isa?: 'baseline' | 'avx2' | 'avx512';
-  /** Default: `exact`. With `fast` on the CPU, whose products are exact, jobs reject with `ERR_DEVICE_UNAVAILABLE`. */
+  /**
+   * Default: `exact`. Jobs reject with `ERR_DEVICE_UNAVAILABLE` with any other on the CPU, whose products are exact, and with
+   * `tf32` where there is no cuBLASLt.
+   */
   readonly precision?: Precision;
 }
 

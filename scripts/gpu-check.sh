@@ -2,18 +2,19 @@
 # Builds and checks the CUDA backend with nvcc and g++ alone.
 #
 #   scripts/gpu-check.sh                  on a machine with a GPU: tests, parity, sanitizers, benchmark
-#   scripts/gpu-check.sh --compile-only   anywhere with nvcc: the library and its resource budgets
+#   scripts/gpu-check.sh --replay         anywhere with nvcc, after npm run build: the library, its resource budgets, and
+#                                         its host side against the CPU, with kernels replayed on the host
 #
 # Writes bench/results/gpu-<device>.json, and a copy to $OUT if that is set. Objects and logs go to
 # out/gpu-check/. JOBS limits the parallel compilers. A new kernel or test joins through native/sources.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-compile_only=false
+replay_only=false
 case "${1:-}" in
   '') ;;
-  --compile-only) compile_only=true ;;
-  *) echo "usage: $0 [--compile-only]" >&2; exit 2 ;;
+  --replay) replay_only=true ;;
+  *) echo "usage: $0 [--replay]" >&2; exit 2 ;;
 esac
 
 build=out/gpu-check
@@ -28,6 +29,11 @@ export gxx="g++ $common $host_flags"
 export nvcc="nvcc $common -O3 -fmad=false -Xptxas -v -Xcompiler ${host_flags// /,}
   -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90,code=[sm_90,compute_90]"
 
+# Replayed kernels call fmaf for each product: half the time where it is an instruction.
+replay_nvcc=$nvcc
+if grep -qw avx2 /proc/cpuinfo && grep -qw fma /proc/cpuinfo; then replay_nvcc="$nvcc -Xcompiler -mavx2,-mfma"; fi
+export replay_nvcc
+
 sources() {
   python3 -c 'import json, sys
 for key in sys.argv[1:]: print(*json.load(open("native/sources.json"))["variables"][key], sep="\n")' "$@"
@@ -37,7 +43,10 @@ objects() { while read -r source; do object "$source"; done; }
 # What includes CUDA's headers goes to nvcc, which knows where they are.
 compile() {
   local compiler=$gxx log code=0
-  case "$1" in native/cuda/* | native/bench/cuda_* | *fake_cuda*) compiler=$nvcc ;; esac
+  case "$1" in
+    native/cuda/* | native/bench/cuda_*) compiler=$nvcc ;;
+    *fake_cu*) compiler=$replay_nvcc ;;
+  esac
   log=$(object "$1").log
   $compiler -c "$1" -o "$(object "$1")" >"$log" 2>&1 || code=255  # stops xargs
   if [ "$code" != 0 ] || grep -q 'warning' "$log"; then head -60 "$log" >&2; fi
@@ -53,20 +62,20 @@ fake=$(sources cuda_fake_sources)
 bench=$(sources cuda_bench_sources)
 
 echo "building with $(nvcc --version | sed -n 's/.*release //p'), $(g++ --version | head -1)"
-if $compile_only; then wanted="$cuda $bench"; else wanted="$cuda $host $tests $parity $fake $bench"; fi
+wanted="$cuda $bench $parity $fake"
+if ! $replay_only; then wanted="$wanted $host $tests"; fi
 printf '%s\n' $wanted | xargs -P "${JOBS:-$(nproc)}" -I{} bash -c 'compile {}'
 
-host_objects=$(objects <<<"$host")
+if $replay_only; then core=build/Release/wisemerge_core.a; else core=$(objects <<<"$host"); fi
 cuda_objects=$(objects <<<"$cuda")
 # defs: a source missing from the list fails here, not when the library is loaded.
 $nvcc -shared -cudart static $cuda_objects -o "$build/wisemerge-cuda.so" \
   -Xlinker --exclude-libs,ALL,-z,nodelete,-z,defs,--version-script=native/exports.map
 $nvcc -cudart static $(objects <<<"$bench") $cuda_objects -o "$build/cuda-bench"
-if ! $compile_only; then
-  $gxx -shared -Wl,-z,defs $(grep -v '\.cu$' <<<"$cuda" | objects) $(objects <<<"$fake") -o "$build/fake-cuda.so"
-  $gxx $(objects <<<"$tests") $host_objects -o "$build/native-tests" -ldl -pthread
-  $gxx $(objects <<<"$parity") $host_objects -o "$build/cuda-parity" -ldl -pthread
-fi
+$gxx -shared -Wl,-z,defs $(grep -Ev '(\.cu|cublas_lt_library\.cc)$' <<<"$cuda" | objects) $(objects <<<"$fake") \
+  -o "$build/fake-cuda.so"
+$gxx $(objects <<<"$parity") $core -o "$build/cuda-parity" -ldl -pthread
+if ! $replay_only; then $gxx $(objects <<<"$tests") $core -o "$build/native-tests" -ldl -pthread; fi
 
 echo "kernel resources (ptxas)"
 cat "$build"/objects/native_cuda_*.cu.o.log | c++filt >"$build/ptxas.log"
@@ -91,14 +100,17 @@ for line in open(sys.argv[1]):
 if spilled:
     sys.exit('spilled or in local memory: ' + '; '.join(spilled))
 PYTHON
-if $compile_only; then exit 0; fi
+replay() {
+  echo "host replay of the whole backend"
+  "$build/cuda-parity" "$build/fake-cuda.so" --reduced
+}
+if $replay_only; then replay; exit; fi
 
 # What follows goes on after a failure: a run on a device should tell all it can.
 failed=false
 echo "native tests"
 "$build/native-tests" | tee "$build/native-tests.log" || failed=true
-echo "host replay of the whole backend"
-"$build/cuda-parity" "$build/fake-cuda.so" --reduced || failed=true
+replay || failed=true
 
 echo "parity on the device"
 parity_code=0

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { parseAlphas } from '../merge/alpha.js';
+import { precisions } from '../precision.js';
 import { version } from '../version.js';
 import { parseAmount, parseBytes, parseCount, parseNames, parseSeed } from './arguments.js';
 import type { DemoFlags } from './commands/demo.js';
@@ -147,8 +148,8 @@ export function createProgram(signal: AbortSignal): Command {
     .addOption(
       new Option(
         '--precision <precision>',
-        'of products on a GPU: exact as on the CPU, or fast by tensor cores (default: exact)',
-      ).choices(['exact', 'fast']),
+        'of products on a GPU: exact as on the CPU, fast by tensor cores, or tf32 by cuBLASLt (default: exact)',
+      ).choices(precisions),
     )
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--memory <size>', 'for features and logits (default: 1GiB)', parseBytes)
@@ -184,8 +185,8 @@ export function createProgram(signal: AbortSignal): Command {
     .addOption(
       new Option(
         '--precision <precision>',
-        "of products: exact, the same bits everywhere, or fast by a GPU's tensor cores (default: exact)",
-      ).choices(['exact', 'fast']),
+        "of products: exact, the same bits everywhere, fast by a GPU's tensor cores, or tf32 by cuBLASLt (default: exact)",
+      ).choices(precisions),
     )
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .action(async (flags: ForwardFlags) => (await import('./commands/forward.js')).runForward(flags, signal));

@@ -1,5 +1,6 @@
 import { WisemergeError } from '../errors.js';
-import { devices, type EngineOptions, engineOptions, type Precision } from '../native.js';
+import { devices, type EngineOptions, engineOptions } from '../native.js';
+import type { Precision } from '../precision.js';
 
 export interface NetworkDevice {
   /**
@@ -7,29 +8,36 @@ export interface NetworkDevice {
    * the same bits.
    */
   readonly device?: string;
-  /** `exact`, or `fast`: products by a GPU's tensor cores, within the bound of docs/numerics.md. Default: `exact`. */
+  /**
+   * `exact`; `fast`: products by a GPU's tensor cores, within the bound of docs/numerics.md; `tf32`: the same, with large ones by
+   * cuBLASLt. Default: `exact`.
+   */
   readonly precision?: Precision;
 }
 
 /**
- * The device that whole networks are evaluated on, `cpu` or `cuda:N`. `fast` asks for a GPU. Throws ERR_USAGE for what is
- * no device, and for `fast` on the CPU.
+ * The device that whole networks are evaluated on, `cpu` or `cuda:N`. Other precisions than `exact` ask for a GPU. Throws
+ * ERR_USAGE for what is no device, and for them on the CPU.
  */
 export function networkDevice({ device = 'auto', precision = 'exact' }: NetworkDevice): string {
   if (!/^(auto|cpu|cuda(:\d+)?)$/.test(device)) {
     throw new WisemergeError('ERR_USAGE', `device: must be auto, cpu, cuda or cuda:N, not "${device}"`);
   }
-  if (precision === 'fast' && device === 'cpu') {
-    throw new WisemergeError('ERR_USAGE', 'precision fast is for tensor cores; the CPU is always exact', {
-      hint: 'Evaluate on a GPU (device cuda), or leave precision out.',
-    });
+  if (precision !== 'exact' && device === 'cpu') {
+    throw new WisemergeError(
+      'ERR_USAGE',
+      `precision ${precision} is for tensor cores; the CPU is always exact`,
+      {
+        hint: 'Evaluate on a GPU (device cuda), or leave precision out.',
+      },
+    );
   }
   if (device === 'cuda') return 'cuda:0';
   if (device !== 'auto') return device;
   const gpu = devices().find(({ backend, available }) => backend === 'cuda' && available);
   if (gpu) return `cuda:${gpu.ordinal}`;
   // Its absence is told with the reason when it is opened.
-  return precision === 'fast' ? 'cuda:0' : 'cpu';
+  return precision === 'exact' ? 'cpu' : 'cuda:0';
 }
 
 /** The engine for `networkDevice`'s choice. */

@@ -2,7 +2,8 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, WisemergeError } from '../errors.js';
-import type { DeviceReport, DTypeInfo, HeaderColumns, Precision, TorchColumns } from '../native.js';
+import type { DeviceReport, DTypeInfo, HeaderColumns, TorchColumns } from '../native.js';
+import type { Precision } from '../precision.js';
 
 export interface NativeJob<T> {
   readonly promise: Promise<T>;

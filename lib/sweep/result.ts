@@ -6,7 +6,7 @@ import type { LikelihoodOptimum } from '../eval/likelihood.js';
 import type { Approximation } from '../eval/logit-path.js';
 import type { Metrics } from '../eval/metrics.js';
 import type { OutputComparison } from '../eval/output-comparison.js';
-import type { Precision } from '../native.js';
+import type { Precision } from '../precision.js';
 import type { Analysis } from './analysis.js';
 import type { Divergence } from './divergence.js';
 import type { LayerOutcome } from './layer-sweep.js';

@@ -10,7 +10,9 @@ export function sweepCommand(config: ResolvedSweep): string {
   const more = [
     ...(config.divergence === false ? [' --no-divergence'] : []),
     ...(config.metrics === false ? [' --no-metrics'] : []),
-    ...(config.precision === 'fast' ? [` --device ${config.device} --precision fast`] : []),
+    ...((config.precision ?? 'exact') === 'exact'
+      ? []
+      : [` --device ${config.device} --precision ${config.precision}`]),
   ].join('');
   const sets = config.sets.map(({ name, role, kind, features, images, labels, groups }) => {
     const files = images ?? [features ?? '', labels ?? '', groups ?? ''].join(',').replace(/,+$/, '');

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
 import { readNames } from '../eval/text/name-list.js';
 import { parseAlphas } from '../merge/alpha.js';
+import { precisions } from '../precision.js';
 import { activations } from '../train/network.js';
 import { formatRule, parseRule } from './rule.js';
 import { searchKinds } from './search.js';
@@ -131,10 +132,10 @@ export const sweepSchema = z.strictObject({
       '`auto`, `cpu`, `cuda` or `cuda:N`; default: `auto`, for networks on images and text a GPU if one can be used, else the CPU. Results are the same.',
     ),
   precision: z
-    .enum(['exact', 'fast'])
+    .enum(precisions)
     .optional()
     .describe(
-      'Of matrix products: `exact` (default), the same bits on every device; `fast`, by the tensor cores of a GPU, within the bound of docs/numerics.md.',
+      'Of matrix products: `exact` (default), the same bits on every device; `fast`, by the tensor cores of a GPU, within the bound of docs/numerics.md; `tf32`, of networks, by cuBLASLt where it is installed, with operands rounded to 11 bits.',
     ),
   threads: count.optional().describe('CPU threads; default: all.'),
   memory: count.optional().describe('Bytes for logits and features.'),

@@ -111,14 +111,20 @@ function refuseUnused(kind: SweepKind, given: SweepConfig): void {
       hint: `Leave ${option} out.`,
     });
   }
-  if (given.precision === 'fast' && !given.device?.startsWith('cuda')) {
+  const { precision = 'exact' } = given;
+  if (precision !== 'exact' && !given.device?.startsWith('cuda')) {
     throw new WisemergeError(
       'ERR_SWEEP_FILE',
-      'precision fast is for tensor cores; the CPU is always exact',
+      `precision ${precision} is for tensor cores; the CPU is always exact`,
       {
         hint: 'Add `device: cuda`, or leave `precision` out.',
       },
     );
+  }
+  if (precision === 'tf32' && kind === 'head') {
+    throw new WisemergeError('ERR_SWEEP_FILE', 'precision tf32 is for whole networks, not for a head', {
+      hint: 'Use `precision: fast`.',
+    });
   }
   if ((kind === 'network' || kind === 'other') && given.device?.startsWith('cuda')) {
     const how = kind === 'other' ? 'on a device of its choice' : 'on the CPU';

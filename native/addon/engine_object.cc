@@ -92,8 +92,13 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info)
     options.threads = int_argument(info, 2, "threads");
     options.isa = string_argument(info, 3, "isa");
     const std::string precision = string_argument(info, 4, "precision");
-    if (precision != "exact" && precision != "fast") throw_argument("precision", "exact or fast");
-    options.precision = precision == "fast" ? WM_FAST : WM_EXACT;
+    if (precision == "fast") {
+      options.precision = WM_FAST;
+    } else if (precision == "tf32") {
+      options.precision = WM_TF32;
+    } else if (precision != "exact") {
+      throw_argument("precision", "exact, fast or tf32");
+    }
     WmError error{};
     const int count = backend->device_count(&error);
     if (options.ordinal >= count) {

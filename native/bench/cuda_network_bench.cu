@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "cuda/cublas_lt.h"
 #include "cuda/head_launch.h"
 #include "cuda/tensor_matmul.h"
 #include "cuda_network_bench.cuh"
@@ -267,8 +268,9 @@ double product_rate(const Shape& shape, bool fast) {
 
 void shape_runs(const Shape& shape) {
   const Model model(shape);
-  for (const bool fast : {false, true}) {
-    const WmPrecision precision = fast ? WM_FAST : WM_EXACT;
+  for (const auto& [precision, name] : {std::pair{WM_EXACT, "exact"}, {WM_FAST, "fast"}, {WM_TF32, "tf32"}}) {
+    const bool library = precision == WM_TF32;
+    if (library && !cublas_lt_function("cublasLtCreate")) continue;
     Runner scratch(shape, model, precision, WM_WAY_SCRATCH), fused(shape, model, precision, WM_WAY_FUSED);
     // Values and scratch fit; of the weights, a half.
     Runner streamed(shape, model, precision, WM_WAY_SCRATCH,
@@ -277,10 +279,10 @@ void shape_runs(const Shape& shape) {
     for (const float x : wanted) {
       if (!(x - x == 0)) throw Failure{WM_DEVICE_ERROR, 0, "a network's result is not finite"};
     }
-    if (fused.run({0.3}) != wanted || streamed.run({0.3}) != wanted) {
+    if ((!library && fused.run({0.3}) != wanted) || streamed.run({0.3}) != wanted) {
       throw Failure{WM_DEVICE_ERROR, 0, "the ways of a network's products differ; nothing was timed"};
     }
-    const double rate = product_rate(shape, fast), one = scratch.seconds({0.3});
+    const double rate = product_rate(shape, precision != WM_EXACT), one = scratch.seconds({0.3});
     const double inside = fused.seconds({0.3}), plain = scratch.seconds({0}),
                  stream = streamed.seconds({0.3});
     const double eight = scratch.seconds({0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75});
@@ -288,8 +290,8 @@ void shape_runs(const Shape& shape) {
         "  \"%s_%s\": {\"tflop_per_s\": %.2f, \"of_product\": %.4f, \"plain_of_one_point\": %.4f, "
         "\"fused_of_scratch\": %.4f, \"eight_points_of_8_times_one\": %.4f, "
         "\"streamed_of_resident\": %.4f},\n",
-        shape.name.c_str(), fast ? "fast" : "exact", shape.draft.flops() / one * 1e-12,
-        shape.draft.flops() / one / rate, plain / one, inside / one, eight / (8 * one), stream / one);
+        shape.name.c_str(), name, shape.draft.flops() / one * 1e-12, shape.draft.flops() / one / rate,
+        plain / one, inside / one, eight / (8 * one), stream / one);
   }
 }
 

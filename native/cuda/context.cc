@@ -8,6 +8,7 @@ using wisemerge::cuda::Slot;
 WmContext::WmContext(int ordinal, WmPrecision precision, uint64_t memory)
     : ordinal_(ordinal), precision_(precision), memory_(memory) {
   make_current();
+  if (precision == WM_TF32) library_ = std::make_unique<wisemerge::cuda::CublasLt>();
   streams_ = std::make_unique<wisemerge::cuda::Streams>();
 }
 

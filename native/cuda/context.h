@@ -6,6 +6,7 @@
 #include <list>
 #include <memory>
 
+#include "cuda/cublas_lt.h"
 #include "cuda/pinned_ranges.h"
 #include "cuda/slot.h"
 #include "wisemerge/backend.h"
@@ -22,6 +23,8 @@ struct WmContext {
   void make_current() const;
 
   WmPrecision precision() const { return precision_; }
+  // Of WM_TF32; null: none.
+  wisemerge::cuda::CublasLt* library() const { return library_.get(); }
   wisemerge::cuda::PinnedRanges& pinned() { return pinned_; }
   wisemerge::cuda::Streams& streams() { return *streams_; }
   uint64_t memory_limit() const { return memory_; }
@@ -42,6 +45,7 @@ struct WmContext {
   WmPrecision precision_;
   uint64_t memory_;
   wisemerge::cuda::PinnedRanges pinned_;
+  std::unique_ptr<wisemerge::cuda::CublasLt> library_;
   std::unique_ptr<wisemerge::cuda::Streams> streams_;
   std::array<std::unique_ptr<wisemerge::cuda::Slot>, kSlots> slots_;
   size_t turn_ = 0;

@@ -63,9 +63,9 @@ WmCode open(const WmOpenOptions* options, WmContext** context, WmError* error) {
     require(context, "context");
     *context = nullptr;
     const WmOpenOptions given = options ? *options : WmOpenOptions{};
-    if (given.precision != WM_EXACT && given.precision != WM_FAST) {
+    if (given.precision < WM_EXACT || given.precision > WM_TF32) {
       throw Failure{WM_INVALID_ARGUMENT, 0,
-                    "precision is " + std::to_string(given.precision) + "; 0 is exact, 1 is fast"};
+                    "precision is " + std::to_string(given.precision) + "; 0 is exact, 1 is fast, 2 is tf32"};
     }
     *context =
         new WmContext(device_ordinal(given.device), static_cast<WmPrecision>(given.precision), given.memory);

@@ -109,7 +109,7 @@ WmCode run_matmul(WmContext& context, const WmMatmul& call, WmCancelFlag cancell
       std::clamp<uint64_t>(kWeightBytes / column_bytes / kMatmulTile, 1, kMaxColumns / kMatmulTile);
   const uint64_t block = std::min<uint64_t>(call.n, tiles * kMatmulTile);
 
-  const bool fast = context.precision() == WM_FAST;
+  const bool fast = context.precision() != WM_EXACT;
   const std::vector<float> bias = biases(call);
   const auto bytes_of = [&](const WmMatrix& matrix) {
     const Part part = part_of(matrix, 0, block, call.k);

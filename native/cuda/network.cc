@@ -25,7 +25,7 @@ std::string mebibytes(uint64_t bytes) { return std::to_string(bytes >> 20) + " M
 WmNetwork::WmNetwork(WmContext& context, const WmParameter* parameters, uint32_t count, int32_t way)
     : context_(context),
       parameters_(parameters, parameters + count),
-      rule_{context.precision() == WM_FAST, way},
+      rule_{context.precision() != WM_EXACT, way, context.library()},
       weights_(context, parameters, count) {}
 
 uint64_t WmNetwork::budget() const {

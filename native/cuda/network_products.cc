@@ -65,12 +65,16 @@ Matmul product_of(const NetworkProduct& call, const float* bias) {
   return product;
 }
 
-void fused_product(const ProductRule& rule, const NetworkProduct& call, const float* bias,
-                   cudaStream_t stream) {
-  Ends weight = call.weight;
-  // Rounded first: an alpha that is 0 or 1 in f32 takes one model as it is.
+// Rounded first: an alpha that is 0 or 1 in f32 takes one model as it is.
+Ends plain(Ends weight) {
   if (weight.y && weight.alpha == 1) weight.x = weight.y, weight.x_dtype = weight.y_dtype;
   if (weight.alpha == 0 || weight.alpha == 1) weight.y = nullptr;
+  return weight;
+}
+
+void fused_product(const ProductRule& rule, const NetworkProduct& call, const float* bias,
+                   cudaStream_t stream) {
+  const Ends weight = plain(call.weight);
   const uint64_t row_stride = call.transposed ? 1 : call.inputs;
   const uint64_t column_stride = call.transposed ? call.outputs : 1;
   const uint64_t at = call.first * call.inputs;
@@ -85,10 +89,20 @@ void fused_product(const ProductRule& rule, const NetworkProduct& call, const fl
 
 void scratch_product(const ProductRule& rule, const NetworkProduct& call, const float* bias, float* weights,
                      cudaStream_t stream) {
+  const Ends weight = plain(call.weight);
+  // Nothing to interpolate and nothing to widen.
+  const bool there = rule.library && !weight.y && weight.x_dtype == DType::kF32;
   const uint64_t step = slice_outputs(call.inputs, call.outputs);
   for (uint64_t j = 0; j < call.outputs; j += step) {
     const uint64_t outputs = std::min(step, call.outputs - j);
-    interpolate(call.weight, call.first + j, outputs, call.inputs, weights, stream);
+    if (!there) interpolate(call.weight, call.first + j, outputs, call.inputs, weights, stream);
+    if (rule.library) {
+      const void* const w = there ? element(DType::kF32, weight.x, (call.first + j) * call.inputs) : weights;
+      rule.library->product({call.rows, call.inputs, outputs, call.outputs, call.x,
+                             static_cast<const float*>(w), bias ? bias + j : nullptr, call.out + j},
+                            stream);
+      continue;
+    }
     Matmul product = product_of(call, bias ? bias + j : nullptr);
     product.n = static_cast<uint32_t>(outputs);
     product.w0 = operand(DType::kF32, weights, call.inputs, 1);
@@ -111,7 +125,7 @@ void run_product(const ProductRule& rule, NetworkProduct call, std::byte* scratc
   } else {
     bias = nullptr;
   }
-  if (call.weight.y && !call.transposed && rule.scratch(call.rows)) {
+  if ((call.weight.y || rule.library) && !call.transposed && rule.scratch(call.rows)) {
     scratch_product(rule, call, bias, reinterpret_cast<float*>(scratch + float_bytes(call.outputs)), stream);
   } else {
     fused_product(rule, call, bias, stream);

@@ -1,6 +1,7 @@
 // Products with weights between two models, and what is made of them a slice at a time.
 #pragma once
 
+#include "cuda/cublas_lt.h"
 #include "cuda/network_launch.h"
 #include "wisemerge/backend.h"
 
@@ -10,11 +11,15 @@ namespace wisemerge::cuda {
 struct ProductRule {
   bool fast;  // by tensor cores
   int32_t way;
+  CublasLt* library = nullptr;  // for products whose weights are in scratch memory
 
   // Whether weights that lie between two models are interpolated into scratch memory before a product of so
   // many rows, not inside it. Inside, every tile of 128 rows interpolates its weights anew; before, they go
-  // to memory and back once: the same at about this many rows (docs/networks.md, "On a GPU", derives it).
-  bool scratch(uint64_t rows) const { return way == WM_WAY_AUTO ? rows >= 1024 : way == WM_WAY_SCRATCH; }
+  // to memory and back once: the same at about this many rows (docs/networks.md, "On a GPU", derives it), and
+  // at fewer where a library's product makes up for it.
+  bool scratch(uint64_t rows) const {
+    return way == WM_WAY_AUTO ? rows >= (library ? 256 : 1024) : way == WM_WAY_SCRATCH;
+  }
 };
 
 // out [rows, outputs] = x [rows, inputs] W^T + bias, W the rows from `first` on of [?, inputs]; or all of

@@ -202,7 +202,7 @@ std::vector<double> TensorRun::sums(const std::vector<WmKeep>& keeps) {
   each([&](const WmMergeInputs& inputs) {
     const size_t count = (inputs.count + kMergeSpan - 1) / kMergeSpan;
     spans.assign(count * columns, 0);
-    engine().merge_sums({inputs, keeps.data(), spans.data()}, cancelled());
+    engine().merge_sums({inputs, keeps.data(), spans.data(), WM_AXIS_WHOLE}, cancelled());
     for (size_t span = 0; span < count; span++) {
       for (size_t i = 0; i < columns; i++) total[i] += spans[span * columns + i];
     }

@@ -261,7 +261,7 @@ int main(const char* library, bool reduced) {
     check_matrix_products(tally, device, host, reduced);
     check_heads(tally, device, host, reduced);
     check_merges(tally, device, host, reduced);
-    Opened fast(cuda, 0, WM_FAST), neither(cuda, 0, 2);
+    Opened fast(cuda, 0, WM_FAST), neither(cuda, 0, 3);
     tally.expect(fast.code == WM_OK, std::string("open: ") + fast.error.message);
     tally.expect(neither.code == WM_INVALID_ARGUMENT, "a precision that there is not is refused");
     if (fast.context) check_tensor_products(tally, fast, reduced);

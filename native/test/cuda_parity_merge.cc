@@ -106,7 +106,8 @@ void units_above_a_slot(Tally& tally, const Opened& cuda, const Opened& cpu, boo
                             {},
                             static_cast<int32_t>(kB),
                             out.data(),
-                            &bad};
+                            &bad,
+                            0};
   const WmCode code = wanted.combine(combine);
   combine.out = got_out.data();
   combine.non_finite = &got_bad;
@@ -127,8 +128,8 @@ void pinned_ranges(Tally& tally, const Opened& cuda, const Opened& cpu) {
   std::vector<uint16_t> out(tensors.count + 4096), expected(tensors.count);
   const double weights[] = {0.4, 0.7};
   uint64_t bad = 0;
-  WmMergeCombine call = {tensors.inputs(),         WM_MERGE_DELTA_SUM, 0,   weights, nullptr, nullptr, {},
-                         static_cast<int32_t>(kB), expected.data(),    &bad};
+  WmMergeCombine call = {tensors.inputs(),         WM_MERGE_DELTA_SUM, 0,    weights, nullptr, nullptr, {},
+                         static_cast<int32_t>(kB), expected.data(),    &bad, 0};
   tally.expect(wanted.combine(call) == WM_OK, wanted.error.message);
   call.out = out.data();
   WmError error = {};
@@ -169,9 +170,17 @@ void refusing(Tally& tally, const Opened& cuda) {
   WmMergeInputs other = in;
   other.base = nullptr;
   refused(tried.divergence({other, numbers.data()}), "base is null");
-  WmMergeCombine combine = {
-      in,  WM_MERGE_DELTA_SUM, 0, weights, nullptr, nullptr, {}, static_cast<int32_t>(kF), numbers.data(),
-      &bad};
+  WmMergeCombine combine = {in,
+                            WM_MERGE_DELTA_SUM,
+                            0,
+                            weights,
+                            nullptr,
+                            nullptr,
+                            {},
+                            static_cast<int32_t>(kF),
+                            numbers.data(),
+                            &bad,
+                            0};
   combine.inputs = other;
   refused(tried.combine(combine), "base is null");
   const std::vector<const void*> x(2000, in.x[0]);

@@ -226,6 +226,34 @@ void check_fast_program(Tally& tally, const WmBackend* cuda, NetworkCase& one) {
                one.name() + " by tensor cores: the same bits both ways");
 }
 
+// Products by cuBLASLt where there is one; false where there is none.
+bool check_library_program(Tally& tally, const WmBackend* cuda, NetworkCase& one) {
+  const auto engine = open(cuda, WM_TF32);
+  NetworkCase::Results near;
+  try {
+    near = one.run(engine, ProductWay::kScratch);
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    tally.expect(
+        error.code() == "ERR_DEVICE_UNAVAILABLE" && text.find("LD_LIBRARY_PATH") != std::string::npos,
+        one.name() + " with tf32: " + text);
+    return false;
+  }
+  // Operands have 11 bits, each product is within 2^-10 of its terms' sizes.
+  const double distance = one.distance(near);
+  tally.expect(distance < 2e-2, one.name() + " with tf32: near f64, " + std::to_string(distance));
+  tally.expect(!same_bits(near, one.run(engine, ProductWay::kFused)),
+               one.name() + " with tf32: fused products are not the library's");
+  // The network is small, and few rows are fused.
+  tally.expect(same_bits(one.run(engine, ProductWay::kAuto), one.run(open(cuda, WM_FAST), ProductWay::kAuto)),
+               one.name() + " with tf32: few rows as with fast");
+  network::Network network(engine, one.models().parameters(), 2, ProductWay::kScratch);
+  for (int batch = 0; batch < 2; batch++) {
+    tally.expect(same_bits(one.run(network), near), one.name() + " with tf32: the same bits at every run");
+  }
+  return true;
+}
+
 // A flag raised before, and by another thread's time: the next run is as if nothing had been.
 void check_cancelled(Tally& tally, const WmBackend* cuda) {
   NetworkCase one(vit_program());
@@ -331,6 +359,11 @@ void check_networks(Tally& tally, const WmBackend* cuda, bool reduced) {
     check_program_on(tally, cuda, one);
     // Tensor cores take their time on the host.
     if (!reduced || one.name() == "ViT") check_fast_program(tally, cuda, one);
+    if (!check_library_program(tally, cuda, one)) continue;
+    if (!reduced) continue;
+    setenv("WISEMERGE_REPLAY_NO_LIBRARY", "1", 1);
+    tally.expect(!check_library_program(tally, cuda, one), "tf32 without the library is refused");
+    unsetenv("WISEMERGE_REPLAY_NO_LIBRARY");
   }
   check_cancelled(tally, cuda);
   check_uploads(tally, cuda);

@@ -22,12 +22,17 @@ describe('the device of a network', () => {
     expect(networkDevice({})).toBe(best);
     expect(networkDevice({ device: 'auto', precision: 'exact' })).toBe(best);
     expect(networkDevice({ precision: 'fast' })).toMatch(/^cuda:/);
+    expect(networkDevice({ precision: 'tf32' })).toMatch(/^cuda:/);
   });
 
   test.each([
     [{ device: 'tpu' }, 'not "tpu"'],
     [{ device: 'cuda:' }, 'auto, cpu, cuda or cuda:N'],
-    [{ device: 'cpu', precision: 'fast' } as const, 'the CPU is always exact'],
+    [
+      { device: 'cpu', precision: 'fast' } as const,
+      'precision fast is for tensor cores; the CPU is always exact',
+    ],
+    [{ device: 'cpu', precision: 'tf32' } as const, 'precision tf32 is for tensor cores'],
   ])('%o is refused', (options, message) => {
     expect(() => networkDevice(options)).toThrow(
       expect.objectContaining({ code: 'ERR_USAGE', message: expect.stringContaining(message) }),

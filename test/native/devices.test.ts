@@ -51,7 +51,7 @@ describe('devices', () => {
     const other = join(folder, 'other.c');
     writeFileSync(other, 'int other;');
     for (const [source, reason] of [
-      [backend, /ABI 999 and this addon needs 8/],
+      [backend, /ABI 999 and this addon needs 9/],
       [other, /not a wisemerge backend/],
     ] as const) {
       const library = source.replace('.c', '.so');
@@ -80,8 +80,8 @@ describe('Engine', () => {
     expect(() => new Engine(options)).toThrow(expect.objectContaining({ code: 'ERR_DEVICE_UNAVAILABLE' }));
   });
 
-  it('has one precision on the CPU', async () => {
-    using engine = new Engine({ precision: 'fast' });
+  it.each(['fast', 'tf32'] as const)('has one precision on the CPU, which is not %s', async (precision) => {
+    using engine = new Engine({ precision });
     const f32 = dtypeByName('F32')!.index;
     using arena = new HostBuffer(4096);
     await expect(engine.compare(arena, Float64Array.of(f32, f32, 1, 0, 0))).rejects.toMatchObject({
@@ -122,5 +122,5 @@ describe('dtypes', () => {
 
 it('versions are those of the package and of the ABI', async () => {
   const manifest = await import('../../package.json', { with: { type: 'json' } });
-  expect(versions).toEqual({ addon: manifest.default.version, napi: 9, backendAbi: 8 });
+  expect(versions).toEqual({ addon: manifest.default.version, napi: 9, backendAbi: 9 });
 });

@@ -163,6 +163,10 @@ describe('a sweep', () => {
         message: expect.stringContaining('precision fast is for tensor cores'),
       });
     }
+    await expect(sweep({ ...options, precision: 'tf32', device: 'cuda', out: other })).rejects.toMatchObject({
+      code: 'ERR_SWEEP_FILE',
+      message: expect.stringContaining('precision tf32 is for whole networks'),
+    });
     const evaluate = async () => ({});
     await expect(
       sweep({

@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define WM_BACKEND_ABI 8u
+#define WM_BACKEND_ABI 9u
 #define WM_BACKEND_SYMBOL "wisemerge_backend"
 
 typedef enum WmCode {
@@ -50,7 +50,9 @@ typedef struct WmDeviceInfo {
 /* How a context computes matrix products. */
 typedef enum WmPrecision {
   WM_EXACT = 0, /* as WmMatmul says: the same bits on every device */
-  WM_FAST = 1   /* by tensor cores, within the bound of docs/numerics.md; WM_UNAVAILABLE on the CPU */
+  WM_FAST = 1,  /* by tensor cores, within the bound of docs/numerics.md; WM_UNAVAILABLE on the CPU */
+  WM_TF32 = 2   /* as WM_FAST, and networks' products of many rows by cuBLASLt, whose operands are rounded to
+                   TF32;   WM_UNAVAILABLE also where there is no such library */
 } WmPrecision;
 
 typedef struct WmOpenOptions {
@@ -101,8 +103,8 @@ typedef struct WmMatrix {
 /* out[i][j] = bias[j] + sum over l < k of a[i][l] * w[j][l], with w = lerp(w0, w1, alpha) and bias likewise
  * in f32, made while packing. a is m x k, w0 and w1 are n x k, out is m x n in f32 with rows out_stride
  * apart. Each element is one chain of f32 fused multiply-adds in ascending l, whatever the threads and the
- * device, unless the context was opened with WM_FAST. w1 and bias1 may be null when alpha is 0, the biases
- * always. */
+ * device, unless the context was opened with another precision than WM_EXACT. w1 and bias1 may be null when
+ * alpha is 0, the biases always. */
 typedef struct WmMatmul {
   uint64_t m, n, k;
   WmMatrix a, w0, w1;

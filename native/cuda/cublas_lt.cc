@@ -25,6 +25,13 @@ Function find(const char* name) {
                     "); install it or add its directory to LD_LIBRARY_PATH, or use precision fast"};
 }
 
+// The largest power of two, up to 256, that all of them are multiples of.
+uint32_t common_alignment(const LibraryProduct& call) {
+  const uintptr_t bits = reinterpret_cast<uintptr_t>(call.x) | reinterpret_cast<uintptr_t>(call.w) |
+                         reinterpret_cast<uintptr_t>(call.bias) | reinterpret_cast<uintptr_t>(call.out) | 256;
+  return static_cast<uint32_t>(bits & (~bits + 1));
+}
+
 // A description, layout or preference, destroyed with the object.
 class Handle {
  public:
@@ -104,9 +111,14 @@ CublasLt::Plan& CublasLt::plan(const Shape& shape, const float* bias) {
   layout(made->out, shape.outputs, shape.rows, shape.out_stride);
   Handle preference(functions_->end_preference);
   check_library(functions_->preference(preference.to()), "choosing a product's algorithm");
-  const uint64_t most = kWorkspaceBytes;
-  check_library(functions_->prefer(preference.get(), kCublasMaxWorkspace, &most, sizeof(most)),
-                "choosing a product's algorithm");
+  const auto prefer = [&](int32_t attribute, const auto& value) {
+    check_library(functions_->prefer(preference.get(), attribute, &value, sizeof(value)),
+                  "choosing a product's algorithm");
+  };
+  prefer(kCublasMaxWorkspace, uint64_t{kWorkspaceBytes});
+  for (const int32_t of : {kCublasAlignmentA, kCublasAlignmentB, kCublasAlignmentC, kCublasAlignmentD}) {
+    prefer(of, shape.alignment);
+  }
   int found = 0;
   check_library(
       functions_->choose(handle_, made->description.get(), made->w.get(), made->x.get(), made->out.get(),
@@ -123,7 +135,9 @@ CublasLt::Plan& CublasLt::plan(const Shape& shape, const float* bias) {
 
 void CublasLt::product(const LibraryProduct& call, cudaStream_t stream) {
   if (call.rows == 0 || call.outputs == 0) return;
-  Plan& made = plan({call.rows, call.inputs, call.outputs, call.out_stride, call.bias != nullptr}, call.bias);
+  Plan& made = plan(
+      {call.rows, call.inputs, call.outputs, call.out_stride, call.bias != nullptr, common_alignment(call)},
+      call.bias);
   if (call.bias) {
     check_library(functions_->set(made.description.get(), kCublasBiasPointer, &call.bias, sizeof(call.bias)),
                   "describing a product");

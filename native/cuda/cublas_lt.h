@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -38,11 +39,12 @@ class CublasLt {
 
  private:
   struct Functions;
-  // What a product needs that depends on its shape alone, algorithm included.
+  // What a product needs besides its pointers, algorithm included.
   struct Plan;
   struct Shape {
     uint64_t rows, inputs, outputs, out_stride;
     bool bias;
+    uint32_t alignment;  // of all pointers, in bytes
     auto operator<=>(const Shape&) const = default;
   };
   Plan& plan(const Shape& shape, const float* bias);

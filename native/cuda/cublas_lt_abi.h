@@ -21,7 +21,15 @@ enum CublasMatmulAttribute : int32_t {
   kCublasBiasPointer = 8,
 };
 inline constexpr uint32_t kCublasEpilogueBias = 4;
-inline constexpr int32_t kCublasMaxWorkspace = 1;  // an attribute of preferences
+
+enum CublasPreferenceAttribute : int32_t {
+  kCublasMaxWorkspace = 1,
+  // Of the pointers that products will have; 256 bytes unless said otherwise.
+  kCublasAlignmentA = 5,
+  kCublasAlignmentB = 6,
+  kCublasAlignmentC = 7,
+  kCublasAlignmentD = 8,
+};
 
 struct CublasAlgorithm {
   uint64_t data[8];

@@ -31,6 +31,11 @@ CublasStatus end(void* made) {
 }
 CublasStatus begin(void** made) { return *made = new int(1), 0; }
 
+struct Preference {
+  uint32_t alignment[4] = {256, 256, 256, 256};
+};
+CublasStatus begin_preference(void** made) { return *made = new Preference, 0; }
+
 CublasStatus describe(void** made, int32_t compute, int32_t scale) {
   if (scale != kCublasR32F) return kInvalid;
   return *made = new Description{compute}, 0;
@@ -57,8 +62,13 @@ CublasStatus set(void* of, int32_t attribute, const void* value, size_t bytes) {
       return kInvalid;
   }
 }
-CublasStatus prefer(void*, int32_t attribute, const void*, size_t bytes) {
-  return attribute == kCublasMaxWorkspace && bytes == sizeof(uint64_t) ? 0 : kInvalid;
+CublasStatus prefer(void* of, int32_t attribute, const void* value, size_t bytes) {
+  if (attribute == kCublasMaxWorkspace) return bytes == sizeof(uint64_t) ? 0 : kInvalid;
+  if (attribute < kCublasAlignmentA || attribute > kCublasAlignmentD || bytes != sizeof(uint32_t)) {
+    return kInvalid;
+  }
+  std::memcpy(static_cast<Preference*>(of)->alignment + (attribute - kCublasAlignmentA), value, bytes);
+  return 0;
 }
 
 // Whether out = a^T b fits together.
@@ -73,6 +83,9 @@ CublasStatus choose(void* handle, void* description, void* a, void* b, void* c, 
   if (!fits(*static_cast<Layout*>(a), *static_cast<Layout*>(b), *static_cast<Layout*>(d))) return kInvalid;
   results[0] = {};
   results[0].algorithm.data[0] = 42;
+  for (int i = 0; i < 4; i++) {
+    results[0].algorithm.data[1 + i] = static_cast<Preference*>(preference)->alignment[i];
+  }
   results[0].workspace = 1024;
   return *found = 1, 0;
 }
@@ -90,6 +103,10 @@ CublasStatus multiply(void* handle, void* description, const void* alpha, const 
       c_layout != d_layout || !fits(w, x, out) || algorithm->data[0] != 42 || bytes < 1024 ||
       how.compute != kCublasFastTf32) {
     return kInvalid;
+  }
+  const void* const pointers[] = {a, b, c, d};
+  for (int i = 0; i < 4; i++) {
+    if (reinterpret_cast<uintptr_t>(pointers[i]) % algorithm->data[1 + i] != 0) return kInvalid;
   }
   stream->queue.push_back([=] {
     std::memset(workspace, 0x77, bytes);
@@ -113,8 +130,10 @@ void* cublas_lt_function(const char* name) {
   if (std::getenv("WISEMERGE_REPLAY_NO_LIBRARY")) return nullptr;
   const std::string wanted = name;
   const auto is = [&](const char* one) { return wanted == std::string("cublasLt") + one; };
-  if (is("Create") || is("MatmulPreferenceCreate")) return reinterpret_cast<void*>(&begin);
-  if (is("Destroy") || is("MatmulPreferenceDestroy")) return reinterpret_cast<void*>(&end<int>);
+  if (is("Create")) return reinterpret_cast<void*>(&begin);
+  if (is("Destroy")) return reinterpret_cast<void*>(&end<int>);
+  if (is("MatmulPreferenceCreate")) return reinterpret_cast<void*>(&begin_preference);
+  if (is("MatmulPreferenceDestroy")) return reinterpret_cast<void*>(&end<Preference>);
   if (is("MatmulDescCreate")) return reinterpret_cast<void*>(&describe);
   if (is("MatmulDescDestroy")) return reinterpret_cast<void*>(&end<Description>);
   if (is("MatmulDescSetAttribute")) return reinterpret_cast<void*>(&set);

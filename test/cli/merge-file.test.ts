@@ -209,7 +209,7 @@ describe('plan CONFIG', () => {
       /^other than in mergekit\n {2}\S/m,
       /^read +64 B$/m,
       /^write +\S+ kB in 1 files$/m,
-      /^memory +109 MB of buffers, in chunks of 2\.11 MB$/m,
+      /^memory +105 MB of buffers and tables, in chunks of 2\.11 MB$/m,
       /^copied +config\.json, tokenizer\.json$/m,
       /^time +about a second, if reading stays at the .*\/s from the page cache just measured on model\.safetensors/m,
     ]) {

@@ -50,7 +50,10 @@ function describeDocument(plan: DocumentPlan, several: boolean): string[] {
   if (files.length > listed) lines.push(`  … and ${files.length - listed} more files`);
   if (memory.bytes > 0) {
     lines.push(
-      row('memory', `${formatBytes(memory.bytes)} of buffers, in chunks of ${formatBytes(memory.chunk)}`),
+      row(
+        'memory',
+        `${formatBytes(memory.bytes)} of buffers and tables, in chunks of ${formatBytes(memory.chunk)}`,
+      ),
     );
   }
   if (tokenizer.length > 0) lines.push(row('tokenizer', tokenizer.map(printable).join(', ')));

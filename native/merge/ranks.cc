@@ -4,6 +4,7 @@
 #include <cmath>
 #include <compare>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "merge/last_counts.h"
@@ -107,14 +108,14 @@ class RankSearch {
   // The last digits of the range under the prefixes that are likely by now.
   void count_ahead(const WmMergeInputs& inputs, const Tables& first_digits) {
     const uint64_t seen = inputs.first + inputs.count;
-    std::map<Place, bool> wanted;
+    std::set<Place> wanted;
     for (const RankQuery& query : queries_) {
       const std::vector<uint64_t>& table = first_digits.at(place_of(query, 0)).table;
       for (const uint64_t digit : likely_digits(query, table, seen, run_.job().count)) {
-        wanted[place_of(query, digit)] = true;
+        wanted.insert(place_of(query, digit));
       }
     }
-    for (const auto& [place, _] : wanted) count_last(inputs, place, ahead_[place]);
+    for (const Place& place : wanted) count_last(inputs, place, ahead_[place]);
     // What was a guess once and is none now makes room, the least counted first.
     while (ahead_.size() > kGuesses * queries_.size()) {
       auto least = ahead_.end();

@@ -50,6 +50,21 @@ inline void bf16_buckets(const void* x, const void* base, size_t n, uint16_t* to
     store_line(to + e, reinterpret_cast<Line>((even >> 16) | (odd & 0xffff0000u)));
   }
 }
+// The same, counted. Buckets of a line are made some lines before they are counted: the one is work for other
+// units of a core than the other, and neither waits for the other's end. n: whole lines.
+inline void count_bf16_tops(const char* x, const char* base, size_t n, uint32_t* tables) {
+  constexpr size_t kLine = 2 * kLanes, kBytes = kLine * sizeof(uint16_t), kAhead = 3;
+  alignas(64) uint16_t ring[kAhead + 1][kLine];
+  const size_t lines = n / kLine;
+  const auto make = [&](size_t line) {
+    bf16_buckets(x + line * kBytes, base + line * kBytes, kLine, ring[line % (kAhead + 1)]);
+  };
+  for (size_t line = 0; line < kAhead && line < lines; line++) make(line);
+  for (size_t line = 0; line < lines; line++) {
+    if (line + kAhead < lines) make(line + kAhead);
+    TopCounters::add(tables, ring[line % (kAhead + 1)], kLine);
+  }
+}
 // Buckets of magnitudes in one pass.
 inline void top_buckets(const float* deltas, uint32_t shift, size_t n, uint16_t* to) {
   for (size_t e = 0; e < n; e += 2 * kLanes) {
@@ -123,6 +138,12 @@ void count_range(const WmMergeCount& call, size_t begin, size_t end, bool alone,
   Tile<Scalar> tile(call.inputs, scratch + kMergeCounters);
   Bits* const keys = reinterpret_cast<Bits*>(tile.extra(0));
   uint16_t* const buckets = reinterpret_cast<uint16_t*>(tile.extra(1));
+  if (pairs && top && !few) {
+    const size_t offset = begin * sizeof(uint16_t), whole = (end - begin) / (2 * kLanes) * (2 * kLanes);
+    count_bf16_tops(static_cast<const char*>(in.x[call.model]) + offset,
+                    static_cast<const char*>(in.base) + offset, whole, tables);
+    begin += whole;
+  }
   for (size_t at = begin; at < end; at += tile.n) {
     tile.move(at, end);
     Scalar* const d = tile.d(call.model);

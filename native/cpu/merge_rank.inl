@@ -142,8 +142,7 @@ inline size_t keep_certain(const WmMergeRankMask& call, const uint32_t* bits, co
   };
   Vu at;
   for (size_t lane = 0; lane < kLanes; lane++) at[lane] = static_cast<uint32_t>(lane);
-  size_t count = 0;
-  size_t e = 0;
+  size_t count = 0, e = 0;
   for (; e + kLanes <= length; e += kLanes) {
     const Vu drawn = fetch<Vu>(bits + e);
     const uint32_t kept = below(drawn, low);

@@ -100,6 +100,7 @@ class RowRanks {
     }
     below_[kBuckets] = sum;
   }
+
   const uint32_t* const keys_;
   const size_t n_;
   int32_t floor_;

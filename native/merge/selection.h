@@ -1,5 +1,4 @@
-// Exact selection by rank in O(n), without sorting: histograms of 16 bits of the keys at a time, from the
-// highest down, narrow a rank to one key; equal keys are told apart by their index in the tensor.
+// Exact selection by rank (ranks.h); equal keys are told apart by their index in the tensor.
 #pragma once
 
 #include <cstdint>

@@ -209,7 +209,7 @@ describe('a tensor that does not fit the buffers', () => {
     ['ties', some, [0.5, 0.3].map((density) => ({ weight: 0.4, density })), 2.3],
     ['ties', growing, [0.5, 0.3].map((density) => ({ weight: 0.4, density })), 3.2],
     ['breadcrumbs', some, [0.01, 0.02].map((gamma) => ({ weight: 0.4, density: 0.9, gamma })), 2.6],
-  ])('is read twice by %s (%o)', async (method, model, own, most) => {
+  ])('is read by %s (%o, %o) less than %d times', async (method, model, own, most) => {
     const root = await tempDir();
     const write = (name: string, seed: number): string => writeWeights(join(root, name), { w: model(seed) });
     const config = join(root, 'merge.yml');

@@ -7,9 +7,12 @@ import { fileURLToPath } from 'node:url';
 const hook = new URL('usage-hook.mjs', import.meta.url).href;
 const command = fileURLToPath(new URL('../../dist/cli/bin.js', import.meta.url));
 
-/** Runs node with `args`; gives what it printed, its seconds from spawn to exit, and its resource usage. */
+/**
+ * Runs node with `args`; gives what it printed, its seconds from spawn to exit, and its resource usage. What the
+ * surroundings would have Node do at its start (options, parsing certificates) is left out.
+ */
 export async function runNode(args) {
-  const { NODE_OPTIONS: _, ...env } = process.env;
+  const { NODE_OPTIONS: _, NODE_EXTRA_CA_CERTS: __, ...env } = process.env;
   const { seconds, stdout, usage } = await run(process.execPath, ['--import', hook, ...args], { env });
   return { seconds, stdout, ...JSON.parse(usage) };
 }

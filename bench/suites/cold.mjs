@@ -10,6 +10,7 @@ export async function cold(context) {
   const startUp = await startUpSeconds(context);
   const merges = [];
   const floors = [];
+  const additions = [];
   for (let i = 0; i < pairs; i++) {
     const steps = [
       async () => merges.push(await coldly(pair, () => mergeOnce(context))),
@@ -17,6 +18,7 @@ export async function cold(context) {
     ];
     // ABBA order, so that a drift of the disk does not favour either.
     for (const step of i % 2 === 0 ? steps : steps.reverse()) await step();
+    additions.push(await coldly(pair, () => floorOnce(context, ['--add'])));
     log(
       `cold ${i + 1}/${pairs}: merge ${merges[i].result.seconds.toFixed(2)} s, floor ${floors[i].seconds.toFixed(2)} s`,
     );
@@ -70,6 +72,16 @@ export async function cold(context) {
       floors.map((f) => f.cpuSeconds / gigabytes),
     ),
     figure(
+      'CPU per GB of the floor with an addition',
+      's',
+      additions.map((f) => f.cpuSeconds / gigabytes),
+    ),
+    figure(
+      'CPU beyond start-up / floor with an addition',
+      '',
+      additions.map((f, i) => (merges[i].cpuSeconds - startUp) / f.cpuSeconds),
+    ),
+    figure(
       'peak memory beyond bare node',
       'MiB',
       merges.map((m) => (m.peakBytes - bare.peakBytes) / 2 ** 20),
@@ -87,6 +99,7 @@ export async function cold(context) {
       perGigabyte: work(merges, gigabytes),
       merges,
       floors,
+      additions,
     },
   };
 }

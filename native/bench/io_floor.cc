@@ -4,7 +4,10 @@
 // (warm); space reserved, data synced. Four threads keep as many requests in flight as Node's file threads
 // do. With --passes P the inputs are read P - 1 times before that.
 //
-//   io_floor IN... OUT [--block BYTES] [--threads N] [--passes P] [--warm] [--only reads|writes]
+//   io_floor IN... OUT [--block BYTES] [--threads N] [--passes P] [--warm] [--add] [--only reads|writes]
+//
+// With --add, the blocks of the other inputs are added to the first one's as integers before it is written:
+// the least that a merge can do with every byte, so that CPU seconds compare on machines of any memory.
 //
 // Prints one JSON object. Inputs are evicted from, or brought into, the page cache by the caller. Buffers are
 // touched before the clock starts; with --only reads, OUT is not created.
@@ -57,6 +60,14 @@ void read_block(int fd, char* into, size_t length, off_t at, size_t size) {
   }
 }
 
+// The compiler's vectors, the widest that the processor has.
+#ifdef __x86_64__
+__attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
+void add_words(uint64_t* __restrict to, const uint64_t* __restrict from, size_t count) {
+  for (size_t i = 0; i < count; i++) to[i] += from[i];
+}
+
 void write_block(int fd, const char* from, size_t length, off_t at) {
   for (size_t done = 0; done < length;) {
     const ssize_t put = pwrite(fd, from + done, length - done, at + static_cast<off_t>(done));
@@ -79,12 +90,14 @@ double cpu_seconds() {
 int main(int argc, char** argv) {
   size_t block = size_t{4} << 20;
   int threads = 4, passes = 1;
-  bool warm = false, reads = true, writes = true;
+  bool warm = false, add = false, reads = true, writes = true;
   std::vector<std::string> paths;
   for (int i = 1; i < argc; i++) {
     const std::string flag = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
     if (flag == "--warm") {
       warm = true;
+    } else if (flag == "--add") {
+      add = true;
     } else if (flag.rfind("--", 0) != 0) {
       paths.push_back(flag);
     } else {
@@ -105,7 +118,7 @@ int main(int argc, char** argv) {
   if (paths.size() < 2 || threads < 1 || passes < 1 || block == 0) {
     std::fprintf(stderr,
                  "usage: io_floor IN... OUT [--block BYTES] [--threads N] [--passes P] [--warm]\n"
-                 "                [--only reads|writes]\n");
+                 "                [--add] [--only reads|writes]\n");
     return 2;
   }
   const int mode = O_RDONLY | (warm ? 0 : O_DIRECT);
@@ -136,6 +149,10 @@ int main(int argc, char** argv) {
           for (size_t i = 0; reads && i < inputs.size(); i++) {
             read_block(inputs[i], own + i * block, length, static_cast<off_t>(at), size);
           }
+          for (size_t i = 1; add && i < inputs.size(); i++) {
+            add_words(reinterpret_cast<uint64_t*>(own), reinterpret_cast<uint64_t*>(own + i * block),
+                      length / sizeof(uint64_t));
+          }
           if (writing) write_block(out, own, length, static_cast<off_t>(at));
         }
       });
@@ -145,6 +162,8 @@ int main(int argc, char** argv) {
   if (writes && (ftruncate(out, static_cast<off_t>(size)) || fdatasync(out) || close(out))) die("finish");
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   std::printf(
-      "{\"seconds\":%.4f,\"cpuSeconds\":%.4f,\"bytes\":%zu,\"threads\":%d,\"block\":%zu,\"warm\":%s}\n",
-      seconds, cpu_seconds() - cpu_began, size, threads, block, warm ? "true" : "false");
+      "{\"seconds\":%.4f,\"cpuSeconds\":%.4f,\"bytes\":%zu,\"threads\":%d,\"block\":%zu,\"warm\":%s,"
+      "\"add\":%s}\n",
+      seconds, cpu_seconds() - cpu_began, size, threads, block, warm ? "true" : "false",
+      add ? "true" : "false");
 }

@@ -3,27 +3,35 @@
 
 WM_FORCE_INLINE Vf add_delta(Vf sum, Vf w, Vf d) { return d == Vf{} ? sum : fma(w, d, sum); }
 
+// As kPrefetchBytes: there is one output, and its inputs come from memory.
+inline constexpr size_t kSumPrefetchBytes = 2048;
+
 // Elements [begin, end), whole steps.
 template <class Codec, bool Deltas, bool Stream>
 uint64_t sum_steps(const WmMergeCombine& call, const float* weights, size_t begin, size_t end) {
   constexpr size_t kSize = item_size(Codec::kDType);
   const WmMergeInputs& in = call.inputs;
-  const auto at = [](const void* data, size_t e) { return static_cast<const char*>(data) + e * kSize; };
+  // One step of an input, whose later lines are fetched meanwhile.
+  const auto widen = [](const void* data, size_t e) {
+    const char* const from = static_cast<const char*>(data) + e * kSize;
+    prefetch(reinterpret_cast<uintptr_t>(from) + kSumPrefetchBytes, Codec::kStep * kSize);
+    return Codec::widen(Codec::load(from));
+  };
   uint64_t non_finite = 0;
   for (size_t e = begin; e < end; e += Codec::kStep) {
     typename Codec::Wide sum, base;
     size_t first = 0;
     if constexpr (Deltas) {
-      base = Codec::widen(Codec::load(at(in.base, e)));
+      base = widen(in.base, e);
       sum = base;
     } else {
-      const auto x = Codec::widen(Codec::load(at(in.x[0], e)));
+      const auto x = widen(in.x[0], e);
       const Vf w = spread(weights[0]);
       sum = {w * x.lo, w * x.hi};
       first = 1;
     }
     for (size_t i = first; i < in.models; i++) {
-      const auto x = Codec::widen(Codec::load(at(in.x[i], e)));
+      const auto x = widen(in.x[i], e);
       const Vf w = spread(weights[i]);
       if constexpr (Deltas) {
         sum = {add_delta(sum.lo, w, delta_of(x.lo, base.lo)), add_delta(sum.hi, w, delta_of(x.hi, base.hi))};

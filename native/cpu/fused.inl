@@ -13,8 +13,8 @@ struct Outputs {
 };
 
 // Prefetch distance. With arithmetic in between, too few loads fit the reorder buffer to hide the latency of
-// memory. One output is bound by that latency, which is longest where the processor mostly waits for a disk; several
-// share the L1 cache with what was fetched too early.
+// memory. One output is bound by that latency, which is longest where the processor mostly waits for a disk;
+// several share the L1 cache with what was fetched too early.
 template <bool One>
 inline constexpr size_t kPrefetchBytes = One ? 2048 : 512;
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Builds and checks the CUDA backend with nvcc and g++ alone.
 #
-#   scripts/gpu-check.sh                  on a machine with a GPU: tests, parity, sanitizers, benchmark
+#   scripts/gpu-check.sh                  on a machine with a GPU: parity, benchmark, sanitizers, native tests
 #   scripts/gpu-check.sh --replay         anywhere with nvcc, after npm run build: the library, its resource budgets, and
 #                                         its host side against the CPU, with kernels replayed on the host
 #
-# Writes bench/results/gpu-<device>.json, and a copy to $OUT if that is set. Objects and logs go to
-# out/gpu-check/. JOBS limits the parallel compilers. A new kernel or test joins through native/sources.json.
+# Writes bench/results/gpu-<device>.json after every stage, and a copy to $OUT if that is set. Objects and logs go
+# to out/gpu-check/. JOBS limits the parallel compilers. A new kernel or test joins through native/sources.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -106,42 +106,15 @@ replay() {
 }
 if $replay_only; then replay; exit; fi
 
-# What follows goes on after a failure: a run on a device should tell all it can.
-failed=false
-echo "native tests"
-"$build/native-tests" | tee "$build/native-tests.log" || failed=true
-replay || failed=true
-
-echo "parity on the device"
-parity_code=0
-"$build/cuda-parity" "$build/wisemerge-cuda.so" >"$build/parity.json" || parity_code=$?
-cat "$build/parity.json"
-if [ "$parity_code" = 77 ]; then exit 77; fi
-if [ "$parity_code" != 0 ]; then failed=true; fi
-
-# "ok", "failed", or why the tool did not run.
-sanitize() {
-  local log="$build/$1.log" code=0
-  command -v compute-sanitizer >"$log" || { echo 'compute-sanitizer is not installed'; return; }
-  timeout -k 5 100 compute-sanitizer --tool "$1" --error-exitcode 9 \
-    "$build/cuda-parity" "$build/wisemerge-cuda.so" --reduced >"$log" 2>&1 || code=$?
-  if grep -q 'Device not supported' "$log"; then echo 'the device is not supported by the tool'
-  elif [ "$code" = 0 ]; then echo ok
-  elif [ "$code" = 124 ] || [ "$code" = 137 ]; then echo 'no error within 100 s, then stopped'
-  else echo failed
-  fi
-}
-memcheck=$(sanitize memcheck)
-racecheck=$(sanitize racecheck)
-echo "memcheck: $memcheck; racecheck: $racecheck"
-for result in memcheck racecheck; do
-  if [ "${!result}" = failed ]; then tail -40 "$build/$result.log"; failed=true; fi
+# cuBLASLt that the loader would not find: beside the toolkit, or a package of Python's.
+for library in "$(dirname "$(command -v nvcc)")"/../lib64/libcublasLt.so.1[23] \
+  "$(python3 -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')"/nvidia/*/lib/libcublasLt.so.1[23]; do
+  if [ -e "$library" ]; then export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$(dirname "$library")"; fi
 done
 
-echo "benchmark"
-timeout -k 5 120 "$build/cuda-bench" >"$build/bench.json" || { failed=true; echo null >"$build/bench.json"; }
-
-python3 - "$build" "$memcheck" "$racecheck" <<'PYTHON'
+# What every stage came to, as JSON. A run that is stopped leaves what it has found out.
+report() {
+  python3 - "$build" <<'PYTHON'
 import datetime
 import json
 import os
@@ -149,32 +122,87 @@ import re
 import subprocess
 import sys
 
-build, memcheck, racecheck = sys.argv[1:]
+build = sys.argv[1]
 
 
 def output(*command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def last_line(file):
+    path = os.path.join(build, file)
+    lines = open(path).read().strip().splitlines() if os.path.exists(path) else []
+    return lines[-1] if lines else 'not run'
+
+
+def object_of(file):
+    path = os.path.join(build, file)
+    return json.load(open(path)) if os.path.exists(path) else 'not run'
+
+
 query = '--query-gpu=name,driver_version,memory.total'
 name, driver, memory = output('nvidia-smi', query, '--format=csv,noheader').splitlines()[0].split(', ')
-parity = open(build + '/parity.json').read().strip().splitlines()
+parity = last_line('parity.json')
 result = {
     'device': name,
     'memory': memory,
     'driver': driver,
     'toolkit': re.search(r'V([\d.]+)', output('nvcc', '--version'))[1],
     'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
-    'native_tests': open(build + '/native-tests.log').read().strip().splitlines()[-1],
-    'parity': json.loads(parity[-1]) if parity else None,
-    'sanitizers': {'memcheck': memcheck, 'racecheck': racecheck},
-    'bench': json.load(open(build + '/bench.json')),
+    'parity': json.loads(parity) if parity.startswith('{') else parity,
+    'bench': object_of('bench.json'),
+    'sanitizers': {tool: last_line(tool + '.result') for tool in ('memcheck', 'racecheck', 'synccheck')},
+    'native_tests': last_line('native-tests.log'),
+    'replay': last_line('replay.json'),
 }
 text = json.dumps(result, indent=2) + '\n'
 file = 'gpu-' + re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') + '.json'
 for folder in filter(None, ['bench/results', os.environ.get('OUT')]):
     with open(os.path.join(folder, file), 'w') as target:
         target.write(text)
-print(text)
 PYTHON
+}
+
+# What follows goes on after a failure: a run on a device should tell all it can.
+failed=false
+echo "parity on the device"
+parity_code=0
+"$build/cuda-parity" "$build/wisemerge-cuda.so" >"$build/parity.json" || parity_code=$?
+cat "$build/parity.json"
+if [ "$parity_code" = 77 ]; then exit 77; fi
+if [ "$parity_code" != 0 ]; then failed=true; fi
+report
+
+echo "benchmark"
+timeout -k 5 120 "$build/cuda-bench" >"$build/bench.json" || { failed=true; echo null >"$build/bench.json"; }
+cat "$build/bench.json"
+report
+
+# "ok", "failed", or why the tool did not come to its end.
+sanitize() {
+  local tool=$1 log="$build/$1.log" code=0
+  shift
+  command -v compute-sanitizer >"$log" || { echo 'compute-sanitizer is not installed'; return; }
+  timeout -k 5 100 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+    "$build/cuda-parity" "$build/wisemerge-cuda.so" --reduced "$@" >"$log" 2>&1 || code=$?
+  if grep -q 'Device not supported' "$log"; then echo 'the device is not supported by the tool'
+  elif [ "$code" = 0 ]; then echo ok
+  elif [ "$code" = 124 ] || [ "$code" = 137 ]; then echo 'stopped after 100 s, no error until then'
+  else echo failed
+  fi
+}
+# Only threads that share memory can race or miss a barrier.
+for tool in memcheck racecheck synccheck; do
+  kernels=()
+  if [ "$tool" != memcheck ]; then kernels=(--cooperative); fi
+  sanitize "$tool" "${kernels[@]}" | tee "$build/$tool.result"
+  if [ "$(cat "$build/$tool.result")" = failed ]; then tail -40 "$build/$tool.log"; failed=true; fi
+  report
+done
+
+echo "native tests"
+"$build/native-tests" | tee "$build/native-tests.log" || failed=true
+report
+replay | tee "$build/replay.json" || failed=true
+report
 if $failed; then exit 1; fi

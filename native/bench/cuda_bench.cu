@@ -106,13 +106,11 @@ class Bench {
                        D};
         kernel.append(segments[t], totals);
       }
-      check(cudaMemcpy(table.get() + set * tensors * sizeof(LerpSegment), segments.data(),
-                       tensors * sizeof(LerpSegment), cudaMemcpyHostToDevice),
-            "copying the table");
+      upload(table.get() + set * tensors * sizeof(LerpSegment), segments.data(),
+             tensors * sizeof(LerpSegment), stream_);
     }
-    check(cudaMemcpy(alpha_memory.get(), values.data(), alphas * sizeof(double), cudaMemcpyHostToDevice),
-          "copying the alphas");
-    check(cudaMemset(counts.get(), 0, alphas * sizeof(uint64_t)), "clearing the counts");
+    upload(alpha_memory.get(), values.data(), alphas * sizeof(double), stream_);
+    check(cudaMemsetAsync(counts.get(), 0, alphas * sizeof(uint64_t), stream_), "clearing the counts");
     const auto run = [&](int set) {
       const auto* segments = reinterpret_cast<const LerpSegment*>(table.get()) + set * tensors;
       check(launch(kernel, segments, totals, stream_), "launching the kernel");
@@ -139,9 +137,7 @@ class Bench {
                                       0,
                                       D,
                                       D};
-      check(
-          cudaMemcpy(table.get() + set * sizeof(segment), &segment, sizeof(segment), cudaMemcpyHostToDevice),
-          "copying the table");
+      upload(table.get() + set * sizeof(segment), &segment, sizeof(segment), stream_);
     }
     const CompareKernel kernel = compare_kernel(D, D);
     return measure(2 * bytes_, [&](int set) {

@@ -169,8 +169,7 @@ void heads(uint32_t rows, uint32_t classes) {
   std::vector<int32_t> own(rows);
   std::mt19937 random(1);
   for (int32_t& label : own) label = static_cast<int32_t>(random() % classes);
-  check(cudaMemcpy(labels.get(), own.data(), rows * sizeof(int32_t), cudaMemcpyHostToDevice),
-        "copying labels");
+  upload(labels.get(), own.data(), rows * sizeof(int32_t), stream);
   HeadPath path{};
   path.logits = {reinterpret_cast<const float*>(z0.get()),
                  reinterpret_cast<const float*>(z1.get()),
@@ -214,13 +213,10 @@ void heads(uint32_t rows, uint32_t classes) {
   const DeviceMemory alphas(kAlphas * sizeof(double)),
       samples(size_t{rows} * kAlphas * sizeof(SampleMetrics)), carry(2 * width),
       blocks(chunk_blocks(0, rows) * width);
-  check(cudaMemcpy(alphas.get(), values.data(), kAlphas * sizeof(double), cudaMemcpyHostToDevice),
-        "copying the alphas");
+  upload(alphas.get(), values.data(), kAlphas * sizeof(double), stream);
   const AlphaRuns found = alpha_runs({values.begin(), values.end()}, kAlphas);
   const DeviceMemory runs(found.runs.size() * sizeof(AlphaRun));
-  check(
-      cudaMemcpy(runs.get(), found.runs.data(), found.runs.size() * sizeof(AlphaRun), cudaMemcpyHostToDevice),
-      "copying the runs");
+  upload(runs.get(), found.runs.data(), found.runs.size() * sizeof(AlphaRun), stream);
   HeadMetrics metrics{};
   metrics.runs = reinterpret_cast<const AlphaRun*>(runs.get());
   metrics.run_count = static_cast<uint32_t>(found.runs.size());

@@ -24,6 +24,12 @@ __global__ void fill(typename Element<D>::Bits* to, uint64_t count, uint64_t see
   }
 }
 
+// Bytes that kernels on `stream` read: copies on the default stream are not ordered before them.
+inline void upload(void* to, const void* from, size_t bytes, cudaStream_t stream) {
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream), "copying to the device");
+  check(cudaStreamSynchronize(stream), "copying to the device");
+}
+
 inline double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];

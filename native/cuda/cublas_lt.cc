@@ -124,7 +124,7 @@ CublasLt::Plan& CublasLt::plan(const Shape& shape, const float* bias) {
       functions_->choose(handle_, made->description.get(), made->w.get(), made->x.get(), made->out.get(),
                          made->out.get(), preference.get(), 1, &made->chosen, &found),
       "choosing a product's algorithm");
-  if (found < 1) {
+  if (found < 1 || made->chosen.state != 0) {
     throw Failure{WM_DEVICE_ERROR, 0,
                   "cuBLASLt has no algorithm for a product of " + std::to_string(shape.rows) + " x " +
                       std::to_string(shape.inputs) + " x " + std::to_string(shape.outputs)};

@@ -12,6 +12,11 @@ __global__ void __launch_bounds__(kMatmulThreads) matmul_batch(const MatmulBatch
   one.a.dtype = one.w0.dtype = DType::kF32;
   (DeepA ? one.a.column_stride : one.a.row_stride) = 1;
   (DeepW ? one.w0.column_stride : one.w0.row_stride) = 1;
+#if defined(__CUDA_ARCH__)
+  // As kernel_for chooses: the code for the other layout, and its stores of single words, is left out.
+  if constexpr (!DeepA) __builtin_assume(one.a.column_stride != 1);
+  if constexpr (!DeepW) __builtin_assume(one.w0.column_stride != 1);
+#endif
   one.w1.data = nullptr;
   one.bias = nullptr;
   MatmulThread tile(one, blockIdx.x % tiles, threadIdx.x);

@@ -1,9 +1,10 @@
 // Runs the CUDA backend on a device and compares it bit for bit with the specification; the CPU backend takes
 // the same calls. Needs a device: exits 77 with the reason where there is none.
 //
-//   cuda_parity <wisemerge-cuda.so> [--reduced]
+//   cuda_parity <wisemerge-cuda.so> [--reduced [--cooperative]]
 //
-// --reduced is small enough for compute-sanitizer. The last line of the output is one JSON object.
+// --reduced is small enough for compute-sanitizer, --cooperative leaves out kernels whose threads share
+// nothing. The last line of the output is one JSON object.
 #include <dlfcn.h>
 
 #include <chrono>
@@ -219,7 +220,7 @@ void absent_y(Tally& tally, const Contexts& contexts) {
   }
 }
 
-int main(const char* library, bool reduced) {
+int main(const char* library, bool reduced, bool cooperative) {
   void* handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
   const auto entry = handle ? reinterpret_cast<WmBackendEntry>(dlsym(handle, WM_BACKEND_SYMBOL)) : nullptr;
   if (!entry) {
@@ -248,16 +249,18 @@ int main(const char* library, bool reduced) {
       return 1;
     }
     const Contexts contexts = {&device, &host};
-    every_triple(tally, contexts, reduced);
-    every_16_bit_code(tally, contexts);
-    many_tensors(tally, contexts, reduced);
-    many_alphas(tally, contexts, reduced);
-    comparisons(tally, contexts, reduced);
-    if (!reduced) large(tally, contexts);
-    pinning(tally, cuda, device);
-    cancelling(tally, cuda, device);
-    refusing(tally, cuda, device);
-    absent_y(tally, contexts);
+    if (!cooperative) {
+      every_triple(tally, contexts, reduced);
+      every_16_bit_code(tally, contexts);
+      many_tensors(tally, contexts, reduced);
+      many_alphas(tally, contexts, reduced);
+      comparisons(tally, contexts, reduced);
+      if (!reduced) large(tally, contexts);
+      pinning(tally, cuda, device);
+      cancelling(tally, cuda, device);
+      refusing(tally, cuda, device);
+      absent_y(tally, contexts);
+    }
     check_matrix_products(tally, device, host, reduced);
     check_heads(tally, device, host, reduced);
     check_merges(tally, device, host, reduced);
@@ -266,13 +269,14 @@ int main(const char* library, bool reduced) {
     tally.expect(neither.code == WM_INVALID_ARGUMENT, "a precision that there is not is refused");
     if (fast.context) check_tensor_products(tally, fast, reduced);
   }
-  opening(tally, cuda, devices, reduced);
-  check_networks(tally, cuda, reduced);
+  if (!cooperative) opening(tally, cuda, devices, reduced);
+  const bool tf32 = check_networks(tally, cuda, reduced);
   check_training(tally, cuda, reduced);
 
-  std::printf("{\"checks\": %llu, \"failures\": %llu, \"reduced\": %s, \"backend\": \"%s\"}\n",
-              static_cast<unsigned long long>(tally.checks()),
-              static_cast<unsigned long long>(tally.failures()), reduced ? "true" : "false", cuda->version);
+  std::printf(
+      "{\"checks\": %llu, \"failures\": %llu, \"reduced\": %s, \"tf32\": \"%s\", \"backend\": \"%s\"}\n",
+      static_cast<unsigned long long>(tally.checks()), static_cast<unsigned long long>(tally.failures()),
+      reduced ? "true" : "false", tf32 ? "ran" : "no cuBLASLt", cuda->version);
   return tally.failures() ? 1 : 0;
 }
 
@@ -280,10 +284,11 @@ int main(const char* library, bool reduced) {
 }  // namespace wisemerge::test
 
 int main(int argc, char** argv) {
-  const bool reduced = argc == 3 && std::strcmp(argv[2], "--reduced") == 0;
-  if (argc != 2 && !reduced) {
-    std::fprintf(stderr, "usage: %s <wisemerge-cuda.so> [--reduced]\n", argv[0]);
+  const bool reduced = argc >= 3 && std::strcmp(argv[2], "--reduced") == 0;
+  const bool cooperative = argc == 4 && std::strcmp(argv[3], "--cooperative") == 0;
+  if (argc != 2 + reduced + cooperative) {
+    std::fprintf(stderr, "usage: %s <wisemerge-cuda.so> [--reduced [--cooperative]]\n", argv[0]);
     return 2;
   }
-  return wisemerge::test::main(argv[1], reduced);
+  return wisemerge::test::main(argv[1], reduced, cooperative);
 }

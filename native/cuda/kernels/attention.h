@@ -183,6 +183,7 @@ struct AttentionThread {
             return part;
           },
           [](float a, float b) { return a + b; });
+      lanes.meet();
       if (lanes.own != 0) continue;
       const bool nothing = undefined || now == none;
       const float shrink = nothing ? 1.0f : exp_nonpositive(before - now);

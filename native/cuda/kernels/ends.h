@@ -57,15 +57,6 @@ WM_HD void load_floats(const float* from, uint32_t valid, float pad, float* to) 
   for (uint32_t i = 0; i < kMatmulQuad; i++) to[i] = i < valid ? from[i] : pad;
 }
 
-// Four aligned numbers by one access.
-WM_HD void store_quad(float* to, const float* from) {
-#if defined(__CUDA_ARCH__)
-  *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
-#else
-  for (uint32_t i = 0; i < kMatmulQuad; i++) to[i] = from[i];
-#endif
-}
-
 // Through the caches: another kernel reads them next.
 WM_HD void store_floats(float* to, uint32_t valid, const float* from) {
 #if defined(__CUDA_ARCH__)

@@ -41,6 +41,13 @@ struct Lanes {
 #endif
   }
 
+  // What these lanes read from shared memory before this, one of them may write behind it.
+  WM_HD void meet() const {
+#if defined(__CUDA_ARCH__)
+    __syncwarp();
+#endif
+  }
+
   // fold(...fold(of(0), of(Width / 2))...), the tree of lane[i] = fold(lane[i], lane[i + step]) for step =
   // Width / 2 to 1.
   template <class Of, class Fold>

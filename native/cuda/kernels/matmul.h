@@ -125,15 +125,19 @@ WM_HD void widen_weights(const Matmul& call, const StoredQuad& w0, const StoredQ
   for (uint32_t i = 0; i < kMatmulQuad; i++) to[i] = matmul_weight(to[i], y[i], call.alpha);
 }
 
-WM_HD void store_quad(float (*shared)[kMatmulPitch], const MatmulQuad& quad, const float* from) {
+// Four aligned numbers by one access.
+WM_HD void store_quad(float* to, const float* from) {
+#if defined(__CUDA_ARCH__)
+  *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
+#else
+  for (uint32_t i = 0; i < kMatmulQuad; i++) to[i] = from[i];
+#endif
+}
+
+WM_HD void place_quad(float (*shared)[kMatmulPitch], const MatmulQuad& quad, const float* from) {
+  if (!quad.along_depth) return store_quad(shared[quad.step] + quad.line, from);
   WM_UNROLL
-  for (uint32_t i = 0; i < kMatmulQuad; i++) {
-    if (quad.along_depth) {
-      shared[quad.step + i][quad.line] = from[i];
-    } else {
-      shared[quad.step][quad.line + i] = from[i];
-    }
-  }
+  for (uint32_t i = 0; i < kMatmulQuad; i++) shared[quad.step + i][quad.line] = from[i];
 }
 
 // The rows (or columns) of the tile that a thread computes: two quads, half a tile apart, so that the threads
@@ -177,9 +181,9 @@ struct MatmulThread {
   WM_HD void store(MatmulShared& shared) const {
     float x[kMatmulQuad];
     widen_quad(call.a.dtype, a, x);
-    store_quad(shared.a, matmul_quad(call.a, thread), x);
+    place_quad(shared.a, matmul_quad(call.a, thread), x);
     widen_weights(call, w0, w1, x);
-    store_quad(shared.w, matmul_quad(call.w0, thread), x);
+    place_quad(shared.w, matmul_quad(call.w0, thread), x);
   }
 
   WM_HD void multiply(const MatmulShared& shared) {

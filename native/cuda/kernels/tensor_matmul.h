@@ -43,16 +43,25 @@ struct TensorShared {
 
 WM_HD uint32_t tensor_place(uint32_t line, uint32_t step) { return step ^ (line / 4 % 2 * 8); }
 
+// Two neighbours in depth: their place is even.
+WM_HD void store_pair(uint16_t* to, uint32_t pair) {
+#if defined(__CUDA_ARCH__)
+  *reinterpret_cast<uint32_t*>(to) = pair;
+#else
+  memcpy(to, &pair, sizeof(pair));
+#endif
+}
+
 // Two of a thread's numbers, neighbours in depth, on their way to one word of either part.
 WM_HD void store_parts(TensorPart* parts, uint32_t line, uint32_t step, float x, float y, bool split) {
   using Narrow = Half<DType::kBF16>;
   const uint32_t place = tensor_place(line, step), high = Narrow::narrow(x, y);
-  memcpy(&parts[0][line][place], &high, sizeof(high));
+  store_pair(&parts[0][line][place], high);
   if (!split) return;
   const float x_high = Narrow::widen(static_cast<uint16_t>(high));
   const float y_high = Narrow::widen(static_cast<uint16_t>(high >> 16));
   const uint32_t low = Narrow::narrow(x - x_high, y - y_high);
-  memcpy(&parts[1][line][place], &low, sizeof(low));
+  store_pair(&parts[1][line][place], low);
 }
 
 // One thread's share of bringing operands to shared memory: eight elements of each.

@@ -1,4 +1,5 @@
-// Builds build/Release/wisemerge.node with node-gyp. Arguments are passed on to gyp (-Dname=value).
+// Builds build/Release/wisemerge.node with node-gyp, in a clone or in an installed package. Arguments are passed on
+// to gyp (-Dname=value).
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -14,14 +15,23 @@ function nodedir() {
   return existsSync(join(prefix, 'include', 'node', 'common.gypi')) ? [`--nodedir=${prefix}`] : [];
 }
 
+// npm has a node-gyp of its own and tells scripts where: an installed package comes without.
+function nodeGyp() {
+  try {
+    return createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
+  } catch (error) {
+    if (process.env.npm_config_node_gyp) return process.env.npm_config_node_gyp;
+    throw new Error('there is no node-gyp: run this as npm run build:addon', { cause: error });
+  }
+}
+
 /** Configures and builds; prints the compiler's output only if that fails. */
 export function buildAddon(gypArguments = []) {
-  const nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
   for (const step of [
     ['configure', ...nodedir(), '--', ...gypArguments],
     ['build', '-j', String(availableParallelism())],
   ]) {
-    const result = spawnSync(process.execPath, [nodeGyp, ...step], { cwd: root, encoding: 'utf8' });
+    const result = spawnSync(process.execPath, [nodeGyp(), ...step], { cwd: root, encoding: 'utf8' });
     if (result.status === 0) continue;
     process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`);
     process.stderr.write(`node-gyp ${step[0]} failed: it needs Python 3, make and a C++20 compiler\n`);

@@ -32,10 +32,13 @@ BackendStatus load_cuda(const std::string& directory) {
   status.name = "cuda";
   const char* const override_path = std::getenv("WISEMERGE_CUDA_LIBRARY");
   const bool overridden = override_path && *override_path;
-  status.library = overridden ? override_path : directory + "/wisemerge-cuda.so";
-
   struct stat file;
-  if (stat(status.library.c_str(), &file) != 0) {
+  const auto exists = [&](const std::string& path) { return stat(path.c_str(), &file) == 0; };
+  status.library = overridden ? override_path : directory + "/wisemerge-cuda.so";
+  // Of a package with a prebuilt addon, in prebuilds/PLATFORM, the user builds this library alone.
+  const std::string built = directory + "/../../build/Release/wisemerge-cuda.so";
+  if (!overridden && !exists(status.library) && exists(built)) status.library = built;
+  if (!exists(status.library)) {
     status.reason = overridden
                         ? "WISEMERGE_CUDA_LIBRARY names " + status.library + ", which does not exist"
                         : "wisemerge-cuda.so is not built: run npm run build:cuda on a machine with nvcc";

@@ -85,7 +85,7 @@ WM_FLAT void layer_norm_row(const float* x, size_t width, const float* weight, c
 
 WM_FLAT void layer_norm_row_backward(const float* x, const float* dy, size_t width, const float* weight,
                                      const RowMoments& moments, float* dx) {
-  const auto [mean, scale] = moments;
+  const float mean = moments.mean, scale = moments.scale;
   WM_ELEMENTWISE for (size_t j = 0; j < width; j++) dx[j] = weight ? dy[j] * weight[j] : dy[j];
   const double count = static_cast<double>(width);
   const float average =

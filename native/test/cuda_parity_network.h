@@ -5,7 +5,8 @@
 
 namespace wisemerge::test {
 
-// Whole programs through the executor on both backends: the same bits. True if cuBLASLt was there to be checked.
+// Whole programs through the executor on both backends: the same bits. True if cuBLASLt was there to be
+// checked.
 bool check_networks(Tally& tally, const WmBackend* cuda, bool reduced);
 
 }  // namespace wisemerge::test

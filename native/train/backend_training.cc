@@ -106,7 +106,8 @@ uint64_t BackendTraining::gradient(uint64_t place) const {
 }
 
 void BackendTraining::backward(const PlannedBatch& planned, WmCancelFlag cancelled) {
-  const auto& [batch, plan] = planned;
+  const auto& batch = planned.batch;
+  const auto& plan = planned.plan;
   const uint64_t bytes = batch.program.values[batch.output].count * sizeof(float);
   float* const logits = logits_.reserve(batch.program.values[batch.output].count);
   guard([&] {

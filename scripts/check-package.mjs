@@ -1,0 +1,52 @@
+// Packs, installs the package into an empty project, and loads it there: what a user gets. The addon is the one of
+// build/Release where it is not packed; --prebuilt: it must be packed, as it is in what gets published.
+import { spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const project = mkdtempSync(join(tmpdir(), 'wisemerge-package-'));
+try {
+  run(root, 'npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', project]);
+  const [tarball] = readdirSync(project);
+  writeFileSync(join(project, 'package.json'), '{"private": true, "type": "module"}\n');
+  const quiet = ['--silent', '--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts'];
+  run(project, 'npm', ['install', ...quiet, `./${tarball}`]);
+
+  const installed = join(project, 'node_modules', 'wisemerge');
+  const prebuilds = join(installed, 'prebuilds', `${process.platform}-${process.arch}`);
+  if (!existsSync(prebuilds)) {
+    if (process.argv.includes('--prebuilt')) fail('the package has no prebuilt addon: npm run prebuilds');
+    mkdirSync(prebuilds, { recursive: true });
+    copyFileSync(join(root, 'build', 'Release', 'wisemerge.node'), join(prebuilds, 'wisemerge.node'));
+  }
+  const program = `
+    import { devices, merge } from 'wisemerge';
+    if (typeof merge !== 'function' || devices()[0]?.backend !== 'cpu') throw new Error('not what was expected');`;
+  run(project, process.execPath, ['--input-type=module', '-e', program]);
+  run(project, 'npx', ['--no-install', 'wisemerge', 'doctor']);
+  console.log(`${tarball} installs and loads`);
+} finally {
+  rmSync(project, { recursive: true });
+}
+
+function run(cwd, command, args) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: 'utf8' });
+  if (status !== 0) fail(`${command} ${args.join(' ')}: ${error?.message ?? `${stdout}${stderr}`}`);
+}
+
+function fail(message) {
+  console.error(message);
+  rmSync(project, { recursive: true });
+  process.exit(1);
+}

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
 import { lockDirectory, ownerName } from './directory-lock.js';
@@ -10,7 +10,8 @@ export const manifestName = 'wisemerge.json';
 /**
  * An output directory that appears whole or not at all.
  *
- * Everything is written to `.NAME.wisemerge-tmp` beside the target, which is also the lock, then renamed.
+ * Everything is written to `.NAME.wisemerge-tmp` beside the target, which is also the lock, then renamed. A target that
+ * is a symbolic link is the directory to which it points, so that the data goes to the disk that was meant.
  * What a killed run left behind is found by its owner file, reported and removed by the next run. Replacing
  * an existing output moves it aside as `.NAME.wisemerge-old` for the instant between two renames; a crash in
  * that instant is mended by the next run.
@@ -32,16 +33,17 @@ export class OutputTransaction {
   }
 
   /**
-   * Checks and locks the target. Throws ERR_OUTPUT_EXISTS (exists and no `force`), ERR_OUTPUT_NOT_OURS
-   * (`force`, but the directory holds no wisemerge output), ERR_OUTPUT_BUSY (a live process writes it),
-   * ERR_IO.
+   * Checks and locks the target. Throws ERR_OUTPUT_EXISTS (exists and no `force`, a mount point, a link to nowhere),
+   * ERR_OUTPUT_NOT_OURS (`force`, but the directory holds no wisemerge output), ERR_OUTPUT_BUSY (a live process
+   * writes it), ERR_IO.
    */
   static async begin(path: string, options: { force?: boolean } = {}): Promise<OutputTransaction> {
-    const target = resolve(path);
-    const parent = dirname(target);
-    const directory = join(parent, `.${basename(target)}.wisemerge-tmp`);
-    const old = join(parent, `.${basename(target)}.wisemerge-old`);
     try {
+      const target = await followLinks(resolve(path));
+      const parent = dirname(target);
+      const directory = join(parent, `.${basename(target)}.wisemerge-tmp`);
+      const old = oldName(target);
+      await refuseMountPoint(target);
       await mkdir(parent, { recursive: true });
       const cleared = await lockDirectory(directory);
       try {
@@ -54,7 +56,7 @@ export class OutputTransaction {
       }
       return new OutputTransaction(target, directory, old, cleared);
     } catch (error) {
-      throw ioError(error, 'prepare', target);
+      throw ioError(error, 'prepare', resolve(path));
     }
   }
 
@@ -81,6 +83,41 @@ export class OutputTransaction {
     this.#open = false;
     await rm(this.directory, { recursive: true, force: true });
   }
+}
+
+/** Where a replaced output is for the instant between two renames. */
+function oldName(target: string): string {
+  return join(dirname(target), `.${basename(target)}.wisemerge-old`);
+}
+
+/** What a symbolic link finally points to; any other path as it is, so that messages name what was given. */
+async function followLinks(path: string): Promise<string> {
+  const link = await readlink(path).catch(() => undefined);
+  if (link === undefined) return path;
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const target = await followLinks(resolve(await realpath(dirname(path)), link));
+  // Missing, too, where a replacement was cut: the lock's owner mends that.
+  if (existsSync(oldName(target))) return target;
+  throw new WisemergeError('ERR_OUTPUT_EXISTS', `${path} is a link to ${target}, which does not exist`, {
+    file: path,
+    hint: 'Create that directory, remove the link, or give another --out.',
+  });
+}
+
+/** Nothing can be renamed to a mount point, which would show only when everything has been written. */
+async function refuseMountPoint(target: string): Promise<void> {
+  const [own, parent] = await Promise.all(
+    [target, dirname(target)].map((path) => stat(path).catch(() => undefined)),
+  );
+  if (!own?.isDirectory() || own.dev === parent?.dev) return;
+  throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} is a mount point, which cannot be replaced`, {
+    file: target,
+    hint: `Give a directory in it, such as --out ${join(target, 'merged')}.`,
+  });
 }
 
 /** Completes or undoes a replacement that was cut between its two renames. */

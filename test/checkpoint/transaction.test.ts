@@ -2,9 +2,12 @@
 
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -118,6 +121,67 @@ describe('an output', () => {
     writeFileSync(join(pair.root, 'file'), 'x');
     const out = join(pair.root, 'file', 'out');
     await expect(run(pair, { out })).rejects.toMatchObject({ code: 'ERR_IO', file: out });
+  });
+});
+
+describe('an output behind a symbolic link', () => {
+  /** A link to `disk/target`, as from a small disk to a large one. */
+  const linked = async () => {
+    const pair = await makePair();
+    const disk = join(pair.root, 'disk');
+    mkdirSync(disk);
+    symlinkSync(join('disk', 'target'), pair.out);
+    return { pair, disk, target: join(disk, 'target') };
+  };
+
+  it('is written where the link points, and the link stays', async () => {
+    const { pair, disk, target } = await linked();
+    mkdirSync(target);
+    await run(pair);
+    await run(pair, { alpha: 0.25, force: true });
+    expect(lstatSync(pair.out).isSymbolicLink()).toBe(true);
+    expect(alphaOf(target)).toBe(0.25);
+    expect(readdirSync(disk)).toEqual(['target']);
+    expect(besideInputs(pair.root)).toEqual(['disk', 'out']);
+  });
+
+  it('that leads nowhere is refused before any work', async () => {
+    const { pair, disk, target } = await linked();
+    const phases = new Set<string>();
+    const onProgress = ({ phase }: Progress) => phases.add(phase);
+    await expect(run(pair, { onProgress, force: true })).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_EXISTS',
+      file: pair.out,
+      message: expect.stringContaining(target),
+      hint: expect.any(String),
+    });
+    expect(phases).not.toContain('stream');
+    expect(readdirSync(disk)).toEqual([]);
+    expect(besideInputs(pair.root)).toEqual(['disk', 'out']);
+  });
+
+  it('and that was cut between its two renames is mended', async () => {
+    const { pair, disk, target } = await linked();
+    mkdirSync(target);
+    await run(pair);
+    renameSync(target, join(disk, '.target.wisemerge-old'));
+    await run(pair, { alpha: 0.25, force: true });
+    expect(alphaOf(pair.out)).toBe(0.25);
+    expect(readdirSync(disk)).toEqual(['target']);
+  });
+});
+
+describe('an output that is a mount point', () => {
+  it('is refused before any work, as nothing can be renamed to it', async ({ skip }) => {
+    const mount = '/dev/shm';
+    if (!existsSync(mount) || statSync(mount).dev === statSync('/dev').dev) return skip(`no ${mount}`);
+    const pair = await makePair();
+    await expect(run(pair, { out: mount, force: true })).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_EXISTS',
+      file: mount,
+      message: expect.stringContaining('mount point'),
+      hint: expect.stringContaining(join(mount, 'merged')),
+    });
   });
 });
 

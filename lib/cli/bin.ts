@@ -2,10 +2,10 @@
 import { CommanderError } from 'commander';
 import { exitCode, WisemergeError } from '../errors.js';
 import { createProgram } from './program.js';
-import { exitOnBrokenPipe, interruptSignal, printError, printErrorObject } from './terminal.js';
+import { interruptSignal, printError, printErrorObject, watchPipes } from './terminal.js';
 
-exitOnBrokenPipe();
 const interrupt = interruptSignal();
+const done = watchPipes(interrupt);
 const program = createProgram(interrupt.signal);
 for (const command of [program, ...program.commands]) command.exitOverride();
 
@@ -24,3 +24,4 @@ try {
     process.exitCode = interrupt.exitCode() ?? exitCode(error);
   }
 }
+done();

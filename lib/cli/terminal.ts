@@ -52,32 +52,56 @@ function isAbort(error: unknown): boolean {
   return error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError');
 }
 
+/** What stops a command from outside, and the exit code that it leaves. */
+export interface Interrupt {
+  readonly signal: AbortSignal;
+  readonly exitCode: () => number | undefined;
+  /** Aborts the signal; the first reason gives the exit code. */
+  readonly abort: (code: number) => void;
+}
+
 /**
  * A signal that aborts on the first SIGINT or SIGTERM, so that a command cleans up; the second ends the
  * process at once. `exitCode` gives 130 or 143 afterwards.
  */
-export function interruptSignal(): { readonly signal: AbortSignal; exitCode: () => number | undefined } {
+export function interruptSignal(): Interrupt {
   const controller = new AbortController();
   let code: number | undefined;
+  const abort = (value: number): void => {
+    code ??= value;
+    controller.abort();
+  };
   for (const [name, value] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const) {
     process.on(name, () => {
       if (code !== undefined) process.exit(code);
-      code = value;
-      controller.abort();
+      abort(value);
     });
   }
-  return { signal: controller.signal, exitCode: () => code };
+  return { signal: controller.signal, exitCode: () => code, abort };
 }
 
-/** A reader that closes early (`| head`) ends the program quietly instead of crashing it. */
-export function exitOnBrokenPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
+/** 128 + SIGPIPE, as a shell reports a program that writes to a pipe without a reader. */
+const brokenPipe = 141;
+
+/**
+ * A reader of stdout that closes early (`| head`) ends the program: quietly once the command is done, which the
+ * function that is returned says; before that by aborting it, so that nothing half-written stays. Remarks on stderr
+ * that nobody reads change nothing.
+ */
+export function watchPipes({ abort }: Interrupt): () => void {
+  let done = false;
+  const watch = (stream: NodeJS.WriteStream, broken: () => void): void => {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
-      throw error;
+      if (error.code !== 'EPIPE') throw error;
+      broken();
     });
-  }
+  };
+  watch(process.stderr, () => {});
+  watch(process.stdout, () => (done ? process.exit() : abort(brokenPipe)));
+  return () => {
+    done = true;
+  };
 }

@@ -1,6 +1,6 @@
 // Signals, pipes and terminals.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -73,6 +73,51 @@ describe('a reader that closes early', () => {
     expect(first).toMatch(/^tensor +dtype/);
     expect(status).toBe('0');
     expect(stderr).toBe('');
+  });
+});
+
+describe('a reader of stderr that closes early', () => {
+  it('does not end a merge, whose result and exit code stand', async () => {
+    const { root, zeroshot, finetuned, out } = await makePair();
+    // The reader has gone once its end of the pipe is closed: the merge begins after that.
+    const script = `{ sleep 0.2; "$0" "$@" >/dev/null; echo $? >'${root}/status'; } 2>&1 | true; wait`;
+    const args = [bin, 'merge', '--zeroshot', zeroshot, '--finetuned', finetuned];
+    spawnSync('bash', ['-c', script, process.execPath, ...args, '--alpha', '0.5', '--out', out]);
+    expect(readFileSync(join(root, 'status'), 'utf8')).toBe('0\n');
+    expect(besideInputs(root)).toEqual(['out', 'status']);
+    expect(existsSync(join(out, 'wisemerge.json'))).toBe(true);
+  });
+});
+
+describe('a reader of stdout that closes early', () => {
+  /** Runs TypeScript's watcher of pipes in a command that prints a line, works on, and cleans up when it is aborted. */
+  const command = (work: string): string => `
+    import { interruptSignal, watchPipes } from ${JSON.stringify(new URL('../../dist/cli/terminal.js', import.meta.url).href)};
+    import { setTimeout } from 'node:timers/promises';
+    const interrupt = interruptSignal();
+    const finished = watchPipes(interrupt);
+    await setTimeout(200);
+    process.stdout.write('first\\n');
+    ${work}
+    finished();`;
+  const run = (work: string) => {
+    const script = '"$0" --input-type=module -e "$1" | true; echo "${PIPESTATUS[0]}"';
+    const { stdout, stderr } = spawnSync('bash', ['-c', script, process.execPath, command(work)], {
+      encoding: 'utf8',
+    });
+    return { status: stdout.trimEnd(), stderr: stderr.trimEnd() };
+  };
+
+  it('aborts a command that has more to do, so that it cleans up', () => {
+    const work = `
+      await setTimeout(5000, undefined, { signal: interrupt.signal }).catch(() => console.error('cleaned up'));
+      process.exitCode = interrupt.exitCode();`;
+    expect(run(work)).toEqual({ status: '141', stderr: 'cleaned up' });
+  });
+
+  it('ends one that is done, with its exit code', () => {
+    expect(run('')).toEqual({ status: '0', stderr: '' });
+    expect(run('process.exitCode = 3;')).toEqual({ status: '3', stderr: '' });
   });
 });
 

@@ -1,4 +1,5 @@
-import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { chmod, copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ioError } from '../errors.js';
 import type { DTypeName } from '../native.js';
@@ -15,8 +16,8 @@ const maxDepth = 3;
 
 const weightFile =
   /\.(safetensors|bin|pt|pth|ckpt|gguf|ggml|onnx|onnx_data|h5|msgpack|tflite|pkl|npz|npy|mlmodel|index\.json)$/i;
-/** Written anew for the output: the model card and the manifest. */
-const replaced = new Set(['README.md', manifestName]);
+/** How the base was made. The output has its own: the model card, the manifest and, of merge files, their copy. */
+const replaced = new Set(['README.md', manifestName, 'mergekit_config.yml']);
 
 /** A file of the base directory that was not copied, and why. */
 export interface SkippedFile {
@@ -79,12 +80,18 @@ export async function copySidecars(
         const text = await replaceInJson(await readFile(from, 'utf8'), own);
         await writeFile(to, config && dtype ? updateConfigDtype(text, config, dtype) : text);
       } else {
-        await copyFile(from, to);
+        await copyWritable(from, to);
       }
     } catch (error) {
       throw ioError(error, 'copy', from);
     }
   }
+}
+
+/** Copies a file that the owner can then change: inputs may be read-only, and copies keep the mode. */
+export async function copyWritable(from: string, to: string): Promise<void> {
+  await copyFile(from, to);
+  await chmod(to, (await stat(to)).mode | constants.S_IWUSR);
 }
 
 const torchNames: Partial<Record<DTypeName, string>> = {

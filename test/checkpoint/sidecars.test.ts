@@ -1,5 +1,5 @@
 // What accompanies the weights of an output: files of the zero-shot model, configuration, card and manifest.
-import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -66,6 +66,22 @@ describe('files beside the weights', () => {
     expect(listFiles(out)).toEqual(['README.md', 'kept.txt', 'model.safetensors', 'wisemerge.json']);
     expect(plan.skipped.map(({ file }) => file)).toEqual(['modeling_x.py', 'nested/code.py']);
     for (const { reason } of plan.skipped) expect(reason).toMatch(/code is not copied/);
+  });
+
+  it('are writable copies of read-only files', async () => {
+    const root = await tempDir();
+    const files = { 'tokenizer.json': '{}', 'nested/vocab.txt': 'a' };
+    const zeroshot = writeModel(join(root, 'base'), weights, { files });
+    for (const name of Object.keys(files)) chmodSync(join(zeroshot, name), 0o444);
+    const out = join(root, 'out');
+    await merge({ zeroshot, finetuned: zeroshot, alpha: 0.5, out });
+    for (const name of Object.keys(files)) expect(statSync(join(out, name)).mode & 0o777).toBe(0o644);
+  });
+
+  it('leave out how the zero-shot model itself was merged', async () => {
+    const files = { 'mergekit_config.yml': 'merge_method: linear', 'kept.txt': 'x' };
+    const { out } = await mergeModel({ files });
+    expect(listFiles(out)).toEqual(['README.md', 'kept.txt', 'model.safetensors', 'wisemerge.json']);
   });
 
   it('follow symbolic links, as in the Hugging Face cache, into real files, and pass over dangling ones', async () => {

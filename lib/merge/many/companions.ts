@@ -1,7 +1,7 @@
-import { copyFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Checkpoint, readConfig } from '../../checkpoint/checkpoint.js';
-import { copySidecars, listSidecars, type SkippedFile } from '../../checkpoint/sidecars.js';
+import { copySidecars, copyWritable, listSidecars, type SkippedFile } from '../../checkpoint/sidecars.js';
 import { ioError } from '../../errors.js';
 import type { OpenedMerge } from '../config/open.js';
 import { chooseChatTemplate, writeChatTemplate } from '../tokenizer/chat-template.js';
@@ -79,7 +79,9 @@ export async function writeCompanions(
 ): Promise<void> {
   await copySidecars(models[merge.donor]!, copied, directory, merge.outDtype ?? merge.dtype, changes);
   for (const [name, text] of texts) await attempt(join(directory, name), (path) => writeFile(path, text));
-  for (const { name, from } of files) await attempt(join(directory, name), (path) => copyFile(from, path));
+  for (const { name, from } of files) {
+    await attempt(join(directory, name), (path) => copyWritable(from, path));
+  }
   if (chatTemplate !== undefined) await writeChatTemplate(directory, chatTemplate);
 }
 

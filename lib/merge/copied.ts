@@ -27,8 +27,7 @@ export async function checkCopiedTensors(
   const problems: Problem[] = [];
   try {
     for (const { x, y } of copied) {
-      signal?.throwIfAborted();
-      if (!(await equalBytes(x, y, inputs, progress))) {
+      if (!(await equalBytes(x, y, inputs, progress, signal))) {
         problems.push({
           code: 'ERR_INTEGER_TENSOR_DIFFERS',
           tensor: x.name,
@@ -45,18 +44,21 @@ export async function checkCopiedTensors(
   if (problems.length > 0) throw incompatible(problems);
 }
 
-/** Compares the stored bytes of two tensors of one dtype and shape. */
+/** Compares the stored bytes of two tensors of one dtype and shape, which packed weights make as large as any. */
 export async function equalBytes(
   x: TensorInfo,
   y: TensorInfo,
   inputs: InputPool,
   progress: ProgressMeter,
+  signal?: AbortSignal,
 ): Promise<boolean> {
+  signal?.throwIfAborted();
   const chunk = Math.min(chunkBytes, x.bytes);
   const [left, right] = [Buffer.alloc(chunk), Buffer.alloc(chunk)];
   const { files, release } = await inputs.acquire([x.file, y.file]);
   try {
     for (let done = 0; done < x.bytes; done += chunk) {
+      signal?.throwIfAborted();
       const length = Math.min(chunk, x.bytes - done);
       await settleAll([
         files.get(x.file)!.read(left.subarray(0, length), x.offset + done),

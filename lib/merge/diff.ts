@@ -81,7 +81,7 @@ export async function diff(first: string, second: string, options: DiffOptions =
   const inputs = new InputPool([...a.files, ...b.files]);
   try {
     const sums = await comparePairs(floats, inputs, engine, memory, progress, signal);
-    const exact = await compareExact(others, inputs, progress);
+    const exact = await compareExact(others, inputs, progress, signal);
     await inputs.close();
     return {
       tensors: floats.map(({ x, y }, i) => ({
@@ -209,11 +209,12 @@ async function compareExact(
   pairs: readonly FloatPair[],
   inputs: InputPool,
   progress: ProgressMeter,
+  signal?: AbortSignal,
 ): Promise<DiffResult['exact']> {
-  if (pairs.length === 0) return [];
   const results: { name: string; dtype: DTypeName; equal: boolean }[] = [];
   for (const { x, y } of pairs) {
-    results.push({ name: x.name, dtype: x.dtype, equal: await equalBytes(x, y, inputs, progress) });
+    const equal = await equalBytes(x, y, inputs, progress, signal);
+    results.push({ name: x.name, dtype: x.dtype, equal });
   }
   return results;
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { ProgressMeter } from '../../lib/checkpoint/progress.js';
 import { type DiffOptions, type DiffResult, diff, merge } from '../../lib/index.js';
 import { codeAt, decode, formats } from '../support/exact.js';
 import { readModel, writeModel, writeShards } from '../support/models.js';
@@ -278,4 +279,23 @@ describe('a comparison', () => {
     const onProgress = () => controller.abort(reason);
     await expect(diff(model, model, { signal: controller.signal, onProgress })).rejects.toBe(reason);
   });
+
+  it('stops on an abort between the tensors that are compared exactly, and within one', async () => {
+    const bytes = 2 ** 20;
+    const small = Array.from({ length: 8 }, (_, i) => tensor(`ids${i}`, 'U8', [bytes]));
+    for (const model of [small, [tensor('packed', 'U8', [8 * bytes])]]) {
+      const reason = new Error('enough');
+      const controller = new AbortController();
+      let last = 0;
+      vi.spyOn(ProgressMeter.prototype, 'add').mockImplementation(() => {
+        last++;
+        controller.abort(reason);
+      });
+      onTestFinished(() => void vi.restoreAllMocks());
+      await expect(diffTensors(model, model, { signal: controller.signal })).rejects.toBe(reason);
+      expect(last).toBe(1);
+      vi.restoreAllMocks();
+    }
+  });
+
 });

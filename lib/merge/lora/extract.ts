@@ -311,7 +311,7 @@ class Extraction {
   }
 
   async #checkEqual({ x, y }: TensorPair, progress: ProgressMeter): Promise<void> {
-    if (await equalBytes(x, y, this.#inputs, progress)) return;
+    if (await equalBytes(x, y, this.#inputs, progress, this.#signal)) return;
     throw incompatible([
       {
         code: 'ERR_INTEGER_TENSOR_DIFFERS',

@@ -205,8 +205,7 @@ class MergeFileRun {
     try {
       for (const [first, ...rest] of groups) {
         for (const other of rest) {
-          this.#signal?.throwIfAborted();
-          if (await equalBytes(first!, other, inputs, this.#progress)) continue;
+          if (await equalBytes(first!, other, inputs, this.#progress, this.#signal)) continue;
           problems.push({
             code: 'ERR_INTEGER_TENSOR_DIFFERS',
             tensor: other.name,

@@ -50,10 +50,11 @@ export interface CardFacts {
 export async function renderCard(facts: CardFacts): Promise<string> {
   const { zeroshot, finetuned, alpha, tensorAlphas, dtype, command, version } = facts;
   const own = Object.values(tensorAlphas ?? {});
+  const [least, most] = [Math.min, Math.max].map((choose) => own.reduce((a, b) => choose(a, b), own[0]!));
   const ranged =
     own.length === 0
       ? String(alpha)
-      : `${Math.min(...own)} to ${Math.max(...own)} by layer (\`tensorAlphas\` in wisemerge.json), ${alpha} elsewhere`;
+      : `${least} to ${most} by layer (\`tensorAlphas\` in wisemerge.json), ${alpha} elsewhere`;
   const inherited = await readCard(zeroshot);
   const names = [modelName(zeroshot), modelName(finetuned)];
   const kept = Object.fromEntries(

@@ -49,7 +49,10 @@ export function formatTable(
   options: { left?: readonly number[] } = {},
 ): string {
   const left = new Set([0, ...(options.left ?? [])]);
-  const widths = header.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  // Not by one call of Math.max: models have more tensors than a call takes arguments.
+  const widths = header.map((cell, i) =>
+    rows.reduce((width, row) => Math.max(width, row[i]?.length ?? 0), cell.length),
+  );
   const line = (row: readonly string[]): string =>
     row
       .map((cell, i) => (left.has(i) ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))

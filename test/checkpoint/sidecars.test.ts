@@ -3,6 +3,8 @@ import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node:
 import { join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { openCheckpoint } from '../../lib/checkpoint/checkpoint.js';
+import { renderCard } from '../../lib/checkpoint/model-card.js';
 import { type MergeOptions, merge, planMerge, version } from '../../lib/index.js';
 import { listFiles, type ModelOptions, writeModel } from '../support/models.js';
 import { randomF32 } from '../support/random.js';
@@ -198,6 +200,15 @@ describe('the model card', () => {
       base_model: ['base', 'tuned'],
     });
     expect(read('README.md')).not.toMatch(/extra|Old text|x\/y/);
+  });
+
+  it('gives the range of more alphas than a call takes arguments', async () => {
+    const zeroshot = await openCheckpoint(writeModel(join(await tempDir(), 'base'), weights));
+    const tensorAlphas = Object.fromEntries(
+      Array.from({ length: 200_000 }, (_, i) => [`layer.${i}`, (i + 1) / 400_000]),
+    );
+    const facts = { zeroshot, finetuned: zeroshot, alpha: 0.5, dtype: 'F32', command: 'x', version };
+    expect(await renderCard({ ...facts, tensorAlphas })).toContain('| alpha | 0.0000025 to 0.5 by layer');
   });
 
   it('survives a damaged card of the zero-shot model', async () => {

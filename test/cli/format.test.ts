@@ -32,6 +32,11 @@ describe('figures for people', () => {
     expect([1, 0.99999, 0.5, 0].map(formatPercent)).toEqual(['100 %', '99.99 %', '50.00 %', '0.00 %']);
   });
 
+  it('stand in columns of more rows than a call takes arguments', () => {
+    const rows = Array.from({ length: 200_000 }, (_, i) => [String(i), 'x']);
+    expect(formatTable(['n', 'kind'], rows)).toMatch(/\n199999 {5}x$/);
+  });
+
   it('stand in columns', () => {
     expect(
       formatTable(

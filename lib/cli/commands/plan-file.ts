@@ -39,7 +39,7 @@ function describeDocument(plan: DocumentPlan, several: boolean): string[] {
   const lines = several ? [style('bold', `document ${printable(name ?? 'without a name')}`)] : [];
   // Warnings come at the end, for all documents.
   const said = explanation.lines.filter((line) => !line.startsWith('warning: '));
-  lines.push(...said.map(printable));
+  for (const line of said) lines.push(printable(line));
   if (directory !== undefined) lines.push(row('output', printable(directory)));
   lines.push(row('read', `${formatBytes(plan.bytesRead)}${describeRereading(rereading)}`));
   const count = files.length === 0 ? 'files that depend on a document before' : `${files.length} files`;

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ioError } from '../errors.js';
@@ -38,7 +38,11 @@ export async function listSidecars(base: Checkpoint): Promise<{ copied: string[]
       const path = join(relative, name);
       const info = await stat(join(root, path)).catch(() => undefined);
       if (info?.isDirectory()) {
-        if (depth < maxDepth) await visit(path, depth + 1);
+        if (existsSync(join(root, path, manifestName))) {
+          skipped.push({ file: path, reason: 'an output of wisemerge' });
+        } else if (depth < maxDepth) {
+          await visit(path, depth + 1);
+        }
       } else if (!info?.isFile() || replaced.has(path)) {
         // Dangling links, sockets and the like; and what is written anew.
       } else if (name.endsWith('.py')) {

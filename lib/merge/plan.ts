@@ -157,7 +157,10 @@ function layoutWarnings(layout: OutputLayout): string[] {
   );
 }
 
-/** The output must not be, hold or lie inside an input: replacing it would destroy what is being read. */
+/**
+ * The output must not be or hold an input: replacing it would destroy what is being read. It may lie inside one, where
+ * `listSidecars` passes over it.
+ */
 export function checkOutputPath(out: string, inputs: readonly Checkpoint[]): void {
   const target = realPath(resolve(out));
   for (const { path, directory, files } of inputs) {

@@ -86,6 +86,23 @@ describe('files beside the weights', () => {
     expect(listFiles(out)).toEqual(['README.md', 'kept.txt', 'model.safetensors', 'wisemerge.json']);
   });
 
+  it('leave out earlier outputs inside the zero-shot model', async () => {
+    const root = await tempDir();
+    const zeroshot = writeModel(join(root, 'base'), weights, { files: { 'nested/kept.txt': 'x' } });
+    const finetuned = writeModel(join(root, 'tuned'), weights);
+    const given = { zeroshot, finetuned, alpha: 0.5 };
+    await merge({ ...given, out: join(zeroshot, 'merged') });
+    await merge({ ...given, alpha: [0, 1], out: join(zeroshot, 'nested', 'both') });
+    const { sidecars, skipped } = await planMerge({ ...given, out: join(root, 'out') });
+    expect(sidecars).toEqual(['nested/kept.txt']);
+    const reason = 'an output of wisemerge';
+    expect(skipped).toEqual([
+      { file: 'merged', reason },
+      { file: 'nested/both/alpha_0.0000', reason },
+      { file: 'nested/both/alpha_1.0000', reason },
+    ]);
+  });
+
   it('follow symbolic links, as in the Hugging Face cache, into real files, and pass over dangling ones', async () => {
     const root = await tempDir();
     const blobs = join(root, 'models--org--name', 'blobs');

@@ -3,8 +3,9 @@ import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { InputPool } from '../checkpoint/input-pool.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
 import { dtypeInfo, type TensorInfo } from '../checkpoint/tensor.js';
-import { compareSpan, compareSumColumns, type DTypeName, Engine } from '../native.js';
+import { compareSpan, compareSumColumns, type DTypeName, Engine, engineOptions } from '../native.js';
 import { equalBytes } from './copied.js';
+import { type Check, checkOptions, device, whole } from './option-checks.js';
 import { defaultMemory } from './options.js';
 import { cutSpans, type FloatPair, type SpanBlock, spanShape } from './spans.js';
 
@@ -50,7 +51,9 @@ export interface DiffResult {
 }
 
 export interface DiffOptions {
-  readonly device?: 'cpu' | 'cuda';
+  /** `auto` (default: the CPU), `cpu`, `cuda` or `cuda:N`. */
+  readonly device?: string;
+  /** CPU threads. Default: all. */
   readonly threads?: number;
   /** Bytes of I/O buffers. Default 80 MiB. */
   readonly memory?: number;
@@ -58,26 +61,34 @@ export interface DiffOptions {
   readonly onProgress?: ProgressListener;
 }
 
+const checks: {
+  readonly [Option in keyof Required<Omit<DiffOptions, 'signal' | 'onProgress'>>]: Check;
+} = {
+  device,
+  threads: whole(1),
+  memory: whole(1),
+};
+
 /**
  * Compares two models tensor by tensor in one streaming pass of bounded memory. The figures do not depend on
- * threads, memory or device. Rejects with WisemergeError as `openCheckpoint` does, ERR_INPUT_CHANGED or
- * ERR_IO.
+ * threads, memory or device. Rejects with WisemergeError as `openCheckpoint` does, ERR_USAGE, ERR_INPUT_CHANGED,
+ * ERR_IO or ERR_DEVICE_*.
  */
 export async function diff(first: string, second: string, options: DiffOptions = {}): Promise<DiffResult> {
-  const { signal, memory = defaultMemory } = options;
+  const { signal, onProgress, ...given } = options;
+  checkOptions(given, checks, []);
+  const { device: chosen = 'auto', threads, memory = defaultMemory } = given;
   const read = signal ? { signal } : {};
   const [a, b] = await Promise.all([openCheckpoint(first, read), openCheckpoint(second, read)]);
   const { floats, others, incomparable } = matchTensors(a, b);
 
-  const progress = new ProgressMeter(options.onProgress);
+  const progress = new ProgressMeter(onProgress);
   progress.start(
     'stream',
     [...floats, ...others].reduce((sum, { x, y }) => sum + x.bytes + y.bytes, 0),
   );
-  const engine = new Engine({
-    device: options.device ?? 'cpu',
-    ...(options.threads !== undefined && { threads: options.threads }),
-  });
+  // As of merges: both models come from disk, and a device only adds a trip over the bus.
+  const engine = new Engine(engineOptions(chosen === 'auto' ? 'cpu' : chosen, threads));
   const inputs = new InputPool([...a.files, ...b.files]);
   try {
     const sums = await comparePairs(floats, inputs, engine, memory, progress, signal);

@@ -298,4 +298,17 @@ describe('a comparison', () => {
     }
   });
 
+  it('takes the devices that a merge takes, and refuses options it does not know', async () => {
+    const model = join(fixtures, 'base');
+    expect(await diff(model, model, { device: 'auto' })).toEqual(await diff(model, model));
+    await expect(diff(model, model, { device: 'cuda:99' })).rejects.toMatchObject({
+      code: 'ERR_DEVICE_UNAVAILABLE',
+    });
+    for (const [option, wrong] of Object.entries({ device: 'tpu', threads: 0, memory: 0.5, thread: 1 })) {
+      await expect(diff(model, model, { [option]: wrong })).rejects.toMatchObject({
+        code: 'ERR_USAGE',
+        details: { option },
+      });
+    }
+  });
 });

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Checkpoint } from './checkpoint.js';
+import { hubName, publishedConfig } from './published-paths.js';
 
 const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/;
 
@@ -37,7 +38,7 @@ export interface CardFacts {
   /** Tensors with an alpha of their own. */
   readonly tensorAlphas?: Readonly<Record<string, number>>;
   readonly dtype: string;
-  /** The command that makes this model again. */
+  /** The command that makes this model again, with published paths, as in all cards. */
   readonly command: string;
   readonly version: string;
 }
@@ -99,7 +100,7 @@ export interface MergeCardFacts {
   /** Licence and languages come from it. */
   readonly donor: Checkpoint;
   readonly method: string;
-  /** The merge file's text. */
+  /** The merge file's text, as it was. */
   readonly config: string;
   readonly command: string;
   readonly version: string;
@@ -118,7 +119,7 @@ ${command}
 \`\`\`
 
 \`\`\`yaml
-${config.trimEnd()}
+${(await publishedConfig(config)).trimEnd()}
 \`\`\`
 `;
 }
@@ -214,11 +215,10 @@ async function renderHeader(
 }
 
 /**
- * What to call a model: the Hub's name for a cache snapshot (`models--org--name/snapshots/…`), else the name
- * of its directory or file. Machine paths stay out of published cards.
+ * What to call a model: the Hub's name for a cache snapshot, else the name of its directory or file. Paths of the
+ * machine stay out of cards, as they do in `publishedPath`.
  */
 export function modelName(checkpoint: Checkpoint): string {
-  const cached = /models--(.+?)\/snapshots\/[^/]+$/.exec(checkpoint.path);
-  if (cached) return cached[1]!.split('--').join('/');
-  return basename(checkpoint.directory ?? checkpoint.path).replace(/\.safetensors(\.index\.json)?$/, '');
+  const name = basename(checkpoint.directory ?? checkpoint.path);
+  return hubName(checkpoint.path) ?? name.replace(/\.safetensors(\.index\.json)?$/, '');
 }

@@ -4,6 +4,7 @@ import { describeInput, type Manifest } from '../checkpoint/manifest.js';
 import { renderCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
+import { publishedOptions } from '../checkpoint/published-paths.js';
 import { copySidecars } from '../checkpoint/sidecars.js';
 import { manifestName, OutputTransaction } from '../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../errors.js';
@@ -151,7 +152,7 @@ async function writeCompanions(
   };
   const dtype = options.dtype ?? 'the dtype of the zero-shot model';
   const card = await renderCard({
-    ...{ zeroshot, finetuned, alpha, dtype, command, version },
+    ...{ zeroshot, finetuned, alpha, dtype, command: formatCommand(publishedOptions(given)), version },
     ...(options.tensorAlphas && { tensorAlphas: options.tensorAlphas }),
   });
   const texts: [string, string][] = [

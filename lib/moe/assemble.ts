@@ -4,6 +4,7 @@ import { describeInput } from '../checkpoint/manifest.js';
 import { renderMoeCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
+import { publishedOptions } from '../checkpoint/published-paths.js';
 import { readSafetensorsFile } from '../checkpoint/safetensors-file.js';
 import { copySidecars } from '../checkpoint/sidecars.js';
 import { elementCount } from '../checkpoint/tensor.js';
@@ -204,7 +205,8 @@ class Assembly {
       nonFinite: Object.fromEntries(nonFinite),
     };
     const { experts, shared, expertsPerToken, gateMode } = plan;
-    const facts = { donor: base, models: checkpoints, command, version };
+    const published = formatMoeCommand(publishedOptions(this.#options));
+    const facts = { donor: base, models: checkpoints, command: published, version };
     const card = await renderMoeCard({ ...facts, experts, shared, expertsPerToken, gateMode });
     const texts: [string, string][] = [
       ...(layout.index ? [[layout.index.name, layout.index.text] as [string, string]] : []),

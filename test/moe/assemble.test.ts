@@ -1,6 +1,6 @@
 // Mixtures of experts, tensor for tensor, and their routers against the definition in f64.
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { TextTokenizer } from '../../lib/eval/text/tokenizer.js';
 import { openCheckpoint, verify } from '../../lib/index.js';
@@ -108,6 +108,7 @@ describe('a Mixtral of Llamas', () => {
     expect(files.filter((name) => /^model-\d+-of-\d+\.safetensors$/.test(name)).length).toBeGreaterThan(2);
     expect(files.some((name) => name.includes('tmp'))).toBe(false);
     expect(readFileSync(join(out, 'README.md'), 'utf8')).toContain('| 1 | `b` |');
+    expect(readFileSync(join(out, 'README.md'), 'utf8')).not.toContain(dirname(out));
     const { parameters: counted } = await openCheckpoint(out);
     expect(parameters.total).toBe(counted);
     // Of two experts one is idle.

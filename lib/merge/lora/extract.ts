@@ -6,6 +6,7 @@ import { InputPool } from '../../checkpoint/input-pool.js';
 import { describeInput } from '../../checkpoint/manifest.js';
 import { modelName, renderAdapterCard } from '../../checkpoint/model-card.js';
 import { type ProgressListener, ProgressMeter } from '../../checkpoint/progress.js';
+import { publishedOptions } from '../../checkpoint/published-paths.js';
 import { itemSize, type TensorInfo } from '../../checkpoint/tensor.js';
 import { manifestName, OutputTransaction } from '../../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../../errors.js';
@@ -349,7 +350,10 @@ class Extraction {
       biases,
     });
     const command = formatExtractCommand(this.#options);
-    const card = await renderAdapterCard({ base, finetuned, ...total, command, version });
+    const card = await renderAdapterCard({
+      ...{ base, finetuned, ...total, version },
+      command: formatExtractCommand(publishedOptions(this.#options)),
+    });
     const manifest = {
       wisemerge: version,
       node: process.version,

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeInput, type MergeFileManifest } from '../../checkpoint/manifest.js';
 import { renderMergeCard } from '../../checkpoint/model-card.js';
+import { publishedOptions } from '../../checkpoint/published-paths.js';
 import { manifestName } from '../../checkpoint/transaction.js';
 import { ioError } from '../../errors.js';
 import { version } from '../../version.js';
@@ -45,7 +46,8 @@ export async function writeRecords(
   const texts: [string, string][] = layout.index ? [[layout.index.name, layout.index.text]] : [];
   if (options.modelCard ?? true) {
     const donor = models[merge.donor]!;
-    const facts = { models, donor, method: merge.method, config: source, command, version };
+    const published = formatMergeFileCommand(publishedOptions(options));
+    const facts = { models, donor, method: merge.method, config: source, command: published, version };
     texts.push(['README.md', await renderMergeCard(facts)]);
   }
   texts.push(['mergekit_config.yml', source], [manifestName, `${JSON.stringify(manifest, null, 2)}\n`]);

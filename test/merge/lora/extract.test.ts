@@ -114,6 +114,7 @@ describe('an extracted adapter', () => {
       'wisemerge.json',
     ]);
     expect(readFileSync(join(out, 'README.md'), 'utf8')).toContain('base_model_relation: "adapter"');
+    expect(readFileSync(join(out, 'README.md'), 'utf8')).not.toContain(root);
   });
 
   it('says how far base and adapter are from the fine-tuned model', async () => {

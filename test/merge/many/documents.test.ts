@@ -132,7 +132,9 @@ dtype: float16
       base_model_relation: 'merge',
       tags: ['merge', 'task_arithmetic', 'wisemerge'],
     });
-    expect(card).toContain(text.replaceAll('$', made.root).trimEnd());
+    expect(card).toContain(text.replaceAll('$/', '').trimEnd());
+    expect(card).toContain('wisemerge merge merge.yml out --random-seed 7 --threads 2\n');
+    expect(card).not.toContain(made.root);
     const manifest = JSON.parse(read('wisemerge.json'));
     expect(manifest).toMatchObject({
       method: 'task_arithmetic',

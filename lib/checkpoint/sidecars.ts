@@ -1,5 +1,5 @@
 import { constants, existsSync } from 'node:fs';
-import { chmod, copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ioError } from '../errors.js';
 import type { DTypeName } from '../native.js';
@@ -25,7 +25,10 @@ export interface SkippedFile {
   readonly reason: string;
 }
 
-/** Relative paths of the files that make a model usable besides its weights, and those left behind. */
+/**
+ * Relative paths of the files that make a model usable besides its weights, and those left behind. Throws ERR_IO where one
+ * cannot be read.
+ */
 export async function listSidecars(base: Checkpoint): Promise<{ copied: string[]; skipped: SkippedFile[] }> {
   const copied: string[] = [];
   const skipped: SkippedFile[] = [];
@@ -50,6 +53,8 @@ export async function listSidecars(base: Checkpoint): Promise<{ copied: string[]
       } else if (info.size > maxSidecarBytes) {
         skipped.push({ file: path, reason: `larger than ${maxSidecarBytes} bytes` });
       } else {
+        // Now, and not once all weights are written.
+        await readable(join(root, path));
         copied.push(path);
       }
     }
@@ -89,6 +94,14 @@ export async function copySidecars(
     } catch (error) {
       throw ioError(error, 'copy', from);
     }
+  }
+}
+
+async function readable(path: string): Promise<void> {
+  try {
+    await (await open(path, 'r')).close();
+  } catch (error) {
+    throw ioError(error, 'read', path);
   }
 }
 

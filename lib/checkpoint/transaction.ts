@@ -22,13 +22,13 @@ export class OutputTransaction {
   readonly directory: string;
   /** The leftover of a killed run that was removed, if there was one. */
   readonly cleared: string | undefined;
-  readonly #old: string;
+  readonly #force: boolean;
   #open = true;
 
-  private constructor(target: string, directory: string, old: string, cleared: string | undefined) {
+  private constructor(target: string, directory: string, force: boolean, cleared: string | undefined) {
     this.target = target;
     this.directory = directory;
-    this.#old = old;
+    this.#force = force;
     this.cleared = cleared;
   }
 
@@ -42,36 +42,42 @@ export class OutputTransaction {
       const target = await followLinks(resolve(path));
       const parent = dirname(target);
       const directory = join(parent, `.${basename(target)}.wisemerge-tmp`);
-      const old = oldName(target);
+      const force = options.force ?? false;
       await refuseMountPoint(target);
       await mkdir(parent, { recursive: true });
       const cleared = await lockDirectory(directory);
       try {
         // Under the lock: another run may be replacing the target at this moment, or just have written it.
-        await mendReplacement(target, old);
-        await checkTarget(target, options.force ?? false);
+        await mendReplacement(target, oldName(target));
+        await checkTarget(target, force);
       } catch (error) {
         await rm(directory, { recursive: true, force: true });
         throw error;
       }
-      return new OutputTransaction(target, directory, old, cleared);
+      return new OutputTransaction(target, directory, force, cleared);
     } catch (error) {
       throw ioError(error, 'prepare', resolve(path));
     }
   }
 
-  /** Makes the directory durable and gives it its final name. */
+  /**
+   * Makes the directory durable and gives it its final name. Throws ERR_OUTPUT_EXISTS or ERR_OUTPUT_NOT_OURS, as `begin`
+   * does, where something has appeared there meanwhile, which stays; ERR_IO.
+   */
   async commit(): Promise<void> {
+    const old = oldName(this.target);
     try {
       await syncTree(this.directory);
+      await checkTarget(this.target, this.#force);
       // Last: without its owner the directory looks abandoned to other runs after a few seconds.
       await rm(join(this.directory, ownerName));
       await syncDirectory(this.directory);
-      if (existsSync(this.target)) await rename(this.target, this.#old);
+      // An empty directory need not move, and one that is no longer empty is an error of this rename.
+      if (this.#force && existsSync(this.target)) await rename(this.target, old);
       await rename(this.directory, this.target);
       this.#open = false;
       await syncDirectory(dirname(this.target));
-      await rm(this.#old, { recursive: true, force: true });
+      await rm(old, { recursive: true, force: true });
     } catch (error) {
       throw ioError(error, 'commit', this.target);
     }

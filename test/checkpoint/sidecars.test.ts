@@ -70,6 +70,22 @@ describe('files beside the weights', () => {
     for (const { reason } of plan.skipped) expect(reason).toMatch(/code is not copied/);
   });
 
+  it('are readable, which shows before any work', async () => {
+    const root = await tempDir();
+    const zeroshot = writeModel(join(root, 'base'), weights, { files: { 'tokenizer.json': '{}' } });
+    const file = join(zeroshot, 'tokenizer.json');
+    chmodSync(root, 0o755);
+    chmodSync(file, 0);
+    const superuser = process.geteuid!() === 0;
+    if (superuser) process.seteuid!(65534);
+    try {
+      const plan = planMerge({ zeroshot, finetuned: zeroshot, alpha: 0.5, out: join(root, 'out') });
+      await expect(plan).rejects.toMatchObject({ code: 'ERR_IO', file });
+    } finally {
+      if (superuser) process.seteuid!(0);
+    }
+  });
+
   it('are writable copies of read-only files', async () => {
     const root = await tempDir();
     const files = { 'tokenizer.json': '{}', 'nested/vocab.txt': 'a' };

@@ -93,6 +93,22 @@ describe('an output', () => {
     expect(readFileSync(join(pair.out, 'thesis.tex'), 'utf8')).toBe('x');
   });
 
+  it.each([
+    ['a file of someone else', 'thesis.tex', 'ERR_OUTPUT_EXISTS', {}],
+    ['a file of someone else, with force', 'thesis.tex', 'ERR_OUTPUT_NOT_OURS', { force: true }],
+    ['another output', 'wisemerge.json', 'ERR_OUTPUT_EXISTS', {}],
+  ])('leaves what appears in its place meanwhile: %s', async (_, name, code, options) => {
+    const pair = await makePair();
+    const onProgress = ({ phase }: Progress): void => {
+      if (phase !== 'stream') return;
+      mkdirSync(pair.out, { recursive: true });
+      writeFileSync(join(pair.out, name), 'x');
+    };
+    await expect(run(pair, { ...options, onProgress })).rejects.toMatchObject({ code, file: pair.out });
+    expect(listFiles(pair.out)).toEqual([name]);
+    expect(besideInputs(pair.root)).toEqual(['out']);
+  });
+
   it('never replaces a sweep to which someone added a file', async () => {
     const pair = await makePair();
     await run(pair, { alpha: [0, 1] });

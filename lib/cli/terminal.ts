@@ -1,4 +1,4 @@
-import { WisemergeError } from '../errors.js';
+import { exitCode, ioError, WisemergeError } from '../errors.js';
 import { printable, style } from './format.js';
 
 /** What every command needs besides its own flags. */
@@ -88,19 +88,22 @@ const brokenPipe = 141;
 
 /**
  * A reader of stdout that closes early (`| head`) ends the program: quietly once the command is done, which the
- * function that is returned says; before that by aborting it, so that nothing half-written stays. Remarks on stderr
- * that nobody reads change nothing.
+ * function that is returned says; before that by aborting it, so that nothing half-written stays. Data that cannot be
+ * written (a full disk) ends it alike, with an error. Remarks on stderr that go nowhere change nothing.
  */
 export function watchPipes({ abort }: Interrupt): () => void {
   let done = false;
-  const watch = (stream: NodeJS.WriteStream, broken: () => void): void => {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-      broken();
-    });
-  };
-  watch(process.stderr, () => {});
-  watch(process.stdout, () => (done ? process.exit() : abort(brokenPipe)));
+  process.stderr.on('error', () => {});
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    let code = brokenPipe;
+    if (error.code !== 'EPIPE') {
+      const failure = ioError(error, 'write', 'standard output');
+      printError({}, failure);
+      code = exitCode(failure);
+    }
+    if (!done) abort(code);
+    else process.exit(error.code === 'EPIPE' ? process.exitCode : code);
+  });
   return () => {
     done = true;
   };

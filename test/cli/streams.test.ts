@@ -121,6 +121,20 @@ describe('a reader of stdout that closes early', () => {
   });
 });
 
+describe('a stdout that cannot be written', () => {
+  it.skipIf(!existsSync('/dev/full'))('is one line and an exit code', () => {
+    const script = '"$0" "$1" inspect "$2" >/dev/full; echo $?';
+    const base = fileURLToPath(new URL('../fixtures/llama-tiny/base', import.meta.url));
+    const { stdout, stderr } = spawnSync('bash', ['-c', script, process.execPath, bin, base], {
+      encoding: 'utf8',
+    });
+    expect(stdout).toBe('5\n');
+    expect(stderr).toMatch(
+      /^error: cannot write standard output: no space left on device \(ERR_NO_SPACE\)\n[^\n]+\n$/,
+    );
+  });
+});
+
 describe('colour', () => {
   const failing = ['inspect', '/nonexistent-model'];
 

@@ -1,7 +1,7 @@
-import { WisemergeError } from '../errors.js';
 import { BlockStream } from '../native/block-stream.js';
 import { type Engine, HostBuffer } from '../native.js';
 import { alignUp, ioAlignment, type Read, type SlotShape, slotBytes } from './blocks.js';
+import { nameFile } from './descriptor-error.js';
 import type { FileRequest } from './input-file.js';
 import type { InputPool } from './input-pool.js';
 import type { OutputWriter } from './output-writer.js';
@@ -158,21 +158,6 @@ function encode(
     numbers.push(...dtypes, count, xAt, y + yAt);
     if (outAt !== undefined) numbers.push(outAt, alphas);
   }
-}
-
-/** An error about a descriptor as one about a file. */
-function nameFile(error: unknown, name: (fd: number) => string | undefined): unknown {
-  if (!(error instanceof WisemergeError)) return error;
-  const { fd, operation } = (error.details ?? {}) as { fd?: number; operation?: string };
-  const file = fd === undefined ? undefined : name(fd);
-  if (file === undefined) return error;
-  const { code, message } = error;
-  const text =
-    code === 'ERR_INPUT_CHANGED'
-      ? `${file} changed while wisemerge was reading it: ${message}`
-      : `cannot ${operation} ${file}: ${message}`;
-  const hint = 'Free disk space, or write elsewhere.';
-  return new WisemergeError(code, text, { file, cause: error, ...(code === 'ERR_NO_SPACE' && { hint }) });
 }
 
 /**

@@ -56,25 +56,8 @@ export async function renderCard(facts: CardFacts): Promise<string> {
     own.length === 0
       ? String(alpha)
       : `${least} to ${most} by layer (\`tensorAlphas\` in wisemerge.json), ${alpha} elsewhere`;
-  const inherited = await readCard(zeroshot);
   const names = [modelName(zeroshot), modelName(finetuned)];
-  const kept = Object.fromEntries(
-    ['license', 'license_name', 'license_link', 'language', 'pipeline_tag', 'library_name']
-      .filter((key) => inherited[key] !== undefined)
-      .map((key) => [key, inherited[key]]),
-  );
-  const header = {
-    ...(zeroshot.config?.architectures ? { library_name: 'transformers' } : {}),
-    ...kept,
-    base_model: names,
-    base_model_relation: 'merge',
-    tags: ['merge', 'wise-ft', 'wisemerge'],
-  };
-  // JSON values are YAML values.
-  const lines = Object.entries(header).map(([key, value]) => `${key}: ${JSON.stringify(value)}`);
-  return `---
-${lines.join('\n')}
----
+  return `${await renderHeader(zeroshot, names, ['merge', 'wise-ft', 'wisemerge'])}
 # ${names.join(' + ')}
 
 Weight-space interpolation (WiSE-FT, [Wortsman et al., 2021](https://arxiv.org/abs/2109.01903)) of two models:

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { runBatches } from '../../checkpoint/block-ring.js';
 import { isElementAligned } from '../../checkpoint/blocks.js';
+import { nameFile } from '../../checkpoint/descriptor-error.js';
 import type { ReadMode } from '../../checkpoint/input-file.js';
 import { InputPool, type Lease } from '../../checkpoint/input-pool.js';
 import type { OutputFile, OutputLayout } from '../../checkpoint/layout.js';
 import { OutputWriter, type WrittenFile } from '../../checkpoint/output-writer.js';
 import type { ProgressMeter } from '../../checkpoint/progress.js';
-import { WisemergeError } from '../../errors.js';
 import { MergeStream, type MergeStreamTensor } from '../../native/merge.js';
 import { type DTypeName, type Engine, HostBuffer } from '../../native.js';
 import type { Chunks } from './chunks.js';
@@ -86,7 +86,7 @@ export async function streamTensors(
             if (item.last) await item.file.finish(report.xxh3);
           }
         } catch (error) {
-          throw nameFile(error, lease, files);
+          throw nameFile(error, (fd) => pathOf(fd, lease, files));
         } finally {
           await lease.release();
         }
@@ -190,24 +190,10 @@ function describe({ nothingKept, degenerate }: { nothingKept: string[]; degenera
   ];
 }
 
-/** An error about a descriptor as one about a file. */
-function nameFile(error: unknown, lease: Lease, files: readonly OpenFile[]): unknown {
-  if (!(error instanceof WisemergeError)) return error;
-  const { fd, operation } = (error.details ?? {}) as { fd?: number; operation?: string };
-  if (fd === undefined) return error;
+/** The path of an input or output that is open. */
+function pathOf(fd: number, lease: Lease, files: readonly OpenFile[]): string | undefined {
   const input = [...lease.files.values()].find(
     ({ descriptors }) => descriptors.cached === fd || descriptors.direct === fd,
   );
-  const file = input?.path ?? files.map((one) => one.path(fd)).find((path) => path !== undefined);
-  if (file === undefined) return error;
-  const text =
-    error.code === 'ERR_INPUT_CHANGED'
-      ? `${file} changed while wisemerge was reading it: ${error.message}`
-      : `cannot ${operation} ${file}: ${error.message}`;
-  const hint = 'Free disk space, or write elsewhere.';
-  return new WisemergeError(error.code, text, {
-    file,
-    cause: error,
-    ...(error.code === 'ERR_NO_SPACE' && { hint }),
-  });
+  return input?.path ?? files.map((one) => one.path(fd)).find((path) => path !== undefined);
 }

@@ -1,4 +1,4 @@
-import { quote } from '../merge/command.js';
+import { formatWords } from '../merge/command.js';
 import { checkOptions, flag, text, whole } from '../merge/option-checks.js';
 
 /** Which mixture of experts to assemble, and how. Sizes are in bytes. */
@@ -35,8 +35,8 @@ export function checkMoeOptions(options: MoeOptions): void {
 }
 
 /** The command line that does what `options` say, quoted for a POSIX shell. */
-export function formatMoeCommand({ config, out, seed, threads, memory, shardSize }: MoeOptions): string {
-  const flags = Object.entries({ seed, threads, memory, 'shard-size': shardSize });
-  const words = flags.flatMap(([name, value]) => (value === undefined ? [] : [`--${name} ${value}`]));
-  return ['wisemerge moe', quote(config), quote(out), ...words].join(' ');
+export function formatMoeCommand({ config, out, ...given }: MoeOptions): string {
+  const { seed, threads, memory, shardSize, force } = given;
+  const flags = Object.entries({ seed, threads, memory, 'shard-size': shardSize, force });
+  return formatWords('wisemerge moe', [config, out], flags);
 }

@@ -1,4 +1,4 @@
-import { quote } from '../merge/command.js';
+import { type Flag, formatWords } from '../merge/command.js';
 import type { FinetuneOptions, Training, TrainingSet } from './options.js';
 
 /**
@@ -8,7 +8,7 @@ import type { FinetuneOptions, Training, TrainingSet } from './options.js';
 export function formatCommand(options: FinetuneOptions, training: Training): string {
   const { zeroshot, train, heldOut, out, head, activation, device, threads } = options;
   const { epochs, batchSize, lr, weightDecay, labelSmoothing, clip, warmup, seed, balanced } = training;
-  const flags: [string, string | number | boolean | undefined][] = [
+  const flags: Flag[] = [
     ['zeroshot', zeroshot],
     ...setFlags('', train),
     ...setFlags('held-out-', heldOut),
@@ -27,11 +27,7 @@ export function formatCommand(options: FinetuneOptions, training: Training): str
     ['device', device],
     ['threads', threads],
   ];
-  const words = flags.flatMap(([flag, value]) => {
-    if (value === undefined || value === false) return [];
-    return value === true ? [`--${flag}`] : [`--${flag}`, quote(String(value))];
-  });
-  return ['wisemerge finetune', ...words].join(' ');
+  return formatWords('wisemerge finetune', [], flags);
 }
 
 /** A set opened from two files is named `features,labels`; one of images by these, and by its labels if it is a table. */

@@ -109,6 +109,8 @@ describe('a Mixtral of Llamas', () => {
     expect(files.some((name) => name.includes('tmp'))).toBe(false);
     expect(readFileSync(join(out, 'README.md'), 'utf8')).toContain('| 1 | `b` |');
     expect(readFileSync(join(out, 'README.md'), 'utf8')).not.toContain(dirname(out));
+    const { command } = JSON.parse(readFileSync(join(out, 'wisemerge.json'), 'utf8'));
+    expect(command).toMatch(/^wisemerge moe \S+moe\.yml \S+out .*--force$/);
     const { parameters: counted } = await openCheckpoint(out);
     expect(parameters.total).toBe(counted);
     // Of two experts one is idle.

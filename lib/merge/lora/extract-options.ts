@@ -1,4 +1,4 @@
-import { quote } from '../command.js';
+import { type Flag, formatWords } from '../command.js';
 import {
   type Check,
   checkOptions,
@@ -94,8 +94,8 @@ export function checkExtractOptions(options: ExtractLoraOptions): RankChoice {
 /** The command line that does what `options` say, quoted for a POSIX shell. */
 export function formatExtractCommand(options: ExtractLoraOptions): string {
   const { base, finetuned, rank, energy, maxRank, modules, saveModules, fanInFanOut } = options;
-  const { dtype, seed, device, threads, out } = options;
-  const flags: readonly [string, string | number | boolean | undefined][] = [
+  const { dtype, seed, device, threads, out, force } = options;
+  const flags: Flag[] = [
     ['base', base],
     ['finetuned', finetuned],
     ['rank', rank],
@@ -109,10 +109,7 @@ export function formatExtractCommand(options: ExtractLoraOptions): string {
     ['device', device === 'auto' ? undefined : device],
     ['threads', threads],
     ['out', out],
+    ['force', force],
   ];
-  const words = flags.flatMap(([flag, value]) => {
-    if (value === undefined || value === false) return [];
-    return value === true ? [`--${flag}`] : [`--${flag}`, quote(String(value))];
-  });
-  return ['wisemerge extract-lora', ...words].join(' ');
+  return formatWords('wisemerge extract-lora', [], flags);
 }

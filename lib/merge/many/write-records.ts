@@ -6,7 +6,7 @@ import { publishedOptions } from '../../checkpoint/published-paths.js';
 import { manifestName } from '../../checkpoint/transaction.js';
 import { ioError } from '../../errors.js';
 import { version } from '../../version.js';
-import { quote } from '../command.js';
+import { type Flag, formatWords } from '../command.js';
 import type { MergeFileOptions } from './options.js';
 import type { PreparedDocument } from './plan-file.js';
 import type { StreamedFiles } from './tensor-stream.js';
@@ -62,8 +62,8 @@ export async function writeRecords(
 /** The command line that does what `options` say, quoted for a POSIX shell. */
 export function formatMergeFileCommand(options: MergeFileOptions): string {
   const { config, out, seed, device, threads, memory, shardSize, compat, cache } = options;
-  const { copyTokenizer = true, modelCard = true, force = false } = options;
-  const values: [string, string | number | undefined][] = [
+  const { copyTokenizer = true, modelCard = true, force } = options;
+  const flags: Flag[] = [
     ['random-seed', seed],
     ['device', device === 'auto' ? undefined : device],
     ['threads', threads],
@@ -71,12 +71,9 @@ export function formatMergeFileCommand(options: MergeFileOptions): string {
     ['shard-size', shardSize],
     ['compat', compat],
     ['transformers-cache', cache],
+    ['no-copy-tokenizer', !copyTokenizer],
+    ['no-write-model-card', !modelCard],
+    ['force', force],
   ];
-  const words = values.flatMap(([name, value]) =>
-    value === undefined ? [] : [`--${name}`, quote(String(value))],
-  );
-  if (!copyTokenizer) words.push('--no-copy-tokenizer');
-  if (!modelCard) words.push('--no-write-model-card');
-  if (force) words.push('--force');
-  return ['wisemerge merge', quote(config), quote(out), ...words].join(' ');
+  return formatWords('wisemerge merge', [config, out], flags);
 }

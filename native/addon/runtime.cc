@@ -1,7 +1,6 @@
 #include "addon/runtime.h"
 
 #include <algorithm>
-#include <new>
 #include <utility>
 
 #include "addon/errors.h"
@@ -31,14 +30,8 @@ void PromiseJob::run() {
   if (cancelled()) return;
   try {
     execute();
-  } catch (const FileError& error) {
-    error_ = error;
-  } catch (const Error& error) {
-    error_ = error;
-  } catch (const std::bad_alloc&) {
-    error_ = Error("ERR_OUT_OF_MEMORY", "out of memory");
-  } catch (const std::exception& error) {
-    error_ = Error("ERR_INTERNAL", error.what());
+  } catch (...) {
+    error_ = current_error();
   }
 }
 

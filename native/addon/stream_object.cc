@@ -18,6 +18,12 @@ class BatchJob : public PromiseJob {
   BatchJob(std::shared_ptr<BlockStream> stream, std::shared_ptr<BlockBatch> batch)
       : stream_(std::move(stream)), batch_(std::move(batch)) {}
 
+  // Any thread.
+  void stop() {
+    cancel();
+    stream_->cancel(*batch_);
+  }
+
   // The work is done by now.
   void execute() override {
     if (batch_->error) throw FileError(*batch_->error);
@@ -128,12 +134,9 @@ Napi::Value StreamObject::run(const Napi::CallbackInfo& info) {
         throw;
       }
     };
-    return runtime_->start(info.Env(), job, begin,
-                           [job = std::weak_ptr<BatchJob>(job), batch = std::weak_ptr<BlockBatch>(batch)] {
-                             if (const auto live = job.lock()) live->cancel();
-                             if (const auto live = batch.lock())
-                               __atomic_store_n(&live->cancelled, 1, __ATOMIC_RELAXED);
-                           });
+    return runtime_->start(info.Env(), job, begin, [job = std::weak_ptr<BatchJob>(job)] {
+      if (const auto live = job.lock()) live->stop();
+    });
   });
 }
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <new>
 #include <utility>
 
 #include "core/arena_compute.h"
@@ -47,6 +46,10 @@ void write_fully(const SharedFd& file, const uint8_t* from, uint64_t length, uin
 }
 
 bool raised(const BlockBatch& batch) { return __atomic_load_n(&batch.cancelled, __ATOMIC_RELAXED) != 0; }
+
+void throw_if_raised(const BlockBatch& batch) {
+  if (raised(batch)) throw Error("ERR_ABORTED", "the stream was aborted");
+}
 
 }  // namespace
 
@@ -154,10 +157,29 @@ void BlockStream::place(Block& block) const {
 void BlockStream::submit(std::shared_ptr<BlockBatch> batch) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopping_) throw Error("ERR_ABORTED", "the stream is closed");
+  try {
+    enqueue(std::move(batch));
+  } catch (...) {
+    fail(current_error());
+    throw;
+  }
+}
+
+void BlockStream::enqueue(std::shared_ptr<BlockBatch> batch) {
   if (batch->blocks.empty()) throw Error("ERR_INTERNAL_ARGUMENT", "a batch needs a block");
   for (Block& block : batch->blocks) {
     check(block);
     place(block);
+    if (!options_.outs.empty()) {
+      // Whoever fills a gap would have to come later, and this block would wait for it.
+      uint64_t& submitted = outputs_[block.output].submitted;
+      if (!failure_ && block.position != submitted) {
+        throw Error("ERR_INTERNAL_RANGE", "a block at byte " + std::to_string(block.position) +
+                                              " of an output that has " + std::to_string(submitted) +
+                                              " bytes so far");
+      }
+      submitted += block.length;
+    }
     for (const BlockRead& read : block.reads) {
       const auto same = [&](const SharedFd& file) { return file.original() == read.fd; };
       if (std::none_of(batch->files_.begin(), batch->files_.end(), same)) batch->files_.emplace_back(read.fd);
@@ -173,7 +195,14 @@ void BlockStream::submit(std::shared_ptr<BlockBatch> batch) {
   batch->non_finite.resize(batch->blocks.size());
   batch->sums.resize(batch->blocks.size());
   queue_.push_back(std::move(batch));
+  unfinished_++;
   queued_.notify_all();
+}
+
+void BlockStream::cancel(BlockBatch& batch) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  __atomic_store_n(&batch.cancelled, 1, __ATOMIC_RELAXED);
+  turned_.notify_all();
 }
 
 std::vector<uint64_t> BlockStream::finish_output(uint32_t output) {
@@ -192,9 +221,9 @@ void BlockStream::shutdown() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
-    if (!queue_.empty() && !failure_) failure_ = Error("ERR_ABORTED", "the stream was closed");
+    // Also of batches whose last block has been taken: it may wait for its turn.
+    if (unfinished_ > 0) fail(Error("ERR_ABORTED", "the stream was closed"));
     queued_.notify_all();
-    turned_.notify_all();
   }
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
@@ -214,20 +243,16 @@ void BlockStream::work(uint8_t* slot) {
     }
     try {
       run(*batch, index, slot);
-    } catch (const FileError& error) {
-      fail(error);
-    } catch (const Error& error) {
-      fail(error);
-    } catch (const std::bad_alloc&) {
-      fail(Error("ERR_OUT_OF_MEMORY", "out of memory"));
-    } catch (const std::exception& error) {
-      fail(Error("ERR_INTERNAL", error.what()));
+    } catch (...) {
+      FileError error = current_error();
+      std::lock_guard<std::mutex> lock(mutex_);
+      fail(std::move(error));
     }
     bool last;
     {
       std::lock_guard<std::mutex> lock(mutex_);
       last = --batch->left_ == 0;
-      if (last) batch->error = failure_;
+      if (last) batch->error = failure_, unfinished_--;
     }
     if (!last) continue;
     batch->files_.clear();
@@ -236,7 +261,7 @@ void BlockStream::work(uint8_t* slot) {
 }
 
 void BlockStream::run(BlockBatch& batch, size_t index, uint8_t* slot) {
-  if (raised(batch)) throw Error("ERR_ABORTED", "the stream was aborted");
+  throw_if_raised(batch);
   throw_if_failed();
   const Block& block = batch.blocks[index];
   for (const BlockRead& read : block.reads) read_fully(read, batch.file(read.fd), slot + read.at);
@@ -260,9 +285,10 @@ void BlockStream::produce(BlockBatch& batch, size_t index, Output& output, uint8
   const Block& block = batch.blocks[index];
   {
     std::unique_lock<std::mutex> lock(mutex_);
-    turned_.wait(lock, [&] { return failure_ || output.produced == block.position; });
+    turned_.wait(lock, [&] { return failure_ || raised(batch) || output.produced == block.position; });
   }
   throw_if_failed();
+  throw_if_raised(batch);
   // Nobody else has this output until `produced` moves on.
   for (const BlockCopy& copy : block.copies) std::memcpy(slot + copy.to, slot + copy.from, copy.length);
   if (block.position < output.header.size()) {
@@ -308,9 +334,8 @@ void BlockStream::write(const Block& block, const Output& output, uint8_t* slot)
   }
 }
 
-void BlockStream::fail(const FileError& error) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (!failure_) failure_ = error;
+void BlockStream::fail(FileError error) {
+  if (!failure_) failure_ = std::move(error);
   turned_.notify_all();
 }
 

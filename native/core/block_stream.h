@@ -56,8 +56,7 @@ struct Block {
 struct BlockBatch {
   std::vector<Block> blocks;
   std::function<void()> done;
-  // Raised by anyone to stop the stream.
-  int32_t cancelled = 0;
+  int32_t cancelled = 0;  // raised by BlockStream::cancel
 
   // Valid after `done`. One entry per block, as lerp_arena and compare_arena return them.
   std::vector<std::vector<uint64_t>> non_finite;
@@ -107,8 +106,12 @@ class BlockStream : public Stoppable {
 
   // Blocks start in the order in which they come; those of one output must come in file order, without gaps,
   // and so must the segments of a block.
-  // Throws Error ERR_INTERNAL_RANGE when a block leaves its slot. After a failure all batches fail.
+  // Throws Error ERR_INTERNAL_RANGE when a block leaves its slot or a gap. After a failure all batches fail,
+  // and a batch that is refused is one: what comes after it would wait for its blocks.
   void submit(std::shared_ptr<BlockBatch> batch);
+
+  // Stops the stream at this batch. From any thread.
+  void cancel(BlockBatch& batch);
 
   // Lets go of the files of an output, all of whose blocks are through, and returns the XXH3 of each.
   std::vector<uint64_t> finish_output(uint32_t output);
@@ -124,18 +127,20 @@ class BlockStream : public Stoppable {
     std::vector<bool> direct;
     std::vector<uint8_t> header;
     std::vector<Xxh3> hashes;
-    uint64_t produced = 0;  // bytes of each file; guarded by mutex_, and so is whose turn it is
+    // Bytes of each file. Guarded by mutex_, and so is whose turn it is.
+    uint64_t submitted = 0, produced = 0;
   };
 
   void check(const Block& block) const;
   void place(Block& block) const;
+  void enqueue(std::shared_ptr<BlockBatch> batch);  // with mutex_ held
   void work(uint8_t* slot);
   void run(BlockBatch& batch, size_t index, uint8_t* slot);
   Output& output_of(const Block& block);
   // Makes and hashes what the block writes.
   void produce(BlockBatch& batch, size_t index, Output& output, uint8_t* slot);
   void write(const Block& block, const Output& output, uint8_t* slot);
-  void fail(const FileError& error);
+  void fail(FileError error);  // with mutex_ held
   void throw_if_failed() const;
 
   const BlockStreamOptions options_;
@@ -145,6 +150,7 @@ class BlockStream : public Stoppable {
   std::deque<Output> outputs_;  // stays in place while it grows
   std::vector<std::shared_ptr<Engine>> idle_engines_;
   std::optional<FileError> failure_;
+  size_t unfinished_ = 0;  // batches
   bool stopping_ = false;
   std::vector<std::thread> threads_;  // started by the first batch
 };

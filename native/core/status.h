@@ -1,6 +1,8 @@
 // Errors inside the core: one exception type, converted once at the addon's edge.
 #pragma once
 
+#include <exception>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -33,5 +35,20 @@ class FileError : public Error {
   int fd_ = kNoFile;
   const char* operation_ = "";
 };
+
+// What a catch (...) caught, as an error to keep for whoever waits for the work.
+inline FileError current_error() {
+  try {
+    throw;
+  } catch (const FileError& error) {
+    return error;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error("ERR_OUT_OF_MEMORY", "out of memory");
+  } catch (const std::exception& error) {
+    return Error("ERR_INTERNAL", error.what());
+  }
+}
 
 }  // namespace wisemerge

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <future>
 #include <string>
 
 #include "check.h"
@@ -66,18 +67,32 @@ BlockStreamOptions options(std::vector<double> alphas, int threads = 2) {
   return made;
 }
 
-// Runs the blocks that `numbers` describe, in one batch; returns what came of them.
-std::shared_ptr<BlockBatch> run(BlockStream& stream, const std::vector<double>& numbers,
-                                const std::vector<uint64_t>& outs) {
+// Hands over the blocks that `numbers` describe, in one batch.
+struct Begun {
+  std::shared_ptr<BlockBatch> batch;
+  std::future<void> done;
+
+  bool over(int seconds = 60) const {
+    return done.wait_for(std::chrono::seconds(seconds)) == std::future_status::ready;
+  }
+  std::string code() const { return batch->error ? batch->error->code() : "none"; }
+};
+
+Begun begin(BlockStream& stream, const std::vector<double>& numbers, const std::vector<uint64_t>& outs) {
   auto batch = std::make_shared<BlockBatch>();
   batch->blocks = parse_blocks(numbers.data(), numbers.size(), outs, kSlot);
-  std::atomic<bool> done{false};
-  batch->done = [&] { done = true; };
+  auto done = std::make_shared<std::promise<void>>();
+  batch->done = [done] { done->set_value(); };
   stream.submit(batch);
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!done && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
-  CHECK(done);
-  return batch;
+  return {batch, done->get_future()};
+}
+
+// The same, and waits; returns what came of them.
+std::shared_ptr<BlockBatch> run(BlockStream& stream, const std::vector<double>& numbers,
+                                const std::vector<uint64_t>& outs) {
+  const Begun begun = begin(stream, numbers, outs);
+  CHECK(begun.over());
+  return begun.batch;
 }
 
 // Rows that interpolate `elements` floats from byte 0 of both files, kBlock bytes at a time.
@@ -313,6 +328,94 @@ TEST("block stream: closing fails what is queued and joins") {
     CHECK_EQ(code_of([&] { stream.submit(batch); }), std::string("ERR_ABORTED"));
   }
   CHECK_EQ(done.load(), 20);
+}
+
+TEST("block stream: a batch that is refused fails those that come after it, and closing ends") {
+  const TemporaryFile x(floats(2 * kBlock / 4, 1)), out;
+  constexpr int kNoFile = 1 << 20;
+  BlockStreamOptions made = options({0.5});
+  const std::vector<uint64_t> outs = made.outs;
+  BlockStream stream(std::move(made));
+  const uint32_t output = stream.add_output({out.fd()}, {false}, {});
+  const std::vector<double> first = lerp_rows(kNoFile, x.fd(), kBlock / 4, output);
+  CHECK_EQ(code_of([&] { begin(stream, first, outs); }), std::string("ERR_IO"));
+  std::vector<double> second = lerp_rows(x.fd(), x.fd(), kBlock / 4, output);
+  second[4] = kBlock;
+  const Begun begun = begin(stream, second, outs);
+  CHECK(begun.over());
+  CHECK_EQ(begun.code(), std::string("ERR_IO"));
+}
+
+TEST("block stream: a block that leaves a gap in its output, or comes twice, is refused") {
+  const TemporaryFile x(floats(2 * kBlock / 4, 1)), out;
+  for (const double position : {4096.0, 0.0}) {
+    BlockStreamOptions made = options({0.5});
+    const std::vector<uint64_t> outs = made.outs;
+    BlockStream stream(std::move(made));
+    const uint32_t output = stream.add_output({out.fd()}, {false}, {});
+    std::vector<double> rows = lerp_rows(x.fd(), x.fd(), kBlock / 4, output);
+    if (position == 0) CHECK(!run(stream, rows, outs)->error);
+    rows[4] = position;
+    CHECK_EQ(code_of([&] { begin(stream, rows, outs); }), std::string("ERR_INTERNAL_RANGE"));
+  }
+}
+
+namespace {
+
+// A device that computes nothing until it is let, so that the next block of the output waits for its turn.
+std::promise<void>* held = nullptr;
+
+WmCode open_nothing(const WmOpenOptions*, WmContext**, WmError*) { return WM_OK; }
+WmCode lerp_held(WmContext*, const WmLerp*, uint32_t, WmCancelFlag, WmError*) {
+  held->get_future().wait();
+  return WM_OK;
+}
+
+// Two batches of one block each, of which the second waits for the first.
+struct Waiting {
+  explicit Waiting(const TemporaryFile& x, const TemporaryFile& out) {
+    held = &let;
+    backend.open = open_nothing;
+    backend.lerp = lerp_held;
+    BlockStreamOptions made = options({0.5});
+    made.engines = {std::make_shared<Engine>(&backend, EngineOptions{})};
+    const std::vector<uint64_t> outs = made.outs;
+    stream.emplace(std::move(made));
+    const uint32_t output = stream->add_output({out.fd()}, {false}, {});
+    std::vector<double> rows = lerp_rows(x.fd(), x.fd(), kBlock / 4, output);
+    first = begin(*stream, rows, outs);
+    rows[4] = kBlock;
+    second = begin(*stream, rows, outs);
+    // Until both have been taken.
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+
+  WmBackend backend{};
+  std::promise<void> let;
+  std::optional<BlockStream> stream;
+  Begun first, second;
+};
+
+}  // namespace
+
+TEST("block stream: a block that waits for its turn stops when it is cancelled") {
+  const TemporaryFile x(floats(2 * kBlock / 4, 1)), out;
+  Waiting waiting(x, out);
+  waiting.stream->cancel(*waiting.second.batch);
+  CHECK(waiting.second.over(5));
+  waiting.let.set_value();
+  CHECK_EQ(waiting.second.code(), std::string("ERR_ABORTED"));
+}
+
+TEST("block stream: a block that waits for its turn stops when the stream is closed") {
+  const TemporaryFile x(floats(2 * kBlock / 4, 1)), out;
+  Waiting waiting(x, out);
+  std::thread closing([&] { waiting.stream->shutdown(); });
+  CHECK(waiting.second.over(5));
+  waiting.let.set_value();
+  closing.join();
+  CHECK(waiting.first.over());
+  CHECK_EQ(waiting.second.code(), std::string("ERR_ABORTED"));
 }
 
 TEST("block stream: blocks and rows that cannot be are refused") {

@@ -175,7 +175,12 @@ Napi::Value MergeObject::run(const Napi::CallbackInfo& info) {
     std::vector<std::string> names;
     for (uint32_t i = 0; i < given.Length(); i++) names.push_back(given.Get(i).ToString().Utf8Value());
     auto batch = std::make_shared<MergeBatch>();
-    batch->jobs = parse_merge_jobs(rows.Data(), rows.ElementLength(), names, seed_, parts_);
+    try {
+      batch->jobs = parse_merge_jobs(rows.Data(), rows.ElementLength(), names, seed_, parts_);
+    } catch (...) {
+      stream()->fail(current_error());
+      throw;
+    }
     auto job = std::make_shared<BatchJob>(stream(), batch);
     // Gives its reference to the job away: the last one may close the stream, which no thread of it can do.
     batch->done = [runtime = runtime_, job]() mutable {

@@ -1,7 +1,6 @@
 #include "merge/merge_stream.h"
 
 #include <algorithm>
-#include <new>
 #include <utility>
 
 #include "merge/row_gather.h"
@@ -15,20 +14,6 @@ constexpr unsigned kWriters = 2;
 constexpr uint64_t kSinkBlock = 2u << 20, kSinkBlocks = 4;
 // Tensors whose reading may begin before their turn. Memory limits it too; this is for many small ones.
 constexpr size_t kAhead = 24;
-
-FileError as_error(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const FileError& error) {
-    return error;
-  } catch (const Error& error) {
-    return error;
-  } catch (const std::bad_alloc&) {
-    return Error("ERR_OUT_OF_MEMORY", "out of memory");
-  } catch (const std::exception& error) {
-    return Error("ERR_INTERNAL", error.what());
-  }
-}
 
 void share(const MergeFile& file, SharedFiles& files) {
   for (const int fd : {file.fd, file.direct_fd}) {
@@ -77,6 +62,27 @@ uint32_t MergeStream::add_output(int fd, bool direct, std::vector<uint8_t> heade
 void MergeStream::submit(std::shared_ptr<MergeBatch> batch) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopping_) throw Error("ERR_ABORTED", "the stream is closed");
+  try {
+    enqueue(batch);
+  } catch (...) {
+    std::erase_if(queue_, [&](const std::shared_ptr<Entry>& entry) { return entry->batch == batch; });
+    stop_at(current_error());
+    throw;
+  }
+}
+
+void MergeStream::fail(FileError error) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  stop_at(std::move(error));
+}
+
+void MergeStream::stop_at(FileError error) {
+  if (!failure_) failure_ = std::move(error);
+  reader_.stop();
+  sink_.stop();
+}
+
+void MergeStream::enqueue(const std::shared_ptr<MergeBatch>& batch) {
   if (batch->jobs.empty()) throw Error("ERR_INTERNAL_ARGUMENT", "a batch needs a job");
   auto files = std::make_shared<SharedFiles>();
   for (const MergeBatch::Job& job : batch->jobs) {
@@ -141,11 +147,7 @@ void MergeStream::work() {
       try {
         run(*entry);
       } catch (...) {
-        FileError error = as_error(std::current_exception());
-        std::lock_guard<std::mutex> lock(mutex_);
-        if (!failure_) failure_ = std::move(error);
-        reader_.stop();
-        sink_.stop();
+        fail(current_error());
       }
     }
     bool over;

@@ -55,8 +55,11 @@ class MergeStream : public Stoppable {
   // A file that begins with `header`; past the page cache where `direct`. Returns its number for
   // MergeJob::output. Its jobs must come in file order and leave no gap; outputs one after another.
   uint32_t add_output(int fd, bool direct, std::vector<uint8_t> header);
-  // Shares the files of the jobs until they are through. After a failure all batches fail. Throws Error.
+  // Shares the files of the jobs until they are through. After a failure all batches fail, and a batch that
+  // is refused is one: the tensors after it would take its place in their file. Throws Error.
   void submit(std::shared_ptr<MergeBatch> batch);
+  // What submit does when it throws, for the caller who could not even make the batch.
+  void fail(FileError error);
   void shutdown() override;
 
  private:
@@ -77,7 +80,10 @@ class MergeStream : public Stoppable {
   };
   void work();
   void run(Entry& entry);
-  void read_ahead();  // with mutex_ held
+  // All with mutex_ held.
+  void enqueue(const std::shared_ptr<MergeBatch>& batch);
+  void stop_at(FileError error);
+  void read_ahead();
   std::shared_ptr<TensorSweep> make_sweep(const Entry& entry) const;
 
   const MergeStreamOptions options_;

@@ -17,34 +17,16 @@
 #include "core/block_pieces.h"
 #include "core/block_rows.h"
 #include "cpu/cpu_backend.h"
+#include "temporary_file.h"
 #include "wisemerge/convert.h"
 
 using namespace wisemerge;
+using wisemerge::test::TemporaryFile;
 
 namespace {
 
 constexpr uint64_t kBlock = 64 << 10;
 constexpr uint64_t kY = kBlock, kOut = 2 * kBlock, kSlot = 4 * kBlock;  // x, y and two outputs
-
-// A file without a name.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::vector<uint8_t>& bytes = {}) : file_(std::tmpfile()) {
-    if (!bytes.empty()) std::fwrite(bytes.data(), 1, bytes.size(), file_);
-    std::fflush(file_);
-  }
-  ~TemporaryFile() { std::fclose(file_); }
-
-  int fd() const { return fileno(file_); }
-  std::vector<uint8_t> read() const {
-    std::vector<uint8_t> bytes(static_cast<size_t>(lseek(fd(), 0, SEEK_END)));
-    CHECK_EQ(pread(fd(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
-    return bytes;
-  }
-
- private:
-  std::FILE* file_;
-};
 
 std::vector<uint8_t> floats(size_t count, float first) {
   std::vector<uint8_t> bytes(count * 4);

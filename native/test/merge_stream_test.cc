@@ -1,0 +1,96 @@
+// Tensors from files to files in order: what happens to a stream when a batch is refused, its files or its
+// engine are closed, or its memory is too small. What the methods make of tensors is tested elsewhere.
+#include "merge/merge_stream.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <functional>
+#include <future>
+#include <string>
+
+#include "check.h"
+#include "cpu/cpu_backend.h"
+#include "merge/job_rows.h"
+#include "temporary_file.h"
+
+using namespace wisemerge;
+using wisemerge::test::TemporaryFile;
+
+namespace {
+
+constexpr uint64_t kChunk = 1 << 20, kArena = 16 << 20;  // of which the sink takes eight
+
+std::shared_ptr<Engine> cpu() {
+  EngineOptions options;
+  options.threads = 1;
+  return std::make_shared<Engine>(wisemerge_cpu_backend(), options);
+}
+
+MergeStreamOptions options(uint64_t chunk = kChunk, uint64_t arena = kArena) {
+  return {cpu(), HostBuffer::allocate(arena), chunk};
+}
+
+struct Begun {
+  std::shared_ptr<MergeBatch> batch;
+  std::future<void> done;
+
+  std::string code() const {
+    CHECK(done.wait_for(std::chrono::seconds(30)) == std::future_status::ready);
+    return batch->error ? batch->error->code() : "none";
+  }
+};
+
+// Copies the elements of `from`, a tensor, to the end of an output.
+struct Copy {
+  double output;
+  bool last = true;
+  DType from = DType::kU8, to = DType::kU8;
+};
+
+Begun copy(MergeStream& stream, int from, double count, const Copy& how) {
+  auto batch = std::make_shared<MergeBatch>();
+  CHECK_EQ(merge_methods()[0].name, std::string("copy"));
+  const double numbers[] = {0,
+                            how.output,
+                            how.last ? 1.0 : 0.0,
+                            static_cast<double>(how.to),
+                            count,
+                            1,
+                            -1,
+                            1,
+                            static_cast<double>(from),
+                            -1,
+                            0,
+                            static_cast<double>(how.from),
+                            -1,
+                            -1};
+  batch->jobs = parse_merge_jobs(numbers, std::size(numbers), {"t"}, 0, {});
+  auto done = std::make_shared<std::promise<void>>();
+  batch->done = [done] { done->set_value(); };
+  stream.submit(batch);
+  return {batch, done->get_future()};
+}
+
+std::string code_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return "none";
+}
+
+}  // namespace
+
+TEST("merge stream: a batch that is refused fails those that come after it") {
+  const TemporaryFile in({1, 2, 3, 4}), out;
+  constexpr int kNoFile = 1 << 20;
+  MergeStream stream(options());
+  const double output = stream.add_output(out.fd(), false, {});
+  CHECK_EQ(copy(stream, in.fd(), 4, {output, false}).code(), std::string("none"));
+  CHECK_EQ(code_of([&] { copy(stream, kNoFile, 4, {output, false}); }), std::string("ERR_IO"));
+  CHECK_EQ(copy(stream, in.fd(), 4, {output}).code(), std::string("ERR_IO"));
+  CHECK(out.read().empty());
+}

@@ -5,6 +5,7 @@
 #include "addon/arguments.h"
 #include "addon/runtime.h"
 #include "core/file_hints.h"
+#include "core/shared_fd.h"
 
 namespace wisemerge {
 namespace {
@@ -12,12 +13,12 @@ namespace {
 // A job because reserving space writes on some file systems.
 class PreallocateJob : public PromiseJob {
  public:
-  PreallocateJob(int fd, uint64_t bytes) : fd_(fd), bytes_(bytes) {}
-  void execute() override { reserved_ = preallocate(fd_, bytes_); }
+  PreallocateJob(int fd, uint64_t bytes) : file_(fd), bytes_(bytes) {}
+  void execute() override { reserved_ = preallocate(file_.get(), bytes_); }
   Napi::Value result(Napi::Env env) override { return Napi::Boolean::New(env, reserved_); }
 
  private:
-  const int fd_;
+  const SharedFd file_;
   const uint64_t bytes_;
   bool reserved_ = false;
 };

@@ -54,8 +54,9 @@ void MergeStream::shutdown() {
 }
 
 uint32_t MergeStream::add_output(int fd, bool direct, std::vector<uint8_t> header) {
+  const uint32_t file = sink_.open(fd, direct);
   std::lock_guard<std::mutex> lock(mutex_);
-  outputs_.push_back({std::move(header), std::nullopt, fd, direct});
+  outputs_.push_back({std::move(header), file});
   return static_cast<uint32_t>(outputs_.size() - 1);
 }
 
@@ -174,9 +175,9 @@ void MergeStream::run(Entry& entry) {
     std::lock_guard<std::mutex> lock(mutex_);
     output = &outputs_[job.output];
   }
-  if (!output->file) {
-    output->file = sink_.open(output->fd, output->direct);
-    sink_.append(*output->file, output->header.data(), output->header.size());
+  if (!output->begun) {
+    output->begun = true;
+    sink_.append(output->file, output->header.data(), output->header.size());
     output->header = {};
   }
   const auto last_sweep = [&] {
@@ -186,7 +187,7 @@ void MergeStream::run(Entry& entry) {
   };
   TensorRun tensor(
       job, entry.sweep, entry.resident, [&] { return make_sweep(entry); },
-      {*options_.engine, reader_, sink_, *entry.files, *output->file, out_, &batch.cancelled, last_sweep});
+      {*options_.engine, reader_, sink_, *entry.files, output->file, out_, &batch.cancelled, last_sweep});
   try {
     merge_methods()[job.method].run(tensor);
   } catch (const FileError&) {
@@ -196,7 +197,7 @@ void MergeStream::run(Entry& entry) {
     throw Error(error.code(), job.name + ": " + error.what());
   }
   batch.reports[entry.index] = tensor.report;
-  if (entry.job().last) batch.hashes[entry.index] = sink_.close(*output->file);
+  if (entry.job().last) batch.hashes[entry.index] = sink_.close(output->file);
 }
 
 }  // namespace wisemerge

@@ -52,8 +52,9 @@ class MergeStream : public Stoppable {
   MergeStream(const MergeStream&) = delete;
   MergeStream& operator=(const MergeStream&) = delete;
 
-  // A file that begins with `header`; past the page cache where `direct`. Returns its number for
-  // MergeJob::output. Its jobs must come in file order and leave no gap; outputs one after another.
+  // A file that begins with `header`, shared from now on; past the page cache where `direct`. Returns its
+  // number for MergeJob::output. Its jobs must come in file order and leave no gap; outputs one after
+  // another.
   uint32_t add_output(int fd, bool direct, std::vector<uint8_t> header);
   // Shares the files of the jobs until they are through. After a failure all batches fail, and a batch that
   // is refused is one: the tensors after it would take its place in their file. Throws Error.
@@ -65,9 +66,8 @@ class MergeStream : public Stoppable {
  private:
   struct Output {
     std::vector<uint8_t> header;
-    std::optional<uint32_t> file;  // of the sink, once begun
-    int fd;
-    bool direct;
+    uint32_t file;  // of the sink
+    bool begun = false;
   };
   struct Entry {
     std::shared_ptr<MergeBatch> batch;

@@ -94,3 +94,16 @@ TEST("merge stream: a batch that is refused fails those that come after it") {
   CHECK_EQ(copy(stream, in.fd(), 4, {output}).code(), std::string("ERR_IO"));
   CHECK(out.read().empty());
 }
+
+TEST("merge stream: keeps its files, whatever becomes of the caller's descriptors") {
+  const TemporaryFile in({1, 2, 3, 4}), out, bystander;
+  MergeStream stream(options());
+  const int lent = dup(out.fd());
+  const double output = stream.add_output(lent, false, {9});
+  // The number now means another file.
+  CHECK_EQ(dup2(bystander.fd(), lent), lent);
+  CHECK_EQ(copy(stream, in.fd(), 4, {output}).code(), std::string("none"));
+  CHECK(out.read() == (std::vector<uint8_t>{9, 1, 2, 3, 4}));
+  CHECK(bystander.read().empty());
+  close(lent);
+}

@@ -74,6 +74,7 @@ void check(const MergeJob& job, const MergeMethod& method) {
   const auto fail = [&](const char* why) { throw Error("ERR_INTERNAL_ARGUMENT", job.name + ": " + why); };
   if (job.row == 0 || (job.count % job.row != 0)) fail("rows do not make up the tensor");
   if (job.base >= static_cast<int32_t>(job.inputs.size())) fail("the base is no input");
+  if (item_size(job.out_dtype) == 0) fail("the output is of a dtype of less than a byte");
   if (method.run == merge_copy) {
     if (job.inputs.size() > 1 || (job.inputs.empty() && job.count > 0)) fail("a copy has one input");
     if (!job.inputs.empty() && !is_float(job.inputs[0].dtype) && job.inputs[0].dtype != job.out_dtype) {

@@ -23,16 +23,30 @@ void share(const MergeFile& file, SharedFiles& files) {
 
 uint64_t sink_bytes() { return kSinkBlock * kSinkBlocks; }
 
+// Before any part is made of them.
+MergeStreamOptions checked(MergeStreamOptions options) {
+  const uint64_t chunk = options.chunk_bytes, all = options.arena->size();
+  if (chunk <= kReadSlack || chunk % kReadPage != 0) {
+    throw Error("ERR_INTERNAL_ARGUMENT", "a chunk of " + std::to_string(chunk) +
+                                             " bytes is not whole pages, or too small to read into");
+  }
+  if (all < sink_bytes() || chunk > all - sink_bytes()) {
+    throw Error("ERR_INTERNAL_ARGUMENT", "an arena of " + std::to_string(all) +
+                                             " bytes has no room for a chunk of " + std::to_string(chunk) +
+                                             " and " + std::to_string(sink_bytes()) + " to be written");
+  }
+  return options;
+}
+
 // Whole pages, so that what lies behind it is aligned too.
 uint64_t chunk_area(const MergeStreamOptions& options) {
-  const uint64_t taken = sink_bytes() + options.chunk_bytes, all = options.arena->size();
-  return all > taken ? (all - taken) / kReadPage * kReadPage : 0;
+  return (options.arena->size() - sink_bytes() - options.chunk_bytes) / kReadPage * kReadPage;
 }
 
 }  // namespace
 
 MergeStream::MergeStream(MergeStreamOptions options)
-    : options_(std::move(options)),
+    : options_(checked(std::move(options))),
       reader_(options_.arena, chunk_area(options_), options_.chunk_bytes, kReaders),
       out_(options_.arena->data() + chunk_area(options_)),
       sink_(out_ + options_.chunk_bytes, sink_bytes(), kSinkBlock, kWriters) {

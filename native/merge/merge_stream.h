@@ -47,6 +47,7 @@ struct MergeBatch {
 
 class MergeStream : public Stoppable {
  public:
+  // Throws Error ERR_INTERNAL_ARGUMENT where the arena has no room for what is written and a chunk.
   explicit MergeStream(MergeStreamOptions options);
   ~MergeStream() override;
   MergeStream(const MergeStream&) = delete;

@@ -107,3 +107,21 @@ TEST("merge stream: keeps its files, whatever becomes of the caller's descriptor
   CHECK(bystander.read().empty());
   close(lent);
 }
+
+TEST("merge stream: chunks of no bytes, of no pages, and those for which there is no memory are refused") {
+  const std::string argument = "ERR_INTERNAL_ARGUMENT";
+  for (const uint64_t chunk : {uint64_t{0}, kReadSlack, kChunk + 1, kArena, UINT64_MAX - 4095}) {
+    CHECK_EQ(code_of([&] { MergeStream never(options(chunk)); }), argument);
+  }
+  CHECK_EQ(code_of([] { MergeStream never(options(kChunk, 4096)); }), argument);
+}
+
+TEST("merge stream: a dtype of less than a byte is refused") {
+  const TemporaryFile in({1, 2, 3, 4}), out;
+  MergeStream stream(options());
+  const double output = stream.add_output(out.fd(), false, {});
+  CHECK_EQ(code_of([&] {
+             copy(stream, in.fd(), 8, {output, true, DType::kF4, DType::kF4});
+           }),
+           std::string("ERR_INTERNAL_ARGUMENT"));
+}

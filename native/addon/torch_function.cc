@@ -18,7 +18,7 @@ class TorchJob : public PromiseJob {
   TorchJob(int fd, uint64_t bytes) : source_(fd, bytes) {}
 
   void execute() override {
-    file_ = read_torch_file(source_);
+    file_ = read_torch_file(source_, cancel_flag());
     hash_.update(file_.identity.data(), file_.identity.size());
   }
 

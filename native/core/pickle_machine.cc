@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "core/cancellation.h"
+
 namespace wisemerge {
 namespace {
 
@@ -72,13 +74,14 @@ void PickleMachine::fail(const std::string& what) const {
                                 ": " + what + "; save the state dict again with torch.save");
 }
 
-PickleValue PickleMachine::run() {
+PickleValue PickleMachine::run(WmCancelFlag cancelled) {
   if (pickle_.size() > kMaxBytes) {
     throw Error("ERR_PICKLE", "the pickle has " + std::to_string(pickle_.size()) +
                                   " bytes, above the limit of " + std::to_string(kMaxBytes) +
                                   "; spread the tensors over more files");
   }
-  while (!stopped_) {
+  for (uint32_t steps = 1; !stopped_; steps++) {
+    if (steps % 4096 == 0) throw_if_raised(cancelled, "reading a pickle");
     opcode_at_ = at_;
     step(take<uint8_t>());
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/status.h"
+#include "wisemerge/backend.h"
 
 namespace wisemerge {
 
@@ -49,8 +50,8 @@ class PickleMachine {
   explicit PickleMachine(std::string_view pickle) : pickle_(pickle) {}
   virtual ~PickleMachine() = default;
 
-  // Runs to STOP. Throws Error ERR_PICKLE with the byte position, or what the subclass throws.
-  PickleValue run();
+  // Runs to STOP. Throws Error ERR_PICKLE with the byte position, ERR_ABORTED, or what the subclass throws.
+  PickleValue run(WmCancelFlag cancelled = nullptr);
 
   std::string_view string(const PickleValue& value) const {
     return pickle_.substr(static_cast<size_t>(value.number), value.index);

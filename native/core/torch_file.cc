@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/cancellation.h"
 #include "core/json_scanner.h"
 #include "core/torch_state_dict.h"
 #include "core/torch_unpickler.h"
@@ -178,19 +179,20 @@ Placed place(const TorchUnpickler& pickle, const Archive& archive, const std::st
 
 }  // namespace
 
-TorchFile read_torch_file(ByteSource& file) {
+TorchFile read_torch_file(ByteSource& file, WmCancelFlag cancelled) {
   if (!looks_like_zip(file)) refuse_other(file);
-  ZipDirectory zip = read_zip_directory(file);
+  ZipDirectory zip = read_zip_directory(file, cancelled);
   const Archive archive(file, zip);
   std::string pickle_bytes = read_pickle(archive);
 
   TorchUnpickler pickle(pickle_bytes);
-  const PickleValue root = pickle.run();
-  TorchStateDict state = find_state_dict(pickle, root);
+  const PickleValue root = pickle.run(cancelled);
+  TorchStateDict state = find_state_dict(pickle, root, cancelled);
 
   std::vector<Placed> order;
   order.reserve(state.tensors.size());
   for (const auto& [name, tensor] : state.tensors) {
+    throw_if_raised(cancelled, "reading a checkpoint");
     order.push_back(place(pickle, archive, name, tensor));
     order.back().index = static_cast<uint32_t>(order.size() - 1);
   }

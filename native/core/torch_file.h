@@ -10,6 +10,7 @@
 
 #include "core/byte_source.h"
 #include "core/safetensors_header.h"
+#include "wisemerge/backend.h"
 
 namespace wisemerge {
 
@@ -23,7 +24,7 @@ struct TorchFile {
 
 // Throws Error: ERR_TORCH_FILE (not such a file, of the format before 1.6, TorchScript, big-endian, or a
 // damaged archive), ERR_PICKLE, ERR_PICKLE_GLOBAL, ERR_TORCH_STATE, ERR_TORCH_TENSOR (not contiguous, or
-// beyond its storage; names the tensor), ERR_IO, ERR_INPUT_CHANGED.
-TorchFile read_torch_file(ByteSource& file);
+// beyond its storage; names the tensor), ERR_IO, ERR_INPUT_CHANGED, ERR_ABORTED.
+TorchFile read_torch_file(ByteSource& file, WmCancelFlag cancelled = nullptr);
 
 }  // namespace wisemerge

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/torch_unpickler.h"
+#include "wisemerge/backend.h"
 
 namespace wisemerge {
 
@@ -20,7 +21,8 @@ struct TorchStateDict {
 // give their tensors names joined by dots. Values that hold no tensor are ignored.
 //
 // Throws Error ERR_TORCH_STATE: the root is no dictionary, there is no tensor, two have one name, a key is
-// neither text nor a whole number, or the nesting is too deep or too wide.
-TorchStateDict find_state_dict(const TorchUnpickler& pickle, const PickleValue& root);
+// neither text nor a whole number, or the nesting is too deep or too wide. ERR_ABORTED.
+TorchStateDict find_state_dict(const TorchUnpickler& pickle, const PickleValue& root,
+                               WmCancelFlag cancelled = nullptr);
 
 }  // namespace wisemerge

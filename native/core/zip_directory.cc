@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include "core/cancellation.h"
 #include "core/duplicate_keys.h"
 #include "core/json_scanner.h"
 #include "core/status.h"
@@ -205,7 +206,7 @@ bool looks_like_zip(ByteSource& file) {
   return first == kLocalMagic || first == kEndMagic;
 }
 
-ZipDirectory read_zip_directory(ByteSource& file) {
+ZipDirectory read_zip_directory(ByteSource& file, WmCancelFlag cancelled) {
   const End end = read_end(file);
   if (end.directory_bytes > end.at || end.directory_at != end.at - end.directory_bytes) {
     refuse("the table of contents of its ZIP archive is not where its end record says");
@@ -220,6 +221,7 @@ ZipDirectory read_zip_directory(ByteSource& file) {
   std::vector<Listed> listed;
   KeyList names;
   for (size_t at = 0; at < result.directory.size();) {
+    throw_if_raised(cancelled, "reading an archive");
     listed.push_back(read_central(result.directory, at));
     names.push(listed.back().entry.name);
     read_local(file, listed.back(), end.directory_at);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/byte_source.h"
+#include "wisemerge/backend.h"
 
 namespace wisemerge {
 
@@ -28,7 +29,8 @@ struct ZipDirectory {
 // Whether the file ends as a ZIP archive does, or begins as one.
 bool looks_like_zip(ByteSource& file);
 
-// Throws Error: ERR_TORCH_FILE (names the entry and the rule that is broken), ERR_IO, ERR_INPUT_CHANGED.
-ZipDirectory read_zip_directory(ByteSource& file);
+// Throws Error: ERR_TORCH_FILE (names the entry and the rule that is broken), ERR_IO, ERR_INPUT_CHANGED,
+// ERR_ABORTED.
+ZipDirectory read_zip_directory(ByteSource& file, WmCancelFlag cancelled = nullptr);
 
 }  // namespace wisemerge

@@ -1,6 +1,8 @@
 // What read_torch_file gives, and what it refuses: the archive, the pickle, the globals, the tensors.
 #include "core/torch_file.h"
 
+#include <ctime>
+
 #include "check.h"
 #include "torch_fixture.h"
 
@@ -92,6 +94,40 @@ TEST("torch file: wrapped state dicts") {
     check_refusal(file_of("}" + text("a") + pairs + "s"), "ERR_TORCH_STATE",
                   leaf == model ? "too many tensors" : "too often");
   }
+}
+
+// Small files that would take a walk of hours, or gigabytes of names.
+TEST("torch file: what a walk visits and names is bounded") {
+  const std::string put(1, '\0'), many(20'000, 'N');
+  // A list of numbers or so, again and again.
+  const std::string list = "](" + many + "eq" + put, again = "h" + put;
+  std::string shared = list, keyed, noted;
+  for (int i = 0; i < 20'000; i++) shared += again;
+  check_refusal(file_of("}" + text("a") + "](" + shared + "es"), "ERR_TORCH_STATE", "too often");
+
+  // A long key, again and again, of what holds no tensor: it need not even be copied.
+  const std::string key = text(std::string(1 << 20, 'k')) + "q" + put, dictionary = "}q\x01";
+  for (int i = 0; i < 20'000; i++) keyed += (i ? again : key) + (i ? "h\x01" : dictionary);
+  const std::clock_t began = std::clock();
+  check_refusal(file_of("}(" + keyed + "u"), "ERR_TORCH_STATE", "no tensor");
+  CHECK(std::clock() - began < CLOCKS_PER_SEC);
+
+  // The same of what does, beside the model: it would be named in a note each.
+  const std::string model = dict({{"w", six(kMatrix)}});
+  for (int i = 0; i < 1000; i++) noted += (i ? again : key) + (i ? "h\x01" : model + "q\x01");
+  check_refusal(file_of("}(" + text("model") + model + noted + "u"), "ERR_TORCH_STATE", "256 MiB");
+}
+
+TEST("torch file: reading stops when it is cancelled") {
+  const int32_t raised = 1;
+  MemorySource source(file_of(dict({{"w", six(kMatrix)}})));
+  std::string code = "none";
+  try {
+    read_torch_file(source, &raised);
+  } catch (const Error& error) {
+    code = error.code();
+  }
+  CHECK_EQ(code, "ERR_ABORTED");
 }
 
 TEST("torch file: names that are not on the list are refused by name") {

@@ -1,4 +1,4 @@
-// Finds a key that appears twice in a list of keys from an untrusted file.
+// Hashes keys from an untrusted file, and finds one that appears twice in a list of them.
 //
 // The hash is SipHash-1-3 under a random key of this process: nobody can prepare a file whose names collide
 // and make the search quadratic, as is easy with an unkeyed hash.
@@ -68,14 +68,21 @@ inline std::string_view key_at(std::string_view bytes, const std::vector<uint32_
   return bytes.substr(begin, ends[i] - begin);
 }
 
+// The hash, also for the standard containers.
+struct KeyHash {
+  size_t operator()(std::string_view text) const {
+    static const SipKey key = [] {
+      std::random_device random;
+      const auto word = [&random] { return static_cast<uint64_t>(random()) << 32 | random(); };
+      const uint64_t k0 = word();
+      return SipKey{k0, word()};
+    }();
+    return siphash<1, 3>(text, key);
+  }
+};
+
 // Index of the first key that equals an earlier one. Fewer than 2^32 - 1 keys.
 inline std::optional<size_t> find_duplicate(std::string_view bytes, const std::vector<uint32_t>& ends) {
-  static const SipKey key = [] {
-    std::random_device random;
-    const auto word = [&random] { return static_cast<uint64_t>(random()) << 32 | random(); };
-    const uint64_t k0 = word();
-    return SipKey{k0, word()};
-  }();
   const size_t count = ends.size();
   if (count < 2) return std::nullopt;
 
@@ -102,7 +109,7 @@ inline std::optional<size_t> find_duplicate(std::string_view bytes, const std::v
       slots[at] = {tag, static_cast<uint32_t>(current)};
     }
     if (i < count) {
-      hashes[i % kAhead] = siphash<1, 3>(key_at(bytes, ends, i), key);
+      hashes[i % kAhead] = KeyHash()(key_at(bytes, ends, i));
       __builtin_prefetch(&slots[hashes[i % kAhead] & (capacity - 1)]);
     }
   }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/cancellation.h"
+#include "core/duplicate_keys.h"
 #include "core/json_scanner.h"
 #include "core/torch_state_dict.h"
 #include "core/torch_unpickler.h"
@@ -84,7 +85,7 @@ class Archive {
  private:
   ByteSource& file_;
   std::string root_;
-  std::unordered_map<std::string_view, const ZipEntry*> entries_;
+  std::unordered_map<std::string_view, const ZipEntry*, KeyHash> entries_;
 };
 
 std::string read_pickle(const Archive& archive) {

@@ -162,7 +162,7 @@ Napi::Value EngineObject::close(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// The context is the executor's: it closes there, behind the jobs already queued.
+// On the executor, behind the jobs already queued; a stream's batches hold it open (Engine::Use).
 void EngineObject::drop() {
   if (!engine_) return;
   runtime_->post([engine = std::move(engine_)] { engine->close(); });

@@ -191,6 +191,7 @@ void BlockStream::enqueue(std::shared_ptr<BlockBatch> batch) {
       threads_.emplace_back([this, slot = options_.arena->data() + i * options_.slot_bytes] { work(slot); });
     }
   }
+  for (const std::shared_ptr<Engine>& engine : options_.engines) batch->engines_.emplace_back(engine);
   batch->left_ = batch->blocks.size();
   batch->non_finite.resize(batch->blocks.size());
   batch->sums.resize(batch->blocks.size());
@@ -256,6 +257,7 @@ void BlockStream::work(uint8_t* slot) {
     }
     if (!last) continue;
     batch->files_.clear();
+    batch->engines_.clear();
     batch->done();
   }
 }

@@ -68,9 +68,10 @@ struct BlockBatch {
   friend class BlockStream;
   const SharedFd& file(int fd) const;
 
-  std::vector<SharedFd> files_;  // those of all reads
-  size_t next_ = 0;              // the first block nobody has taken
-  size_t left_ = 0;              // blocks not yet through
+  std::vector<SharedFd> files_;       // those of all reads
+  std::vector<Engine::Use> engines_;  // all; an engine that is closed meanwhile serves the batch first
+  size_t next_ = 0;                   // the first block nobody has taken
+  size_t left_ = 0;                   // blocks not yet through
 };
 
 struct BlockStreamOptions {

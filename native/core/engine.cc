@@ -49,12 +49,14 @@ WmContext* Engine::context() {
 }
 
 void Engine::lerp(const std::vector<WmLerp>& items, WmCancelFlag cancelled) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   WmError error{};
   const auto count = static_cast<uint32_t>(items.size());
   check_backend(backend_->lerp(context(), items.data(), count, cancelled, &error), error, "lerp");
 }
 
 void Engine::compare(const std::vector<WmCompare>& items, WmCancelFlag cancelled) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   WmError error{};
   const auto count = static_cast<uint32_t>(items.size());
   check_backend(backend_->compare(context(), items.data(), count, cancelled, &error), error, "compare");
@@ -66,6 +68,7 @@ void Engine::run(Function function, const Call& call, WmCancelFlag cancelled, co
     throw Error("ERR_DEVICE_UNAVAILABLE",
                 std::string("the ") + backend_->name + " backend has no " + operation + "; use the CPU");
   }
+  const std::lock_guard<std::mutex> lock(mutex_);
   WmError error{};
   check_backend(function(context(), &call, cancelled, &error), error, operation);
 }
@@ -131,6 +134,7 @@ void Engine::merge_combine(const WmMergeCombine& call, WmCancelFlag cancelled) {
 }
 
 WmNetwork* Engine::network_open(const std::vector<WmParameter>& parameters, WmProductWay way) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   end_networks();
   WmNetwork* network = nullptr;
   WmError error{};
@@ -141,6 +145,7 @@ WmNetwork* Engine::network_open(const std::vector<WmParameter>& parameters, WmPr
 }
 
 void Engine::network_begin(WmNetwork* network, const WmProgram& program, WmCancelFlag cancelled) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   end_networks();
   WmError error{};
   check_backend(backend_->network_begin(context(), network, &program, cancelled, &error), error,
@@ -149,6 +154,7 @@ void Engine::network_begin(WmNetwork* network, const WmProgram& program, WmCance
 
 void Engine::network_operate(WmNetwork* network, uint32_t operation, const WmOperands& operands,
                              WmCancelFlag cancelled) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   WmError error{};
   check_backend(backend_->network_operate(context(), network, operation, &operands, cancelled, &error), error,
                 "evaluation of a network");
@@ -156,6 +162,7 @@ void Engine::network_operate(WmNetwork* network, uint32_t operation, const WmOpe
 
 void Engine::network_finish(WmNetwork* network, const std::vector<WmTransfer>& results,
                             WmCancelFlag cancelled) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   WmError error{};
   check_backend(backend_->network_finish(context(), network, results.data(),
                                          static_cast<uint32_t>(results.size()), cancelled, &error),
@@ -163,12 +170,14 @@ void Engine::network_finish(WmNetwork* network, const std::vector<WmTransfer>& r
 }
 
 void Engine::network_train(WmNetwork* network, const WmTraining& training, WmCancelFlag cancelled) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   WmError error{};
   check_backend(backend_->network_train(context(), network, &training, cancelled, &error), error, kTraining);
 }
 
 void Engine::network_reverse_begin(WmNetwork* network, const std::vector<WmTransfer>& gradients,
                                    WmCancelFlag cancelled) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   WmError error{};
   check_backend(backend_->network_reverse_begin(context(), network, gradients.data(),
                                                 static_cast<uint32_t>(gradients.size()), cancelled, &error),
@@ -177,12 +186,14 @@ void Engine::network_reverse_begin(WmNetwork* network, const std::vector<WmTrans
 
 void Engine::network_reverse(WmNetwork* network, uint32_t operation, const WmReverse& operands,
                              WmCancelFlag cancelled) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   WmError error{};
   check_backend(backend_->network_reverse(context(), network, operation, &operands, cancelled, &error), error,
                 kTraining);
 }
 
 double Engine::network_norm(WmNetwork* network, WmCancelFlag cancelled) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   WmError error{};
   double norm = 0;
   check_backend(backend_->network_norm(context(), network, &norm, cancelled, &error), error, kTraining);
@@ -190,30 +201,33 @@ double Engine::network_norm(WmNetwork* network, WmCancelFlag cancelled) {
 }
 
 void Engine::network_update(WmNetwork* network, const WmAdamW& factors) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   WmError error{};
   check_backend(backend_->network_update(context(), network, &factors, &error), error, kTraining);
 }
 
 void Engine::network_read(WmNetwork* network, WmTrainedArray array, float* to, WmCancelFlag cancelled) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   WmError error{};
   check_backend(backend_->network_read(context(), network, array, to, cancelled, &error), error, kTraining);
 }
 
 void Engine::network_close(WmNetwork* network) {
-  const std::lock_guard<std::mutex> lock(ending_mutex_);
+  const std::lock_guard<std::mutex> lock(users_mutex_);
   ending_.push_back(network);
 }
 
 void Engine::end_networks() {
   std::vector<WmNetwork*> ending;
   {
-    const std::lock_guard<std::mutex> lock(ending_mutex_);
+    const std::lock_guard<std::mutex> lock(users_mutex_);
     ending.swap(ending_);
   }
   for (WmNetwork* const network : ending) backend_->network_close(context(), network);
 }
 
 void Engine::pin(const std::shared_ptr<HostBuffer>& buffer) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   WmContext* const open = context();
   if (!pins() || pinned_.count(buffer.get())) return;
   WmError error{};
@@ -222,6 +236,11 @@ void Engine::pin(const std::shared_ptr<HostBuffer>& buffer) {
 }
 
 void Engine::unpin(const HostBuffer* buffer) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  unpin_held(buffer);
+}
+
+void Engine::unpin_held(const HostBuffer* buffer) {
   const auto found = pinned_.find(buffer);
   if (found == pinned_.end()) return;
   backend_->unpin(context_, buffer->data());
@@ -240,9 +259,35 @@ std::vector<std::shared_ptr<Engine>> Engine::lanes(const std::shared_ptr<Engine>
   return all;
 }
 
+Engine::Use::Use(std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {
+  const std::lock_guard<std::mutex> lock(engine_->users_mutex_);
+  if (engine_->closing_) throw Error("ERR_ENGINE_CLOSED", "this engine is closed");
+  engine_->uses_++;
+}
+
+Engine::Use::~Use() {
+  if (!engine_) return;
+  bool last;
+  {
+    const std::lock_guard<std::mutex> lock(engine_->users_mutex_);
+    last = --engine_->uses_ == 0 && engine_->closing_;
+  }
+  if (last) engine_->close_context();
+}
+
 void Engine::close() {
+  {
+    const std::lock_guard<std::mutex> lock(users_mutex_);
+    closing_ = true;
+    if (uses_ > 0) return;
+  }
+  close_context();
+}
+
+void Engine::close_context() {
+  const std::lock_guard<std::mutex> lock(mutex_);
   closed_ = true;
-  while (!pinned_.empty()) unpin(pinned_.begin()->first);
+  while (!pinned_.empty()) unpin_held(pinned_.begin()->first);
   if (context_) backend_->close(context_);
   context_ = nullptr;
 }

@@ -1,7 +1,8 @@
 // One opened device: a backend context, the memory pinned in it, and its errors as exceptions.
 //
 // The context opens with the first call, because opening takes long enough to be felt on the JavaScript
-// thread, and is used by one thread at a time.
+// thread. Calls may come from several threads, as those of a stream do beside the executor's; they take
+// turns.
 #pragma once
 
 #include <map>
@@ -29,6 +30,19 @@ class Engine {
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
+
+  // Work of many calls that a close() must let end: whoever ends the last of it closes the engine then.
+  // Throws ERR_ENGINE_CLOSED where close() came first.
+  class Use {
+   public:
+    explicit Use(std::shared_ptr<Engine> engine);
+    ~Use();
+    Use(Use&&) noexcept = default;
+    Use& operator=(Use&&) = delete;
+
+   private:
+    std::shared_ptr<Engine> engine_;
+  };
 
   // All throw Error: ERR_ABORTED, ERR_DEVICE_UNAVAILABLE, ERR_DEVICE_MEMORY, ERR_DEVICE,
   // ERR_INTERNAL_ARGUMENT, ERR_ENGINE_CLOSED.
@@ -77,6 +91,7 @@ class Engine {
   void pin(const std::shared_ptr<HostBuffer>& buffer);
   void unpin(const HostBuffer* buffer);
 
+  // Refuses further use and closes the context, at once or with the last Use. From any thread.
   void close();
 
   // Whether calls work on the caller's memory itself, with nothing to be sent anywhere.
@@ -89,17 +104,25 @@ class Engine {
   static std::vector<std::shared_ptr<Engine>> lanes(const std::shared_ptr<Engine>& engine);
 
  private:
+  // These with mutex_ held.
   WmContext* context();
   void end_networks();
+  void unpin_held(const HostBuffer* buffer);
+
+  void close_context();
   // Throws where the backend does not have the function.
   template <class Function, class Call>
   void run(Function function, const Call& call, WmCancelFlag cancelled, const char* operation);
 
   const WmBackend* const backend_;
   const EngineOptions options_;
+  std::mutex mutex_;  // one call at a time
   WmContext* context_ = nullptr;
   bool closed_ = false;
-  std::mutex ending_mutex_;
+  // Of what must not wait for a call: it comes from the JavaScript thread.
+  std::mutex users_mutex_;
+  size_t uses_ = 0;
+  bool closing_ = false;
   std::vector<WmNetwork*> ending_;  // closed, but not in the backend yet
   std::map<const HostBuffer*, std::shared_ptr<HostBuffer>> pinned_;
 };

@@ -117,6 +117,7 @@ void MergeStream::enqueue(const std::shared_ptr<MergeBatch>& batch) {
       }
     }
   }
+  batch->engine.emplace(options_.engine);
   batch->reports.resize(batch->jobs.size());
   batch->hashes.resize(batch->jobs.size());
   for (size_t i = 0; i < batch->jobs.size(); i++) {
@@ -175,7 +176,9 @@ void MergeStream::work() {
     }
     const std::shared_ptr<MergeBatch> batch = entry->batch;
     entry.reset();
-    if (over) batch->done();
+    if (!over) continue;
+    batch->engine.reset();
+    batch->done();
   }
 }
 

@@ -38,6 +38,8 @@ struct MergeBatch {
   std::vector<Job> jobs;
   std::function<void()> done;
   int32_t cancelled = 0;  // raised by anyone to stop the stream
+  // Until `done`: an engine that is closed meanwhile serves the batch first.
+  std::optional<Engine::Use> engine;
 
   // Valid after `done`.
   std::vector<MergeReport> reports;

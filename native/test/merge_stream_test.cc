@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <future>
@@ -124,4 +125,17 @@ TEST("merge stream: a dtype of less than a byte is refused") {
              copy(stream, in.fd(), 8, {output, true, DType::kF4, DType::kF4});
            }),
            std::string("ERR_INTERNAL_ARGUMENT"));
+}
+
+TEST("merge stream: an engine that is closed serves the batches already handed over") {
+  constexpr size_t kBytes = 8 << 20;
+  const TemporaryFile in(std::vector<uint8_t>(kBytes, 0x3f)), out;
+  MergeStreamOptions made = options();
+  const std::shared_ptr<Engine> engine = made.engine;
+  MergeStream stream(std::move(made));
+  const double output = stream.add_output(out.fd(), false, {});
+  const Begun first = copy(stream, in.fd(), kBytes / 4, {output, true, DType::kF32, DType::kBF16});
+  engine->close();
+  CHECK_EQ(first.code(), std::string("none"));
+  CHECK_EQ(code_of([&] { copy(stream, in.fd(), 4, {output}); }), std::string("ERR_ENGINE_CLOSED"));
 }

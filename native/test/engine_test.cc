@@ -1,0 +1,82 @@
+// An engine between threads, on a device of the test's own that watches how it is called.
+#include "core/engine.h"
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "core/status.h"
+
+using namespace wisemerge;
+
+namespace {
+
+std::atomic<int> inside{0}, most_inside{0}, opened{0}, closed{0};
+
+WmCode open_counted(const WmOpenOptions*, WmContext** context, WmError*) {
+  opened++;
+  *context = reinterpret_cast<WmContext*>(&opened);  // anything but null
+  return WM_OK;
+}
+void close_counted(WmContext*) { closed++; }
+WmCode lerp_slowly(WmContext*, const WmLerp*, uint32_t, WmCancelFlag, WmError*) {
+  const int now = ++inside;
+  if (now > most_inside) most_inside = now;
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  inside--;
+  return WM_OK;
+}
+
+const WmBackend& watched() {
+  static const WmBackend backend = [] {
+    WmBackend made{};
+    made.open = open_counted;
+    made.close = close_counted;
+    made.lerp = lerp_slowly;
+    return made;
+  }();
+  opened = closed = most_inside = 0;
+  return backend;
+}
+
+std::string code_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return "none";
+}
+
+}  // namespace
+
+TEST("engine: calls from several threads take turns in one context") {
+  Engine engine(&watched(), {});
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; i++) {
+    threads.emplace_back([&] {
+      for (int k = 0; k < 5; k++) engine.lerp({}, nullptr);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK_EQ(most_inside.load(), 1);
+  CHECK_EQ(opened.load(), 1);
+}
+
+TEST("engine: closing waits until the last user has ended") {
+  const auto engine = std::make_shared<Engine>(&watched(), EngineOptions{});
+  std::optional<Engine::Use> first(engine), second(engine);
+  engine->close();
+  CHECK_EQ(code_of([&] { Engine::Use third(engine); }), std::string("ERR_ENGINE_CLOSED"));
+  first.reset();
+  engine->lerp({}, nullptr);
+  CHECK_EQ(closed.load(), 0);
+  second.reset();
+  CHECK_EQ(closed.load(), 1);
+  CHECK_EQ(code_of([&] { engine->lerp({}, nullptr); }), std::string("ERR_ENGINE_CLOSED"));
+}

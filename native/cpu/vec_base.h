@@ -88,7 +88,6 @@ WM_FORCE_INLINE bool any(Mask mask) {
 
 WM_FORCE_INLINE Line load_line(const void* from) { return load_vector<Line>(from); }
 WM_FORCE_INLINE void store_line(void* to, Line line) { __builtin_memcpy(to, &line, sizeof(line)); }
-#if defined(__SSE2__)
 WM_FORCE_INLINE Line hash_line(Line sums, Line data, Line secret) {
   typedef uint64_t Vq __attribute__((vector_size(16)));
   const Vq words = (Vq)data, key = words ^ (Vq)secret;
@@ -100,6 +99,7 @@ WM_FORCE_INLINE Line scramble_line(Line sums, Line secret) {
   const Vq words = (Vq)sums;
   return (Line)((words ^ (words >> 47) ^ (Vq)secret) * 0x9E3779B1u);
 }
+#if defined(__SSE2__)
 WM_FORCE_INLINE void stream_line(void* to, Line line) {
   _mm_stream_si128(static_cast<__m128i*>(to), reinterpret_cast<__m128i>(line));
 }

@@ -57,9 +57,14 @@ void BufferObject::pinned_in(const std::shared_ptr<Engine>& engine) { pinned_in_
 
 Napi::Value BufferObject::release(const Napi::CallbackInfo& info) {
   if (!share_ || !share_->memory) return info.Env().Undefined();
-  const Napi::Value array_buffer = info.This().As<Napi::Object>().Get("arrayBuffer");
+  auto array_buffer = info.This().As<Napi::Object>().Get("arrayBuffer").As<Napi::ArrayBuffer>();
+  // ArrayBuffer.prototype.transfer has made another of it, which keeps the memory until it is collected.
+  if (array_buffer.IsDetached()) {
+    drop();
+    return info.Env().Undefined();
+  }
   // Before the memory goes: views of a detached buffer have length 0.
-  array_buffer.As<Napi::ArrayBuffer>().Detach();
+  array_buffer.Detach();
   const std::shared_ptr<Share> share = share_;
   drop();
   share->memory.reset();

@@ -12,7 +12,8 @@
 namespace wisemerge {
 
 // Properties: arrayBuffer, release(). Jobs share the memory, so release() under a running job frees it when
-// the job ends; the ArrayBuffer is detached at once.
+// the job ends; the ArrayBuffer is detached at once. Where JavaScript has transferred it, the memory stays
+// until its new ArrayBuffer is collected.
 class BufferObject : public Napi::ObjectWrap<BufferObject> {
  public:
   static Napi::Function define(Napi::Env env);

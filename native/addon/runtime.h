@@ -18,8 +18,9 @@
 
 namespace wisemerge {
 
-// A job that settles a promise. It owns what it works on: JavaScript may drop, detach or overwrite anything
-// while it runs.
+// A job that settles a promise. It owns what it works on: JavaScript may drop or detach anything while it
+// runs, and overwrite the numbers it computes with. It must not overwrite those that say where to look
+// (labels, ids): they are checked when a job begins and read again, as indices, where they lie.
 class PromiseJob : public Job {
  public:
   // On the executor thread; throws Error.

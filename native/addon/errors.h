@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <new>
+#include <stdexcept>
 #include <system_error>
 
 #include "core/status.h"
@@ -32,6 +33,9 @@ auto guard(Napi::Env env, Body body) -> decltype(body()) {
   } catch (const Error& error) {
     throw make_error(env, error);
   } catch (const std::bad_alloc&) {
+    throw make_error(env, Error("ERR_OUT_OF_MEMORY", "out of memory"));
+  } catch (const std::length_error&) {
+    // A container longer than any can be.
     throw make_error(env, Error("ERR_OUT_OF_MEMORY", "out of memory"));
   } catch (const std::system_error& error) {
     // No more threads.

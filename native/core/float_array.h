@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
 
@@ -12,6 +13,7 @@ class FloatArray {
  public:
   float* reserve(size_t count) {
     if (count > size_) {
+      if (count > SIZE_MAX / sizeof(float)) throw std::bad_array_new_length();
       data_.reset();
       size_ = 0;
       data_.reset(static_cast<float*>(::operator new(count * sizeof(float), kAlignment)));

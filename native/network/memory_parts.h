@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <map>
 
+#include "core/status.h"
+
 namespace wisemerge::network {
 
 inline constexpr uint64_t kLineFloats = 16;  // of a cache line
@@ -13,6 +15,7 @@ inline constexpr uint64_t kLineFloats = 16;  // of a cache line
 inline uint64_t whole_lines(uint64_t count) { return (count + kLineFloats - 1) / kLineFloats * kLineFloats; }
 
 // Memory in use: where each part begins, and where it ends. New parts go into the first gap that holds them.
+// Throws ERR_INTERNAL_RANGE where there is none.
 class Parts {
  public:
   uint64_t take(uint64_t size) {
@@ -21,8 +24,12 @@ class Parts {
       if (first - begin >= size) break;
       begin = last;
     }
-    used_[begin] = begin + size;
-    highest_ = std::max(highest_, begin + size);
+    uint64_t end;
+    if (__builtin_add_overflow(begin, size, &end)) {
+      throw Error("ERR_INTERNAL_RANGE", "the values of a network exceed the address space");
+    }
+    used_[begin] = end;
+    highest_ = std::max(highest_, end);
     return begin;
   }
   void free(uint64_t begin) { used_.erase(begin); }

@@ -279,6 +279,22 @@ TEST("train gradient: memory of gradients is used again") {
   CHECK_EQ(plan.floats, (20u + 2u) * 8 * 64);
 }
 
+TEST("train gradient: tensors are counted without wrapping around") {
+  ProgramDraft draft(3, 4);
+  draft.linear(0, 4, 2);
+  Arrays arrays(draft);
+  std::vector<uint64_t> tensors = draft.tensors;
+  tensors.insert(tensors.end(), {uint64_t{1} << 63, uint64_t{1} << 63});
+  std::string code = "none";
+  try {
+    TrainedNetwork(std::make_shared<Engine>(wisemerge_cpu_backend(), EngineOptions{0, 1, ""}), tensors,
+                   {{3, 0, draft.output, draft.program}}, arrays.all(), 1);
+  } catch (const Error& error) {
+    code = error.code();
+  }
+  CHECK_EQ(code, "ERR_INTERNAL_ARGUMENT");
+}
+
 TEST("train gradient: programs that cannot be trained are refused") {
   const auto code = [](const ProgramDraft& draft, uint64_t samples, uint32_t output) -> std::string {
     Arrays arrays(draft);

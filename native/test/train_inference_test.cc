@@ -160,6 +160,14 @@ TEST("train inference: layers that do not fit are refused") {
   CHECK(refused(changed([](auto& all) { all[2].inputs++; }), 2 * kParameters));
   CHECK(refused(changed([](auto& all) { all[0].outputs = uint64_t{1} << 62; }), UINT64_MAX - 1));
   CHECK(refused(changed([](auto& all) { all[0].weight = Layer::kNone; }), kParameters));
+  // Activations whose number wraps around to none.
+  const uint64_t half = uint64_t{1} << 32;
+  try {
+    Mlp({{LayerKind::kRelu, half, half}}, 1, half);
+    CHECK(!"a network of 2^64 activations");
+  } catch (const Error& error) {
+    CHECK_EQ(error.code(), "ERR_INTERNAL_RANGE");
+  }
 }
 
 }  // namespace wisemerge::test

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/matrix_product.h"
+#include "core/number_row.h"
 #include "core/status.h"
 #include "network/activations.h"
 #include "network/norms.h"
@@ -59,8 +60,8 @@ Activation activation_of(const Layer& layer) {
 Mlp::Mlp(std::vector<Layer> layers, uint64_t parameters, uint64_t max_rows)
     : layers_(std::move(layers)), parameters_(parameters), max_rows_(max_rows) {
   check_layers(layers_, parameters_, max_rows_);
-  activations_.emplace_back(max_rows * layers_.front().inputs);
-  for (const Layer& layer : layers_) activations_.emplace_back(max_rows * layer.outputs);
+  activations_.emplace_back(times(max_rows, layers_.front().inputs));
+  for (const Layer& layer : layers_) activations_.emplace_back(times(max_rows, layer.outputs));
 }
 
 float* Mlp::forward(Engine& engine, ThreadPool& pool, const float* parameters, uint64_t rows,

@@ -45,7 +45,7 @@ TrainedNetwork::TrainedNetwork(const std::shared_ptr<Engine>& engine, const std:
   uint64_t count = 0;
   for (const uint64_t tensor : tensors) {
     starts_.push_back(count);
-    count += tensor;
+    if (__builtin_add_overflow(count, tensor, &count)) refuse("tensors that exceed the address space");
   }
   if (count != arrays.count) {
     refuse("tensors of " + std::to_string(count) + " in " + std::to_string(arrays.count) + " parameters");

@@ -138,7 +138,11 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--concurrency <n>', 'models to evaluate at once (default: 1)', parseCount)
     .option('--rule <rule>', 'how to choose: max-mean, max-id, max-worst, max-shift:id-within=0.01, knee, …')
     .option('--references <file>', 'accuracies of models trained on ID data alone, .csv or .jsonl')
-    .option('--folds <n>', 'folds of the cross-validation (default: 5)', parseCount)
+    .option(
+      '--folds <n>',
+      'folds of the cross-validation (default: 5, or as many as can be made)',
+      parseCount,
+    )
     .option('--repeats <n>', 'partitions of the cross-validation (default: 1)', parseCount)
     .option('--replicates <n>', 'bootstrap replicates (default: 1000)', parseCount)
     .option('--seed <n>', 'of folds and resamples (default: 0)', parseSeed)

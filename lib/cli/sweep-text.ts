@@ -35,19 +35,21 @@ export function describeCurves({ alphas, sets, likelihood, analysis }: SweepResu
 
 /** The choice, and how firm it is. Curves, where they are at hand, give the figures of the sets. */
 export function describeAnalysis(analysis: Analysis, curves?: SweepResult): string {
-  const { selection, exact, firmness, leaveOneShiftOut } = analysis;
+  const { selection, exact, firmness, leaveOneShiftOut, shiftsNotLeftOut } = analysis;
   const lines = [`chosen alpha: ${short(selection.alpha)}  (rule ${analysis.rule})`, selection.explanation];
   if (firmness) {
     const { lower, upper } = firmness.verdict.selection.alpha;
     lines.push(`95 % of resamples choose alpha in [${short(lower)}, ${short(upper)}].`);
   }
   if (exact) lines.push(describeExact(exact));
-  if (firmness) lines.push(describeValidation(firmness.crossValidation));
+  if (firmness?.crossValidation) lines.push(describeValidation(firmness.crossValidation));
+  if (firmness?.crossValidationNote) lines.push(firmness.crossValidationNote);
   for (const { set, alpha, accuracy, regret } of leaveOneShiftOut ?? []) {
     lines.push(
       `without ${set}: alpha ${short(alpha)} is chosen and scores ${percent(accuracy)} there, ${points(-regret)} points from its own best.`,
     );
   }
+  for (const { set, reason } of shiftsNotLeftOut) lines.push(`${set} cannot be left out: ${reason}.`);
   const chord = firmness?.chord;
   if (chord)
     lines.push(

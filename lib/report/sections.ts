@@ -1,3 +1,4 @@
+import type { CrossValidation, HeldOutScore } from '../sweep/cross-validation.js';
 import { formatIntervals, percent } from '../sweep/figures.js';
 import type { SweepResult } from '../sweep/result.js';
 import { sweepCommand } from '../sweep/sweep-command.js';
@@ -116,21 +117,9 @@ function table({ alphas, sets, analysis }: SweepResult): string {
 }
 
 function validation({ analysis }: SweepResult): string | undefined {
-  const { firmness, leaveOneShiftOut } = analysis;
+  const { firmness, leaveOneShiftOut, shiftsNotLeftOut } = analysis;
   if (!firmness) return undefined;
-  const { crossValidation: cv, chord } = firmness;
-  const score = (name: string, { alpha, mean, spread }: typeof cv.chosen) => [
-    name,
-    alpha === null ? 'by fold' : short(alpha),
-    percent(mean),
-    percent(spread),
-  ];
-  const rows = [
-    score('chosen on the other folds', cv.chosen),
-    score('fixed', cv.fixed),
-    score('zero-shot', cv.zeroshot),
-    score('fine-tuned', cv.finetuned),
-  ];
+  const { crossValidation, crossValidationNote, chord } = firmness;
   const shifts = (leaveOneShiftOut ?? []).map(({ set, alpha, accuracy, oracle, regret }) => [
     set,
     short(alpha),
@@ -144,16 +133,36 @@ function validation({ analysis }: SweepResult): string | undefined {
     : '';
   return section(
     'Does it hold?',
-    `<p>${cv.repeats > 1 ? `${cv.repeats} × ` : ''}${cv.folds}-fold cross-validation, mean over ${escapeText(cv.sets.join(', '))}:</p>`,
-    grid(['alpha', 'value', 'held-out accuracy', 'spread of folds'], rows),
+    ...(crossValidation ? heldOut(crossValidation) : []),
+    ...(crossValidationNote ? [paragraph(crossValidationNote)] : []),
     ...(shifts.length > 0
       ? [
           '<p>Leaving one shift out:</p>',
           grid(['held out', 'alpha', 'accuracy', 'oracle', 'difference'], shifts),
         ]
       : []),
+    ...shiftsNotLeftOut.map(({ set, reason }) => paragraph(`${set} cannot be left out: ${reason}.`)),
     `<p>The models are ${linearlyConnected ? '' : 'not '}linearly connected: at worst (alpha ${short(minimum.alpha)}) the curve lies ${points(minimum.value)} points from its chord, 95 % interval [${points(minimum.interval.lower)}, ${points(minimum.interval.upper)}].${gain}</p>`,
   );
+}
+
+function heldOut(cv: CrossValidation): string[] {
+  const score = (name: string, { alpha, mean, spread }: HeldOutScore) => [
+    name,
+    alpha === null ? 'by fold' : short(alpha),
+    percent(mean),
+    percent(spread),
+  ];
+  const rows = [
+    score('chosen on the other folds', cv.chosen),
+    score('fixed', cv.fixed),
+    score('zero-shot', cv.zeroshot),
+    score('fine-tuned', cv.finetuned),
+  ];
+  return [
+    `<p>${cv.repeats > 1 ? `${cv.repeats} × ` : ''}${cv.folds}-fold cross-validation, mean over ${escapeText(cv.sets.join(', '))}:</p>`,
+    grid(['alpha', 'value', 'held-out accuracy', 'spread of folds'], rows),
+  ];
 }
 
 function nameReferences(references: NonNullable<SweepResult['config']['references']>): string {

@@ -13,7 +13,8 @@ import {
   type Outcomes,
 } from './curves.js';
 import { accuracyPath } from './exact-path.js';
-import { type HeldOutShift, leaveOneShiftOut } from './leave-one-shift-out.js';
+import { type FoldCount, foldsOf, usualFolds } from './folds.js';
+import { type HeldOutShift, leaveOneShiftOut, type NotLeftOut } from './leave-one-shift-out.js';
 import { type Flips, flips, type McNemar, mcnemarRows } from './mcnemar.js';
 import type { SetOutcome } from './outcome-file.js';
 import { formatRule, type MaxRule, type Rule } from './rule.js';
@@ -39,7 +40,7 @@ export type AnalysedSet = {
 
 export interface AnalysisOptions {
   readonly rule: Rule;
-  /** Folds of the cross-validation; default 5. */
+  /** Folds of the cross-validation; default as `foldsOf`. */
   readonly folds?: number;
   /** Partitions of the cross-validation; default 1. */
   readonly repeats?: number;
@@ -96,12 +97,17 @@ export interface Analysis {
   readonly firmness: Firmness | null;
   /** Null with fewer than two shifts of role `select`. */
   readonly leaveOneShiftOut: readonly HeldOutShift[] | null;
+  /** Shifts of role `select` that are not in `leaveOneShiftOut`, for want of others to choose on. */
+  readonly shiftsNotLeftOut: readonly NotLeftOut[];
   readonly sets: readonly SetAnalysis[];
 }
 
 export interface Firmness {
   readonly verdict: Verdict;
-  readonly crossValidation: CrossValidation;
+  /** Null without a set to choose on, and where these cannot be split into the folds asked for, or into two. */
+  readonly crossValidation: CrossValidation | null;
+  /** A sentence that says why there is no cross-validation, or why it has fewer folds than usual; else null. */
+  readonly crossValidationNote: string | null;
   /** Over all sets, whatever their role. */
   readonly chord: ChordTest;
 }
@@ -126,13 +132,15 @@ export function analyse(
   const paths = exact.every((path) => path !== null) ? exact : undefined;
   const firm = outcomes && firmness(outcomes, rule, options);
   const shifts = sets.filter(({ role, kind }) => role === 'select' && kind === 'shift');
+  const leftOut = shifts.length < 2 ? undefined : leaveOneShiftOut(curves, rule);
   return {
     rule: formatRule(rule),
     alphas: grid,
     selection,
     exact: paths ? exactChoice(rule, sets, paths) : null,
     firmness: firm?.firmness ?? null,
-    leaveOneShiftOut: shifts.length < 2 || !canLeaveOut(rule, sets) ? null : leaveOneShiftOut(curves, rule),
+    leaveOneShiftOut: leftOut?.held ?? null,
+    shiftsNotLeftOut: leftOut?.notLeftOut ?? [],
     sets: curves.sets.map(({ name, accuracy }, s) => ({
       name,
       best: exact[s] ? optimum(exact[s], maximum(exact[s])) : bestEvaluated(grid, accuracy),
@@ -142,11 +150,13 @@ export function analyse(
 }
 
 function firmness(outcomes: Outcomes, rule: Rule, options: AnalysisOptions) {
-  const { folds = 5, repeats = 1, replicates = 1000, seed } = options;
+  const { repeats = 1, replicates = 1000, seed } = options;
+  const { folds, reason } = splitOf(outcomes, options.folds);
   const resamples = resampleOutcomes(outcomes, replicates, seed);
   const firmness: Firmness = {
     verdict: judge(outcomes, rule, resamples),
-    crossValidation: crossValidate(outcomes, rule, { folds, repeats, seed }),
+    crossValidation: folds === null ? null : crossValidate(outcomes, rule, { folds, repeats, seed }),
+    crossValidationNote: noteOf({ folds, reason }, options.folds),
     chord: chordTest(
       outcomes.alphas,
       outcomes.sets.map(({ correct }) => correct),
@@ -154,6 +164,22 @@ function firmness(outcomes: Outcomes, rule: Rule, options: AnalysisOptions) {
     ),
   };
   return { firmness, resamples };
+}
+
+/** Diagnostics come after hours of evaluation, so what cannot be split is no error here. */
+function splitOf({ sets }: Outcomes, asked: number | undefined): FoldCount {
+  const select = sets.filter(({ role }) => role === 'select');
+  if (select.length === 0) return { folds: null, reason: 'no set has role "select"' };
+  return foldsOf(
+    select.map((set) => ({ ...set, samples: set.correct.columns })),
+    asked,
+  );
+}
+
+function noteOf({ folds, reason }: FoldCount, asked: number | undefined): string | null {
+  if (reason === null) return null;
+  if (folds !== null) return `${folds} folds instead of ${usualFolds}: ${reason}.`;
+  return `There is no cross-validation${asked === undefined ? '' : ` in ${asked} folds`}: ${reason}.`;
 }
 
 function analyseSamples(
@@ -270,11 +296,4 @@ function optimum(
     intervals: best.intervals,
     plateau: plateau(path, maximum(path).value - best.value + nearlyOptimal),
   };
-}
-
-/** A rule needs the sets it names, and an ID or a shift set, without the shift that is held out as well. */
-function canLeaveOut(rule: Rule, sets: readonly AnalysedSet[]): boolean {
-  const inner = rule.kind === 'one-se' ? rule.of : rule;
-  const needsId = inner.kind === 'max-id' || inner.kind === 'knee';
-  return !needsId || sets.some(({ role, kind }) => role === 'select' && kind === 'id');
 }

@@ -3,6 +3,9 @@ import { Random } from './random.js';
 
 const maxRepeats = 1000;
 
+/** Folds where no number is given. */
+export const usualFolds = 5;
+
 export interface FoldOptions {
   /** Number of folds, 2 to 255. */
   readonly folds: number;
@@ -15,6 +18,55 @@ export interface FoldOptions {
   readonly labels?: ArrayLike<number>;
   /** Group per sample (video, patient, site): the samples of a group share a fold. */
   readonly groups?: ArrayLike<number>;
+}
+
+/** A set to be split: what a partition keeps together are its groups, or else its samples. */
+export interface SplitShape {
+  readonly name: string;
+  readonly samples: number;
+  readonly groups?: ArrayLike<number>;
+}
+
+/** How many folds there are to be. */
+export interface FoldCount {
+  /** Null where the sets cannot be split as asked, or not at all. */
+  readonly folds: number | null;
+  /** Why there are none, or fewer than usual; null where there is nothing to say. */
+  readonly reason: string | null;
+}
+
+/** The folds asked for, or by default 5, or as many as the smallest of the sets has groups or samples. */
+export function foldsOf(sets: readonly SplitShape[], asked?: number): FoldCount {
+  const { set, count, what } = fewestUnits(sets);
+  const reason = `set ${set} has ${count} ${what}`;
+  if (count < 2 || (asked !== undefined && asked > count)) return { folds: null, reason };
+  if (asked !== undefined || count >= usualFolds) return { folds: asked ?? usualFolds, reason: null };
+  return { folds: count, reason };
+}
+
+/** Throws ERR_USAGE where the folds asked for cannot be made; sets of an unknown number of samples pass. */
+export function checkFolds(sets: readonly SplitShape[], asked: number | undefined): void {
+  const known = sets.filter(({ samples, groups }) => samples > 0 || groups !== undefined);
+  if (asked === undefined || known.length === 0) return;
+  const { folds, reason } = foldsOf(known, asked);
+  if (folds !== null) return;
+  const { count } = fewestUnits(known);
+  throw new WisemergeError('ERR_USAGE', `${asked} folds were asked for, but ${reason}`, {
+    hint:
+      count < 2
+        ? 'Leave folds out: there is no cross-validation then.'
+        : `Ask for at most ${count} folds, or leave folds out.`,
+  });
+}
+
+/** The set that can be split into the fewest parts. */
+function fewestUnits(sets: readonly SplitShape[]) {
+  const units = sets.map(({ name, samples, groups }) => {
+    const count = groups ? new Set(Array.from(groups)).size : samples;
+    const what = groups ? 'group' : 'sample';
+    return { set: name, count, what: count === 1 ? what : `${what}s` };
+  });
+  return units.reduce((least, next) => (next.count < least.count ? next : least));
 }
 
 /**

@@ -19,6 +19,7 @@ import { parseRule } from './rule.js';
 import { checkRule } from './rules.js';
 import {
   analysisOptions,
+  checkSplit,
   decisive,
   openSweepDirectory,
   readOutcomes,
@@ -70,6 +71,7 @@ export async function sweepHead(
   const sets = await openSets(config, heads);
   try {
     checkRule(parseRule(config.rule), config.alphas, sets);
+    checkSplit(sets, config.folds);
     const hash = headHash(heads);
     const fingerprints = sets.map((set) => set.fingerprint);
     const { device = 'auto', precision = 'exact' } = config;

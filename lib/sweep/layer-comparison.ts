@@ -4,7 +4,7 @@ import type { SetEvidence } from './criteria.js';
 import { splitSet } from './cross-validation.js';
 import type { OutcomeSet } from './curves.js';
 import { percent, points, pointsInterval } from './figures.js';
-import { stratifiedFolds } from './folds.js';
+import { foldsOf, stratifiedFolds } from './folds.js';
 import type { Rule } from './rule.js';
 import { decide } from './rules.js';
 
@@ -84,7 +84,7 @@ export function compareOnReport(
 }
 
 export interface FoldOptions {
-  readonly folds: number;
+  readonly folds?: number;
   readonly seed: number;
 }
 
@@ -97,10 +97,15 @@ export function compareOnFolds(
   alphas: Float64Array,
   line: number,
   rule: Rule,
-  { folds, seed }: FoldOptions,
+  { folds: asked, seed }: FoldOptions,
 ): LayerComparison | undefined {
   const sets = outcomes.filter(({ role }) => role === 'select');
   if (sets.length === 0) return undefined;
+  const { folds } = foldsOf(
+    sets.map((set) => ({ ...set, samples: set.correct.columns })),
+    asked,
+  );
+  if (folds === null) return undefined;
   const split = sets.map((set, s) => splitSet(set, folds, 1, seed, s));
   const partitions = sets.map(({ correct, labels, groups }, s) => {
     const given = { ...(labels && { labels }), ...(groups && { groups }) };

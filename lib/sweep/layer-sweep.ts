@@ -27,7 +27,10 @@ export interface LayerOutcome {
   /** What the rule maximises on the select sets. Higher than it is elsewhere: it is the best of many. */
   readonly objective: { readonly single: number; readonly layered: number };
   readonly sets: readonly LayeredSet[];
-  /** Where the points had no part in the choice; null where there are neither report sets nor results of samples. */
+  /**
+   * Where the points had no part in the choice; null without report sets where there are no results of samples either,
+   * or too few for folds.
+   */
   readonly comparison: LayerComparison | null;
   /** Beside the grid: the alphas of groups, and the accuracy of each set. */
   readonly points: readonly { readonly alphas: readonly number[]; readonly top1: readonly number[] }[];
@@ -213,5 +216,8 @@ function compare(
     return correct ? [{ name, role, kind, correct, ...grouped }] : [];
   });
   if (outcomes.length < sets.length) return null;
-  return compareOnFolds(outcomes, meanAlphas(all), line, rule, { folds, seed }) ?? null;
+  return (
+    compareOnFolds(outcomes, meanAlphas(all), line, rule, { ...(folds !== undefined && { folds }), seed }) ??
+    null
+  );
 }

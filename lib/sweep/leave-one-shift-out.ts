@@ -1,7 +1,7 @@
 import { WisemergeError } from '../errors.js';
 import { evidenceOf } from './criteria.js';
 import type { Curves } from './curves.js';
-import type { Rule } from './rule.js';
+import { formatRule, type Rule, type SetWeight } from './rule.js';
 import { decide } from './rules.js';
 
 /** One shift, with alpha chosen on the other sets. */
@@ -15,12 +15,24 @@ export interface HeldOutShift {
   readonly regret: number;
 }
 
+/** Every shift of role `select`, in one of the two. */
+export interface LeftOut {
+  readonly held: readonly HeldOutShift[];
+  readonly notLeftOut: readonly NotLeftOut[];
+}
+
+/** A shift without which the rule has nothing to choose on. */
+export interface NotLeftOut {
+  readonly set: string;
+  readonly reason: string;
+}
+
 /**
  * For each shift of role `select`, chooses alpha on all other select sets and scores it there: how the rule does
- * on a shift it has not seen. A weighted `max-mean` goes without the weight of that shift. Throws as `select`,
- * and ERR_USAGE where there are fewer than two shifts.
+ * on a shift it has not seen. A weighted `max-mean` goes without the weight of that shift; one that carries all the
+ * weight cannot be left out. Throws as `select`, and ERR_USAGE where there are fewer than two shifts.
  */
-export function leaveOneShiftOut({ alphas, sets }: Curves, rule: Rule): HeldOutShift[] {
+export function leaveOneShiftOut({ alphas, sets }: Curves, rule: Rule): LeftOut {
   const shifts = sets.filter(({ role, kind }) => role === 'select' && kind === 'shift');
   if (shifts.length < 2)
     throw new WisemergeError(
@@ -30,18 +42,36 @@ export function leaveOneShiftOut({ alphas, sets }: Curves, rule: Rule): HeldOutS
         hint: 'Add sets of role "select" and kind "shift".',
       },
     );
-  return shifts.map((held) => {
-    const others = sets.filter((set) => set !== held);
-    const { index } = decide(without(rule, held.name), alphas, others.map(evidenceOf));
-    const oracle = held.accuracy.reduce((best, value, k) => (value > held.accuracy[best]! ? k : best), 0);
-    return {
-      set: held.name,
-      alpha: alphas[index]!,
-      accuracy: held.accuracy[index]!,
-      oracle: { alpha: alphas[oracle]!, accuracy: held.accuracy[oracle]! },
-      regret: held.accuracy[oracle]! - held.accuracy[index]!,
-    };
-  });
+  const carriesAll = (name: string): boolean => {
+    const weights = weightsOf(without(rule, name));
+    return weights !== undefined && !weights.some(({ weight }) => weight > 0);
+  };
+  const held = shifts
+    .filter(({ name }) => !carriesAll(name))
+    .map((held): HeldOutShift => {
+      const others = sets.filter((set) => set !== held);
+      const { index } = decide(without(rule, held.name), alphas, others.map(evidenceOf));
+      const oracle = held.accuracy.reduce((best, value, k) => (value > held.accuracy[best]! ? k : best), 0);
+      return {
+        set: held.name,
+        alpha: alphas[index]!,
+        accuracy: held.accuracy[index]!,
+        oracle: { alpha: alphas[oracle]!, accuracy: held.accuracy[oracle]! },
+        regret: held.accuracy[oracle]! - held.accuracy[index]!,
+      };
+    });
+  const notLeftOut = shifts
+    .filter(({ name }) => carriesAll(name))
+    .map(({ name }) => ({
+      set: name,
+      reason: `rule ${formatRule(rule)} gives no weight to any other set`,
+    }));
+  return { held, notLeftOut };
+}
+
+function weightsOf(rule: Rule): readonly SetWeight[] | undefined {
+  if (rule.kind === 'one-se') return weightsOf(rule.of);
+  return rule.kind === 'max-mean' ? rule.weights : undefined;
 }
 
 /** The rule without the weight of one set. */

@@ -17,6 +17,7 @@ import { checkRule, decide } from './rules.js';
 import { checkSearch, type Found, nextAlphas, type Search } from './search.js';
 import {
   analysisOptions,
+  checkSplit,
   decisive,
   openSweepDirectory,
   readOutcomes,
@@ -56,6 +57,7 @@ export async function sweepWith(
   }
   const rule = parseRule(config.rule);
   checkRule(rule, config.alphas, sets);
+  checkSplit(sets, config.folds);
   // `sweep` lets networks alone come here with such a search.
   const byLayer = config.search === 'layers' || config.search === 'linear';
   if (byLayer) checkLayerRule(rule);

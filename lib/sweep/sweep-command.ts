@@ -6,7 +6,7 @@ import type { ResolvedSweep } from './sweep-options.js';
  * what only a sweep file can say.
  */
 export function sweepCommand(config: ResolvedSweep): string {
-  const { zeroshot, finetuned, head, command, keep, alphas, rule, folds, repeats, replicates, seed } = config;
+  const { zeroshot, finetuned, head, command, keep, alphas, rule, repeats, replicates, seed } = config;
   const more = [
     ...(config.divergence === false ? [' --no-divergence'] : []),
     ...(config.metrics === false ? [' --no-metrics'] : []),
@@ -32,7 +32,7 @@ export function sweepCommand(config: ResolvedSweep): string {
     ...(command ? [`--command ${quote(command.join(' '))}${keep ? ' --keep' : ''}`] : []),
     ...sets,
     ...(typeof config.references === 'string' ? [`--references ${quote(config.references)}`] : []),
-    `--alphas ${alphas.join(',')} --rule ${quote(rule)} --folds ${folds} --repeats ${repeats}`,
+    `--alphas ${alphas.join(',')} --rule ${quote(rule)}${config.folds === undefined ? '' : ` --folds ${config.folds}`} --repeats ${repeats}`,
     ...(search.length > 0 ? [search.join(' ')] : []),
     `--replicates ${replicates} --seed ${seed}${more} --out results`,
   ];

@@ -2,7 +2,9 @@ import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lockDirectory } from '../checkpoint/directory-lock.js';
 import { ioError, WisemergeError } from '../errors.js';
+import type { EvaluatedSet } from '../eval/evaluator.js';
 import type { AnalysedSet, AnalysisOptions } from './analysis.js';
+import { checkFolds } from './folds.js';
 import { Journal } from './journal.js';
 import { readOutcome, type SetOutcome, writeOutcome } from './outcome-file.js';
 import { recordsName, resultName, type SweptSet } from './result.js';
@@ -108,5 +110,14 @@ export async function readOutcomes(out: string, sets: readonly SweptSet[]): Prom
 }
 
 export function analysisOptions({ rule, folds, repeats, replicates, seed }: ResolvedSweep): AnalysisOptions {
-  return { rule: parseRule(rule), folds, repeats, replicates, seed };
+  return { rule: parseRule(rule), ...(folds !== undefined && { folds }), repeats, replicates, seed };
+}
+
+/** Throws ERR_USAGE where folds were asked for that the select sets cannot be split into, before any evaluation. */
+export function checkSplit(sets: readonly EvaluatedSet[], folds: number | undefined): void {
+  const select = sets.filter(({ role }) => role === 'select');
+  checkFolds(
+    select.map(({ name, samples, groups }) => ({ name, samples, ...(groups && { groups: groups.ids }) })),
+    folds,
+  );
 }

@@ -102,7 +102,12 @@ export const sweepSchema = z.strictObject({
     .describe('The search ends when the best is less than this above its neighbours.'),
   budget: count.optional().describe('Most alphas to evaluate; default: any number.'),
   concurrency: count.max(256).default(1).describe('Models evaluated at once.'),
-  folds: z.int().min(2).max(255).default(5).describe('Of the cross-validation.'),
+  folds: z
+    .int()
+    .min(2)
+    .max(255)
+    .optional()
+    .describe('Of the cross-validation; default: 5, or as many as a select set has groups or samples.'),
   repeats: count.max(1000).default(1),
   replicates: count.default(1000).describe('Bootstrap replicates.'),
   seed: z

@@ -82,7 +82,7 @@ test('every figure of the tables is that of sweep.json', async () => {
     expect(nll).toBe(probabilityEnsemble.nll.toFixed(4));
   }
   const held = rowsUnder(html, 'Does it hold?');
-  expect(held[0]![2]).toBe(percent(result.analysis.firmness!.crossValidation.chosen.mean));
+  expect(held[0]![2]).toBe(percent(result.analysis.firmness!.crossValidation!.chosen.mean));
 });
 
 test('of a sweep without metrics, what follows from the curves', async () => {

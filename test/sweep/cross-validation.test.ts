@@ -128,7 +128,7 @@ describe('leaving one shift out', () => {
 
   it('chooses on the others and never on the held-out or a kept one', () => {
     // max-shift without a is b's best, .5, and without b it is a's best, 0.
-    expect(leaveOneShiftOut(curvesOf(shifts), parseRule('max-shift'))).toEqual([
+    expect(leaveOneShiftOut(curvesOf(shifts), parseRule('max-shift')).held).toEqual([
       {
         set: 'a',
         alpha: 0.5,
@@ -147,14 +147,15 @@ describe('leaving one shift out', () => {
   });
 
   it('drops the weight of the held-out shift', () => {
-    const [a, b] = leaveOneShiftOut(curvesOf(shifts), parseRule('max-mean:id=1,a=5,b=5'));
-    expect([a!.alpha, b!.alpha]).toEqual([0.5, 0]);
-    expect(
-      leaveOneShiftOut(curvesOf(shifts), parseRule('one-se:max-mean:a=1,b=1')).map(({ alpha }) => alpha),
-    ).toEqual([0.5, 0]);
-    expect(() => leaveOneShiftOut(curvesOf(shifts), parseRule('max-mean:a=1'))).toThrow(
-      expect.objectContaining({ code: 'ERR_USAGE' }),
-    );
+    for (const rule of ['max-mean:id=1,a=5,b=5', 'one-se:max-mean:a=1,b=1']) {
+      const { held, notLeftOut } = leaveOneShiftOut(curvesOf(shifts), parseRule(rule));
+      expect(held.map(({ alpha }) => alpha)).toEqual([0.5, 0]);
+      expect(notLeftOut).toEqual([]);
+    }
+    // What has all the weight cannot be left out; chosen on a alone, alpha is 0, b's accuracy there .5.
+    const { held, notLeftOut } = leaveOneShiftOut(curvesOf(shifts), parseRule('max-mean:a=1'));
+    expect(held).toMatchObject([{ set: 'b', alpha: 0, accuracy: 0.5 }]);
+    expect(notLeftOut.map(({ set }) => set)).toEqual(['a']);
   });
 
   it('needs two shifts to choose on', () => {

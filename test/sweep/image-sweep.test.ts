@@ -58,7 +58,7 @@ describe('a sweep on images', () => {
     }
     expect(result.head).toBeNull();
     expect(result.divergence!.rows.length).toBe(3);
-    expect(result.analysis.firmness!.crossValidation.sets).toEqual(['val']);
+    expect(result.analysis.firmness!.crossValidation!.sets).toEqual(['val']);
   });
 
   test('by Chebyshev points agrees with all alphas evaluated, from a third of the models', async () => {

@@ -110,7 +110,7 @@ describe('a sweep by a function', () => {
     expect(result.sets[0]!.metrics[1]!.nll).toBe(0.25);
     const { firmness, exact, sets } = result.analysis;
     expect(exact).toBeNull();
-    expect(firmness!.crossValidation.sets).toEqual(['id', 'far']);
+    expect(firmness!.crossValidation!.sets).toEqual(['id', 'far']);
     expect(sets[2]!.samples!.mcnemar.zeroshot.pValue).toBeLessThanOrEqual(1);
     expect(JSON.stringify(await pick(out), plain)).toBe(JSON.stringify(result.analysis, plain));
     await writeReport(out);
@@ -253,7 +253,7 @@ describe('a sweep by a function', () => {
       folds: 4,
       rule: 'max-id',
     });
-    expect(analysis.firmness!.crossValidation.folds).toBe(4);
+    expect(analysis.firmness!.crossValidation!.folds).toBe(4);
     await rm(options.finetuned);
     await writeSafetensors(options.finetuned, [
       { name: 'w', dtype: 'F32', shape: [2, 2], data: bytes(zero) },

@@ -44,7 +44,7 @@ test('an MLP is evaluated whole, and searched', async () => {
   expect(result.head).toBeNull();
   expect(result.alphas.length).toBeGreaterThan(5);
   expect(result.divergence!.rows.length).toBe(0);
-  expect(result.analysis.firmness!.crossValidation.sets).toEqual(['held']);
+  expect(result.analysis.firmness!.crossValidation!.sets).toEqual(['held']);
   await writeReport(out);
   expect(await readFile(join(out, 'report.html'), 'utf8')).toContain('Why this alpha');
 });

@@ -25,7 +25,6 @@ describe('resolving', () => {
   test('fills in defaults; alphas ascend and have both ends', () => {
     expect(resolveSweep(config)).toMatchObject({
       rule: 'max-mean',
-      folds: 5,
       repeats: 1,
       replicates: 1000,
       seed: 0,

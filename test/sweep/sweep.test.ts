@@ -1,8 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { describeAnalysis } from '../../lib/cli/sweep-text.js';
 import { isCorrectAt } from '../../lib/eval/correct-intervals.js';
 import { diff } from '../../lib/merge/diff.js';
+import { writeReport } from '../../lib/report/report.js';
 import { readOutcome, type SetOutcome } from '../../lib/sweep/outcome-file.js';
 import { pick } from '../../lib/sweep/pick.js';
 import { plain, readResult } from '../../lib/sweep/result.js';
@@ -41,7 +43,7 @@ describe('a sweep', () => {
     expect(selection.objective).toBeCloseTo(Math.max(...mean), 12);
     expect(mean[selection.index]).toBeCloseTo(Math.max(...mean), 12);
     expect(exact!.value).toBeGreaterThanOrEqual(selection.objective);
-    expect(firmness!.crossValidation.sets).toEqual(['id', 'far']);
+    expect(firmness!.crossValidation!.sets).toEqual(['id', 'far']);
   });
 
   test('results.jsonl has a record per alpha', async () => {
@@ -213,12 +215,41 @@ describe('a sweep', () => {
     expect(await attempt({ alphas: 'x' })).toMatch(/^ERR_/);
     expect(await attempt({ sets: [options.sets[0], options.sets[0]] })).toBe('ERR_SWEEP_FILE');
     expect(await attempt({ folds: 1 })).toBe('ERR_SWEEP_FILE');
+    const few = { ...options.sets[0]!, groups: join(directory, 'groups.csv') };
+    await writeFile(few.groups, `group\n${Array.from({ length: 400 }, (_, i) => `g${i % 4}\n`).join('')}`);
+    await expect(sweep({ ...options, sets: [few], folds: 5, out })).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+      message: '5 folds were asked for, but set id has 4 groups',
+      hint: 'Ask for at most 4 folds, or leave folds out.',
+    });
     expect(await attempt({ budget: 3 })).toBe('ERR_SWEEP_FILE');
     expect(await attempt({ zeroshot: join(directory, 'id.safetensors') })).toMatch(/^ERR_/);
     const wrong = { ...options.sets[0]!, labels: options.sets[1]!.labels };
     expect(await attempt({ sets: [wrong] })).toBe('ERR_DATA_MISMATCH');
     expect(await code(readFile(join(out, 'journal.jsonl')))).toBe('ENOENT');
   });
+});
+
+test('a sweep of fewer groups than the usual folds, and one to report on alone, end with a result', async () => {
+  const { directory, options } = await sweepProject();
+  const groups = join(directory, 'groups.csv');
+  await writeFile(groups, `group\n${Array.from({ length: 400 }, (_, i) => `g${i % 4}\n`).join('')}`);
+  const sets = [{ ...options.sets[0]!, groups }];
+  const grouped = await sweep({ ...options, sets, out: join(directory, 'grouped') });
+  expect(grouped.analysis.firmness!.crossValidation!.folds).toBe(4);
+  const out = join(directory, 'reported');
+  const given = { ...options, rule: 'fixed:0.5', sets: options.sets.slice(2) };
+  const { analysis } = await sweep({ ...given, out });
+  expect(analysis.selection.alpha).toBe(0.5);
+  const { firmness } = (await readResult(out)).analysis;
+  expect(firmness).toMatchObject({
+    crossValidation: null,
+    crossValidationNote: expect.stringContaining('no set has role "select"'),
+  });
+  await writeReport(out);
+  const html = await readFile(join(out, 'report.html'), 'utf8');
+  for (const text of [html.replaceAll('&#34;', '"'), describeAnalysis(analysis)])
+    expect(text).toContain(firmness!.crossValidationNote);
 });
 
 test('pick chooses anew from the outcomes on disk', async () => {

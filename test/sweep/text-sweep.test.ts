@@ -74,7 +74,7 @@ describe('a sweep on text', () => {
     const { root, config } = await project();
     const sets = config.sets.filter(({ name }) => name === 'mc');
     const { analysis, sets: swept } = await sweep({ ...config, sets, out: join(root, 'mc') });
-    expect(analysis.firmness!.crossValidation.sets).toEqual(['mc']);
+    expect(analysis.firmness!.crossValidation!.sets).toEqual(['mc']);
     expect(swept[0]!.outcome).not.toBeNull();
   });
 

@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import type { SetRole } from '../../lib/eval/data/evaluation-set.js';
+import { type AnalysedSet, type AnalysisOptions, analyse } from '../../lib/sweep/analysis.js';
+import { parseRule } from '../../lib/sweep/rule.js';
+import { randomBits } from './outcomes.js';
+
+const alphas = [0, 0.25, 0.5, 0.75, 1];
+const accuracy = [0.5, 0.6, 0.65, 0.7, 0.6];
+
+/** Samples in so many groups; without a number no groups. */
+function set(
+  name: string,
+  kind: 'id' | 'shift',
+  { role = 'select', samples = 40, groups }: { role?: SetRole; samples?: number; groups?: number } = {},
+): AnalysedSet {
+  const names = Array.from({ length: groups ?? 0 }, (_, g) => `g${g}`);
+  const ids = Int32Array.from({ length: samples }, (_, i) => i % (groups ?? 1));
+  const correct = randomBits(accuracy, samples, name.length + samples);
+  return { name, role, kind, correct, ...(groups !== undefined && { groups: { names, ids } }) };
+}
+
+const analysed = (rule: string, sets: readonly AnalysedSet[], more: Partial<AnalysisOptions> = {}) =>
+  analyse(alphas, sets, { rule: parseRule(rule), replicates: 50, seed: 0, ...more });
+
+describe('an analysis', () => {
+  it('goes without cross-validation where no set is there to choose on, and says so', () => {
+    const { selection, firmness } = analysed('fixed:0.5', [set('kept', 'shift', { role: 'report' })]);
+    expect(selection.alpha).toBe(0.5);
+    expect(firmness!.crossValidation).toBeNull();
+    expect(firmness!.crossValidationNote).toBe('There is no cross-validation: no set has role "select".');
+  });
+
+  it.each([
+    [{ groups: 4 }, 4, '4 folds instead of 5: set val has 4 groups.'],
+    [{ samples: 3 }, 3, '3 folds instead of 5: set val has 3 samples.'],
+    [{ groups: 5 }, 5, null],
+    [{ groups: 1 }, null, 'There is no cross-validation: set val has 1 group.'],
+    [{ samples: 1 }, null, 'There is no cross-validation: set val has 1 sample.'],
+  ] as const)('makes as many folds of %o as there can be', (shape, folds, note) => {
+    const { firmness } = analysed('max-mean', [set('val', 'id', shape), set('far', 'shift')]);
+    expect(firmness!.crossValidation?.folds ?? null).toBe(folds);
+    expect(firmness!.crossValidationNote).toBe(note);
+  });
+
+  it('is there even where the folds asked for cannot be made', () => {
+    const { selection, firmness } = analysed('max-mean', [set('val', 'id', { groups: 4 })], { folds: 6 });
+    expect(selection.ties).toContain(selection.alpha);
+    expect(firmness!.crossValidation).toBeNull();
+    expect(firmness!.crossValidationNote).toBe(
+      'There is no cross-validation in 6 folds: set val has 4 groups.',
+    );
+  });
+
+  it.each(['max-mean:s1=1', 'max-mean:v=0,s1=1', 'one-se:max-mean:s1=1', 'max-mean:s1=1,s2=0'])(
+    'by %s leaves out the shifts that it can do without',
+    (rule) => {
+      const sets = [set('v', 'id'), set('s1', 'shift'), set('s2', 'shift')];
+      const { leaveOneShiftOut, shiftsNotLeftOut } = analysed(rule, sets);
+      expect(leaveOneShiftOut!.map((held) => held.set)).toEqual(['s2']);
+      expect(shiftsNotLeftOut).toEqual([
+        { set: 's1', reason: `rule ${rule} gives no weight to any other set` },
+      ]);
+    },
+  );
+
+  it('leaves every shift out where each has company', () => {
+    const sets = [set('v', 'id'), set('s1', 'shift'), set('s2', 'shift')];
+    const { leaveOneShiftOut, shiftsNotLeftOut } = analysed('max-mean:s1=1,s2=1', sets);
+    expect(leaveOneShiftOut!.map((held) => held.set)).toEqual(['s1', 's2']);
+    expect(shiftsNotLeftOut).toEqual([]);
+    expect(analysed('max-mean', sets.slice(0, 2))).toMatchObject({
+      leaveOneShiftOut: null,
+      shiftsNotLeftOut: [],
+    });
+  });
+});

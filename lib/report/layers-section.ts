@@ -1,6 +1,6 @@
 import { percent } from '../sweep/figures.js';
 import { explainLayers } from '../sweep/layer-comparison.js';
-import type { LayerOutcome } from '../sweep/layer-sweep.js';
+import type { LayerObjective, LayerOutcome } from '../sweep/layer-sweep.js';
 import { grid, paragraph, points, section, short, wideFigure } from './parts.js';
 import { escapeText, text } from './svg.js';
 
@@ -31,6 +31,14 @@ export function plotLayers({ groups, single }: LayerOutcome): string {
   );
 }
 
+function describeObjective({ single, layered, name, singleEligible, inPoints }: LayerObjective): string {
+  const figures = `the ${name} is ${percent(layered)} by layer and ${percent(single)} with the single alpha`;
+  if (!inPoints) return `the knee is the model farthest from the chord of the frontier: ${figures}.`;
+  if (!singleEligible)
+    return `the single alpha is not eligible any more, its ID accuracy being too far below the best: ${figures}.`;
+  return `the ${name} rose by ${points(layered - single)} points, which is the best of many and flatters.`;
+}
+
 /** Alphas by layer, and whether they are worth it. */
 export function layersSection(outcome: LayerOutcome, plot: string): string {
   const { kind, sets, comparison, points: tried, objective } = outcome;
@@ -44,11 +52,10 @@ export function layersSection(outcome: LayerOutcome, plot: string): string {
   ]);
   const how =
     kind === 'linear' ? 'with alphas on a straight line over the depth' : 'coordinate by coordinate';
-  const gain = objective.layered - objective.single;
   return section(
     'Alpha by layer',
     paragraph(
-      `${tried.length} models around the best single alpha, ${how}. On the sets that they were chosen on, what the rule maximises rose by ${points(gain)} points, which is the best of many and flatters.`,
+      `${tried.length} models around the best single alpha, ${how}. On the sets that they were chosen on, ${describeObjective(objective)}`,
     ),
     ...(comparison
       ? [paragraph(explainLayers(comparison), comparison.withinNoise ? 'warning' : undefined)]

@@ -43,6 +43,10 @@ export function record(
       if (score !== undefined && !(score >= 0 && score <= 1)) {
         throw refuse(`the score ${score} is not in [0, 1]`);
       }
+      for (const [name, value] of Object.entries(metrics ?? {})) {
+        // A journal is JSON, where NaN and infinities become null.
+        if (typeof value === 'number' && !Number.isFinite(value)) throw refuse(`${name} is ${value}`);
+      }
       if (!correct) {
         if (score === undefined) throw refuse('there is no score');
         return { metrics: { ...metrics, top1: score }, ...approximated, samples };

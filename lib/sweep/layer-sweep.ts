@@ -13,7 +13,7 @@ import {
 import { groupByDepth, type LayerGroup } from './layer-groups.js';
 import { alphasOf, searchPattern } from './layer-search.js';
 import { parseRule, type Rule } from './rule.js';
-import { decide } from './rules.js';
+import { type Decision, decide } from './rules.js';
 import { tieTolerance } from './step-function.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
@@ -24,8 +24,7 @@ export interface LayerOutcome {
   readonly groups: readonly (LayerGroup & { readonly alpha: number })[];
   /** The best single alpha on the grid: where the search began, and what all other tensors have. */
   readonly single: number;
-  /** What the rule maximises on the select sets. Higher than it is elsewhere: it is the best of many. */
-  readonly objective: { readonly single: number; readonly layered: number };
+  readonly objective: LayerObjective;
   readonly sets: readonly LayeredSet[];
   /**
    * Where the points had no part in the choice; null without report sets where there are no results of samples either,
@@ -34,6 +33,18 @@ export interface LayerOutcome {
   readonly comparison: LayerComparison | null;
   /** Beside the grid: the alphas of groups, and the accuracy of each set. */
   readonly points: readonly { readonly alphas: readonly number[]; readonly top1: readonly number[] }[];
+}
+
+/** The accuracy on the select sets that stands for the rule (`Decision.score`): it flatters, being the best of many. */
+export interface LayerObjective {
+  readonly single: number;
+  readonly layered: number;
+  /** For people: "mean accuracy of id, sketch". */
+  readonly name: string;
+  /** False where the models by layer have moved the best ID accuracy, or the Pareto frontier, past the single alpha. */
+  readonly singleEligible: boolean;
+  /** Whether the rule maximises that accuracy; a `knee` is a height above a chord. */
+  readonly inPoints: boolean;
 }
 
 /** The first steps from the best single alpha. */
@@ -134,13 +145,16 @@ export async function sweepLayers(
     evaluate,
   );
   const all = found.map(({ entry }) => entry);
-  const criterion = criterionOf(evaluator.sets, rule, all);
+  const { criterion, score } = decisionOf(evaluator.sets, rule, all);
   const chosen = alphasOf(kind, found[best]!.coordinates, groups.length);
   const outcome: LayerOutcome = {
     kind,
     groups: groups.map((group, g) => ({ ...group, alpha: chosen[g]! })),
     single: line[single]!.alpha,
-    objective: { single: criterion[single]!, layered: criterion[best]! },
+    objective: {
+      ...{ single: score.value[single]!, layered: score.value[best]!, name: score.name },
+      ...{ singleEligible: Number.isFinite(criterion[single]), inPoints: rule.kind !== 'knee' },
+    },
     sets: evaluator.sets.map((set, s) => layeredSet(set, s, all, single, best)),
     comparison: compare(evaluator.sets, all, { line: line.length, single, best }, rule, config),
     points: all.slice(line.length).map(({ point, sets }) => ({
@@ -157,10 +171,10 @@ function pointOf(groups: readonly LayerGroup[], alphas: readonly number[], rest:
   return (tensor) => byTensor.get(tensor) ?? rest;
 }
 
-/** What the rule maximises of each model; those of ties, and of a knee, by the means of their alphas. */
-function criterionOf(sets: readonly EvaluatedSet[], rule: Rule, all: readonly Evaluated[]): Float64Array {
+/** The rule on all models; ties are told apart by the means of their alphas. */
+function decisionOf(sets: readonly EvaluatedSet[], rule: Rule, all: readonly Evaluated[]): Decision {
   const evidence = sets.map((set, s) => evidenceOf(curveOf(set, s, all)));
-  return decide(rule, meanAlphas(all), evidence).criterion;
+  return decide(rule, meanAlphas(all), evidence);
 }
 
 const meanAlphas = (all: readonly Evaluated[]) => Float64Array.from(all, ({ alpha }) => alpha);
@@ -172,8 +186,7 @@ function bestOf(
   all: readonly Evaluated[],
   { stay, minGain = 0 }: { readonly stay?: number; readonly minGain?: number } = {},
 ): number {
-  const evidence = sets.map((set, s) => evidenceOf(curveOf(set, s, all)));
-  const { criterion, index } = decide(rule, meanAlphas(all), evidence);
+  const { criterion, index } = decisionOf(sets, rule, all);
   if (stay === undefined) return index;
   return criterion[index]! - criterion[stay]! > minGain + tieTolerance ? index : stay;
 }

@@ -73,8 +73,9 @@ export interface SweepResult {
   readonly seconds: number;
 }
 
-/** Writes `sweep.json` and `results.jsonl`, each complete or not at all. Throws ERR_IO, ERR_NO_SPACE. */
+/** Writes `sweep.json` and `results.jsonl`, each complete or not at all. Throws ERR_INTERNAL, ERR_IO, ERR_NO_SPACE. */
 export async function writeResult(directory: string, result: SweepResult): Promise<void> {
+  requireFinite(result);
   await replaceFile(join(directory, recordsName), recordsOf(result));
   await replaceFile(join(directory, resultName), `${JSON.stringify(result, plain, 2)}\n`);
 }
@@ -124,6 +125,14 @@ function recordsOf({ alphas, sets, config }: SweepResult): string {
     return { alpha, zeroshot: config.zeroshot, finetuned: config.finetuned, ...Object.fromEntries(scores) };
   });
   return lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+}
+
+/** JSON would write NaN and infinities as null, which readers take for a number. Throws ERR_INTERNAL naming the place. */
+export function requireFinite(value: unknown, place: readonly string[] = []): void {
+  if (typeof value === 'number' && !Number.isFinite(value))
+    throw new WisemergeError('ERR_INTERNAL', `${place.join('.')} of the result is ${value}`);
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, inner] of Object.entries(value)) requireFinite(inner, [...place, key]);
 }
 
 /** Typed arrays as arrays. */

@@ -10,7 +10,7 @@ import { curveOf, type Evaluated, record } from './evaluated.js';
 import { type GreedySoup, greedySoup } from './greedy.js';
 import { Journal } from './journal.js';
 import { compareOnReport } from './layer-comparison.js';
-import { plain, replaceFile, type SetMetrics } from './result.js';
+import { plain, replaceFile, requireFinite, type SetMetrics } from './result.js';
 import { formatRule } from './rule.js';
 import { type EvaluateSoup, SoupEvaluator } from './soup-evaluator.js';
 import { type ResolvedSoup, resolveSoup, type SoupConfig } from './soup-options.js';
@@ -186,6 +186,7 @@ class SoupRun {
         model: modelName,
         seconds: [...known.values()].reduce((sum, { seconds }) => sum + seconds, 0),
       };
+      requireFinite(result);
       await replaceFile(join(this.#out, soupName), `${JSON.stringify(result, plain, 2)}\n`);
       return result;
     } finally {

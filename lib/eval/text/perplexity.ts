@@ -35,7 +35,9 @@ export async function openPerplexitySet(
     sequences,
     evaluate(losses) {
       const nll = losses.reduce((sum, loss) => sum + loss, 0) / tokens;
-      return { score: Math.exp(-nll), metrics: { nll, perplexity: Math.exp(nll) } };
+      // e^nll is beyond a double from 710 nats on, and JSON has no infinity.
+      const perplexity = Math.min(Math.exp(nll), Number.MAX_VALUE);
+      return { score: Math.exp(-nll), metrics: { nll, perplexity } };
     },
   };
 }

@@ -28,7 +28,7 @@ export function describeCurves({ alphas, sets, likelihood, analysis }: SweepResu
   const { alpha, calibrated } = likelihood;
   return [
     table,
-    `smallest negative log-likelihood: ${alpha.nll.toFixed(4)} at alpha ${short(alpha.alpha)}; ` +
+    `smallest negative log-likelihood among alphas from ${short(alphas[0]!)} to ${short(alphas.at(-1)!)}: ${alpha.nll.toFixed(4)} at alpha ${short(alpha.alpha)}; ` +
       `${calibrated.nll.toFixed(4)} at alpha ${short(calibrated.alpha)} with temperature ${calibrated.temperature.toFixed(3)}`,
   ].join('\n');
 }

@@ -27,7 +27,7 @@ export function sections(result: SweepResult, plots: ReadonlyMap<string, string>
   ].filter((part) => part !== undefined);
 }
 
-function why({ analysis, likelihood }: SweepResult): string {
+function why({ alphas, analysis, likelihood }: SweepResult): string {
   const { selection, exact, firmness } = analysis;
   const resampled = firmness?.verdict.selection;
   const lines = [
@@ -42,15 +42,18 @@ function why({ analysis, likelihood }: SweepResult): string {
           `Over all alphas: ${percent(exact.value)} on ${formatIntervals(exact.intervals)}; within 0.1 points of it on ${formatIntervals(exact.plateau)}.`,
         ]
       : []),
-    ...(likelihood ? [likelihoodText(likelihood)] : []),
+    ...(likelihood ? [likelihoodText(likelihood, alphas)] : []),
   ];
   const paragraphs = lines.map((text) => paragraph(text));
   const warnings = (firmness?.verdict.warnings ?? []).map((text) => paragraph(text, 'warning'));
   return `<section class="why"><h2>Why this alpha</h2>\n<p class="muted">rule ${escapeText(analysis.rule)}</p>${[...paragraphs, ...warnings].join('\n')}</section>`;
 }
 
-function likelihoodText({ alpha, calibrated }: NonNullable<SweepResult['likelihood']>): string {
-  return `Negative log-likelihood is smallest at alpha ${short(alpha.alpha)} (${alpha.nll.toFixed(4)}); together with a temperature of ${calibrated.temperature.toFixed(3)}, at ${short(calibrated.alpha)} (${calibrated.nll.toFixed(4)}).`;
+function likelihoodText(
+  { alpha, calibrated }: NonNullable<SweepResult['likelihood']>,
+  alphas: readonly number[],
+): string {
+  return `Among alphas from ${short(alphas[0]!)} to ${short(alphas.at(-1)!)}, negative log-likelihood is smallest at alpha ${short(alpha.alpha)} (${alpha.nll.toFixed(4)}); together with a temperature of ${calibrated.temperature.toFixed(3)}, at ${short(calibrated.alpha)} (${calibrated.nll.toFixed(4)}).`;
 }
 
 const decimal = (value: number | undefined) => value?.toFixed(4) ?? '';

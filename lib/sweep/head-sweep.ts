@@ -2,7 +2,7 @@ import type { ProgressListener } from '../checkpoint/progress.js';
 import { WisemergeError } from '../errors.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
 import { CurveSession, evaluateCurve } from '../eval/head-curve.js';
-import { evaluateHead } from '../eval/head-evaluation.js';
+import { domainOf, evaluateHead } from '../eval/head-evaluation.js';
 import { HeadSession } from '../eval/head-session.js';
 import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
 import { type HeadPair, headHash, openHeads } from '../eval/linear-head.js';
@@ -139,7 +139,7 @@ async function run(
   signal?.throwIfAborted();
   const divergence = await compareOnce(config, journal, signal, onCompare);
   const withLogits = session instanceof HeadSession ? session : undefined;
-  const likelihood = withLogits ? await bestLikelihoods(withLogits, sets, signal) : null;
+  const likelihood = withLogits ? await bestLikelihoods(withLogits, sets, config.alphas, signal) : null;
   const analysis = analyse(config.alphas, await readOutcomes(out, swept), analysisOptions(config));
   const outputs: OutputComparison[] = [];
   for (const [s, set] of withLogits ? sets.entries() : []) {
@@ -180,12 +180,14 @@ async function run(
 async function bestLikelihoods(
   session: HeadSession,
   sets: readonly EvaluationSet[],
+  alphas: readonly number[],
   signal?: AbortSignal,
 ): Promise<NonNullable<SweepResult['likelihood']>> {
   const select = sets.filter(({ role }) => role === 'select').map((set) => ({ set }));
   const seen = select.length > 0 ? select : sets.map((set) => ({ set }));
+  const options = { domain: domainOf(alphas), ...(signal && { signal }) };
   return {
-    alpha: await bestLikelihood(session, seen, { ...(signal && { signal }) }),
-    calibrated: await bestCalibrated(session, seen, { ...(signal && { signal }) }),
+    alpha: await bestLikelihood(session, seen, options),
+    calibrated: await bestCalibrated(session, seen, options),
   };
 }

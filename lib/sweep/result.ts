@@ -56,8 +56,8 @@ export interface SweepResult {
   readonly alphas: readonly number[];
   readonly sets: readonly SweptSet[];
   /**
-   * Smallest negative log-likelihood over the select sets, at any alpha in [0, 1]: alone and calibrated. For heads
-   * with metrics.
+   * Smallest negative log-likelihood over the select sets, at any alpha from the lowest to the highest of `alphas`:
+   * alone and calibrated. For heads with metrics.
    */
   readonly likelihood: { readonly alpha: LikelihoodOptimum; readonly calibrated: LikelihoodOptimum } | null;
   /** At the chosen alpha, per set: confidence, overrides, ensembles of outputs. Only a head with metrics has logits. */

@@ -1,9 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { describeAnalysis } from '../../lib/cli/sweep-text.js';
+import { describeAnalysis, describeCurves } from '../../lib/cli/sweep-text.js';
 import { isCorrectAt } from '../../lib/eval/correct-intervals.js';
 import { diff } from '../../lib/merge/diff.js';
+import { merge } from '../../lib/merge/merge.js';
 import { writeReport } from '../../lib/report/report.js';
 import { readOutcome, type SetOutcome } from '../../lib/sweep/outcome-file.js';
 import { pick } from '../../lib/sweep/pick.js';
@@ -44,6 +45,30 @@ describe('a sweep', () => {
     expect(mean[selection.index]).toBeCloseTo(Math.max(...mean), 12);
     expect(exact!.value).toBeGreaterThanOrEqual(selection.objective);
     expect(firmness!.crossValidation!.sets).toEqual(['id', 'far']);
+  });
+
+  test('the smallest likelihood is sought wherever alphas are, beyond the ends too', async () => {
+    const { directory, options } = await sweepProject();
+    // An end a tenth of the way: what is best between the models of the project lies beyond it.
+    const near = join(directory, 'near');
+    await merge({ zeroshot: options.zeroshot, finetuned: options.finetuned, alpha: 0.1, out: near });
+    const [first, last] = [options.zeroshot, near];
+    for (const [zeroshot, finetuned, name] of [
+      [first, last, 'beyond 1'],
+      [last, first, 'below 0'],
+    ] as const) {
+      const given = { ...options, zeroshot, finetuned };
+      const result = await sweep({ ...given, alphas: '-2:3:0.25', out: join(directory, name) });
+      const [id, far] = result.sets.map(({ metrics }) => metrics);
+      const nll = result.alphas.map((_, k) => (id![k]!.nll! + far![k]!.nll!) / 2);
+      const least = result.alphas[nll.indexOf(Math.min(...nll))]!;
+      const { alpha, calibrated } = result.likelihood!;
+      expect(alpha.nll).toBeLessThanOrEqual(Math.min(...nll) + 1e-9);
+      expect(Math.abs(alpha.alpha - least)).toBeLessThanOrEqual(0.25);
+      expect(Math.abs(alpha.alpha - 0.5)).toBeGreaterThan(0.5);
+      expect(calibrated.nll).toBeLessThanOrEqual(alpha.nll + 1e-9);
+      expect(describeCurves(result)).toContain('among alphas from -2 to 3');
+    }
   });
 
   test('results.jsonl has a record per alpha', async () => {

@@ -1,6 +1,7 @@
 import type { Analysis, ExactOptimum } from '../sweep/analysis.js';
+import { describeConnectivity } from '../sweep/chord.js';
 import type { CrossValidation } from '../sweep/cross-validation.js';
-import { formatIntervals, percent } from '../sweep/figures.js';
+import { formatIntervals, percent, pointsInterval } from '../sweep/figures.js';
 import { explainLayers } from '../sweep/layer-comparison.js';
 import type { LayerOutcome } from '../sweep/layer-sweep.js';
 import type { RecordsPick } from '../sweep/pick-records.js';
@@ -53,7 +54,7 @@ export function describeAnalysis(analysis: Analysis, curves?: SweepResult): stri
   const chord = firmness?.chord;
   if (chord)
     lines.push(
-      `the models are ${chord.linearlyConnected ? '' : 'not '}linearly connected: the curve lies ${points(chord.minimum.value)} points from its chord at worst (alpha ${short(chord.minimum.alpha)}).`,
+      `${describeConnectivity(chord)}: the curve lies ${points(chord.minimum.value)} points from its chord at worst (alpha ${short(chord.minimum.alpha)}), 95 % interval ${pointsInterval(chord.minimum.interval)}.`,
     );
   if (curves) {
     const k = selection.index;

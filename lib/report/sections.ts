@@ -1,3 +1,4 @@
+import { describeConnectivity } from '../sweep/chord.js';
 import type { CrossValidation, HeldOutScore } from '../sweep/cross-validation.js';
 import { formatIntervals, percent } from '../sweep/figures.js';
 import type { SweepResult } from '../sweep/result.js';
@@ -130,7 +131,7 @@ function validation({ analysis }: SweepResult): string | undefined {
     `${percent(oracle.accuracy)} at ${short(oracle.alpha)}`,
     points(-regret),
   ]);
-  const { minimum, linearlyConnected, interiorGain } = chord;
+  const { minimum, interiorGain } = chord;
   const gain = interiorGain
     ? ` The best interior alpha (${short(interiorGain.alpha)}) beats the better end by ${points(interiorGain.value)} points, 95 % interval [${points(interiorGain.interval.lower)}, ${points(interiorGain.interval.upper)}].`
     : '';
@@ -145,7 +146,7 @@ function validation({ analysis }: SweepResult): string | undefined {
         ]
       : []),
     ...shiftsNotLeftOut.map(({ set, reason }) => paragraph(`${set} cannot be left out: ${reason}.`)),
-    `<p>The models are ${linearlyConnected ? '' : 'not '}linearly connected: at worst (alpha ${short(minimum.alpha)}) the curve lies ${points(minimum.value)} points from its chord, 95 % interval [${points(minimum.interval.lower)}, ${points(minimum.interval.upper)}].${gain}</p>`,
+    `<p>${describeConnectivity(chord)}: at worst (alpha ${short(minimum.alpha)}) the curve lies ${points(minimum.value)} points from its chord, 95 % interval [${points(minimum.interval.lower)}, ${points(minimum.interval.upper)}].${gain}</p>`,
   );
 }
 

@@ -160,7 +160,7 @@ function firmness(outcomes: Outcomes, rule: Rule, options: AnalysisOptions) {
     chord: chordTest(
       outcomes.alphas,
       outcomes.sets.map(({ correct }) => correct),
-      { seed, resamples },
+      { seed, resamples, clusters: outcomes.sets.map(({ groups }) => groups) },
     ),
   };
   return { firmness, resamples };

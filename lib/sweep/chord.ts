@@ -1,8 +1,8 @@
 import { WisemergeError } from '../errors.js';
 import type { BitMatrix } from './bits.js';
-import { basicInterval, mapReplicates, percentileInterval, type Resamples, resample } from './bootstrap.js';
+import { basicInterval, mapReplicates, type Resamples, resample, simultaneousBand } from './bootstrap.js';
 import { accuracies } from './curves.js';
-import type { Interval } from './intervals.js';
+import { clopperPearson, type Interval } from './intervals.js';
 
 export interface ChordOptions {
   /** Bootstrap replicates. Default 1000. */
@@ -12,13 +12,13 @@ export interface ChordOptions {
   readonly confidence?: number;
   /** Barrier, as a difference of accuracies, up to which two models count as connected. Default 0.02. */
   readonly tolerance?: number;
-  /** Group per sample, for each set whose groups are drawn as a whole. */
+  /** Group per sample, for each set whose groups are drawn as a whole: as in `resamples`, where these are given. */
   readonly clusters?: readonly (ArrayLike<number> | undefined)[];
   /** Of these sets at these alphas, instead of new ones. */
   readonly resamples?: Resamples;
 }
 
-/** An extremum over alphas with its bootstrap interval. */
+/** An extremum over alphas with its interval. */
 export interface Extremum {
   readonly alpha: number;
   readonly value: number;
@@ -41,16 +41,22 @@ export interface ChordTest {
    */
   readonly interiorGain: Extremum | null;
   /**
-   * Whether even the lower end of the interval of `minimum` is at least -tolerance: data that could hide a
-   * larger barrier do not count as connected. Frankle et al. (2020) call 2 points of error no barrier.
+   * Where the interval of `minimum` lies: connected from -tolerance on, not connected below, undecided where it has
+   * both. Frankle et al. (2020) call 2 points of error no barrier.
    */
-  readonly linearlyConnected: boolean;
+  readonly linearConnectivity: LinearConnectivity;
+  readonly tolerance: number;
 }
+
+export type LinearConnectivity = 'connected' | 'not-connected' | 'undecided';
 
 /**
  * The chord test on the mean accuracy of sets, rows at `alphas` (ascending, with 0 and 1 among them). Intervals
- * are of the extremum itself, paired by sample: the percentile interval for `minimum`, which noise pushes down
- * (no barrier is overlooked), the basic one for `interiorGain`, which noise pushes up.
+ * are paired by sample. That of `minimum` comes from the simultaneous max-t band of all gaps: where the band holds
+ * every gap, the smallest one is between the smallest of its lower and of its upper ends; an interval of the smallest
+ * gap found would be pushed down by the noise of every alpha. Samples that never differ have no spread to draw from, but
+ * up to 1 - 0.025^(1/n) of their population may differ (the rule of three, two-sided: Clopper and Pearson, 1934), each by
+ * 1 at most. The interval of `interiorGain`, which noise pushes up, is the basic one.
  * Throws ERR_USAGE where an end was not evaluated, and as `resample`.
  */
 export function chordTest(
@@ -87,16 +93,20 @@ export function chordTest(
   const curves = mapReplicates(resamples, range.length, mean);
 
   const lowest = extreme(gap, (a, b) => a < b);
-  const heights = new Float64Array(range.length);
-  const lowestOf = (values: Float64Array): number => values.reduce((a, b) => Math.min(a, b));
+  const gaps = mapReplicates(resamples, range.length, (drawn, out) => {
+    mean(drawn, out);
+    chordGap(range, out, out);
+  });
+  const band = simultaneousBand(gap, gaps, confidence);
+  const unseen = unseenDifferences(sets, zero, one, confidence, clusters);
+  const least = (values: Float64Array): number => values.reduce((a, b) => Math.min(a, b));
   const minimum: Extremum = {
     alpha: range[lowest]!,
     value: gap[lowest]!,
-    // Not reflected: at a smallest gap of 0 that would put the lower end at 0, however few the samples.
-    interval: percentileInterval(
-      curves.map((values) => lowestOf(chordGap(range, values, heights))),
-      confidence,
-    ),
+    interval: {
+      lower: least(band.lower.map((value, k) => value - unseen[k]!)),
+      upper: least(band.upper.map((value, k) => value + unseen[k]!)),
+    },
   };
   return {
     alphas: range,
@@ -104,8 +114,34 @@ export function chordTest(
     minimum,
     aboveChord: minimum.value >= 0,
     interiorGain: range.length < 3 ? null : interiorGain(range, curve, curves, confidence),
-    linearlyConnected: minimum.interval.lower >= -tolerance,
+    linearConnectivity: connectivityOf(minimum.interval, tolerance),
+    tolerance,
   };
+}
+
+function connectivityOf({ lower, upper }: Interval, tolerance: number): LinearConnectivity {
+  if (lower >= -tolerance) return 'connected';
+  return upper < -tolerance ? 'not-connected' : 'undecided';
+}
+
+/** By how much the mean gap may differ for samples unlike all of a set that is the same at an alpha and at both ends. */
+function unseenDifferences(
+  sets: readonly BitMatrix[],
+  zero: number,
+  one: number,
+  confidence: number,
+  clusters: ChordOptions['clusters'],
+): Float64Array {
+  const unseen = new Float64Array(one - zero + 1);
+  for (const [s, set] of sets.entries()) {
+    if (set.countXor(zero, one) > 0) continue;
+    const groups = clusters?.[s];
+    // The samples of a group may differ together, or not at all.
+    const units = groups ? new Set(Array.from(groups)).size : set.columns;
+    const share = clopperPearson(0, units, confidence).upper / sets.length;
+    for (let k = 1; k < unseen.length - 1; k++) if (set.countXor(zero, zero + k) === 0) unseen[k]! += share;
+  }
+  return unseen;
 }
 
 /** The height of a curve above its chord, into `out`; `alphas` run from 0 to 1. */
@@ -142,4 +178,17 @@ function interiorGain(
 
 function extreme(values: Float64Array, better: (a: number, b: number) => boolean): number {
   return values.reduce((found, value, k) => (better(value, values[found]!) ? k : found), 0);
+}
+
+/** For people, without a full stop. */
+export function describeConnectivity({ linearConnectivity, tolerance }: ChordTest): string {
+  const within = `within ${Number((100 * tolerance).toFixed(4))} points of accuracy`;
+  switch (linearConnectivity) {
+    case 'connected':
+      return `The models are linearly connected, ${within}`;
+    case 'not-connected':
+      return `The models are not linearly connected, ${within}`;
+    case 'undecided':
+      return `These samples do not tell whether the models are linearly connected, ${within}`;
+  }
 }

@@ -28,7 +28,7 @@ describe('the chord test', () => {
     expect([...result.gap]).toEqual([0, expect.closeTo(-0.25, 12), 0]);
     expect(result.minimum).toMatchObject({ alpha: 0.5, value: expect.closeTo(-0.25, 12) });
     expect(result.interiorGain).toMatchObject({ alpha: 0.5, value: expect.closeTo(-0.3, 12) });
-    expect(result).toMatchObject({ aboveChord: false, linearlyConnected: false });
+    expect(result).toMatchObject({ aboveChord: false, linearConnectivity: 'not-connected' });
     for (const { value, interval } of [result.minimum, result.interiorGain!]) {
       expect(interval.lower).toBeLessThan(value);
       expect(interval.upper).toBeGreaterThan(value);
@@ -56,20 +56,46 @@ describe('the chord test', () => {
     expect(minimum.interval.upper).toBeCloseTo(0, 12);
   });
 
-  it('calls models connected only where the data rule a larger barrier out', () => {
+  it('says what the data rule out, a larger barrier or a smaller one, and else nothing', () => {
     const alphas = Float64Array.of(0, 0.5, 1);
-    const connected = (probabilities: number[], columns: number, tolerance?: number): boolean =>
-      chordTest(alphas, [randomBits(probabilities, columns, 4)], {
-        seed: 5,
-        ...(tolerance !== undefined && { tolerance }),
-      }).linearlyConnected;
-    expect(connected([0.6, 0.7, 0.6], 2000)).toBe(true);
-    expect(connected([0.6, 0.3, 0.6], 2000)).toBe(false);
-    expect(connected([0.6, 0.3, 0.6], 2000, 0.4)).toBe(true);
-    // On the chord, but 40 samples could hide a barrier of 2 points.
-    expect(chordTest(alphas, [randomBits([0.6, 0.6, 0.6], 40, 9)], { seed: 5 }).linearlyConnected).toBe(
-      false,
+    const connectivity = (probabilities: number[], columns: number, tolerance = 0.02) =>
+      chordTest(alphas, [randomBits(probabilities, columns, 4)], { seed: 5, tolerance }).linearConnectivity;
+    expect(connectivity([0.6, 0.7, 0.6], 2000)).toBe('connected');
+    expect(connectivity([0.6, 0.3, 0.6], 2000)).toBe('not-connected');
+    expect(connectivity([0.6, 0.3, 0.6], 2000, 0.4)).toBe('connected');
+    // On the chord, but 40 samples could hide a barrier of 2 points; and they do not show one.
+    expect(connectivity([0.6, 0.6, 0.6], 40)).toBe('undecided');
+  });
+
+  it('does not find a barrier in the noise of a flat path, however many alphas it has', () => {
+    const alphas = Float64Array.from({ length: 21 }, (_, k) => k / 20);
+    const flat = new Array<number>(21).fill(0.7);
+    const found = Array.from(
+      { length: 40 },
+      (_, t) =>
+        chordTest(alphas, [randomBits(flat, 400, 100 + t)], { seed: t, replicates: 300 }).linearConnectivity,
     );
+    // 5 % of 40 is 2; more than 6 would have a probability of 0.3 %.
+    expect(found.filter((one) => one === 'not-connected').length).toBeLessThanOrEqual(6);
+    expect(found).toContain('undecided');
+    const barrier = flat.map((p, k) => (k > 5 && k < 15 ? p - 0.2 : p));
+    const seen = chordTest(alphas, [randomBits(barrier, 400, 3)], { seed: 1, replicates: 300 });
+    expect(seen.linearConnectivity).toBe('not-connected');
+  });
+
+  it('takes samples that never differ for as many as they are: a share up to 3.7 / n may', () => {
+    const alphas = Float64Array.of(0, 0.5, 1);
+    const test = (columns: number, clusters?: ArrayLike<number>) =>
+      chordTest(alphas, [nestedBits([1, 1, 1], columns)], {
+        seed: 1,
+        ...(clusters && { clusters: [clusters] }),
+      });
+    expect(test(5)).toMatchObject({ aboveChord: true, linearConnectivity: 'undecided' });
+    expect(test(5).minimum.interval).toEqual({ lower: expect.closeTo(0.025 ** (1 / 5) - 1, 12), upper: 0 });
+    expect(test(150).linearConnectivity).toBe('undecided');
+    expect(test(200).linearConnectivity).toBe('connected');
+    const groups = Uint32Array.from({ length: 200 }, (_, i) => i % 20);
+    expect(test(200, groups).linearConnectivity).toBe('undecided');
   });
 
   it('has no interior gain without an interior, and needs both ends', () => {

@@ -93,7 +93,7 @@ function ends({ alphas, sets, analysis }: SweepResult): string {
   return section(
     'Against both ends',
     grid([...head, 'both wrong → right', 'both right → wrong', 'NLL', 'ECE'], rows),
-    '<p class="muted">Differences are in percentage points; p is McNemar’s, two-sided, by sample.</p>',
+    '<p class="muted">Differences are in percentage points; p is McNemar’s, two-sided, by sample, or by group where a set has groups.</p>',
   );
 }
 

@@ -189,7 +189,7 @@ function analyseSamples(
   resamples: Resamples,
   chosen: number,
 ): SampleAnalysis {
-  const { correct } = sets[s]!;
+  const { correct, groups } = sets[s]!;
   const replicates = Array.from(
     { length: resamples.replicates },
     (_, r) => replicateCurves(resamples, r)[s]!,
@@ -200,8 +200,8 @@ function analyseSamples(
     band: { lower, upper, critical },
     flips: flips(correct, zero, one, chosen),
     mcnemar: {
-      zeroshot: mcnemarRows(correct, zero, chosen),
-      finetuned: mcnemarRows(correct, one, chosen),
+      zeroshot: mcnemarRows(correct, zero, chosen, groups),
+      finetuned: mcnemarRows(correct, one, chosen, groups),
     },
   };
 }

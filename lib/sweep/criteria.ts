@@ -1,5 +1,6 @@
 import { WisemergeError } from '../errors.js';
 import type { SetKind } from '../eval/data/evaluation-set.js';
+import { Clusters } from './clusters.js';
 import type { CurveSet } from './curves.js';
 import { formatRule, type MaxRule, type Rule } from './rule.js';
 import { tieTolerance } from './step-function.js';
@@ -14,7 +15,12 @@ export interface SetEvidence extends Pick<CurveSet, 'name' | 'role' | 'kind' | '
    * standard errors only; for a resample, those of the data it was drawn from.
    */
   readonly joint?: ((first: number, second: number) => JointShares) | undefined;
+  /** Of samples in groups, in place of `joint`: the variance of the mean of the weighted difference. */
+  readonly clustered?: ClusteredVariance | undefined;
 }
+
+/** As `Clusters.variance`. */
+export type ClusteredVariance = (first: number, second: number, weights: readonly [number, number]) => number;
 
 /** An accuracy per alpha: at alpha k the sum over sets of `weights(k)[set] * accuracy[set][k]`. */
 export interface Objective {
@@ -25,10 +31,18 @@ export interface Objective {
 }
 
 /** The evidence of a set with all its samples. */
-export function evidenceOf({ correct, ...set }: CurveSet): SetEvidence {
+export function evidenceOf({ correct, groups, ...set }: CurveSet): SetEvidence {
   const { accuracy } = set;
+  let clusters: Clusters | undefined;
   return {
     ...set,
+    ...(correct &&
+      groups && {
+        clustered: (j, k, weights) => {
+          clusters ??= new Clusters(correct, groups);
+          return clusters.variance(j, k, weights);
+        },
+      }),
     joint: correct && ((j, k) => [accuracy[j]!, accuracy[k]!, correct.countAnd(j, k) / correct.columns]),
   };
 }
@@ -132,8 +146,8 @@ function worstOf(sets: readonly SetEvidence[], used: Float64Array): Objective {
 
 /**
  * Standard error of the difference of an objective between two alphas, paired by sample: sets are independent,
- * and within one the variance of w_j X_j - w_k X_k has the covariance of the two 0/1 outcomes. Throws
- * ERR_USAGE where per-sample results are missing.
+ * and within one the variance of w_j X_j - w_k X_k has the covariance of the two 0/1 outcomes; of samples in groups
+ * it is `clusterVariance`. Throws ERR_USAGE where per-sample results are missing.
  */
 export function pairedStandardError(
   sets: readonly SetEvidence[],
@@ -153,6 +167,10 @@ export function pairedStandardError(
           hint: 'Use a rule without standard error, such as max-mean.',
         },
       );
+    if (set.clustered) {
+      variance += set.clustered(first, second, [wj[s]!, wk[s]!]);
+      continue;
+    }
     const [pj, pk, both] = set.joint(first, second);
     const covariance = both - pj * pk;
     const each = wj[s]! ** 2 * pj * (1 - pj) + wk[s]! ** 2 * pk * (1 - pk) - 2 * wj[s]! * wk[s]! * covariance;

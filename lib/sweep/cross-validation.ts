@@ -1,5 +1,6 @@
 import { WisemergeError } from '../errors.js';
 import { type BitMatrix, bitCount, type DistinctColumns, distinctColumns, multipleCounts } from './bits.js';
+import { Clusters } from './clusters.js';
 import type { SetEvidence } from './criteria.js';
 import { curvesOf, nearestAlpha, type OutcomeSet, type Outcomes } from './curves.js';
 import { stratifiedFolds } from './folds.js';
@@ -129,6 +130,7 @@ export function splitSet(
   });
   const totals = Uint32Array.from({ length: rows }, (_, k) => correct.count(k));
   const distinct = distinctColumns(correct);
+  const clusters = groups && new Clusters(correct, groups);
   const tables = partitions.map((partition) => countByFold(distinct, partition, folds));
   return {
     training(repeat, fold) {
@@ -139,13 +141,24 @@ export function splitSet(
         const both = countAndOutside(correct, j, k, partitions[repeat]!, fold);
         return [accuracy[j]!, accuracy[k]!, both / samples];
       };
-      return { name, role, kind, samples, accuracy, joint };
+      if (!clusters) return { name, role, kind, samples, accuracy, joint };
+      const outside = groupsOutside(clusters, partitions[repeat]!, fold);
+      const clustered: SetEvidence['clustered'] = (j, k, weights) =>
+        clusters.variance(j, k, weights, outside);
+      return { name, role, kind, samples, accuracy, joint, clustered };
     },
     heldOut(repeat, fold, alpha) {
       const { sizes, counts } = tables[repeat]!;
       return [counts[alpha * folds + fold]!, sizes[fold]!];
     },
   };
+}
+
+/** Groups lie in one fold each. */
+function groupsOutside({ of, sizes }: Clusters, partition: Uint8Array, fold: number): number[] {
+  const folds = new Uint8Array(sizes.length);
+  for (const [i, group] of of.entries()) folds[group] = partition[i]!;
+  return [...sizes.keys()].filter((group) => folds[group] !== fold);
 }
 
 /** Samples of each fold, and correct ones by `[alpha][fold]`. */

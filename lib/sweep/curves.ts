@@ -12,6 +12,8 @@ export interface CurveSet {
   readonly samples: number;
   /** Which samples are correct at each alpha. Needed for standard errors and resampling. */
   readonly correct?: BitMatrix;
+  /** Group per sample (video, patient, site), kept together when samples are drawn or split. */
+  readonly groups?: ArrayLike<number>;
 }
 
 /** Accuracy curves over one grid of alphas. */
@@ -26,8 +28,6 @@ export interface OutcomeSet extends Omit<CurveSet, 'accuracy' | 'samples' | 'cor
   readonly correct: BitMatrix;
   /** Class per sample, to stratify folds. */
   readonly labels?: ArrayLike<number>;
-  /** Group per sample (video, patient, site), kept together when samples are drawn or split. */
-  readonly groups?: ArrayLike<number>;
 }
 
 /** Per-sample results over one grid of alphas: all that the statistics of a sweep start from. */
@@ -47,9 +47,18 @@ export function accuracies(correct: BitMatrix): Float64Array {
 export function curvesOf({ alphas, sets }: Outcomes): Curves {
   const curves: Curves = {
     alphas,
-    sets: sets.map(({ name, role, kind, correct }) => {
+    sets: sets.map(({ name, role, kind, correct, groups }) => {
       if (correct.columns === 0) throw new WisemergeError('ERR_DATA', `set ${name} has no samples`);
-      return { name, role, kind, correct, samples: correct.columns, accuracy: accuracies(correct) };
+      const grouped = groups && { groups };
+      return {
+        name,
+        role,
+        kind,
+        correct,
+        ...grouped,
+        samples: correct.columns,
+        accuracy: accuracies(correct),
+      };
     }),
   };
   checkCurves(curves);

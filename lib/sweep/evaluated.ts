@@ -71,11 +71,22 @@ export function record(
 }
 
 /** Accuracies of a set by model, and results of samples where all models have them. Throws as `bitsOf`. */
-export function curveOf({ name, role, kind }: EvaluatedSet, s: number, all: readonly Evaluated[]): CurveSet {
+export function curveOf(
+  { name, role, kind, groups }: EvaluatedSet,
+  s: number,
+  all: readonly Evaluated[],
+): CurveSet {
   const correct = bitsOf(name, s, all);
   const { samples } = all[0]!.sets[s]!;
   const accuracy = Float64Array.from(all, ({ sets }) => sets[s]!.metrics.top1);
-  return { name, role, kind, samples, accuracy, ...(correct && { correct }) };
+  return {
+    name,
+    role,
+    kind,
+    samples,
+    accuracy,
+    ...(correct && { correct, ...(groups && { groups: groups.ids }) }),
+  };
 }
 
 /** Undefined where some model has a score alone. Throws ERR_EVALUATION where models saw other samples. */

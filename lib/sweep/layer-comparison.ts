@@ -1,5 +1,6 @@
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { BitMatrix } from './bits.js';
+import { Clusters, clusterVariance, type GroupSums } from './clusters.js';
 import type { SetEvidence } from './criteria.js';
 import { splitSet } from './cross-validation.js';
 import type { OutcomeSet } from './curves.js';
@@ -14,7 +15,7 @@ export interface PairedScores {
   readonly layered: number;
   /** layered - single. */
   readonly difference: number;
-  /** 95 %, normal, paired by sample; null where there are scores alone. */
+  /** 95 %, normal, paired by sample or, where samples are in groups, by group; null for scores alone and one group. */
   readonly interval: { readonly lower: number; readonly upper: number } | null;
 }
 
@@ -36,13 +37,20 @@ interface Discordant {
   readonly single: number;
   readonly onlySingle: number;
   readonly onlyLayered: number;
+  /** Of samples in groups, by group: layered less single. */
+  readonly groups?: GroupSums;
 }
 
 const z95 = 1.959963984540054;
 
 /** Rows of one set against each other. */
-export function compareRows(correct: BitMatrix, single: number, layered: number): PairedScores {
-  return pairedScores([discordantRows(correct, single, layered)]);
+export function compareRows(
+  correct: BitMatrix,
+  single: number,
+  layered: number,
+  groups?: ArrayLike<number>,
+): PairedScores {
+  return pairedScores([discordantRows(correct, single, layered, groups)]);
 }
 
 /** The mean of accuracies over sets of independent samples. */
@@ -51,14 +59,18 @@ export function pairedScores(sets: readonly Discordant[]): PairedScores {
     sets.reduce((sum, set) => sum + of(set) / set.samples, 0) / sets.length;
   const single = mean((set) => set.single);
   const difference = mean(({ onlyLayered, onlySingle }) => onlyLayered - onlySingle);
-  // The variance of a mean of n values of -1, 0 and 1.
-  const variance = sets.reduce((sum, { samples: n, onlySingle, onlyLayered }) => {
-    const d = (onlyLayered - onlySingle) / n;
-    return sum + ((onlyLayered + onlySingle) / n - d * d) / n / sets.length ** 2;
-  }, 0);
+  const variance = sets.reduce((sum, set) => sum + varianceOf(set) / sets.length ** 2, 0);
+  if (!Number.isFinite(variance)) return { single, layered: single + difference, difference, interval: null };
   const half = z95 * Math.sqrt(Math.max(0, variance));
   const interval = { lower: difference - half, upper: difference + half };
   return { single, layered: single + difference, difference, interval };
+}
+
+/** Of the mean of n values of -1, 0 and 1. */
+function varianceOf({ samples: n, onlySingle, onlyLayered, groups }: Discordant): number {
+  if (groups) return clusterVariance(groups);
+  const d = (onlyLayered - onlySingle) / n;
+  return ((onlyLayered + onlySingle) / n - d * d) / n;
 }
 
 /** With `interval` alone where all sets have results of samples. */
@@ -67,6 +79,7 @@ export function compareOnReport(
     readonly name: string;
     readonly role: SetRole;
     readonly correct?: BitMatrix;
+    readonly groups?: ArrayLike<number>;
     readonly accuracy: Float64Array;
   }[],
   single: number,
@@ -75,7 +88,9 @@ export function compareOnReport(
   const report = sets.filter(({ role }) => role === 'report');
   if (report.length === 0) return undefined;
   const names = report.map(({ name }) => name);
-  const known = report.flatMap(({ correct }) => (correct ? [discordantRows(correct, single, layered)] : []));
+  const known = report.flatMap(({ correct, groups }) =>
+    correct ? [discordantRows(correct, single, layered, groups)] : [],
+  );
   if (known.length === report.length) return noted('report', names, pairedScores(known));
   const mean = (k: number) => report.reduce((sum, { accuracy }) => sum + accuracy[k]!, 0) / report.length;
   const scores = { single: mean(single), layered: mean(layered) };
@@ -111,9 +126,16 @@ export function compareOnFolds(
     const given = { ...(labels && { labels }), ...(groups && { groups }) };
     return stratifiedFolds(correct.columns, { folds, seed, stream: s, ...given })[0]!;
   });
-  const sums = sets.map(({ correct }) => ({
-    ...{ samples: correct.columns, single: 0, onlySingle: 0, onlyLayered: 0 },
-  }));
+  const sums = sets.map(({ correct, groups }) => {
+    const clusters = groups && new Clusters(correct, groups);
+    return {
+      ...{ samples: correct.columns, single: 0, onlySingle: 0, onlyLayered: 0 },
+      ...(clusters && {
+        of: clusters.of,
+        groups: { sums: new Float64Array(clusters.sizes.length), sizes: clusters.sizes },
+      }),
+    };
+  });
   for (let fold = 0; fold < folds; fold++) {
     const training = split.map((set) => set.training(0, fold));
     const onLine = training.map((set): SetEvidence => ({ ...set, accuracy: set.accuracy.subarray(0, line) }));
@@ -127,6 +149,7 @@ export function compareOnFolds(
         sum.single += x;
         sum.onlySingle += x & (1 - y);
         sum.onlyLayered += y & (1 - x);
+        if (sum.groups) sum.groups.sums[sum.of![i]!]! += y - x;
       }
     }
   }
@@ -146,10 +169,19 @@ function noted(
   return { on, sets, ...scores, interval, withinNoise };
 }
 
-function discordantRows(correct: BitMatrix, single: number, layered: number): Discordant {
+function discordantRows(
+  correct: BitMatrix,
+  single: number,
+  layered: number,
+  groups?: ArrayLike<number>,
+): Discordant {
+  const clusters = groups && new Clusters(correct, groups);
   const both = correct.countAnd(single, layered);
   const [a, b] = [correct.count(single), correct.count(layered)];
-  return { samples: correct.columns, single: a, onlySingle: a - both, onlyLayered: b - both };
+  return {
+    ...{ samples: correct.columns, single: a, onlySingle: a - both, onlyLayered: b - both },
+    ...(clusters && { groups: { sums: clusters.differences(single, layered), sizes: clusters.sizes } }),
+  };
 }
 
 /** For people: what alphas by layer are worth, and how firm that is. */
@@ -168,7 +200,8 @@ export function explainLayers({
     on === 'folds'
       ? ' All samples had a part in finding the points: a set of role report would tell more.'
       : '';
-  if (!interval) return `${scores}; without results of samples there is no interval.${flatters}`;
+  if (!interval)
+    return `${scores}; without results of samples, or with those of one group, there is no interval.${flatters}`;
   const verdict = withinNoise
     ? 'within the noise, so the single alpha is as good'
     : difference > 0

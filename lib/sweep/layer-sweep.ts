@@ -200,7 +200,7 @@ function layeredSet(
 ): LayeredSet {
   const { name, role, kind } = set;
   const { samples, accuracy, correct } = curveOf(set, s, [all[single]!, all[best]!]);
-  if (correct) return { name, role, kind, samples, ...compareRows(correct, 0, 1) };
+  if (correct) return { name, role, kind, samples, ...compareRows(correct, 0, 1, set.groups?.ids) };
   const [one, other] = [accuracy[0]!, accuracy[1]!];
   return {
     ...{ name, role, kind, samples, single: one, layered: other },

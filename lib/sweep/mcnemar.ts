@@ -1,5 +1,6 @@
 import { WisemergeError } from '../errors.js';
 import { type BitMatrix, bitCount } from './bits.js';
+import { Clusters } from './clusters.js';
 import { erfc, incompleteBeta } from './special.js';
 
 /** Discordant pairs up to which the p-value is exact. */
@@ -13,8 +14,11 @@ export interface McNemar {
   readonly onlySecond: number;
   /** Two-sided p-value, by `method`. */
   readonly pValue: number;
-  /** `exact`: binomial, conditional on the discordant pairs. `chi-square`: with continuity correction. */
-  readonly method: 'exact' | 'chi-square';
+  /**
+   * `exact`: binomial, conditional on the discordant pairs. `chi-square`: with continuity correction. The other two are
+   * by `mcnemarGroups`, for samples in groups.
+   */
+  readonly method: 'exact' | 'chi-square' | 'exact-groups' | 'normal-groups';
   /** The exact p-value less the probability of the observed table: less conservative. At any size. */
   readonly midP: number;
 }
@@ -41,10 +45,63 @@ export function mcnemar(onlyFirst: number, onlySecond: number): McNemar {
   return { onlyFirst, onlySecond, pValue: erfc(Math.sqrt(chiSquare / 2)), method: 'chi-square', midP };
 }
 
-/** McNemar's test between two alphas, given by row. */
-export function mcnemarRows(correct: BitMatrix, first: number, second: number): McNemar {
+/** Steps of counting up to which the p-value by group is exact: a tenth of a second or so. */
+const groupLimit = 2e7;
+
+/**
+ * The test for samples in groups: were the models equal, each group's sum of differences (second less first) would be
+ * as likely with the other sign, whatever the samples of a group have to do with one another. The p-value is the share
+ * of all choices of signs whose total is as far from 0 as the one found (Fisher's randomisation test, "The Design of
+ * Experiments", 1935, section 21); with one sample per group it is `mcnemar`'s. Exact by counting totals one group
+ * after another, or by the normal distribution with variance the sum of squares where that would take more than
+ * `limit` steps.
+ */
+export function mcnemarGroups(
+  onlyFirst: number,
+  onlySecond: number,
+  sums: ArrayLike<number>,
+  limit = groupLimit,
+): McNemar {
+  const counts = { onlyFirst, onlySecond };
+  const sizes = Array.from(sums, Math.abs).filter((size) => size > 0);
+  const total = Math.abs(Array.from(sums).reduce((sum, d) => sum + d, 0));
+  const most = sizes.reduce((sum, size) => sum + size, 0);
+  if (sizes.length * most > limit) {
+    const deviation = Math.sqrt(sizes.reduce((sum, size) => sum + size * size, 0));
+    const pValue = erfc(total / deviation / Math.SQRT2);
+    return { ...counts, pValue, method: 'normal-groups', midP: pValue };
+  }
+  if (total === 0) return { ...counts, pValue: 1, method: 'exact-groups', midP: 1 };
+  // Entry `most + t` is the probability of a total t, of the groups so far.
+  let chances = new Float64Array(2 * most + 1);
+  chances[most] = 1;
+  let reach = 0;
+  for (const size of sizes) {
+    const next = new Float64Array(chances.length);
+    for (let t = most - reach; t <= most + reach; t++) {
+      next[t - size]! += chances[t]! / 2;
+      next[t + size]! += chances[t]! / 2;
+    }
+    reach += size;
+    chances = next;
+  }
+  let beyond = 0;
+  for (let t = most + total + 1; t < chances.length; t++) beyond += 2 * chances[t]!;
+  const here = 2 * chances[most + total]!;
+  return { ...counts, pValue: Math.min(1, beyond + here), method: 'exact-groups', midP: beyond + here / 2 };
+}
+
+/** McNemar's test between two alphas, given by row; by group where samples are in groups. */
+export function mcnemarRows(
+  correct: BitMatrix,
+  first: number,
+  second: number,
+  groups?: ArrayLike<number>,
+): McNemar {
   const both = correct.countAnd(first, second);
-  return mcnemar(correct.count(first) - both, correct.count(second) - both);
+  const [onlyFirst, onlySecond] = [correct.count(first) - both, correct.count(second) - both];
+  if (!groups) return mcnemar(onlyFirst, onlySecond);
+  return mcnemarGroups(onlyFirst, onlySecond, new Clusters(correct, groups).differences(first, second));
 }
 
 /** What a merged model does with the samples that its ends get right or wrong. */

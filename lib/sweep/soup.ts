@@ -56,7 +56,7 @@ export interface SoupComparison {
   readonly best: number;
   readonly soup: number;
   readonly difference: number;
-  /** 95 %, paired by sample; null where there are scores alone. */
+  /** 95 %, paired by sample, or by group where samples are in groups; null for scores alone and one group. */
   readonly interval: { readonly lower: number; readonly upper: number } | null;
   /** The interval holds 0. */
   readonly withinNoise: boolean | null;

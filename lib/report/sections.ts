@@ -1,3 +1,4 @@
+import type { SampleAnalysis } from '../sweep/analysis.js';
 import { describeConnectivity } from '../sweep/chord.js';
 import type { CrossValidation, HeldOutScore } from '../sweep/cross-validation.js';
 import { formatIntervals, percent } from '../sweep/figures.js';
@@ -70,9 +71,9 @@ function ends({ alphas, sets, analysis }: SweepResult): string {
       String(samples),
       percent(chosen.top1),
       points(chosen.top1 - metrics[zero]!.top1),
-      bySample?.mcnemar.zeroshot.pValue.toPrecision(2) ?? '',
+      pOf(bySample, 'zeroshot'),
       points(chosen.top1 - metrics[one]!.top1),
-      bySample?.mcnemar.finetuned.pValue.toPrecision(2) ?? '',
+      pOf(bySample, 'finetuned'),
       `${percent(best.value)} at ${short(best.alpha)}`,
       String(bySample?.flips.bothWrongToRight ?? ''),
       String(bySample?.flips.bothRightToWrong ?? ''),
@@ -93,8 +94,13 @@ function ends({ alphas, sets, analysis }: SweepResult): string {
   return section(
     'Against both ends',
     grid([...head, 'both wrong → right', 'both right → wrong', 'NLL', 'ECE'], rows),
-    '<p class="muted">Differences are in percentage points; p is McNemar’s, two-sided, by sample, or by group where a set has groups.</p>',
+    '<p class="muted">Differences are in percentage points; p is McNemar’s, two-sided, by sample, or by group where a set has groups; sets that alpha was chosen on have none, it would be too small.</p>',
   );
+}
+
+function pOf(samples: SampleAnalysis | null, end: 'zeroshot' | 'finetuned'): string {
+  if (!samples) return '';
+  return samples.afterSelection ? '–' : samples.mcnemar[end].pValue.toPrecision(2);
 }
 
 function table({ alphas, sets, analysis }: SweepResult): string {

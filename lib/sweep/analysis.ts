@@ -13,7 +13,7 @@ import {
   type Outcomes,
 } from './curves.js';
 import { accuracyPath } from './exact-path.js';
-import { type FoldCount, foldsOf, usualFolds } from './folds.js';
+import { type FoldCount, foldNote, foldsOf } from './folds.js';
 import { type HeldOutShift, leaveOneShiftOut, type NotLeftOut } from './leave-one-shift-out.js';
 import { type Flips, flips, type McNemar, mcnemarRows } from './mcnemar.js';
 import type { SetOutcome } from './outcome-file.js';
@@ -80,6 +80,8 @@ export interface SampleAnalysis {
   readonly band: { readonly lower: Float64Array; readonly upper: Float64Array; readonly critical: number };
   /** The chosen alpha against the ends, by sample. */
   readonly flips: Flips;
+  /** Whether alpha was chosen on these samples, so that p-values of `mcnemar` are too small. */
+  readonly afterSelection: boolean;
   readonly mcnemar: { readonly zeroshot: McNemar; readonly finetuned: McNemar };
 }
 
@@ -144,7 +146,9 @@ export function analyse(
     sets: curves.sets.map(({ name, accuracy }, s) => ({
       name,
       best: exact[s] ? optimum(exact[s], maximum(exact[s])) : bestEvaluated(grid, accuracy),
-      samples: outcomes ? analyseSamples(s, outcomes, accuracy, firm!.resamples, selection.index) : null,
+      samples: outcomes
+        ? analyseSamples(s, outcomes, accuracy, firm!.resamples, selection.index, rule)
+        : null,
     })),
   };
 }
@@ -156,7 +160,7 @@ function firmness(outcomes: Outcomes, rule: Rule, options: AnalysisOptions) {
   const firmness: Firmness = {
     verdict: judge(outcomes, rule, resamples),
     crossValidation: folds === null ? null : crossValidate(outcomes, rule, { folds, repeats, seed }),
-    crossValidationNote: noteOf({ folds, reason }, options.folds),
+    crossValidationNote: foldNote({ folds, reason }, options.folds),
     chord: chordTest(
       outcomes.alphas,
       outcomes.sets.map(({ correct }) => correct),
@@ -176,20 +180,16 @@ function splitOf({ sets }: Outcomes, asked: number | undefined): FoldCount {
   );
 }
 
-function noteOf({ folds, reason }: FoldCount, asked: number | undefined): string | null {
-  if (reason === null) return null;
-  if (folds !== null) return `${folds} folds instead of ${usualFolds}: ${reason}.`;
-  return `There is no cross-validation${asked === undefined ? '' : ` in ${asked} folds`}: ${reason}.`;
-}
-
 function analyseSamples(
   s: number,
   { alphas, sets }: Outcomes,
   accuracy: Float64Array,
   resamples: Resamples,
   chosen: number,
+  rule: Rule,
 ): SampleAnalysis {
-  const { correct, groups } = sets[s]!;
+  const { correct, groups, role } = sets[s]!;
+  const afterSelection = role === 'select' && rule.kind !== 'fixed';
   const replicates = Array.from(
     { length: resamples.replicates },
     (_, r) => replicateCurves(resamples, r)[s]!,
@@ -199,6 +199,7 @@ function analyseSamples(
   return {
     band: { lower, upper, critical },
     flips: flips(correct, zero, one, chosen),
+    afterSelection,
     mcnemar: {
       zeroshot: mcnemarRows(correct, zero, chosen, groups),
       finetuned: mcnemarRows(correct, one, chosen, groups),

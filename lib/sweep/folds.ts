@@ -4,7 +4,7 @@ import { Random } from './random.js';
 const maxRepeats = 1000;
 
 /** Folds where no number is given. */
-export const usualFolds = 5;
+const usualFolds = 5;
 
 export interface FoldOptions {
   /** Number of folds, 2 to 255. */
@@ -42,6 +42,13 @@ export function foldsOf(sets: readonly SplitShape[], asked?: number): FoldCount 
   if (count < 2 || (asked !== undefined && asked > count)) return { folds: null, reason };
   if (asked !== undefined || count >= usualFolds) return { folds: asked ?? usualFolds, reason: null };
   return { folds: count, reason };
+}
+
+/** What there is to say of folds that were asked for, or not, as a sentence. */
+export function foldNote({ folds, reason }: FoldCount, asked: number | undefined): string | null {
+  if (reason === null) return null;
+  if (folds !== null) return `${folds} folds instead of ${usualFolds}: ${reason}.`;
+  return `There is no cross-validation${asked === undefined ? '' : ` in ${asked} folds`}: ${reason}.`;
 }
 
 /** Throws ERR_USAGE where the folds asked for cannot be made; sets of an unknown number of samples pass. */

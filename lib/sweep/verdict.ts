@@ -2,7 +2,6 @@ import {
   bootstrapSelection,
   checkResamples,
   mapReplicates,
-  percentileInterval,
   type Resamples,
   type SelectionBootstrap,
   simultaneousBand,
@@ -20,7 +19,7 @@ export interface Comparison {
   readonly alpha: number;
   /** Chosen less other. */
   readonly difference: number;
-  /** Paired percentile interval of the difference. */
+  /** Paired, and simultaneous over all alphas: alpha was chosen on these samples, and by the largest difference. */
   readonly interval: Interval;
   /** The interval contains 0. */
   readonly insideNoise: boolean;
@@ -67,6 +66,7 @@ export function judge(outcomes: Outcomes, rule: Rule, resamples: Resamples, conf
     lead(out, out);
   });
   const difference = lead(score.value, new Float64Array(alphas.length));
+  const band = simultaneousBand(difference, leads, confidence);
 
   const others: [Comparison['against'], number][] = [
     ['zero-shot', nearestAlpha(alphas, 0)],
@@ -76,14 +76,10 @@ export function judge(outcomes: Outcomes, rule: Rule, resamples: Resamples, conf
   const comparisons = others
     .filter(([, k]) => k !== index)
     .map(([against, k]): Comparison => {
-      const interval = percentileInterval(
-        leads.map((curve) => curve[k]!),
-        confidence,
-      );
+      const interval = { lower: band.lower[k]!, upper: band.upper[k]! };
       const insideNoise = interval.lower <= 0 && interval.upper >= 0;
       return { against, alpha: alphas[k]!, difference: difference[k]!, interval, insideNoise };
     });
-  const band = simultaneousBand(difference, leads, confidence);
   const indistinguishable = [...alphas].filter((_, k) => band.lower[k]! <= 0 && band.upper[k]! >= 0);
   const selection = bootstrapSelection(outcomes, rule, resamples, confidence);
   return {
@@ -101,7 +97,7 @@ export function judge(outcomes: Outcomes, rule: Rule, resamples: Resamples, conf
 
 function compare(alpha: number, comparison: Comparison, confidence: number): string[] {
   const { against, difference, interval, insideNoise } = comparison;
-  const figures = `${points(difference)}, ${100 * confidence} % interval ${pointsInterval(interval)}`;
+  const figures = `${points(difference)}, simultaneous ${100 * confidence} % interval ${pointsInterval(interval)}`;
   const other = `the ${against}${against === 'runner-up' ? '' : ' end'} (alpha ${comparison.alpha})`;
   if (insideNoise) return [`The lead of alpha ${alpha} over ${other} is inside the noise: ${figures}.`];
   // A rule that trades accuracy for robustness may be below an end, and that should not go unsaid.

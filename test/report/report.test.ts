@@ -60,6 +60,11 @@ test('every figure of the tables is that of sweep.json', async () => {
     expect(row[0]).toContain(json.sets[s].name);
     expect(row[2]).toBe(percent(metrics.top1));
     expect(row[8]).toBe(String(json.analysis.sets[s].samples.flips.bothWrongToRight));
+    // Alpha was chosen on the select sets: a p there would not be one.
+    const { mcnemar, afterSelection } = json.analysis.sets[s].samples;
+    expect(afterSelection).toBe(json.sets[s].role === 'select');
+    const p = (test: { pValue: number }) => (afterSelection ? '–' : test.pValue.toPrecision(2));
+    expect([row[4], row[6]]).toEqual([p(mcnemar.zeroshot), p(mcnemar.finetuned)]);
   }
   const flips = rowsUnder(html, 'Flips');
   const confidence = rowsUnder(html, 'Confidence');

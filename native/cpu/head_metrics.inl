@@ -175,7 +175,7 @@ void head_metrics(const float* z0, const float* z1, size_t classes, int32_t labe
     }
     if (run.count > 1 && together) sum_run(row, at, samples);
     for (uint32_t i = 0; i < run.count; i++) {
-      out[run.first + i] = sample_metrics(samples[i], label, correct[run.first + i]);
+      out[run.first + i] = sample_metrics(samples[i], label, classes, correct[run.first + i]);
     }
   }
 }

@@ -2,7 +2,9 @@
 // and by the parity program on a device.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -17,7 +19,7 @@ enum class Flavour {
   kUsual,   // the label a little above the others
   kTies,    // small whole numbers: ties and parallel classes abound
   kLarge,   // up to 1e4 and beyond: exponentials vanish
-  kBroken,  // some NaN, infinities and zeros of both signs
+  kBroken,  // some NaN, infinities and zeros of both signs, and rows of one of them
 };
 inline constexpr Flavour kFlavours[] = {Flavour::kUsual, Flavour::kTies, Flavour::kLarge, Flavour::kBroken};
 
@@ -48,6 +50,9 @@ struct HeadData {
       labels[i] = static_cast<int32_t>(random.next() % classes);
       weights[i] = 0.25 + static_cast<double>(random.next() % 4);
       if (flavour == Flavour::kTies) continue;
+      if (flavour == Flavour::kBroken && i % 11 == 5) {
+        std::fill_n(z1.begin() + static_cast<std::ptrdiff_t>(i * stride), classes, kSpecial[i / 11 % 5]);
+      }
       z0[i * stride + static_cast<size_t>(labels[i])] += 4;
       z1[i * stride + static_cast<size_t>(labels[i])] += 5;
     }

@@ -315,6 +315,42 @@ TEST("head: batches add up to the sums of the whole") {
   CHECK(sums_of({0, 300}) == sums_of({0, 64, 64 * 3, 300}));
 }
 
+TEST("head: a sample that is wrong is never taken for its label") {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = INFINITY;
+  for (const size_t classes : {2, 5, 40}) {
+    // One of the label's and the others' logits each, at both ends or at the second alone.
+    Logits logits(32, classes, false, classes);
+    constexpr float kOwn[] = {1, kNan, kInf, -kInf}, kOthers[] = {kNan, kInf, -kInf, kNan};
+    for (size_t i = 0; i < logits.rows; i++) {
+      logits.labels[i] = static_cast<int32_t>(i % 3 % classes);
+      for (size_t c = 0; c < classes; c++) {
+        const bool own = static_cast<int32_t>(c) == logits.labels[i];
+        const float broken = own ? kOwn[i % 4] : kOthers[i / 4 % 4];
+        logits.z1[i * logits.stride + c] = broken;
+        if (i >= 16) logits.z0[i * logits.stride + c] = broken;
+      }
+    }
+    for (const char* isa : kIsas) {
+      const Path path(isa, 2, logits);
+      const std::vector<double> alphas = {0, 0.5, 1};
+      std::vector<double> sums(alphas.size() * kMetricColumns);
+      std::vector<int32_t> predictions(alphas.size() * logits.rows);
+      const WmHeadMetrics call{logits.view(),    path.lo.data(), path.hi.data(),
+                               path.open.data(), alphas.data(),  static_cast<uint32_t>(alphas.size()),
+                               sums.data(),      nullptr,        predictions.data()};
+      WmError error{};
+      CHECK_EQ(path.backend->head_metrics(path.context, &call, nullptr, &error), WM_OK);
+      for (size_t k = 0; k < alphas.size(); k++) {
+        for (size_t i = 0; i < logits.rows; i++) {
+          const int32_t predicted = predictions[k * logits.rows + i];
+          CHECK(predicted >= 0 && predicted < static_cast<int32_t>(classes));
+          CHECK_EQ(predicted == logits.labels[i], path.correct(i, alphas[k]));
+        }
+      }
+    }
+  }
+}
+
 TEST("head: one model in the place of both ends disagrees with neither") {
   const Logits logits(100, 17, false, 13);
   WmLogits view = logits.view();

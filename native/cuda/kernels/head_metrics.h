@@ -162,8 +162,9 @@ WM_HD void metrics_run(const HeadMetrics& call, uint32_t sample, const AlphaRun&
     softmax.rank = tops.rank[i];
     if (together) rescale(softmax, highest[kRunSide], highest[i]);
     const double alpha = call.alphas[run.first + i];
-    out[run.first + i] = sample_metrics(
-        softmax, label, on_interval(call.lo[sample], call.hi[sample], call.open[sample], alpha));
+    out[run.first + i] =
+        sample_metrics(softmax, label, logits.classes,
+                       on_interval(call.lo[sample], call.hi[sample], call.open[sample], alpha));
   });
 }
 

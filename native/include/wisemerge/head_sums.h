@@ -22,7 +22,7 @@ struct SampleSoftmax {
   float own_exp;          // relative to the higher of the two
   float other_exp;        // of `other`
   float others, squares;  // sums of the others' exponentials and of their squares
-  int32_t first;          // the lowest class whose logit is `other`
+  int32_t first;          // the lowest place whose logit is `other`
   uint32_t rank;
 };
 
@@ -31,12 +31,19 @@ WM_HD float top_of(const SampleSoftmax& sample) {
   return sample.own > sample.other ? sample.own : sample.other;
 }
 
+// What a sample is taken for where its label does not win. The label's place in the race holds -inf, which is
+// the highest there is where no other logit is above it: then the lowest other class, if there is one.
+WM_HD int32_t other_class(int32_t first, int32_t label, uint64_t classes) {
+  return first == label && classes > 1 ? label == 0 : first;
+}
+
 // `correct` says whether the label is the argmax by the exact path.
-WM_HD SampleMetrics sample_metrics(const SampleSoftmax& sample, int32_t label, bool correct) {
+WM_HD SampleMetrics sample_metrics(const SampleSoftmax& sample, int32_t label, uint64_t classes,
+                                   bool correct) {
   const double own_exp = sample.own_exp, others = sample.others, all = own_exp + others;
   const double top = top_of(sample);
   SampleMetrics metrics;
-  metrics.predicted = correct ? label : sample.first;
+  metrics.predicted = correct ? label : other_class(sample.first, label, classes);
   metrics.rank = correct ? 0 : sample.rank;
   metrics.nll = top - sample.own + log_positive(all);
   // (1 - p)^2 + the others' squares: no cancellation where p is close to 1.

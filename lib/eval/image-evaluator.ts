@@ -28,6 +28,8 @@ export interface ImageEvaluatorOptions extends NetworkDevice {
   readonly zeroshot: ModelSource;
   /** Without it there is one model, at alpha 0. */
   readonly finetuned?: ModelSource;
+  /** Of one model, in messages. Default: its path. */
+  readonly modelName?: string;
   readonly sets: readonly ImageSetSource[];
   /**
    * Linear heads on image embeddings, for networks that have none of their own (CLIP): checkpoints as `openHeads`
@@ -75,7 +77,7 @@ export class ImageEvaluator implements PointEvaluator {
   readonly #engine: Engine;
   readonly #threads: number | undefined;
   readonly #interpolate: boolean;
-  readonly #lone: boolean;
+  readonly #lone: string | undefined;
   readonly #ends = new Map<OpenSet, Ends>();
 
   private constructor(
@@ -84,9 +86,9 @@ export class ImageEvaluator implements PointEvaluator {
       readonly transform: ImageTransform;
       readonly classifier: ImageClassifier;
     },
-    { threads, interpolate = false, finetuned }: ImageEvaluatorOptions,
+    { threads, interpolate = false, zeroshot, finetuned, modelName }: ImageEvaluatorOptions,
   ) {
-    this.#lone = finetuned === undefined;
+    this.#lone = finetuned === undefined ? (modelName ?? String(zeroshot)) : undefined;
     this.#model = model;
     this.#transform = opened.transform;
     this.#classifier = opened.classifier;
@@ -126,6 +128,7 @@ export class ImageEvaluator implements PointEvaluator {
     return [...this.#model.differing, ...classifierTensors(this.#classifier)];
   }
 
+  /** Rejects with ERR_EVALUATION where outputs are not finite. */
   async evaluate(alphas: readonly NetworkPoint[], signal?: AbortSignal): Promise<ImageEvaluation[][]> {
     const bySet: ImageEvaluation[][] = [];
     const weights = new Map<NetworkPoint, Uint8Array>();
@@ -170,9 +173,10 @@ export class ImageEvaluator implements PointEvaluator {
         : await forward(tally.alphas);
       await tally.add(meter, this.#engine, arena, set.labels, from, rows, logits, signal);
     }
+    const evaluations = tally.evaluations(alphas, set);
     this.#ends.set(set, tally.ends);
     const approximation = this.#interpolate ? { approximation: approximations.mean() } : {};
-    return alphas.map((alpha) => ({ ...tally.evaluation(alpha, set), ...approximation }));
+    return evaluations.map((evaluation) => ({ ...evaluation, ...approximation }));
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,9 @@
 import { WisemergeError } from '../errors.js';
 import type { Engine } from '../native.js';
 import type { Arena, ArenaLayout } from './arena.js';
+import { correctBits } from './correct-intervals.js';
 import type { Groups } from './data/groups.js';
+import { type EvaluatedModel, labelOf } from './function-evaluator.js';
 import { type Metrics, metricColumns, metricsOf, populationOf } from './metrics.js';
 import type { NetworkPoint } from './network.js';
 
@@ -18,6 +20,7 @@ export interface LogitEvaluation {
 export type Ends = readonly [Int32Array, Int32Array];
 
 export interface LabelledSamples {
+  readonly name: string;
   readonly labels: Int32Array;
   readonly groups?: Groups;
 }
@@ -28,19 +31,52 @@ export class LogitTally {
   readonly predicted: Uint32Array;
   readonly #correct: Uint32Array;
   readonly #disagreed = { zeroshot: 0, finetuned: 0 };
+  readonly #broken = { samples: 0, first: -1 };
 
   constructor(samples: number, classes: number) {
     this.predicted = new Uint32Array(classes);
     this.#correct = new Uint32Array(Math.ceil(samples / 32));
   }
 
-  add(first: number, predictions: Int32Array, labels: Int32Array, [zeroshot, finetuned]: Ends): void {
+  /** Which samples of a batch are right, by their intervals as everywhere else. `from` is a multiple of 32. */
+  judge(from: number, lo: Float64Array, hi: Float64Array, open: Uint8Array): void {
+    const words = this.#correct.subarray(from >>> 5, Math.ceil((from + lo.length) / 32));
+    correctBits({ domain: [0, 1], lo, hi, open }, 0, words);
+  }
+
+  /** Counts the samples of a batch, logits [rows, stride], whose logits are not all finite. */
+  check(from: number, logits: Float32Array, stride: number, classes: number): void {
+    for (let row = 0; row < logits.length / stride; row++) {
+      let nothing = 0;
+      // 0 times anything finite is 0, times anything else NaN: no branch per logit.
+      for (let at = row * stride; at < row * stride + classes; at++) nothing += 0 * logits[at]!;
+      if (nothing === 0) continue;
+      if (this.#broken.samples++ === 0) this.#broken.first = from + row;
+    }
+  }
+
+  /** Adds the predictions of a batch. */
+  add(from: number, predictions: Int32Array, [zeroshot, finetuned]: Ends): void {
     for (let i = 0; i < predictions.length; i++) {
-      const [at, predicted] = [first + i, predictions[i]!];
-      if (predicted === labels[at]) this.#correct[at >>> 5]! |= 1 << (at & 31);
+      const [at, predicted] = [from + i, predictions[i]!];
       if (predicted !== zeroshot[at]) this.#disagreed.zeroshot++;
       if (predicted !== finetuned[at]) this.#disagreed.finetuned++;
     }
+  }
+
+  /** Throws ERR_EVALUATION where `model` gave outputs that are no numbers: they are neither right nor wrong. */
+  refuseBroken(model: EvaluatedModel, { name, labels }: LabelledSamples): void {
+    const { samples, first } = this.#broken;
+    if (samples === 0) return;
+    const what = `the outputs of ${samples} of ${labels.length} samples are NaN or infinite`;
+    throw new WisemergeError(
+      'ERR_EVALUATION',
+      `${labelOf(model)}, set ${name}: ${what}, sample ${first} the first`,
+      {
+        hint: 'Weights that are NaN, infinite or too large do this: wisemerge diff counts those that are not finite.',
+        details: { ...(typeof model === 'number' && { alpha: model }), set: name, samples, first },
+      },
+    );
   }
 
   evaluation({ labels, groups }: LabelledSamples): LogitEvaluation {
@@ -100,10 +136,11 @@ export class LogitMeter {
     for (let i = 0; i < rows; i++) to.set(logits.subarray(i * classes, (i + 1) * classes), i * this.stride);
   }
 
-  /** Adds the metrics of the batch to `tally`. Gives its predictions, valid until the next call. */
+  /** Adds the metrics of the batch from sample `from` to `tally`. Gives its predictions, valid until the next call. */
   async measure(
     engine: Engine,
     arena: Arena,
+    from: number,
     rows: number,
     tally: LogitTally,
     signal?: AbortSignal,
@@ -112,6 +149,8 @@ export class LogitMeter {
     // One model stands at both ends of the head's path.
     const numbers = [rows, this.#classes, this.stride, this.logits, this.logits, this.labels];
     await engine.headPath(arena.buffer, [...numbers, 0, 1, lo, hi, open], signal);
+    tally.judge(from, arena.doubles(lo, rows), arena.doubles(hi, rows), arena.bytes(open, rows));
+    tally.check(from, arena.floats(this.logits, rows * this.stride), this.stride, this.#classes);
     const sums = arena.doubles(at.sums, metricColumns);
     const predicted = arena.counts(at.predicted, this.#classes);
     sums.set(tally.sums);
@@ -131,21 +170,21 @@ export class PathTally {
   /** Complete after the last batch. */
   readonly ends: Ends;
   readonly #known: boolean;
-  readonly #lone: boolean;
+  readonly #lone: string | undefined;
   readonly #tallies: readonly LogitTally[];
 
-  /** `lone`: there is one model, at 0, which is both ends. */
+  /** `lone`: there is one model, of this name, at 0, which is both ends. */
   constructor(
     samples: number,
     classes: number,
     alphas: readonly NetworkPoint[],
     known: Ends | undefined,
-    lone = false,
+    lone?: string,
   ) {
     this.ends = known ?? [new Int32Array(samples), new Int32Array(samples)];
     this.#known = known !== undefined;
     this.#lone = lone;
-    this.alphas = [...new Set([...(known ? [] : lone ? [0] : [0, 1]), ...alphas])];
+    this.alphas = [...new Set([...(known ? [] : lone !== undefined ? [0] : [0, 1]), ...alphas])];
     this.#tallies = this.alphas.map(() => new LogitTally(samples, classes));
   }
 
@@ -164,18 +203,22 @@ export class PathTally {
     const predicted: Int32Array[] = [];
     for (const [k, alpha] of this.alphas.entries()) {
       meter.put(arena, logits[k]!);
-      predicted.push((await meter.measure(engine, arena, rows, this.#tallies[k]!, signal)).slice());
+      predicted.push((await meter.measure(engine, arena, from, rows, this.#tallies[k]!, signal)).slice());
       if (!this.#known && (alpha === 0 || alpha === 1)) this.ends[alpha].set(predicted[k]!, from);
-      if (this.#lone && alpha === 0) this.ends[1].set(predicted[k]!, from);
+      if (this.#lone !== undefined && alpha === 0) this.ends[1].set(predicted[k]!, from);
     }
     for (const [k, predictions] of predicted.entries()) {
-      this.#tallies[k]!.add(from, predictions, labels, this.ends);
+      this.#tallies[k]!.add(from, predictions, this.ends);
     }
   }
 
-  /** After the last batch, of one of `alphas`. */
-  evaluation(alpha: NetworkPoint, set: LabelledSamples): LogitEvaluation {
-    return this.#tallies[this.alphas.indexOf(alpha)]!.evaluation(set);
+  /** After the last batch, of some of `alphas`. Throws ERR_EVALUATION where outputs of a model are not finite. */
+  evaluations(alphas: readonly NetworkPoint[], set: LabelledSamples): LogitEvaluation[] {
+    for (const [k, alpha] of this.alphas.entries()) {
+      const model = this.#lone ?? (typeof alpha === 'number' ? alpha : 'alphas by tensor');
+      this.#tallies[k]!.refuseBroken(model, set);
+    }
+    return alphas.map((alpha) => this.#tallies[this.alphas.indexOf(alpha)]!.evaluation(set));
   }
 }
 

@@ -83,7 +83,7 @@ function interpolate(at: readonly Float32Array[], weights: Float64Array): Float3
   return Float32Array.from(sum);
 }
 
-/** Raises each sample's largest error; gives the number of samples whose largest logit is another. */
+/** Raises each sample's largest error; gives the number of samples whose largest logit is another, or any not finite. */
 function compare(guess: Float32Array, logits: Float32Array, classes: number, errors: Float64Array): number {
   let other = 0;
   for (let i = 0; i < errors.length; i++) {
@@ -93,7 +93,8 @@ function compare(guess: Float32Array, logits: Float32Array, classes: number, err
       if (guess[at]! > guess[guessed]!) guessed = at;
       if (logits[at]! > logits[actual]!) actual = at;
     }
-    other += Number(guessed !== actual);
+    // Through a point that is not finite goes no polynomial.
+    other += Number(guessed !== actual || !Number.isFinite(errors[i]!));
   }
   return other;
 }

@@ -72,7 +72,7 @@ export class PictureEvaluator implements Evaluator {
     }
   }
 
-  /** `result[k][s]` is alpha k on set s. One call at a time. */
+  /** `result[k][s]` is alpha k on set s. One call at a time. Rejects with ERR_EVALUATION where outputs are not finite. */
   async evaluate(alphas: readonly number[], signal?: AbortSignal): Promise<LogitEvaluation[][]> {
     const bySet: LogitEvaluation[][] = [];
     for (const set of this.sets) bySet.push(await this.#evaluateSet(set, alphas, signal));
@@ -96,8 +96,9 @@ export class PictureEvaluator implements Evaluator {
       const logits = await forward(this.#model, set, rows, pixels, tally.alphas, signal);
       await tally.add(meter, this.#engine, arena, labels, from, rows, logits, signal);
     }
+    const evaluations = tally.evaluations(alphas, set);
     this.#ends.set(set, tally.ends);
-    return alphas.map((alpha) => tally.evaluation(alpha, set));
+    return evaluations;
   }
 
   async close(): Promise<void> {

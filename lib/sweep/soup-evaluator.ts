@@ -116,7 +116,7 @@ export class SoupEvaluator {
     const { signal, evaluate, soup, out, write } = this.#options;
     const { command, keep } = soup.evaluation;
     const sets = this.setsOf(role);
-    const what = members.length === 1 ? `model ${members[0]}` : `soup of models ${members.join(', ')}`;
+    const what = nameOf(members);
     if (evaluate) {
       const checkpoint = this.#average(this.#ingredients, members);
       const tensors = [...checkpoint.tensors.values()];
@@ -168,6 +168,7 @@ export class SoupEvaluator {
     const model = this.#average(this.#ingredients, members);
     const common = {
       zeroshot: model,
+      modelName: nameOf(members),
       ...(threads !== undefined && { threads }),
       ...(signal && { signal }),
     };
@@ -216,6 +217,9 @@ export class SoupEvaluator {
     for (const { checkpoint } of this.#heads ?? []) await checkpoint.close();
   }
 }
+
+const nameOf = (members: readonly number[]): string =>
+  members.length === 1 ? `model ${members[0]}` : `soup of models ${members.join(', ')}`;
 
 function opened(
   evaluator: {

@@ -14,6 +14,8 @@ export interface NetworkEvaluatorOptions {
   /** θ₀ and θ₁: a .safetensors file, an index, or a model directory each. */
   readonly zeroshot: ModelSource;
   readonly finetuned: ModelSource;
+  /** In messages, where both ends are one model. Default: its alpha. */
+  readonly modelName?: string;
   /** Rows for the network's first layer. */
   readonly sets: readonly EvaluationSet[];
   /** Weight of the linear head to evaluate alone. Default: an MLP whole, of any other model its head. */
@@ -48,6 +50,7 @@ export class NetworkEvaluator {
   readonly #classes: number;
   readonly #plan: ParameterPlan;
   readonly #at: Places;
+  readonly #modelName: string | undefined;
   /** Per set, what both ends predict; once a pass has told. */
   readonly #ends = new Map<EvaluationSet, Ends>();
 
@@ -59,7 +62,9 @@ export class NetworkEvaluator {
     plan: ParameterPlan,
     at: Places,
     sets: readonly EvaluationSet[],
+    modelName: string | undefined,
   ) {
+    this.#modelName = modelName;
     this.#engine = engine;
     this.#arena = arena;
     this.#inference = inference;
@@ -105,7 +110,7 @@ export class NetworkEvaluator {
       await readParameters(engine, arena, finetuned, trained, at.finetuned, at.scratch, signal);
       const { layers, count } = plan;
       const inference = new Inference(engine, arena.buffer, { layers, count, maxRows: cacheRows, threads });
-      return new NetworkEvaluator(engine, arena, inference, network, plan, at, sets);
+      return new NetworkEvaluator(engine, arena, inference, network, plan, at, sets, options.modelName);
     } catch (error) {
       engine.close();
       arena[Symbol.dispose]();
@@ -113,7 +118,10 @@ export class NetworkEvaluator {
     }
   }
 
-  /** `result[k][s]` is alpha k on set s. One call at a time. Rejects with the signal's reason, or as `EvaluationSet.readFeatures`. */
+  /**
+   * `result[k][s]` is alpha k on set s. One call at a time. Rejects with the signal's reason, with
+   * ERR_EVALUATION where outputs are not finite, or as `EvaluationSet.readFeatures`.
+   */
   async evaluate(
     alphas: readonly number[],
     signal?: AbortSignal,
@@ -134,6 +142,10 @@ export class NetworkEvaluator {
     const tallies = new Map(alphas.map((alpha) => [alpha, tally()]));
     // The ends come first, so that their predictions of a batch are there to be compared with.
     const first = known ? [] : ([0, 1] as const);
+    const measured = new Map([
+      ...first.map((alpha) => [alpha, tallies.get(alpha) ?? tally()] as const),
+      ...tallies,
+    ]);
     const rest = [...tallies.keys()].filter((alpha) => known || (alpha !== 0 && alpha !== 1));
     for (let from = 0; from < set.samples; from += maxRows) {
       signal?.throwIfAborted();
@@ -142,16 +154,17 @@ export class NetworkEvaluator {
       await set.readFeatures(from, rows, this.#arena.bytes(this.#at.features, bytes));
       this.#arena.ints(this.#at.meter.labels, rows).set(set.labels.subarray(from, from + rows));
       for (const alpha of first) {
-        ends[alpha].set(await this.#pass(set, rows, alpha, tallies.get(alpha) ?? tally(), signal), from);
+        ends[alpha].set(await this.#pass(set, from, rows, alpha, measured.get(alpha)!, signal), from);
       }
       for (const alpha of first) {
-        tallies.get(alpha)?.add(from, ends[alpha].subarray(from, from + rows), set.labels, ends);
+        tallies.get(alpha)?.add(from, ends[alpha].subarray(from, from + rows), ends);
       }
       for (const alpha of rest) {
-        const predictions = await this.#pass(set, rows, alpha, tallies.get(alpha)!, signal);
-        tallies.get(alpha)!.add(from, predictions, set.labels, ends);
+        const predictions = await this.#pass(set, from, rows, alpha, tallies.get(alpha)!, signal);
+        tallies.get(alpha)!.add(from, predictions, ends);
       }
     }
+    for (const [alpha, one] of measured) one.refuseBroken(this.#modelName ?? alpha, set);
     this.#ends.set(set, ends);
     return alphas.map((alpha) => tallies.get(alpha)!.evaluation(set));
   }
@@ -159,6 +172,7 @@ export class NetworkEvaluator {
   /** Adds the metrics of one model on the batch at hand. Gives its predictions, valid until the next pass. */
   async #pass(
     set: EvaluationSet,
+    from: number,
     rows: number,
     alpha: number,
     tally: LogitTally,
@@ -174,7 +188,7 @@ export class NetworkEvaluator {
     const { stride, logits } = meter;
     const pass = { samples: rows, dimension, dtype, features, parameters: model, stride, logits };
     await this.#inference.run(pass, signal);
-    return await meter.measure(this.#engine, this.#arena, rows, tally, signal);
+    return await meter.measure(this.#engine, this.#arena, from, rows, tally, signal);
   }
 
   async close(): Promise<void> {

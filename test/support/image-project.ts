@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { Random } from '../../lib/sweep/random.js';
 import type { SweepOptions } from '../../lib/sweep/sweep.js';
+import { readModel, writeModel } from './models.js';
 import { fixture } from './networks.js';
 import { tempDir } from './temp.js';
 
@@ -24,6 +25,16 @@ export async function drawImages(directory: string, perClass: number, seed: numb
       await png.toFile(join(directory, `class${c}`, `${i}.png`));
     }
   }
+}
+
+/** Puts one NaN into the patch embedding of a ViT. */
+export function poison(model: string): void {
+  const tensors = [...readModel(model).values()].map((one) => {
+    const data = Buffer.from(one.data);
+    if (one.name.endsWith('patch_embeddings.projection.weight')) data.writeFloatLE(Number.NaN, 20);
+    return { ...one, data };
+  });
+  writeModel(model, tensors);
 }
 
 /** Models and two sets of pictures, as a sweep takes them. */

@@ -9,7 +9,7 @@ import { readImageTransform } from '../../lib/eval/images/transform-file.js';
 import { NetworkModel } from '../../lib/eval/network.js';
 import { type SweepOptions, sweep } from '../../lib/sweep/sweep.js';
 import { noise } from '../support/heads.js';
-import { classes, project, size } from '../support/image-project.js';
+import { classes, poison, project, size } from '../support/image-project.js';
 import { floats } from '../support/networks.js';
 
 /** What the network gives for all images of a directory, by alpha. */
@@ -86,6 +86,22 @@ describe('a sweep on images', () => {
       sets: [{ name: 'a', role: 'select', kind: 'id' }],
     });
     await expect(refused).rejects.toMatchObject({ code: 'ERR_SWEEP_FILE' });
+  });
+
+  test.each(['grid', 'chebyshev'] as const)('of a model with a NaN scores nothing (%s)', async (search) => {
+    const { directory, options } = await project('vit-tiny');
+    poison(options.finetuned);
+    const attempt = sweep({
+      ...options,
+      search,
+      alphas: '0:1:0.05',
+      divergence: false,
+      out: join(directory, 'out'),
+    });
+    await expect(attempt).rejects.toMatchObject({
+      code: 'ERR_EVALUATION',
+      message: expect.stringMatching(/^alpha (1|0\.05), set val: the outputs of 70 of 70 samples are NaN/),
+    });
   });
 
   test('of CLIP takes heads on its embeddings', async () => {

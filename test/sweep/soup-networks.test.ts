@@ -7,7 +7,7 @@ import { soup } from '../../lib/sweep/soup.js';
 import { type SweepOptions, sweep } from '../../lib/sweep/sweep.js';
 import { runCli } from '../support/cli.js';
 import { noise } from '../support/heads.js';
-import { classes, project } from '../support/image-project.js';
+import { classes, poison, project } from '../support/image-project.js';
 import { readModel, writeModel } from '../support/models.js';
 import { fixture } from '../support/networks.js';
 import { tensor, writeStored } from '../support/safetensors.js';
@@ -124,6 +124,17 @@ describe('soups of networks', () => {
       expect(alone.sets[s]!.best.nll).toBeCloseTo(scored.nll!, 6);
     }
     expect(result.scores).toHaveLength(3);
+  });
+
+  test('with a model that gives NaN are refused by its name', async () => {
+    const { directory, options } = await project('vit-tiny');
+    poison(options.finetuned);
+    const models = [options.zeroshot, options.finetuned];
+    const attempt = soup({ models, sets: options.sets, out: join(directory, 'soup'), threads: 2 });
+    await expect(attempt).rejects.toMatchObject({
+      code: 'ERR_EVALUATION',
+      message: expect.stringMatching(/^model 1, set val: the outputs of 70 of 70 samples are NaN/),
+    });
   });
 
   test('on text maximise the probability of tokens, and come from a file', async () => {

@@ -249,6 +249,29 @@ describe('what cannot be evaluated', () => {
     expect(hostBufferBytes()).toBe(before);
   });
 
+  test('outputs that overflow are no hits: an error tells the set, the alpha and how many', async () => {
+    const { root, pair, zeroshot, first } = await project();
+    const large = new Map(pair[1]).set(
+      '3.weight',
+      pair[1].get('3.weight')!.map((value) => 1.5e38 * value),
+    );
+    const config = { config: { hidden_act: 'relu' } };
+    const finetuned = writeModel(join(root, 'large'), tensorsOf(large), config);
+    const before = hostBufferBytes();
+    const evaluator = await NetworkEvaluator.open({ zeroshot, finetuned, sets: [first.set] });
+    const refusal = {
+      code: 'ERR_EVALUATION',
+      message: expect.stringMatching(/^alpha 1, set first: the outputs of \d+ of 333 samples are NaN/),
+      hint: expect.stringContaining('wisemerge diff'),
+      details: { alpha: 1, set: 'first', samples: expect.any(Number), first: expect.any(Number) },
+    };
+    await expect(evaluator.evaluate([0, 1])).rejects.toMatchObject(refusal);
+    // What both ends predict is part of every evaluation.
+    await expect(evaluator.evaluate([0])).rejects.toMatchObject(refusal);
+    await evaluator.close();
+    expect(hostBufferBytes()).toBe(before);
+  });
+
   test('sets that do not fit are refused by name', async () => {
     for (const set of [
       { dimension: inputs + 1 },

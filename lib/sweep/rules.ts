@@ -21,6 +21,11 @@ export interface Selection {
   readonly index: number;
   /** What the rule maximises, at `alpha`: an accuracy in [0, 1]; for `knee`, the height above the chord. */
   readonly objective: number;
+  /**
+   * The accuracy in [0, 1] that stands for the rule, at `alpha`: `objective`, but for `knee` the mean of ID and shift. A
+   * height is relative to the frontier of one sweep; this can be compared between sweeps on the same sets.
+   */
+  readonly score: number;
   /** All alphas whose objective equals the best within 1e-12, ascending, the chosen one included. */
   readonly ties: readonly number[];
   /**
@@ -63,6 +68,7 @@ export function select(curves: Curves, rule: Rule): Selection {
     alpha: alphas[index]!,
     index,
     objective: criterion[index]!,
+    score: decision.score.value[index]!,
     ties: ties.map((k) => alphas[k]!).sort((a, b) => a - b),
     runnerUp:
       runnerUp === undefined

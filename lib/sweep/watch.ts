@@ -19,13 +19,13 @@ export interface WatchedCheckpoint {
   /** Its name in the watched directory. */
   readonly checkpoint: string;
   readonly alpha: number;
-  /** What the rule maximises, there. */
-  readonly objective: number;
+  /** The accuracy that stands for the rule, there (`Selection.score`). */
+  readonly score: number;
   /** Accuracy of every set, there. */
   readonly accuracy: Readonly<Record<string, number>>;
   /** Directory of its sweep. */
   readonly out: string;
-  /** Whether its objective is the highest so far; the earlier of equals stays. */
+  /** Whether its score is the highest so far; the earlier of equals stays. */
   readonly best: boolean;
 }
 
@@ -58,14 +58,14 @@ export async function* watchSweep(options: WatchOptions): AsyncGenerator<Watched
       const target = join(root, checkpoint);
       const finetuned = join(directory, checkpoint);
       const { alphas, sets, analysis } = await sweep({ ...given, finetuned, out: target, resume: true });
-      const { alpha, objective } = analysis.selection;
+      const { alpha, score } = analysis.selection;
       const at = alphas.indexOf(alpha);
-      const best = objective > highest;
-      highest = Math.max(highest, objective);
+      const best = score > highest;
+      highest = Math.max(highest, score);
       const found: WatchedCheckpoint = {
         checkpoint,
         alpha,
-        objective,
+        score,
         accuracy: Object.fromEntries(sets.map(({ name, metrics }) => [name, metrics[at]!.top1])),
         out: target,
         best,

@@ -70,6 +70,32 @@ test('alpha is chosen for each checkpoint as it appears, whole ones only', async
   expect((await readResult(found[1]!.out)).analysis.selection.alpha).toBe(0.25);
 });
 
+test('by the knee, the best checkpoint is that of the highest accuracy, not of the sharpest corner', async () => {
+  const { runs, options } = await project();
+  await save(join(runs, 'a'), 1);
+  await save(join(runs, 'b'), 10);
+  // ID and shift, by weight: b's middle lies nearer its own chord, and above a's.
+  const scores: Readonly<Record<number, readonly [number, number]>> = {
+    ...{ 0: [0.5, 0.6], 0.5: [0.58, 0.59], 1: [0.6, 0.5], 5: [0.72, 0.56], 10: [0.9, 0.4] },
+  };
+  const sets = (['id', 'shift'] as const).map((kind) => ({ name: kind, role: 'select' as const, kind }));
+  const found: WatchedCheckpoint[] = [];
+  for await (const one of watchSweep({
+    ...{ ...options, sets, alphas: '0:1:0.5', rule: 'knee', until: 2 },
+    evaluate: async ({ readTensor }) => {
+      const [id, shift] = scores[new Float32Array((await readTensor('w')).slice().buffer)[0]!]!;
+      return { id, shift };
+    },
+  })) {
+    found.push(one);
+  }
+  expect(found.map(({ checkpoint, alpha, best }) => [checkpoint, alpha, best])).toEqual([
+    ['a', 0.5, true],
+    ['b', 0.5, true],
+  ]);
+  expect(found.map(({ score }) => score)).toEqual([expect.closeTo(0.585, 12), expect.closeTo(0.64, 12)]);
+});
+
 test('finished sweeps are not done again, and waiting ends when aborted', async () => {
   const { runs, options } = await project();
   await save(join(runs, 'a'), 2);

@@ -13,14 +13,14 @@ export async function runWatch(
   note(flags, `watching ${options.watch}; Ctrl-C to end`);
   try {
     for await (const found of watchSweep({ ...options, signal })) {
-      const { checkpoint, alpha, objective, accuracy, out, best } = found;
+      const { checkpoint, alpha, score, accuracy, out, best } = found;
       await writeReport(out);
       const sets = Object.entries(accuracy).map(([name, value]) => `${name} ${percent(value)}`);
       printResult(
         flags,
         found,
         () =>
-          `${checkpoint}: alpha ${alpha}, ${percent(objective)} (${sets.join(', ')})${best ? ', the best so far' : ''}`,
+          `${checkpoint}: alpha ${alpha}, ${percent(score)} (${sets.join(', ')})${best ? ', the best so far' : ''}`,
       );
     }
   } catch (error) {

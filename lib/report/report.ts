@@ -107,8 +107,10 @@ function referencesOf({ robustness }: SweepResult): PlottedReferences | undefine
 }
 
 function captions({ robustness }: SweepResult): Record<string, string> {
+  const leftOut = robustness?.at(-1)?.leftOut ?? [];
+  const without = leftOut.length > 0 ? ` ID accuracy is without ${leftOut.join(', ')}.` : '';
   const references = robustness
-    ? ' Diamonds are reference models, the line through them is the baseline of effective robustness.'
+    ? ` Diamonds are reference models, the line through them is the baseline of effective robustness.${without}`
     : '';
   return {
     'accuracy.svg':
@@ -121,9 +123,10 @@ function captioned(svg: string, caption: string): string {
   return `<figure>${svg}<figcaption>${escapeText(caption)}</figcaption></figure>`;
 }
 
-/** Undefined without an ID set and a shift. */
-function frontier({ alphas, sets }: SweepResult): FrontierPoint[] | undefined {
-  const of = (kind: 'id' | 'shift') => sets.filter((set) => set.kind === kind);
+/** Undefined without an ID set and a shift. ID accuracy is over the sets that reference models in the same plot have. */
+function frontier({ alphas, sets, robustness }: SweepResult): FrontierPoint[] | undefined {
+  const leftOut = robustness?.at(-1)?.leftOut ?? [];
+  const of = (kind: 'id' | 'shift') => sets.filter((set) => set.kind === kind && !leftOut.includes(set.name));
   const [id, shift] = [of('id'), of('shift')];
   if (id.length === 0 || shift.length === 0) return undefined;
   const mean = (some: typeof sets, k: number) =>

@@ -21,6 +21,12 @@ export function robustnessSection(robustness: readonly ShiftRobustness[]): strin
   const refused = robustness.flatMap(({ set, line }) =>
     line.fitted ? [] : [paragraph(`${nameOf(set)}: no line, ${line.reason}.`, 'muted')],
   );
+  const partial = robustness.flatMap(({ set, idSets, leftOut }) => {
+    if (leftOut.length === 0) return [];
+    const verb = leftOut.length > 1 ? 'are' : 'is';
+    const what = `ID accuracy is that of ${idSets.join(', ')}; ${leftOut.join(', ')} ${verb} left out`;
+    return [paragraph(`${nameOf(set)}: ${what}, for which reference models have no score.`, 'muted')];
+  });
   const extrapolated = robustness.some(({ zeroshot, finetuned, chosen }) =>
     [zeroshot, finetuned, chosen].some((one) => one?.extrapolated),
   );
@@ -33,6 +39,7 @@ export function robustnessSection(robustness: readonly ShiftRobustness[]): strin
     ),
     grid(['shift', 'models', 'R²', 'slope', 'intercept', 'zero-shot', 'fine-tuned', 'chosen'], rows),
     ...refused,
+    ...partial,
     ...(extrapolated
       ? [paragraph(`* ID accuracy outside that of the reference models${bounds}.`, 'muted')]
       : []),

@@ -21,7 +21,11 @@ export interface ReferenceModel {
 export interface ShiftRobustness {
   /** The shift; null for the mean of all of them. */
   readonly set: string | null;
-  /** ID (mean of the ID sets) and shift accuracy of the reference models that have both. */
+  /** The ID sets whose mean is ID accuracy here, of the reference models and of the sweep's. */
+  readonly idSets: readonly string[];
+  /** The other ID sets: not all of these reference models have a score for them. */
+  readonly leftOut: readonly string[];
+  /** ID and shift accuracy of the reference models that have both. */
   readonly models: readonly Required<AccuracyPair>[];
   readonly line: ReferenceLine | NoReferenceLine;
   /** Against the line; null where there is none. */
@@ -77,6 +81,17 @@ export async function readReferences(
 }
 
 /**
+ * Which ID sets models are compared on: the one that most have a score for, and those that all of these models have
+ * too. So a further ID set of the sweep leaves no model out. Every one where no model has any.
+ */
+function comparableIds(models: readonly ReferenceModel[], ids: readonly string[]): readonly string[] {
+  const scored = ids.map((name) => models.filter(({ scores }) => scores[name] !== undefined));
+  const most = scored.reduce((a, b) => (b.length > a.length ? b : a));
+  if (most.length === 0) return ids;
+  return ids.filter((name) => most.every(({ scores }) => scores[name] !== undefined));
+}
+
+/**
  * Effective robustness on every shift, and on their mean where there are several. `accuracy[s]` has the zero-shot,
  * the fine-tuned and the chosen model on set s.
  */
@@ -86,14 +101,19 @@ export function robustnessOf(
   accuracy: readonly (readonly [number, number, number])[],
 ): ShiftRobustness[] {
   const indices = (kind: SetKind) => sets.flatMap((set, s) => (set.kind === kind ? [s] : []));
-  const [ids, shifts] = [indices('id'), indices('shift')];
+  const shifts = indices('shift');
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const against = (over: readonly number[]): Omit<ShiftRobustness, 'set'> => {
-    const pairs = models.flatMap(({ name, scores }) => {
-      const of = (some: readonly number[]) => some.map((s) => scores[sets[s]!.name]);
-      const [id, shift] = [of(ids), of(over)];
-      const complete = [...id, ...shift].every((score) => score !== undefined);
-      return complete ? [{ name, id: mean(id as number[]), shift: mean(shift as number[]) }] : [];
+    const scoresOf = ({ scores }: ReferenceModel, some: readonly number[]) =>
+      some.flatMap((s) => scores[sets[s]!.name] ?? []);
+    const shifted = models.filter((model) => scoresOf(model, over).length === over.length);
+    const names = indices('id').map((s) => sets[s]!.name);
+    const idSets = comparableIds(shifted, names);
+    const ids = indices('id').filter((s) => idSets.includes(sets[s]!.name));
+    const pairs = shifted.flatMap((model) => {
+      const id = scoresOf(model, ids);
+      if (id.length < ids.length) return [];
+      return [{ name: model.name, id: mean(id), shift: mean(scoresOf(model, over)) }];
     });
     const line = fitReferenceLine(pairs);
     const at = (model: 0 | 1 | 2) =>
@@ -103,7 +123,15 @@ export function robustnessOf(
             shift: mean(over.map((s) => accuracy[s]![model])),
           })
         : null;
-    return { models: pairs, line, zeroshot: at(0), finetuned: at(1), chosen: at(2) };
+    return {
+      idSets,
+      leftOut: names.filter((name) => !idSets.includes(name)),
+      models: pairs,
+      line,
+      zeroshot: at(0),
+      finetuned: at(1),
+      chosen: at(2),
+    };
   };
   return [
     ...shifts.map((s) => ({ set: sets[s]!.name, ...against([s]) })),

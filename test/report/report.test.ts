@@ -166,6 +166,16 @@ test('with reference models the page has their table and the frontier their line
   const frontier = plots.get('frontier.svg')!;
   for (const { name } of models) expect(frontier).toContain(`<title>${name}: `);
   expect(frontier.includes('<title>baseline fit</title>')).toBe(json.robustness[2].line.fitted);
+  expect(html).not.toContain('left out');
+  const sets = json.config.sets.map((set: { name: string }) =>
+    set.name === 'kept' ? { ...set, kind: 'id' } : set,
+  );
+  const partial = references.map(({ name, scores: { id, far } }) => ({ name, scores: { id, far } }));
+  const some = await swept({ references: partial, sets });
+  const page = renderReport(some.result, await readOutcomes(some.out, some.result.sets)).html;
+  expect(page).toContain(
+    'far: ID accuracy is that of id; kept is left out, for which reference models have no score.',
+  );
   const without = await swept();
   const plain = renderReport(without.result, await readOutcomes(without.out, without.result.sets));
   expect(plain.html).not.toContain('Effective robustness');

@@ -83,6 +83,30 @@ describe('reference models', () => {
     expect(pose!.models).toHaveLength(5);
     expect(mean!.set).toBeNull();
     expect(mean!.models[1]!.shift).toBeCloseTo((models[1]!.scores.sketch + 0.7) / 2, 14);
+    expect(sketch).toMatchObject({ idSets: ['val'], leftOut: [] });
+  });
+
+  test('and the path are averaged over the ID sets that the models have scores for', () => {
+    const two = [...sets, { name: 'second', kind: 'id' as const }];
+    const accuracy = [
+      [0.6, 0.8, 0.75],
+      [0.5, 0.4, 0.6],
+      [0.4, 0.5, 0.6],
+      [0.9, 0.1, 0.2],
+    ] as const;
+    const known = robustnessOf(models, sets, accuracy.slice(0, 3));
+    const left = known.map((one) => ({ ...one, leftOut: ['second'] }));
+    expect(robustnessOf(models, two, accuracy)).toEqual(left);
+    // Of what one model alone has nothing follows for the others; it counts with what all have.
+    const odd = { name: 'odd', scores: { second: 0.5, val: 0.6, sketch: 0.4, pose: 0.5 } };
+    const [sketch] = robustnessOf([odd, ...models], two, accuracy);
+    expect(sketch).toMatchObject({ idSets: ['val'], leftOut: ['second'] });
+    expect(sketch!.models.map(({ id }) => id)).toEqual([0.6, ...models.map(({ scores }) => scores.val)]);
+    // Where all have both, the mean is over both.
+    const both = models.map(({ name, scores }) => ({ name, scores: { ...scores, second: 0.5 } }));
+    const [whole] = robustnessOf(both, two, accuracy);
+    expect(whole).toMatchObject({ idSets: ['val', 'second'], leftOut: [] });
+    expect(whole!.models[1]!.id).toBeCloseTo((models[1]!.scores.val + 0.5) / 2, 14);
   });
 });
 

@@ -7,6 +7,11 @@ import { lockDirectory, ownerName } from './directory-lock.js';
 /** The manifest's name; its presence marks a directory as wisemerge's own. */
 export const manifestName = 'wisemerge.json';
 
+interface BeginOptions {
+  readonly force?: boolean;
+  readonly isOurs?: (target: string) => Promise<boolean>;
+}
+
 /**
  * An output directory that appears whole or not at all.
  *
@@ -22,39 +27,38 @@ export class OutputTransaction {
   readonly directory: string;
   /** The leftover of a killed run that was removed, if there was one. */
   readonly cleared: string | undefined;
-  readonly #force: boolean;
+  readonly #options: BeginOptions;
   #open = true;
 
-  private constructor(target: string, directory: string, force: boolean, cleared: string | undefined) {
+  private constructor(target: string, directory: string, options: BeginOptions, cleared: string | undefined) {
     this.target = target;
     this.directory = directory;
-    this.#force = force;
+    this.#options = options;
     this.cleared = cleared;
   }
 
   /**
    * Checks and locks the target. Throws ERR_OUTPUT_EXISTS (exists and no `force`, a mount point, a link to nowhere),
-   * ERR_OUTPUT_NOT_OURS (`force`, but the directory holds no wisemerge output), ERR_OUTPUT_BUSY (a live process
-   * writes it), ERR_IO.
+   * ERR_OUTPUT_NOT_OURS (`force`, but the directory holds no wisemerge output: neither a manifest nor what `isOurs`
+   * knows), ERR_OUTPUT_BUSY (a live process writes it), ERR_IO.
    */
-  static async begin(path: string, options: { force?: boolean } = {}): Promise<OutputTransaction> {
+  static async begin(path: string, options: BeginOptions = {}): Promise<OutputTransaction> {
     try {
       const target = await followLinks(resolve(path));
       const parent = dirname(target);
       const directory = join(parent, `.${basename(target)}.wisemerge-tmp`);
-      const force = options.force ?? false;
       await refuseMountPoint(target);
       await mkdir(parent, { recursive: true });
       const cleared = await lockDirectory(directory);
       try {
         // Under the lock: another run may be replacing the target at this moment, or just have written it.
         await mendReplacement(target, oldName(target));
-        await checkTarget(target, force);
+        await checkTarget(target, options);
       } catch (error) {
         await rm(directory, { recursive: true, force: true });
         throw error;
       }
-      return new OutputTransaction(target, directory, force, cleared);
+      return new OutputTransaction(target, directory, options, cleared);
     } catch (error) {
       throw ioError(error, 'prepare', resolve(path));
     }
@@ -68,12 +72,12 @@ export class OutputTransaction {
     const old = oldName(this.target);
     try {
       await syncTree(this.directory);
-      await checkTarget(this.target, this.#force);
+      await checkTarget(this.target, this.#options);
       // Last: without its owner the directory looks abandoned to other runs after a few seconds.
       await rm(join(this.directory, ownerName));
       await syncDirectory(this.directory);
       // An empty directory need not move, and one that is no longer empty is an error of this rename.
-      if (this.#force && existsSync(this.target)) await rename(this.target, old);
+      if (this.#options.force && existsSync(this.target)) await rename(this.target, old);
       await rename(this.directory, this.target);
       this.#open = false;
       await syncDirectory(dirname(this.target));
@@ -133,7 +137,7 @@ async function mendReplacement(target: string, old: string): Promise<void> {
   else await rename(old, target);
 }
 
-async function checkTarget(target: string, force: boolean): Promise<void> {
+async function checkTarget(target: string, { force = false, isOurs }: BeginOptions): Promise<void> {
   let entries: string[];
   try {
     entries = await readdir(target);
@@ -156,7 +160,7 @@ async function checkTarget(target: string, force: boolean): Promise<void> {
       hint: 'Give another --out, or --force to replace it.',
     });
   }
-  if (!holdsOurOutput(target, entries)) {
+  if (!holdsOurOutput(target, entries) && !(await isOurs?.(target))) {
     throw new WisemergeError(
       'ERR_OUTPUT_NOT_OURS',
       `${target} was not written by wisemerge (no ${manifestName} in it)`,

@@ -23,7 +23,7 @@ export interface DemoOptions {
   readonly seeds?: number;
   /** Show what breaks interpolation, too. */
   readonly control?: boolean;
-  /** Replace an earlier demo. */
+  /** Replace an earlier demo, when this one is complete. */
   readonly force?: boolean;
   /** Default: `standardRecipe`. */
   readonly recipe?: Recipe;
@@ -106,7 +106,10 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
     });
   }
   const began = performance.now();
-  const transaction = out === undefined ? undefined : await beginOutput(resolve(out), options.force ?? false);
+  const transaction =
+    out === undefined
+      ? undefined
+      : await OutputTransaction.begin(resolve(out), { force: options.force ?? false, isOurs: isDemo });
   const scratch = await mkdtemp(join(tmpdir(), 'wisemerge-demo-')).catch((error) => {
     throw ioError(error, 'create a directory in', tmpdir());
   });
@@ -142,12 +145,7 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
   }
 }
 
-/** An earlier demo is no output with a manifest: it is known by its result, and removed. */
-async function beginOutput(out: string, force: boolean): Promise<OutputTransaction> {
-  if (force && (await isDemo(out))) await rm(out, { recursive: true });
-  return await OutputTransaction.begin(out, { force });
-}
-
+/** A demo is no output with a manifest: it is known by its result. */
 async function isDemo(directory: string): Promise<boolean> {
   try {
     return JSON.parse(await readFile(join(directory, demoName), 'utf8'))?.format === format;

@@ -168,6 +168,26 @@ describe('a run of the demo', () => {
     expect(listFiles(own)).toEqual(['demo.json']);
   });
 
+  it('that is stopped leaves the earlier demo as it was, which --force replaces at the end', async () => {
+    const root = await tempDir();
+    const out = join(root, 'demo');
+    await demo({ out, seeds: 2, recipe: tiny });
+    const kept = () => listFiles(root).map((name) => [name, readFileSync(join(root, name), 'base64')]);
+    const before = kept();
+    const controller = new AbortController();
+    const run = demo({
+      ...{ out, seeds: 2, recipe: tiny, force: true, signal: controller.signal },
+      onProgress: ({ what }) => {
+        if (what === 'fine-tuning') controller.abort();
+      },
+    });
+    await expect(run).rejects.toMatchObject({ name: 'AbortError' });
+    expect(kept()).toEqual(before);
+    await demo({ out, seeds: 3, recipe: tiny, force: true });
+    expect(listFiles(root)).toEqual(before.map(([name]) => name));
+    expect(JSON.parse(readFileSync(join(out, 'demo.json'), 'utf8')).seeds).toBe(3);
+  });
+
   it('that is stopped leaves nothing behind', async () => {
     const root = await tempDir();
     const out = join(root, 'demo');

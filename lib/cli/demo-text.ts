@@ -8,7 +8,7 @@ const interval = ({ ci95: [lower, upper] }: Estimate): string => `${points(lower
 
 /** Accuracies at both ends and at the chosen alpha, and what is shown by them. */
 export function describeDemo(result: DemoResult): string {
-  const { alpha, sets, shift, gain, idGain, seeds } = result;
+  const { alpha, sets, shift, gain, idGain, seeds, chosenOn, crossValidated } = result;
   const rows = [
     ...sets.map(({ name, accuracy, gain }) => ({ name, accuracy, gain })),
     { name: 'mean of the shifts', accuracy: shift, gain },
@@ -26,8 +26,9 @@ export function describeDemo(result: DemoResult): string {
   );
   const worse = sets.filter(({ gain }) => gain.ci95[1] < 0);
   const lines = [
-    `Gain is over the better end of the same row, in points, over ${seeds} seeds. alpha is chosen by cross-validation on`,
-    `one half of every set, ${alpha.toFixed(2)} on average; all figures are of the other half.`,
+    `Gain is over the better end of the same row, in points, over ${seeds} seeds. All figures are of one half of`,
+    `every set; alpha, ${alpha.toFixed(2)} on average, is chosen on all of the other. There the chosen models have ${percent(chosenOn)}`,
+    `(mean of ID and shifts), and ${percent(crossValidated)} where cross-validation chooses alpha on other folds.`,
     `On the mean of the shifts interpolation ${verdict(gain)} the better end: ${points(gain.mean)} points, ${interval(gain)}.`,
     `On ID it ${verdict(idGain)} the fine-tuned model: ${points(idGain.mean)} points, ${interval(idGain)}.`,
     ...(worse.length > 0

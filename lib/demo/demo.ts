@@ -69,6 +69,10 @@ export interface DemoResult {
   /** ID accuracy at the chosen alpha less that of the fine-tuned model. */
   readonly idGain: Estimate;
   readonly seeds: number;
+  /** Mean of ID accuracy and mean shift accuracy on the samples that alpha was chosen on, at that alpha. */
+  readonly chosenOn: number;
+  /** The same where alpha is chosen on other folds of those samples: how far the choice flatters. */
+  readonly crossValidated: number;
   readonly sets: readonly {
     readonly name: string;
     readonly kind: SetKind;
@@ -81,6 +85,8 @@ export interface DemoResult {
     readonly seed: number;
     readonly alpha: number;
     readonly foldAlphas: readonly number[];
+    readonly chosenOn: number;
+    readonly crossValidated: number;
     readonly id: Reported;
     readonly shift: Reported;
     readonly gain: number;
@@ -91,7 +97,7 @@ export interface DemoResult {
 
 /**
  * WiSE-FT (Wortsman et al., 2021) from drawn pictures to its result, several times over: pre-training, fine-tuning,
- * the sweep, alpha by cross-validation, and accuracies on data that the choice never saw. Nothing is read but the
+ * the sweep, the choice of alpha, and accuracies on data that the choice never saw. Nothing is read but the
  * recipe; the same seeds give the same figures.
  *
  * Rejects with ERR_USAGE, ERR_OUTPUT_*, ERR_IO, ERR_NO_SPACE, ERR_OUT_OF_MEMORY, or the abort reason; `out` then
@@ -180,6 +186,8 @@ function summarise(runs: readonly SeedOutcome[], seconds: number): DemoResult {
     gain: estimate(runs.map(({ gain }) => gain)),
     idGain: estimate(runs.map(({ id }) => id.chosen - id.finetuned)),
     seeds: runs.length,
+    chosenOn: runs.reduce((sum, run) => sum + run.chosenOn, 0) / runs.length,
+    crossValidated: runs.reduce((sum, run) => sum + run.crossValidated, 0) / runs.length,
     sets: runs[0]!.sets.map(({ name, kind }, s) => ({
       name: distributionOf(name),
       kind,
@@ -191,8 +199,9 @@ function summarise(runs: readonly SeedOutcome[], seconds: number): DemoResult {
         }),
       ),
     })),
-    runs: runs.map(({ seed, alpha, foldAlphas, id, shift, gain }) => {
-      return { seed, alpha, foldAlphas, id: reported(id), shift: reported(shift), gain };
+    runs: runs.map(({ seed, alpha, foldAlphas, chosenOn, crossValidated, id, shift, gain }) => {
+      const choice = { seed, alpha, foldAlphas, chosenOn, crossValidated };
+      return { ...choice, id: reported(id), shift: reported(shift), gain };
     }),
     ...(control && { control: control as Record<Control, ControlResult> }),
     seconds,

@@ -23,11 +23,13 @@ export interface ReportedSet {
 
 /** What interpolation between two models came to. */
 export interface PairOutcome {
-  /** Chosen on the select sets alone. */
+  /** Chosen on all of the select sets, and on nothing else. */
   readonly alpha: number;
-  /** What each fold of the cross-validation chose. */
+  /** What the rule maximises (`demoRule`), on the samples that alpha was chosen on: too high for that. */
+  readonly chosenOn: number;
+  /** What the other folds chose for each fold of the cross-validation. */
   readonly foldAlphas: readonly number[];
-  /** Mean accuracy of the select sets, alpha chosen on the other folds. */
+  /** The same score, each fold at the alpha that the others chose: what the rule is worth, not one alpha. */
   readonly crossValidated: number;
   /** The report sets. */
   readonly sets: readonly ReportedSet[];
@@ -49,8 +51,9 @@ export function demoRule(sets: readonly EvaluatedSet[]): Rule {
 }
 
 /**
- * Chooses alpha by cross-validation on the sets of role `select` and reports on the others. `evaluations[k][s]`
- * is alpha k on set s, and has the bits of every sample; alphas ascend and include 0 and 1.
+ * Chooses alpha on the sets of role `select` and reports on the others. Cross-validation on the select sets has no part in
+ * the choice; it scores the rule. `evaluations[k][s]` is alpha k on set s, and has the bits of every sample; alphas ascend
+ * and include 0 and 1.
  */
 export function judgePair(
   alphas: readonly number[],
@@ -72,6 +75,7 @@ export function judgePair(
     number,
     number,
   ];
+  const selected = sets.filter(({ role }) => role === 'select');
   const at = (s: number, k: number) => {
     const { correct } = outcomes.sets[s]!;
     return correct.count(k) / correct.columns;
@@ -89,7 +93,12 @@ export function judgePair(
   return {
     alpha: refit.alpha,
     foldAlphas: choices.map(({ alpha }) => alpha),
-    crossValidated: chosen.mean,
+    chosenOn: refit.score,
+    crossValidated: mean(
+      (['id', 'shift'] as const).map((kind) =>
+        mean([...chosen.accuracy].filter((_, s) => selected[s]!.kind === kind)),
+      ),
+    ),
     sets: reported,
     id,
     shift,
@@ -97,12 +106,15 @@ export function judgePair(
   };
 }
 
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
 export function meanAccuracies(all: readonly Accuracies[]): Accuracies {
-  const mean = (of: keyof Accuracies) => all.reduce((sum, one) => sum + one[of], 0) / all.length;
+  const of = (model: keyof Accuracies) => mean(all.map((one) => one[model]));
   return {
-    zeroshot: mean('zeroshot'),
-    finetuned: mean('finetuned'),
-    chosen: mean('chosen'),
-    middle: mean('middle'),
+    zeroshot: of('zeroshot'),
+    finetuned: of('finetuned'),
+    chosen: of('chosen'),
+    middle: of('middle'),
   };
 }

@@ -12,6 +12,8 @@ const result: DemoResult = {
   gain: estimate(0.05, 0.01),
   idGain: estimate(0.01, 0.02),
   seeds: 3,
+  chosenOn: 0.79,
+  crossValidated: 0.78,
   sets: [
     { name: 'id', kind: 'id', accuracy: scores(0.8, 0.9, 0.89), gain: estimate(0.01, 0.02) },
     { name: 'sketch', kind: 'shift', accuracy: scores(0.5, 0.6, 0.55), gain: estimate(0.05, 0.01) },
@@ -36,6 +38,10 @@ describe('what the demo says', () => {
     expect(text).toMatch(/interpolation beats the better end: \+5\.00 points/);
     expect(text).toMatch(/On ID it is not told apart from the fine-tuned model: \+1\.00 points/);
     expect(text).toMatch(/does not help everywhere: invert -10\.00 against/);
+    expect(text).toMatch(/alpha, 0\.40 on average, is chosen on all of the other\./);
+    expect(text).toMatch(
+      /There the chosen models have 79\.00 %\s.*, and 78\.00 % where cross-validation chooses alpha on other folds/s,
+    );
     const worse = describeDemo({ ...result, gain: estimate(-0.02, 0.01), sets: result.sets.slice(0, 2) });
     expect(worse).toMatch(/interpolation loses to the better end: -2\.00 points, -3\.00 to -1\.00/);
     expect(worse).not.toMatch(/everywhere/);

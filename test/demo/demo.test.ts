@@ -93,6 +93,13 @@ describe('the demo', () => {
       expect(gain).toBeCloseTo(shift.chosen - Math.max(shift.zeroshot, shift.finetuned), 12);
     }
     expect(gain.mean).toBeCloseTo(mean(runs.map((run) => run.gain)), 12);
+    for (const score of ['chosenOn', 'crossValidated'] as const) {
+      expect(result[score]).toBeCloseTo(mean(runs.map((run) => run[score])), 12);
+    }
+    for (const { chosenOn, crossValidated } of runs) {
+      expect(Math.abs(crossValidated - chosenOn)).toBeLessThan(0.02);
+      expect(crossValidated).toBeGreaterThan(0.5);
+    }
   });
 
   it('leaves models to look at further', async () => {
@@ -104,6 +111,7 @@ describe('the demo', () => {
     const saved = JSON.parse(readFileSync(join(out, 'demo.json'), 'utf8'));
     expect(saved).toMatchObject({ format: 'wisemerge-demo', gain: result.gain, recipe: { classes: 16 } });
     const sweep = await readResult(join(out, 'sweep'));
+    expect(sweep.analysis.selection.score).toBeCloseTo(result.runs[0]!.chosenOn, 12);
     expect(sweep.analysis.selection.alpha).toBe(result.runs[0]!.alpha);
     expect(sweep.config.zeroshot).toBe(join(out, 'zeroshot'));
     for (const [s, name] of ['id', 'id-report'].entries()) expect(sweep.sets[s]!.name).toBe(name);

@@ -30,7 +30,7 @@ export interface AccuracyMetrics {
 export interface Metrics extends AccuracyMetrics {
   /** Share of samples with fewer than 5 classes above the label. */
   readonly top5: number;
-  /** Mean over the classes that occur or are predicted of the F1 score. */
+  /** Mean over the classes that occur of the F1 score, as WILDS takes it; one that is only ever predicted counts in no mean. */
   readonly macroF1: number;
   /** Mean negative log-likelihood, in nats. */
   readonly nll: number;
@@ -137,12 +137,11 @@ export function metricsOf(
   const all = hitsAt(alpha, intervals, population);
   const { hits } = all;
   let f1 = 0;
-  let known = 0;
+  let occurring = 0;
   for (let c = 0; c < classes; c++) {
-    if (support[c]! + predicted[c]! > 0) {
-      f1 += (2 * hits[c]!) / (support[c]! + predicted[c]!);
-      known++;
-    }
+    if (support[c]! === 0) continue;
+    f1 += (2 * hits[c]!) / (support[c]! + predicted[c]!);
+    occurring++;
   }
   const nll = sums[column.nll]! / samples;
   const variance = Math.max(0, sums[column.nllSquares]! / samples - nll * nll);
@@ -151,7 +150,7 @@ export function metricsOf(
     top1: all.correct / samples,
     top5: sums[column.top5]! / samples,
     meanPerClass: meanRecall(support, hits),
-    macroF1: f1 / known,
+    macroF1: f1 / occurring,
     nll,
     nllStandardError: samples > 1 ? Math.sqrt(variance / (samples - 1)) : 0,
     ece: calibrationError(sums) / samples,

@@ -120,12 +120,15 @@ export function parseAlphasFlag(text: string): string {
   return text;
 }
 
-/** The file, if one is given, with the flags on top. Throws ERR_USAGE where neither names the models and sets. */
+/**
+ * The file, if one is given, with the flags on top. Throws ERR_USAGE where neither names the models and sets, or where
+ * a fine-tuned model is named beside --watch.
+ */
 export async function toSweepConfig(file: string | undefined, flags: SweepFlags): Promise<SweepConfig> {
   const { json: _json, quiet: _quiet, out: _out, resume: _resume, force: _force, ...more } = flags;
   const { set, divergence, metrics, watch, until: _until, ...given } = more;
   // Loaded when needed: the parsers of sweep files would slow the start of every other command.
-  const { readSweepFile } = await import('../sweep/sweep-options.js');
+  const { readSweepFile } = await import('../sweep/sweep-file.js');
   const base = file === undefined ? {} : await readSweepFile(file);
   const config = {
     ...base,
@@ -135,6 +138,14 @@ export async function toSweepConfig(file: string | undefined, flags: SweepFlags)
     ...(divergence === false && { divergence }),
     ...(metrics === false && { metrics }),
   };
+  if (watch !== undefined && 'finetuned' in config) {
+    const where = 'finetuned' in given ? '--finetuned' : `finetuned in ${file}`;
+    throw new WisemergeError(
+      'ERR_USAGE',
+      `${where} does not go with --watch: the fine-tuned models are the checkpoints of ${watch}`,
+      { hint: `Leave ${where} out, or --watch.`, ...(!('finetuned' in given) && file && { file }) },
+    );
+  }
   const missing = (['zeroshot', 'finetuned', 'sets'] as const).filter(
     (key) => !(key in config) && !(key === 'finetuned' && watch !== undefined),
   );

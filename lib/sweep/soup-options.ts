@@ -3,14 +3,13 @@ import { z } from 'zod';
 import { WisemergeError } from '../errors.js';
 import type { MaxRule } from './rule.js';
 import { formatRule, parseRule } from './rule.js';
+import { readCheckedFile, setsFrom } from './sweep-file.js';
 import {
   problems,
   type ResolvedSweep,
-  readCheckedFile,
   readSweepLists,
   resolveSweep,
   type SweepConfig,
-  setsFrom,
   sweepSchema,
 } from './sweep-options.js';
 

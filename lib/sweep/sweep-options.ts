@@ -1,8 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { dirname, isAbsolute, resolve } from 'node:path';
-import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { ioError, WisemergeError } from '../errors.js';
+import { WisemergeError } from '../errors.js';
 import { readNames } from '../eval/text/name-list.js';
 import { parseAlphas } from '../merge/alpha.js';
 import { precisions } from '../precision.js';
@@ -43,7 +40,7 @@ const reference = z.strictObject({
 /** A sweep as in a sweep file. Paths in a file are relative to it. */
 export const sweepSchema = z.strictObject({
   zeroshot: text.describe('Checkpoints, as for `merge`.'),
-  finetuned: text,
+  finetuned: text.describe('The other end of the path; not with `--watch`.'),
   head: text
     .optional()
     .describe("Name of the head's weight; default: the only one that looks like a classifier."),
@@ -146,7 +143,10 @@ export const sweepSchema = z.strictObject({
   memory: count.optional().describe('Bytes for logits and features.'),
 });
 
-/** What a sweep file, or a caller of `sweep`, says. */
+/** The same in a file, which leaves `finetuned` out where checkpoints are watched or a flag gives it. */
+export const sweepFileSchema = sweepSchema.partial({ finetuned: true });
+
+/** What a caller of `sweep` says. */
 export type SweepConfig = z.input<typeof sweepSchema>;
 /** The same with defaults filled in; alphas ascend and include 0 and 1. */
 export type ResolvedSweep = Omit<
@@ -161,7 +161,7 @@ export type ResolvedSweep = Omit<
 
 /** The JSON Schema of sweep files, draft 2020-12. */
 export function sweepJsonSchema(): object {
-  return { title: 'wisemerge sweep file', ...z.toJSONSchema(sweepSchema, { io: 'input' }) };
+  return { title: 'wisemerge sweep file', ...z.toJSONSchema(sweepFileSchema, { io: 'input' }) };
 }
 
 /**
@@ -274,77 +274,6 @@ function checkSources({ sets }: z.output<typeof sweepSchema>, whole: boolean): v
       );
     }
   }
-}
-
-/**
- * Reads a sweep file, YAML or JSON. Throws ERR_SWEEP_FILE naming line and column of every problem, ERR_IO.
- */
-export async function readSweepFile(path: string): Promise<SweepConfig> {
-  return relativeTo(dirname(resolve(path)), await readCheckedFile(path, sweepSchema));
-}
-
-/** Reads a YAML or JSON file of what a schema describes. Throws as `readSweepFile`. */
-export async function readCheckedFile<Schema extends z.ZodType>(
-  path: string,
-  schema: Schema,
-): Promise<z.input<Schema>> {
-  const source = await readFile(path, 'utf8').catch((error) => {
-    throw ioError(error, 'read', path);
-  });
-  const lines = new LineCounter();
-  const document = parseDocument(source, { lineCounter: lines });
-  const failure = document.errors[0];
-  if (failure) {
-    throw new WisemergeError('ERR_SWEEP_FILE', `${path}: ${failure.message.trim()}`, { file: path });
-  }
-  const config: unknown = document.toJS();
-  const parsed = schema.safeParse(config);
-  if (!parsed.success) {
-    const place = (keys: readonly PropertyKey[]): string => {
-      for (let depth = keys.length; depth >= 0; depth--) {
-        const node = document.getIn(keys.slice(0, depth), true) as {
-          range?: [number, number, number];
-        } | null;
-        if (!node?.range) continue;
-        const { line, col } = lines.linePos(node.range[0]);
-        return `line ${line}, column ${col}: `;
-      }
-      return '';
-    };
-    throw new WisemergeError('ERR_SWEEP_FILE', `${path}\n${problems(parsed.error.issues, place)}`, {
-      file: path,
-      hint: 'The keys are described in docs/sweep.md.',
-    });
-  }
-  return config as z.input<Schema>;
-}
-
-function relativeTo(directory: string, config: SweepConfig): SweepConfig {
-  const from = (path: string) => (isAbsolute(path) ? path : resolve(directory, path));
-  return {
-    ...config,
-    zeroshot: from(config.zeroshot),
-    finetuned: from(config.finetuned),
-    ...(config.heads && {
-      heads: { zeroshot: from(config.heads.zeroshot), finetuned: from(config.heads.finetuned) },
-    }),
-    ...(typeof config.references === 'string' && { references: from(config.references) }),
-    ...(typeof config.classNames === 'string' && { classNames: from(config.classNames) }),
-    ...(typeof config.templates === 'string' && { templates: from(config.templates) }),
-    sets: setsFrom(config.sets, from),
-  };
-}
-
-/** The sets with their files as `from` gives them. */
-export function setsFrom(sets: SweepConfig['sets'], from: (path: string) => string): SweepConfig['sets'] {
-  return sets.map((item) => ({
-    ...item,
-    ...(item.features !== undefined && { features: from(item.features) }),
-    ...(item.labels !== undefined && { labels: from(item.labels) }),
-    ...(item.images !== undefined && { images: from(item.images) }),
-    ...(item.groups !== undefined && { groups: from(item.groups) }),
-    ...(item.text !== undefined && { text: from(item.text) }),
-  }));
 }
 
 export function problems(

@@ -189,6 +189,32 @@ describe('wisemerge sweep', () => {
     expect(await readFile(join(out, 'epoch_2', 'report.html'), 'utf8')).toContain('Why this alpha');
   });
 
+  test('watches with a sweep file that leaves the fine-tuned model out, and refuses one that has it', async () => {
+    const { directory, options, path, out } = await sweepFile((text) => text.replace(/^finetuned.*\n/m, ''));
+    const runs = join(directory, 'runs');
+    await mkdir(join(runs, 'epoch_1'), { recursive: true });
+    await copyFile(options.finetuned, join(runs, 'epoch_1', 'model.safetensors'));
+    const watch = ['--watch', runs, '--until', '1', '--out', out];
+    const watched = await runCli(['sweep', path, ...watch, '--json']);
+    expect(watched.code, watched.stderr).toBe(0);
+    expect(JSON.parse(watched.stdout)).toMatchObject({ checkpoint: 'epoch_1', best: true });
+
+    const whole = await sweepFile();
+    const inFile = await runCli(['sweep', whole.path, ...watch]);
+    expect(inFile).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/finetuned in .*sweep\.yml .*--watch/),
+    });
+    const asFlag = await runCli(['sweep', path, '--finetuned', options.finetuned, ...watch]);
+    expect(asFlag).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--finetuned does not go with'),
+    });
+
+    const neither = await runCli(['sweep', path, '--out', out]);
+    expect(neither).toMatchObject({ code: 2, stderr: expect.stringContaining('a sweep needs --finetuned') });
+  });
+
   test('the command that a report prints makes the same sweep again', async () => {
     const { directory, options, out } = await sweepFile();
     const labels = join(directory, 'labels.csv');

@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { effectiveRobustness, fitReferenceLine } from '../../lib/sweep/effective-robustness.js';
 import { readReferences, robustnessOf } from '../../lib/sweep/references.js';
 import { sweep } from '../../lib/sweep/sweep.js';
-import { readSweepFile, resolveSweep } from '../../lib/sweep/sweep-options.js';
+import { readSweepFile } from '../../lib/sweep/sweep-file.js';
+import { resolveSweep, type SweepConfig } from '../../lib/sweep/sweep-options.js';
 import { sweepProject } from '../support/sweep-project.js';
 import { tempDir } from '../support/temp.js';
 
@@ -119,7 +120,7 @@ test('a sweep with reference models says how robust its models are; a file is re
   await writeFile(join(directory, 'models.csv'), ['name,id,far,kept', ...rows].join('\n'));
   const file = join(directory, 'sweep.yml');
   await writeFile(file, JSON.stringify({ ...options, references: 'models.csv' }));
-  const config = await readSweepFile(file);
+  const config = (await readSweepFile(file)) as SweepConfig;
   expect(resolveSweep(config).references).toBe(join(directory, 'models.csv'));
   const { robustness, sets, analysis } = await sweep({ ...config, out });
   expect(robustness!.map(({ set }) => set)).toEqual(['far', 'kept', null]);

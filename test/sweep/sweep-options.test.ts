@@ -1,12 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import {
-  readSweepFile,
-  resolveSweep,
-  type SweepConfig,
-  sweepJsonSchema,
-} from '../../lib/sweep/sweep-options.js';
+import { readSweepFile, type SweepFile } from '../../lib/sweep/sweep-file.js';
+import { resolveSweep, type SweepConfig, sweepJsonSchema } from '../../lib/sweep/sweep-options.js';
 import { tempDir } from '../support/temp.js';
 
 const config: SweepConfig = {
@@ -15,7 +11,7 @@ const config: SweepConfig = {
   sets: [{ name: 'val', role: 'select', kind: 'id', features: 'x.npy', labels: 'y.npy' }],
 };
 
-async function read(text: string): Promise<SweepConfig> {
+async function read(text: string): Promise<SweepFile> {
   const path = join(await tempDir(), 'sweep.yml');
   await writeFile(path, text);
   return await readSweepFile(path);

@@ -8,7 +8,8 @@ import { NetworkModel } from '../../lib/eval/network.js';
 import { TextTokenizer } from '../../lib/eval/text/tokenizer.js';
 import { writeReport } from '../../lib/report/report.js';
 import { sweep } from '../../lib/sweep/sweep.js';
-import { readSweepFile, resolveSweep, type SweepConfig } from '../../lib/sweep/sweep-options.js';
+import { readSweepFile } from '../../lib/sweep/sweep-file.js';
+import { resolveSweep, type SweepConfig } from '../../lib/sweep/sweep-options.js';
 import { fixture, whole } from '../support/networks.js';
 import { tempDir } from '../support/temp.js';
 import { llamaTokenizer, withTokenizer } from '../support/tokenizers.js';
@@ -37,7 +38,7 @@ sets:
   - { name: mc, role: select, kind: shift, text: mc.jsonl, task: choices, normalise: bytes }
 `,
   );
-  return { root, zeroshot, file, config: await readSweepFile(file) };
+  return { root, zeroshot, file, config: (await readSweepFile(file)) as SweepConfig };
 }
 
 describe('a sweep on text', () => {

@@ -14,11 +14,13 @@ export async function runSweep(
   flags: SweepFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  const config = await toSweepConfig(file, flags);
   if (flags.watch === undefined && flags.until !== undefined) throw unused('--until', 'is for --watch');
   if (flags.watch !== undefined) {
     if (flags.force) throw unused('--force', 'is not for --watch: delete the sweeps to be made anew');
     if (flags.resume) throw unused('--resume', 'is what --watch always does');
+  }
+  const config = await toSweepConfig(file, flags);
+  if (flags.watch !== undefined) {
     const { watch, until, out } = flags;
     return await runWatch({ ...config, watch, out, ...(until !== undefined && { until }) }, flags, signal);
   }

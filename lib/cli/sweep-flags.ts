@@ -47,6 +47,9 @@ export interface SweepFlags {
   readonly quiet?: boolean;
 }
 
+/** Files of features, and members of them. */
+const arrays = /\.(npy|npz|safetensors)(:[^/]*)?$/i;
+
 type SetConfig = SweepConfig['sets'][number];
 
 /**
@@ -73,6 +76,10 @@ export function parseSetFlag(text: string, earlier: readonly SetConfig[] = []): 
         ' such as val:select:id=val.npy,labels.npy; NAME:ROLE:KIND=IMAGES for a directory or table of images;' +
         ' for a --command NAME:ROLE:KIND will do.',
     );
+  }
+  // Images are a directory or a table: arrays are features, whose labels were forgotten.
+  if (paths.length === 1 && arrays.test(paths[0]!)) {
+    throw new InvalidArgumentError(`Set ${name} has features and no labels: write ${text},LABELS.`);
   }
   return [
     ...earlier,

@@ -245,6 +245,27 @@ describe('networks', () => {
     await expect(model.forward(inputs(), [0])).rejects.toMatchObject({ code });
   });
 
+  test.each(families)(
+    'refuses inputs without samples, naming the tensor: $name',
+    async ({ models, inputs }) => {
+      await using model = await NetworkModel.open(...models);
+      const none = new Map([...inputs].map(([name, input]) => [name, pickRows(input, [])]));
+      await expect(model.forward(none, [0])).rejects.toMatchObject({
+        code: 'ERR_DATA_MISMATCH',
+        tensor: expect.stringMatching(/^(pixel_values|input_ids)$/),
+        message: expect.stringMatching(/is \[0, .*no samples/),
+      });
+    },
+  );
+
+  test('refuses sequences without tokens', async () => {
+    await using model = await NetworkModel.open(...families[2]!.models);
+    await expect(model.forward(new Map([['input_ids', whole([2, 0], [])]]), [0])).rejects.toMatchObject({
+      code: 'ERR_DATA_MISMATCH',
+      message: expect.stringContaining('no tokens'),
+    });
+  });
+
   test('refuses token numbers outside the vocabulary, naming them', async () => {
     await using model = await NetworkModel.open(...families[2]!.models);
     const inputs = new Map([['input_ids', whole([1, 3], [1, 160, 2])]]);

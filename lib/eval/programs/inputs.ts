@@ -12,7 +12,10 @@ export interface NetworkInput {
 
 export type NetworkInputs = ReadonlyMap<string, NetworkInput>;
 
-/** The shape of an input with axes that may have any length. Throws ERR_DATA_MISMATCH. */
+/**
+ * The shape of an input; axes that may have any length but 0 are named, `N` for that of the samples. Throws
+ * ERR_DATA_MISMATCH.
+ */
 export function checkShape(
   name: string,
   { shape }: NetworkInput,
@@ -20,6 +23,14 @@ export function checkShape(
 ): readonly number[] {
   const fits =
     shape.length === wanted.length && wanted.every((dim, i) => typeof dim === 'string' || dim === shape[i]);
+  const empty = shape.indexOf(0);
+  if (fits && empty >= 0) {
+    throw new WisemergeError(
+      'ERR_DATA_MISMATCH',
+      `${name} is ${formatShape(shape)}: no ${wanted[empty] === 'N' ? 'samples' : 'tokens'}`,
+      { tensor: name, hint: `Give at least one, as in [${wanted.join(', ')}].` },
+    );
+  }
   if (fits) return shape;
   throw new WisemergeError(
     'ERR_DATA_MISMATCH',

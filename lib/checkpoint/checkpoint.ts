@@ -1,5 +1,6 @@
 import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { checkCall } from '../call-options.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { readShardIndex, type ShardIndex } from './index-file.js';
 import { readSafetensorsFile } from './safetensors-file.js';
@@ -187,8 +188,13 @@ export async function openCheckpoint(
   path: ModelSource,
   options: { signal?: AbortSignal } = {},
 ): Promise<Checkpoint> {
-  options.signal?.throwIfAborted();
+  checkCall(options);
   if (path instanceof Checkpoint) return path;
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+    throw new WisemergeError('ERR_USAGE', 'the path of a model must be non-empty text without NUL', {
+      hint: 'Give a model directory, a file of weights or an index.',
+    });
+  }
   const absolute = resolve(path);
   const info = await stat(absolute).catch((error) => {
     throw ioError(error, 'open', path);

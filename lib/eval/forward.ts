@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { checkCall } from '../call-options.js';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { checkOutputFile, writeWhole } from '../checkpoint/whole-file.js';
 import type { TensorData } from '../checkpoint/write-safetensors.js';
@@ -52,6 +53,7 @@ export interface ForwardResult {
  */
 export async function forward(options: ForwardOptions): Promise<ForwardResult> {
   const started = performance.now();
+  checkCall(options);
   const { signal } = options;
   const { first, second, alphas } = modelsOf(options);
   const out = resolve(options.out);

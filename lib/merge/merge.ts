@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkCall } from '../call-options.js';
 import { describeInput, type Manifest } from '../checkpoint/manifest.js';
 import { renderCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
@@ -53,8 +54,8 @@ export interface RunOptions {
  * reason.
  */
 export async function merge(options: MergeOptions & RunOptions): Promise<MergeResult> {
+  checkCall(options);
   const { signal, onProgress, onPlan, ...given } = options;
-  signal?.throwIfAborted();
   const began = performance.now();
   const prepared = await prepareMerge(given, signal);
   const { plan } = prepared;

@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
+import { checkCall } from '../call-options.js';
 import { alignUp, ioAlignment, isElementAligned, slotBytes } from '../checkpoint/blocks.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { ReadMode } from '../checkpoint/input-file.js';
@@ -66,6 +67,7 @@ export interface PreparedMerge {
  * inputs are listed in `problems`; unusable ones (missing, damaged) and wrong options throw WisemergeError.
  */
 export async function planMerge(options: MergeOptions & { signal?: AbortSignal }): Promise<MergePlan> {
+  checkCall(options);
   const { signal, ...rest } = options;
   return (await prepareMerge(rest, signal)).plan;
 }

@@ -1,5 +1,6 @@
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { checkCall } from '../call-options.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
@@ -98,8 +99,8 @@ interface Entry extends Evaluated {
  * ERR_EVALUATION, ERR_IO, with what `evaluate` throws, or with the abort reason.
  */
 export async function soup(options: SoupOptions): Promise<SoupResult> {
+  checkCall(options);
   const { out: given, evaluate, resume = false, force = false, signal, onProgress, ...config } = options;
-  signal?.throwIfAborted();
   const resolved = await resolveSoup(config, { evaluated: evaluate !== undefined });
   const out = resolve(given);
   const run = new SoupRun(resolved, out, signal, onProgress);

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { checkCall } from '../call-options.js';
 import type { ProgressListener } from '../checkpoint/progress.js';
 import { WisemergeError } from '../errors.js';
 import { CommandEvaluator } from '../eval/command-evaluator.js';
@@ -43,8 +44,8 @@ export interface SweepOptions extends SweepConfig, DirectoryOptions {
  * the abort reason.
  */
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
+  checkCall(options);
   const { out, resume, force, evaluate, signal, onProgress, onCompare, ...given } = options;
-  signal?.throwIfAborted();
   const config = resolveSweep(await readSweepLists(given), { evaluated: evaluate !== undefined });
   const kind = evaluate || config.command ? 'other' : await kindOf(config);
   refuseUnused(kind, given);

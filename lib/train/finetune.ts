@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
+import { checkCall } from '../call-options.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
 import { WisemergeError } from '../errors.js';
@@ -76,8 +77,8 @@ export interface FinetuneResult {
  * ERR_DEVICE_MEMORY, ERR_DEVICE, or the abort reason.
  */
 export async function finetune(options: FinetuneOptions & FinetuneRunOptions): Promise<FinetuneResult> {
+  checkCall(options);
   const { signal, onProgress, onEpoch, ...given } = options;
-  signal?.throwIfAborted();
   const began = performance.now();
   checkOptions(given);
   const training = resolveTraining(given, given.train.samples);

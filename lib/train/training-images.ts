@@ -1,3 +1,4 @@
+import { checkCall } from '../call-options.js';
 import { WisemergeError } from '../errors.js';
 import { ImageLoader } from '../eval/images/image-loader.js';
 import { type ImageSet, type ImageSource, openImageSet } from '../eval/images/image-set.js';
@@ -29,6 +30,7 @@ export interface TrainingImages extends TrainingSet {
  * `ImageLoader.next`.
  */
 export async function openTrainingImages(options: TrainingImagesOptions): Promise<TrainingImages> {
+  checkCall(options);
   const { zeroshot, threads, signal, ...source } = options;
   const transform = await readImageTransform(zeroshot);
   const set = await openImageSet(source);

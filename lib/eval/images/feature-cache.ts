@@ -1,5 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkCall } from '../../call-options.js';
 import { readSafetensorsFile } from '../../checkpoint/safetensors-file.js';
 import { ioError, WisemergeError } from '../../errors.js';
 import type { SetSource } from '../data/evaluation-set.js';
@@ -71,8 +72,8 @@ interface SampleRow {
  * ERR_DATA where no image is left, ERR_IO, and the reason of the signal.
  */
 export async function cachedFeatures(options: CachedFeaturesOptions): Promise<CachedFeatures> {
-  const { dataset, transform, encoder, directory, onCorrupt = 'error', signal } = options;
-  signal?.throwIfAborted();
+  checkCall(options);
+  const { dataset, transform, encoder, directory, onCorrupt = 'error' } = options;
   const { identity, dimension } = encoder;
   const key = featureKey(dataset, { transform, encoder: identity, dimension, onCorrupt });
   const file = join(directory, `${key}.safetensors`);

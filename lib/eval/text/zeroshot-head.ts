@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { checkCall } from '../../call-options.js';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { checkOutputFile, writeWhole } from '../../checkpoint/whole-file.js';
 import { NetworkModel } from '../network.js';
@@ -46,6 +47,7 @@ const headName = 'head.weight';
  */
 export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<ZeroshotHead> {
   const started = performance.now();
+  checkCall(options);
   const { model: path, force = false, signal, onProgress } = options;
   const out = resolve(options.out);
   await checkOutputFile(out, { force });

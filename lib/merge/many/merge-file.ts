@@ -1,5 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { checkCall } from '../../call-options.js';
 import { Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { InputPool } from '../../checkpoint/input-pool.js';
 import type { WrittenFile } from '../../checkpoint/output-writer.js';
@@ -62,8 +63,8 @@ export type MergeFileRunOptions = Pick<RunOptions, 'signal' | 'onProgress'> & {
  * the abort reason.
  */
 export async function mergeFile(options: MergeFileOptions & MergeFileRunOptions): Promise<MergeFileResult> {
+  checkCall(options);
   const { signal, onProgress, onPlan, ...given } = options;
-  signal?.throwIfAborted();
   checkMergeFileOptions(given);
   const began = performance.now();
   const source = await readFile(given.config, 'utf8').catch((error) => {

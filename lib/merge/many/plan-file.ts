@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import { checkCall } from '../../call-options.js';
 import { alignUp, ioAlignment } from '../../checkpoint/blocks.js';
 import { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { layOutTensors, type OutputLayout } from '../../checkpoint/layout.js';
@@ -69,6 +70,7 @@ export interface PreparedDocument {
 export async function planMergeFile(
   options: PlanFileOptions & { readonly estimate?: boolean; readonly signal?: AbortSignal },
 ): Promise<MergeFilePlan> {
+  checkCall(options);
   const { signal, estimate: wanted = false, ...given } = options;
   checkMergeFileOptions(given, ['config']);
   const { merges, plans } = await planDocuments(given, signal);

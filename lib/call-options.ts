@@ -1,0 +1,50 @@
+import { WisemergeError } from './errors.js';
+
+/** Throws ERR_USAGE that names the option. */
+function fail(option: string, why: string, hint: string): never {
+  throw new WisemergeError('ERR_USAGE', `${option}: ${why}`, { hint, details: { option } });
+}
+
+/**
+ * What all calls have in common, checked before anything is taken out of their options: an object, a signal that is
+ * one, listeners that can be called, and text that can be a path. Throws ERR_USAGE naming the option, or the reason
+ * of a signal that is aborted already.
+ */
+export function checkCall(options: unknown): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    fail(
+      'options',
+      'must be an object',
+      "Give the call's options as one object, such as { out: 'models/out' }.",
+    );
+  }
+  for (const [option, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    if (typeof value === 'string' && value.includes('\0')) {
+      fail(option, 'must not contain a NUL character', 'No path has one: look where the text comes from.');
+    }
+    // `onCorrupt` of images is a word.
+    if (/^on[A-Z]/.test(option) && option !== 'onCorrupt' && typeof value !== 'function') {
+      fail(option, 'must be a function', 'Give a function, or leave it out.');
+    }
+  }
+  checkSignal((options as { readonly signal?: unknown }).signal);
+}
+
+function checkSignal(signal: unknown): void {
+  if (signal === undefined) return;
+  // Not by instanceof: signals come from other realms, too.
+  const { aborted, addEventListener, throwIfAborted } = (signal ?? {}) as Partial<AbortSignal>;
+  if (
+    typeof aborted !== 'boolean' ||
+    typeof addEventListener !== 'function' ||
+    typeof throwIfAborted !== 'function'
+  ) {
+    fail(
+      'signal',
+      'must be an AbortSignal',
+      'Give the signal of an AbortController, or AbortSignal.timeout(ms).',
+    );
+  }
+  (signal as AbortSignal).throwIfAborted();
+}

@@ -98,11 +98,14 @@ export function checkPairFlags(flags: MergeFileFlags): void {
   }
 }
 
-/** The flags of a merge of two models, those that mergekit calls otherwise under their own names. */
+/**
+ * The flags of a merge of two models, those that mergekit calls otherwise under their own names. Throws ERR_USAGE where
+ * two names of one contradict each other.
+ */
 export function pairFlags(flags: MergeFileFlags): MergeFlags {
   const device = chooseDevice(flags);
-  const threads = flags.threads ?? flags.numThreads;
-  const shardSize = flags.outShardSize ?? flags.shardSize;
+  const threads = oneOf(flags, 'threads', 'numThreads');
+  const shardSize = oneOf(flags, 'shardSize', 'outShardSize');
   return {
     ...flags,
     ...(device !== undefined && { device }),
@@ -119,8 +122,7 @@ export function toMergeFileOptions(
 ): PlanFileOptions {
   refuse(flags, ofPair, 'a merge file', 'Write wisemerge merge CONFIG OUT; the file says the rest.');
   const { memory, force, compat, transformersCache: cache } = flags;
-  const given = flags as MergeFileFlags & { readonly seed?: number };
-  const seed = given.randomSeed ?? given.seed;
+  const seed = oneOf(flags as MergeFileFlags & { readonly seed?: number }, 'randomSeed', 'seed');
   const { device, threads, shardSize } = pairFlags(flags);
   return {
     config,
@@ -136,6 +138,23 @@ export function toMergeFileOptions(
     ...(compat && { compat }),
     ...(cache !== undefined && { cache }),
   };
+}
+
+/** The value of a flag with two names. Throws ERR_USAGE where both are given and differ. */
+function oneOf<Name extends string>(
+  flags: { readonly [Key in Name]?: number },
+  name: Name,
+  other: Name,
+): number | undefined {
+  const [first, second] = [flags[name], flags[other]];
+  if (first !== undefined && second !== undefined && first !== second) {
+    throw new WisemergeError(
+      'ERR_USAGE',
+      `--${dashed(name)} and --${dashed(other)} contradict each other: ${first} and ${second}`,
+      { hint: 'Keep one of them.' },
+    );
+  }
+  return first ?? second;
 }
 
 /** `--cuda` is a GPU, unless `--device` says which. */

@@ -49,6 +49,25 @@ describe('exit code 2', () => {
     expect(existsSync(pair.out)).toBe(false);
   });
 
+  it('is for flags that contradict each other', async () => {
+    const pair = await makePair();
+    const shards = ['--shard-size', '1MB', '--out-shard-size', '2MB'];
+    await expectFailure(
+      mergeArgs(pair, ...shards),
+      2,
+      'ERR_USAGE',
+      /--shard-size and --out-shard-size contradict each other: 1000000 and 2000000 .*\n.*Keep one/,
+    );
+    const threads = ['--threads', '1', '--num-threads', '2'];
+    await expectFailure(
+      mergeArgs(pair, ...threads),
+      2,
+      'ERR_USAGE',
+      /--threads and --num-threads contradict/,
+    );
+    expect((await runCli(mergeArgs(pair, '--shard-size', '1MB', '--out-shard-size', '1000K'))).code).toBe(0);
+  });
+
   it('is for a missing flag, command or argument', async () => {
     await expectFailure(['merge', '--alpha', '0.5'], 2, 'ERR_USAGE', /required option '--zeroshot <path>'/);
     await expectFailure(['mrege'], 2, 'ERR_USAGE', /unknown command 'mrege'/);

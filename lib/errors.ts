@@ -27,7 +27,7 @@ export type ErrorCode =
   | 'ERR_OUTPUT_IS_INPUT'
   /** The memory budget does not hold the smallest ring of buffers. */
   | 'ERR_MEMORY'
-  /** A sweep file is not YAML, or a key of it is unknown, missing or of the wrong kind. */
+  /** A sweep file is not YAML, or an option of a sweep, in a file or not, is unknown, missing or of the wrong kind. */
   | 'ERR_SWEEP_FILE'
   /** A merge configuration is not YAML, or something in it is wrong; `details.problems` lists everything. */
   | 'ERR_MERGE_FILE'

@@ -20,7 +20,10 @@ export function parseBytes(text: string): number {
   const unit = units[match?.[2]?.toLowerCase() ?? '?'];
   if (!match || unit === undefined)
     throw new InvalidArgumentError('Write a size such as 5GB, 512MiB or 1000000.');
-  return Math.round(Number(match[1]) * unit);
+  const bytes = Math.round(Number(match[1]) * unit);
+  // 2 ** 53: beyond it not every number of bytes is a number.
+  if (!Number.isSafeInteger(bytes)) throw new InvalidArgumentError('Write a size below 8192TiB.');
+  return bytes;
 }
 
 /** A size of mergekit's: `5B`, `500M` and `100K` are powers of 1000; `5GB` and `512MiB` as elsewhere. */
@@ -30,17 +33,20 @@ export function parseShardSize(text: string): number {
   return parseBytes(number === undefined ? text : `${number}${powers[unit!.toLowerCase()]}`);
 }
 
-export function parseCount(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('Write a whole number from 1.');
-  return value;
+/** A parser of whole numbers from `low` to `high`. */
+export function countBetween(low: number, high = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < low || value > high || text.trim() === '')
+      throw new InvalidArgumentError(`Write a whole number from ${low} to ${high}.`);
+    return value;
+  };
 }
 
+export const parseCount = countBetween(1);
+
 export function parseSeed(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 0 || value >= 2 ** 32 || text.trim() === '')
-    throw new InvalidArgumentError('Write a whole number from 0 to 4294967295.');
-  return value;
+  return countBetween(0, 2 ** 32 - 1)(text);
 }
 
 export function parseAmount(text: string): number {

@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { parseAlphas } from '../merge/alpha.js';
 import { precisions } from '../precision.js';
 import { version } from '../version.js';
-import { parseAmount, parseBytes, parseCount, parseNames, parseSeed } from './arguments.js';
+import { countBetween, parseAmount, parseBytes, parseCount, parseNames, parseSeed } from './arguments.js';
 import type { DemoFlags } from './commands/demo.js';
 import type { DiffFlags } from './commands/diff.js';
 import type { DoctorFlags } from './commands/doctor.js';
@@ -135,15 +135,15 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--tolerance <distance>', 'of alpha, where the search ends (default: 0.01; 0.05)', parseAmount)
     .option('--min-gain <share>', 'end the search where the best leads by less (default: 0)', parseAmount)
     .option('--budget <n>', 'most models to evaluate (default: any number)', parseCount)
-    .option('--concurrency <n>', 'models to evaluate at once (default: 1)', parseCount)
+    .option('--concurrency <n>', 'models to evaluate at once (default: 1)', countBetween(1, 256))
     .option('--rule <rule>', 'how to choose: max-mean, max-id, max-worst, max-shift:id-within=0.01, knee, …')
     .option('--references <file>', 'accuracies of models trained on ID data alone, .csv or .jsonl')
     .option(
       '--folds <n>',
       'folds of the cross-validation (default: 5, or as many as can be made)',
-      parseCount,
+      countBetween(2, 255),
     )
-    .option('--repeats <n>', 'partitions of the cross-validation (default: 1)', parseCount)
+    .option('--repeats <n>', 'partitions of the cross-validation (default: 1)', countBetween(1, 1000))
     .option('--replicates <n>', 'bootstrap replicates (default: 1000)', parseCount)
     .option('--seed <n>', 'of folds and resamples (default: 0)', parseSeed)
     .option('--no-divergence', 'do not compare the two checkpoints layer by layer')

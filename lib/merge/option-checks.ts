@@ -16,7 +16,13 @@ export const whole =
   (value) =>
     Number.isSafeInteger(value) && (value as number) >= minimum
       ? undefined
-      : `must be a whole number from ${minimum}`;
+      : `must be a whole number from ${minimum} to ${Number.MAX_SAFE_INTEGER}`;
+/** Sizes; `example` is a flag that would do. */
+export const bytes =
+  (minimum: number, example: string): Check =>
+  (value) =>
+    whole(minimum)(value) &&
+    `must be a whole number of bytes from ${minimum} to ${Number.MAX_SAFE_INTEGER}, such as ${example}`;
 export const device: Check = (value) =>
   typeof value === 'string' && /^(auto|cpu|cuda(:\d+)?)$/.test(value)
     ? undefined

@@ -1,4 +1,5 @@
 import {
+  bytes,
   type Check,
   checkOptions,
   device,
@@ -96,8 +97,8 @@ const checks: { readonly [Option in keyof Required<MergeOptions>]: Check } = {
   dtype: oneOf(...Object.keys(dtypeNames)),
   device,
   threads: whole(1),
-  memory: whole(minMemory),
-  shardSize: whole(1),
+  memory: bytes(minMemory, '--memory 4MiB'),
+  shardSize: bytes(1, '--shard-size 5GB'),
   force: flag,
   extrapolate: flag,
   readMode: oneOf('direct', 'cached'),

@@ -5,12 +5,12 @@ import type { MaxRule } from './rule.js';
 import { formatRule, parseRule } from './rule.js';
 import { readCheckedFile, setsFrom } from './sweep-file.js';
 import {
-  problems,
   type ResolvedSweep,
   readSweepLists,
   resolveSweep,
   type SweepConfig,
   sweepSchema,
+  wrongOptions,
 } from './sweep-options.js';
 
 const { head, activation, command, keep, sets, classNames, templates, threads } = sweepSchema.shape;
@@ -59,10 +59,7 @@ export interface ResolvedSoup {
 export async function resolveSoup(config: SoupConfig, { evaluated = false } = {}): Promise<ResolvedSoup> {
   const parsed = soupSchema.safeParse(config);
   if (!parsed.success) {
-    throw new WisemergeError(
-      'ERR_SWEEP_FILE',
-      problems(parsed.error.issues, () => ''),
-    );
+    throw wrongOptions(parsed.error.issues);
   }
   const { models, heads, dtype, rule: ruleText, ...shared } = parsed.data;
   const twice = models.find((model, i) => models.indexOf(model) !== i);

@@ -3,7 +3,7 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
-import { problems, type SweepConfig, sweepFileSchema } from './sweep-options.js';
+import { describeIssue, type SweepConfig, sweepFileSchema } from './sweep-options.js';
 
 /** What a sweep file says: a configuration that may leave the fine-tuned model to the flags. */
 export type SweepFile = z.input<typeof sweepFileSchema>;
@@ -43,7 +43,8 @@ export async function readCheckedFile<Schema extends z.ZodType>(
       }
       return '';
     };
-    throw new WisemergeError('ERR_SWEEP_FILE', `${path}\n${problems(parsed.error.issues, place)}`, {
+    const said = parsed.error.issues.map((issue) => `  ${place(issue.path)}${describeIssue(issue)}`);
+    throw new WisemergeError('ERR_SWEEP_FILE', [path, ...said].join('\n'), {
       file: path,
       hint: 'The keys are described in docs/sweep.md.',
     });

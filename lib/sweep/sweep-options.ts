@@ -171,15 +171,7 @@ export function sweepJsonSchema(): object {
 export function resolveSweep(config: SweepConfig, { evaluated = false } = {}): ResolvedSweep {
   const parsed = sweepSchema.safeParse(config);
   if (!parsed.success) {
-    throw new WisemergeError(
-      'ERR_SWEEP_FILE',
-      problems(parsed.error.issues, () => ''),
-      {
-        details: {
-          issues: parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message })),
-        },
-      },
-    );
+    throw wrongOptions(parsed.error.issues);
   }
   const names = parsed.data.sets.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
@@ -276,11 +268,26 @@ function checkSources({ sets }: z.output<typeof sweepSchema>, whole: boolean): v
   }
 }
 
-export function problems(
-  issues: readonly z.core.$ZodIssue[],
-  place: (keys: readonly PropertyKey[]) => string,
-): string {
-  return issues
-    .map((issue) => `  ${place(issue.path)}${issue.path.join('.') || 'the configuration'}: ${issue.message}`)
-    .join('\n');
+/** ERR_SWEEP_FILE for a configuration that comes from a program or from flags. */
+export function wrongOptions(issues: readonly z.core.$ZodIssue[]): WisemergeError {
+  const said = issues.map(describeIssue);
+  const message =
+    said.length === 1
+      ? said[0]!
+      : `${said.length} options are wrong\n${said.map((one) => `  - ${one}`).join('\n')}`;
+  return new WisemergeError('ERR_SWEEP_FILE', message, {
+    hint: 'The options are described in docs/sweep.md.',
+    details: { issues: issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message })) },
+  });
+}
+
+/** The option and what is wrong with it. */
+export function describeIssue(issue: z.core.$ZodIssue): string {
+  const where = issue.path.join('.') || 'the configuration';
+  const number = 'origin' in issue && (issue.origin === 'number' || issue.origin === 'int');
+  if (number && issue.code === 'too_small') {
+    return `${where}: must be ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}`;
+  }
+  if (number && issue.code === 'too_big') return `${where}: must be at most ${issue.maximum}`;
+  return `${where}: ${issue.message}`;
 }

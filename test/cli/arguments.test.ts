@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseAlphaFlag, parseBytes, parseCount } from '../../lib/cli/arguments.js';
+import { countBetween, parseAlphaFlag, parseBytes, parseCount } from '../../lib/cli/arguments.js';
 
 describe('sizes', () => {
   it.each([
@@ -21,9 +21,22 @@ describe('sizes', () => {
   it.each(['', 'GB', '-1', '1e9', '1G', '5XB', '1,5GB', '0x10', '1 2', 'NaN'])('%j is none', (text) => {
     expect(() => parseBytes(text)).toThrow(/5GB, 512MiB/);
   });
+
+  it('end where whole numbers do', () => {
+    expect(parseBytes('8191TiB')).toBe(8191 * 2 ** 40);
+    for (const text of ['8192TiB', '999999TB']) expect(() => parseBytes(text)).toThrow(/below 8192TiB/);
+  });
 });
 
 describe('counts', () => {
+  it('have the limits that are named', () => {
+    const parse = countBetween(2, 255);
+    expect([parse('2'), parse('255')]).toEqual([2, 255]);
+    for (const text of ['1', '256', '2.5', ''])
+      expect(() => parse(text)).toThrow('a whole number from 2 to 255');
+    expect(() => parseCount('1e20')).toThrow('a whole number from 1 to 9007199254740991');
+  });
+
   it('are whole numbers from 1', () => {
     expect(parseCount('8')).toBe(8);
     for (const text of ['0', '-1', '1.5', 'x', '']) expect(() => parseCount(text)).toThrow(/whole number/);

@@ -46,6 +46,20 @@ describe('resolving', () => {
   });
 });
 
+test('limits of numbers are named, each problem on its line', () => {
+  expect(() => resolveSweep({ ...config, folds: 1 })).toThrow(
+    expect.objectContaining({
+      message: 'folds: must be at least 2',
+      hint: expect.stringContaining('sweep.md'),
+    }),
+  );
+  expect(() => resolveSweep({ ...config, folds: 256, repeats: 0 })).toThrow(
+    expect.objectContaining({
+      message: '2 options are wrong\n  - folds: must be at most 255\n  - repeats: must be at least 1',
+    }),
+  );
+});
+
 describe('a sweep file', () => {
   test('has paths relative to itself; JSON is YAML', async () => {
     const path = join(await tempDir(), 'sweep.json');

@@ -1,4 +1,4 @@
-import { checkOptions, device, flag, oneOf, text, whole } from '../option-checks.js';
+import { bytes, checkOptions, device, flag, oneOf, text, whole } from '../option-checks.js';
 
 /** Which merge configuration to carry out, and how. Sizes are in bytes. */
 export interface MergeFileOptions {
@@ -41,8 +41,8 @@ const checks: {
   seed: whole(0),
   device,
   threads: whole(1),
-  memory: whole(4 * 2 ** 20),
-  shardSize: whole(1),
+  memory: bytes(4 * 2 ** 20, '--memory 4MiB'),
+  shardSize: bytes(1, '--shard-size 5GB'),
   force: flag,
   copyTokenizer: flag,
   modelCard: flag,

@@ -13,6 +13,7 @@ import type { HeadFlags } from './commands/head.js';
 import { addMoe } from './commands/moe-flags.js';
 import type { PickFlags } from './commands/pick.js';
 import { addSoup } from './commands/soup-flags.js';
+import { printable, style } from './format.js';
 import { addMergeFileFlags, type MergeFileFlags } from './merge-file-flags.js';
 import { addMergeFlags } from './merge-flags.js';
 import {
@@ -33,6 +34,7 @@ export function createProgram(signal: AbortSignal): Command {
   const program = new Command('wisemerge')
     .description('Weight-space merging of large models: streaming, exact, on the CPU or the GPU.')
     .version(version)
+    .configureOutput({ outputError: (text, write) => write(usageText(text)) })
     .showHelpAfterError('(wisemerge --help lists commands and flags)')
     .addHelpText(
       'after',
@@ -236,6 +238,16 @@ function activationOption(): Option {
     '--activation <name>',
     'between layers of an MLP (default: of config.json, or gelu)',
   ).choices(['gelu', 'relu']);
+}
+
+/** A message of commander's as other errors are shown: the code behind it, a suggestion on the next line. */
+function usageText(text: string): string {
+  const [message = '', ...more] = text
+    .trimEnd()
+    .replace(/^error: /, '')
+    .split('\n');
+  // What is not known is quoted, whatever it holds.
+  return `${[`${style('red', 'error:', process.stderr)} ${printable(message)} (ERR_USAGE)`, ...more.map(printable)].join('\n')}\n`;
 }
 
 /** Values of a repeated flag. */

@@ -49,6 +49,27 @@ describe('exit code 2', () => {
     expect(existsSync(pair.out)).toBe(false);
   });
 
+  it('has its code in the text, wherever an error is found', async () => {
+    const pair = await makePair();
+    const cases: [string[], RegExp][] = [
+      [
+        mergeArgs(pair, '--memory', 'abc'),
+        /^error: option '--memory <size>' argument 'abc' is invalid\. .*\(ERR_USAGE\)\n/,
+      ],
+      [
+        mergeArgs(pair, '--aplha', '1'),
+        /^error: unknown option '--aplha' \(ERR_USAGE\)\n\(Did you mean --alpha\?\)\n/,
+      ],
+      [['inspect'], /^error: missing required argument 'path' \(ERR_USAGE\)\n/],
+      [['inspect', '--\x1b[2J'], /^error: unknown option '--[^\x1b]*' \(ERR_USAGE\)\n/],
+    ];
+    for (const [args, text] of cases) {
+      const { code, stderr } = await runCli(args);
+      expect(stderr).toMatch(text);
+      expect(code).toBe(2);
+    }
+  });
+
   it('is for flags that contradict each other', async () => {
     const pair = await makePair();
     const shards = ['--shard-size', '1MB', '--out-shard-size', '2MB'];

@@ -1,4 +1,5 @@
 import { rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
 import { readSafetensorsFile } from './safetensors-file.js';
 import { type TensorData, writeSafetensors } from './write-safetensors.js';
@@ -15,7 +16,7 @@ export async function checkOutputFile(out: string, { force = false } = {}): Prom
     if (error.code === 'ENOENT') return undefined;
     throw ioError(error, 'look for', out);
   });
-  if (!there) return;
+  if (!there) return await checkDirectory(out);
   if (!force) {
     throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} exists`, {
       file: out,
@@ -30,6 +31,20 @@ export async function checkOutputFile(out: string, { force = false } = {}): Prom
   throw new WisemergeError('ERR_OUTPUT_NOT_OURS', `${out} was not written by wisemerge`, {
     file: out,
     hint: 'Remove it yourself, or write elsewhere.',
+  });
+}
+
+/** A file is made at the end of long work: that its directory is missing is said before. */
+async function checkDirectory(out: string): Promise<void> {
+  const directory = dirname(out);
+  const there = await stat(directory).catch((error) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw ioError(error, 'look for', directory);
+  });
+  if (there) return;
+  throw new WisemergeError('ERR_IO', `cannot write ${out}: there is no directory ${directory}`, {
+    file: out,
+    hint: 'Create it, or write elsewhere.',
   });
 }
 
@@ -50,6 +65,14 @@ export async function writeWhole(
     });
   } catch (error) {
     await rm(partial, { force: true });
-    throw error;
+    if (!(error instanceof WisemergeError) || error.file !== partial) throw error;
+    // Of the two names the caller knows only one.
+    const { code, message, hint, details, cause } = error;
+    throw new WisemergeError(code, message.replaceAll(partial, out), {
+      file: out,
+      cause,
+      ...(hint !== undefined && { hint }),
+      ...(details && { details }),
+    });
   }
 }

@@ -34,6 +34,17 @@ export async function openSweepDirectory<Entry>(
   options: DirectoryOptions,
 ): Promise<Journal<Entry>> {
   const lock = join(out, lockName);
+  if (
+    await stat(out).then(
+      (there) => !there.isDirectory(),
+      () => false,
+    )
+  ) {
+    throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} is a file; the output is a directory`, {
+      file: out,
+      hint: 'Give another --out.',
+    });
+  }
   await mkdir(out, { recursive: true })
     .then(() => lockDirectory(lock))
     .catch((error) => {

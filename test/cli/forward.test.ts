@@ -116,6 +116,16 @@ describe('wisemerge forward', () => {
     const wrong = await failing(['--inputs', tokens, ...path, '--alpha', '0.5']);
     expect(wrong).toMatch(/^3 .*\(vit\) takes pixel_values; the inputs are .*ERR_DATA_MISMATCH/);
 
+    const nowhere = join(root, 'nodir', 'out.safetensors');
+    const absent = await runCli([
+      ...['forward', '--out', nowhere, '--inputs', inputs, ...path, '--alpha', '0.5'],
+    ]);
+    expect(absent.code).toBe(5);
+    expect(absent.stderr).toContain(
+      `cannot write ${nowhere}: there is no directory ${join(root, 'nodir')} (ERR_IO)`,
+    );
+    expect(absent.stderr).toContain('Create');
+
     writeFileSync(out, 'mine');
     const { code, stderr } = await runCli([
       ...['forward', '--out', out, '--inputs', inputs, ...path, '--alpha', '0.5'],

@@ -243,6 +243,7 @@ describe('wisemerge sweep', () => {
       [['sweep', path, '--out', out, '--rule', 'maximum'], 'maximum'],
       [['sweep', path, '--out', out, '--set', 'val:select:id=val.npy'], 'Set val has features and no labels'],
       [['sweep', path, '--out', out, '--folds', '1'], "option '--folds <n>' argument '1' is invalid"],
+      [['sweep', path, '--out', path], 'is a file; the output is a directory (ERR_OUTPUT_EXISTS)'],
       [['pick', directory], '--resume'],
       [['sweep', path, '--out', out, '--until', '2'], '--watch'],
       [['sweep', path, '--out', out, '--watch', directory, '--force'], '--force'],

@@ -1,7 +1,13 @@
 /** A long call's state, reported at most ten times a second. */
 export interface Progress {
+  /**
+   * `check`: tensors that must be equal are compared. `stream`: the work itself, reading and writing. `finish`: small
+   * files, and the output's name.
+   */
   readonly phase: 'check' | 'stream' | 'finish';
+  /** In this phase. */
   readonly bytesDone: number;
+  /** Of this phase; 0 where it reads no tensors, as `finish` never does: a share of it is for `stream`. */
   readonly bytesTotal: number;
   /** Since the phase began. */
   readonly bytesPerSec: number;

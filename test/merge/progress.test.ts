@@ -40,6 +40,10 @@ describe('the progress of a merge', () => {
       });
       expectMonotone(reports);
       expect([...new Set(reports.map(({ phase }) => phase))]).toEqual(['check', 'stream', 'finish']);
+      // Programs divide by it.
+      for (const { bytesTotal } of reports.filter(({ phase }) => phase === 'stream')) {
+        expect(bytesTotal).toBe(plan!.bytesRead + plan!.bytesWritten);
+      }
       const last = reports.findLast(({ phase }) => phase === 'stream')!;
       expect(last).toMatchObject({ bytesDone: plan!.bytesRead + plan!.bytesWritten, tensor: 'w', etaMs: 0 });
       expect({ bytesRead, bytesWritten }).toEqual({

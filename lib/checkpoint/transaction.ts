@@ -137,7 +137,8 @@ async function mendReplacement(target: string, old: string): Promise<void> {
   else await rename(old, target);
 }
 
-async function checkTarget(target: string, { force = false, isOurs }: BeginOptions): Promise<void> {
+/** Throws as `begin` does where an output cannot be. */
+export async function checkTarget(target: string, { force = false, isOurs }: BeginOptions): Promise<void> {
   let entries: string[];
   try {
     entries = await readdir(target);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { WisemergeError } from '../errors.js';
 import { merge } from '../merge/merge.js';
 import { planMerge } from '../merge/plan.js';
-import { incompatible } from '../merge/problems.js';
+import { refusal } from '../merge/problems.js';
 import type { EvaluatedSet, Evaluator, SetEvaluation } from './evaluator.js';
 import { type EvaluatedModel, evaluationsOf, labelOf, type ModelSets } from './function-evaluator.js';
 import { modelIdentities } from './model-identity.js';
@@ -54,7 +54,7 @@ export class CommandEvaluator implements Evaluator {
       out: candidate,
       ...(signal && { signal }),
     });
-    if (plan.problems.length > 0) throw incompatible(plan.problems);
+    if (plan.problems.length > 0) throw refusal(plan.problems);
     return new CommandEvaluator(models, sets, await modelIdentities([zeroshot, finetuned]));
   }
 

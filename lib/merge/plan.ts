@@ -11,7 +11,7 @@ import { WisemergeError } from '../errors.js';
 import { alphaNames, checkAlphas } from './alpha.js';
 import { checkCompatibility, type TensorPair } from './compatibility.js';
 import { type MergeOptions, type ResolvedOptions, resolveOptions } from './options.js';
-import type { Problem } from './problems.js';
+import { outputProblems, type Problem, problemOf } from './problems.js';
 import { chooseRing, type Ring } from './ring.js';
 
 /** One input in a plan. */
@@ -64,19 +64,36 @@ export interface PreparedMerge {
 
 /**
  * Plans a merge: reads headers and configurations, touches no tensor data and writes nothing. Incompatible
- * inputs are listed in `problems`; unusable ones (missing, damaged) and wrong options throw WisemergeError.
+ * inputs, alphas outside [0, 1] and an output that `merge` would refuse are listed in `problems`; unusable inputs
+ * (missing, damaged) and other wrong options throw WisemergeError.
  */
 export async function planMerge(options: MergeOptions & { signal?: AbortSignal }): Promise<MergePlan> {
   checkCall(options);
   const { signal, ...rest } = options;
-  return (await prepareMerge(rest, signal)).plan;
+  const found: Problem[] = [];
+  const { plan, options: resolved } = await prepareMerge(rest, signal, (problem) => found.push(problem));
+  found.push(...(await outputProblems(resolved.out, resolved.force)));
+  return { ...plan, problems: [...found, ...plan.problems] };
 }
 
-export async function prepareMerge(given: MergeOptions, signal?: AbortSignal): Promise<PreparedMerge> {
+/** With `report`, alphas out of range and an output over an input are reported, and not thrown. */
+export async function prepareMerge(
+  given: MergeOptions,
+  signal?: AbortSignal,
+  report?: (problem: Problem) => void,
+): Promise<PreparedMerge> {
   const options = resolveOptions(given);
-  checkAlphas(options.alphas, options.extrapolate);
+  const attempt = (check: () => void): void => {
+    try {
+      check();
+    } catch (error) {
+      if (!report || !(error instanceof WisemergeError) || error.code === 'ERR_USAGE') throw error;
+      report(problemOf(error));
+    }
+  };
+  attempt(() => checkAlphas(options.alphas, options.extrapolate));
   for (const alpha of new Set(Object.values(options.tensorAlphas ?? {}))) {
-    checkAlphas([alpha], options.extrapolate);
+    attempt(() => checkAlphas([alpha], options.extrapolate));
   }
   const read = signal ? { signal } : {};
   const [zeroshot, finetuned] = await Promise.all([
@@ -84,7 +101,7 @@ export async function prepareMerge(given: MergeOptions, signal?: AbortSignal): P
     openCheckpoint(options.finetuned, read),
   ]);
   checkNames(options, zeroshot);
-  checkOutputPath(options.out, [zeroshot, finetuned]);
+  attempt(() => checkOutputPath(options.out, [zeroshot, finetuned]));
   const { pairs, problems, warnings } = await checkCompatibility(zeroshot, finetuned, options.dtype);
   const outDtypes = new Map(pairs.map((pair) => [pair.x.name, pair.outDtype]));
   const layout = layOut(zeroshot, (tensor) => outDtypes.get(tensor.name) ?? tensor.dtype, options.shardSize);

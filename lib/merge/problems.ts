@@ -1,6 +1,8 @@
-import { type ErrorCode, WisemergeError } from '../errors.js';
+import { resolve } from 'node:path';
+import { checkTarget } from '../checkpoint/transaction.js';
+import { type ErrorCode, exitCode, ioError, WisemergeError } from '../errors.js';
 
-/** Something in the inputs that a merge cannot pass over. */
+/** Something in the inputs, the options or the output that a merge cannot pass over. */
 export interface Problem {
   readonly code: ErrorCode;
   /** What is wrong, with both sides' values. */
@@ -14,19 +16,55 @@ export interface Problem {
 /** Problems listed in the message of the error; all are in `details.problems`. */
 const listed = 20;
 
+/** An error as one of several problems. */
+export function problemOf({ code, message, tensor, file, hint = '' }: WisemergeError): Problem {
+  return {
+    code,
+    message,
+    fix: hint,
+    ...(tensor !== undefined && { tensor }),
+    ...(file !== undefined && { file }),
+  };
+}
+
+/** What keeps a merge from writing to `out`: a directory that exists, or no directory at all. Throws ERR_IO. */
+export async function outputProblems(out: string, force: boolean): Promise<Problem[]> {
+  const target = resolve(out);
+  try {
+    await checkTarget(target, { force });
+    return [];
+  } catch (error) {
+    if (error instanceof WisemergeError) return [problemOf(error)];
+    throw ioError(error, 'look for', target);
+  }
+}
+
+/** The error that a merge with these problems ends with: with all of them, and the code of the only one. */
+export function refusal(problems: readonly Problem[]): WisemergeError {
+  const ofUse = problems.map(({ code, message, fix: hint, ...where }) => {
+    return new WisemergeError(code, message, { ...where, hint });
+  });
+  const [first, ...more] = ofUse;
+  // Among problems of the inputs those of the call are listed like any other.
+  if (!first || ofUse.some((error) => exitCode(error) !== 2)) return incompatible(problems);
+  if (more.length === 0) return first;
+  const message = `merge would refuse: ${problems.length} problems\n${lines(problems)}`;
+  return new WisemergeError(first.code, message, { details: { problems } });
+}
+
+function lines(problems: readonly Problem[]): string {
+  const texts = problems.slice(0, listed).map(({ message, fix }) => `  - ${message}${fix && `\n    ${fix}`}`);
+  if (problems.length > listed) texts.push(`  … and ${problems.length - listed} more`);
+  return texts.join('\n');
+}
+
 /** One error for all problems of a pair of inputs, so that they can be mended in one go. */
 export function incompatible(problems: readonly Problem[]): WisemergeError {
-  const lines = problems.slice(0, listed).map(({ message, fix }) => `  - ${message}\n    ${fix}`);
-  if (problems.length > listed) lines.push(`  … and ${problems.length - listed} more`);
   const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`;
   const [first] = problems;
-  return new WisemergeError(
-    'ERR_INCOMPATIBLE',
-    `the inputs cannot be merged: ${count}\n${lines.join('\n')}`,
-    {
-      ...(first?.tensor !== undefined && { tensor: first.tensor }),
-      ...(first?.file !== undefined && { file: first.file }),
-      details: { problems },
-    },
-  );
+  return new WisemergeError('ERR_INCOMPATIBLE', `the inputs cannot be merged: ${count}\n${lines(problems)}`, {
+    ...(first?.tensor !== undefined && { tensor: first.tensor }),
+    ...(first?.file !== undefined && { file: first.file }),
+    details: { problems },
+  });
 }

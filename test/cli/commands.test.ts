@@ -192,6 +192,26 @@ describe('plan', () => {
     }
   });
 
+  it('lists what is wrong with alpha and the output beside the plan, and exits with 2', async () => {
+    const { json } = await runJson(['plan', ...pairFlags, '--alpha', '3', '--out', base], 2);
+    expect(json.problems.map(({ code }: { code: string }) => code)).toEqual([
+      'ERR_ALPHA_RANGE',
+      'ERR_OUTPUT_IS_INPUT',
+      'ERR_OUTPUT_EXISTS',
+    ]);
+    const { code, stdout, stderr } = await runCli([
+      'plan',
+      ...pairFlags,
+      '--alpha',
+      '0.5',
+      '--out',
+      fixtures,
+    ]);
+    expect(code).toBe(2);
+    expect(stdout).toContain('39 interpolated');
+    expect(stderr).toMatch(/^error: merge would refuse: 2 problems[\s\S]*contains the input[\s\S]*exists/);
+  });
+
   it('lists problems in the JSON and exits with 3', async () => {
     const { root, out } = await makePair();
     const other = writeModel(join(root, 'other'), [tensor('v', 'F32', [1])]);

@@ -5,6 +5,7 @@ import { type DocumentPlan, type MergeFilePlan, planMergeFile } from '../../merg
 import { formatBytes, formatDuration, printable, style } from '../format.js';
 import type { MergeFileFlags } from '../merge-file-flags.js';
 import { printResult } from '../terminal.js';
+import { endWithProblems } from './plan.js';
 
 /** Files listed one by one. */
 const listed = 12;
@@ -16,6 +17,7 @@ export async function runPlanFile(
 ): Promise<void> {
   const plan = await planMergeFile({ ...options, estimate: true, signal });
   printResult(flags, plan, () => describe(plan));
+  endWithProblems(flags, plan.problems);
 }
 
 function describe(plan: MergeFilePlan): string {

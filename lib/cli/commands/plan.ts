@@ -1,5 +1,6 @@
+import { exitCode } from '../../errors.js';
 import { type MergePlan, planMerge } from '../../merge/plan.js';
-import { incompatible } from '../../merge/problems.js';
+import { type Problem, refusal } from '../../merge/problems.js';
 import { formatBytes, formatCount, printable, style } from '../format.js';
 import {
   checkPairFlags,
@@ -9,7 +10,7 @@ import {
   toMergeFileOptions,
 } from '../merge-file-flags.js';
 import { toMergeOptions } from '../merge-flags.js';
-import { printResult } from '../terminal.js';
+import { type OutputFlags, printResult } from '../terminal.js';
 
 /** Files listed one by one in the text form. */
 const listed = 12;
@@ -29,9 +30,15 @@ export async function runPlan(
   const flags = pairFlags(given);
   const plan = await planMerge({ ...(await toMergeOptions(flags)), signal });
   printResult(flags, plan, () => describe(plan));
-  // The plan is on stdout in full; the error makes the exit code and names the first problems for people.
-  if (plan.problems.length > 0 && !flags.json) throw incompatible(plan.problems);
-  if (plan.problems.length > 0) process.exitCode = 3;
+  endWithProblems(flags, plan.problems);
+}
+
+/** The plan is on stdout in full; the error makes the exit code and names the first problems for people. */
+export function endWithProblems(flags: OutputFlags, problems: readonly Problem[]): void {
+  if (problems.length === 0) return;
+  const error = refusal(problems);
+  if (!flags.json) throw error;
+  process.exitCode = exitCode(error);
 }
 
 function describe(plan: MergePlan): string {

@@ -10,6 +10,7 @@ import { type OpenedMerge, openMergeFile } from '../config/open.js';
 import { unnamedDocument } from '../config/read.js';
 import { openLoraAdapter } from '../lora/adapter.js';
 import { checkOutputPath, freeBytes } from '../plan.js';
+import { outputProblems, type Problem } from '../problems.js';
 import { type Chunks, chooseChunks } from './chunks.js';
 import { type Companions, planCompanions } from './companions.js';
 import { checkCompat, compatWarning } from './compat.js';
@@ -49,6 +50,8 @@ export interface MergeFilePlan {
   readonly device: string;
   readonly estimate?: TimeEstimate;
   readonly warnings: readonly string[];
+  /** Why `mergeFile` would refuse the output, if one was given. */
+  readonly problems: readonly Problem[];
 }
 
 /** A document with what carries it out. */
@@ -65,7 +68,8 @@ export interface PreparedDocument {
 
 /**
  * Explains a merge file: reads it and the headers of its models, and writes nothing. With `estimate`, up to 64 MiB of
- * the largest input are read to tell how long the merge will take. Throws what `mergeFile` throws before it starts.
+ * the largest input are read to tell how long the merge will take. Throws what `mergeFile` throws before it starts, but for
+ * an output that exists: that is among `problems`.
  */
 export async function planMergeFile(
   options: PlanFileOptions & { readonly estimate?: boolean; readonly signal?: AbortSignal },
@@ -87,6 +91,7 @@ export async function planMergeFile(
     device: chosenDevice(given),
     ...(estimate && { estimate }),
     warnings: plans.flatMap(({ warnings }) => warnings),
+    problems: out === undefined ? [] : await outputProblems(out, given.force ?? false),
   };
 }
 

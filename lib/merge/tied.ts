@@ -1,4 +1,5 @@
 import type { Config } from '../checkpoint/checkpoint.js';
+import { isOutputHead } from './vocabulary-tensors.js';
 
 const embeddingNames = [
   'model.embed_tokens.weight',
@@ -9,7 +10,12 @@ const embeddingNames = [
   'transformer.wte.weight',
   'wte.weight',
   'gpt_neox.embed_in.weight',
+  'model.tok_embeddings.weight',
+  'tok_embeddings.weight',
+  'language_model.model.tok_embeddings.weight',
+  'transformer.embedding.word_embeddings.weight',
   'shared.weight',
+  'model.shared.weight',
 ];
 
 /**
@@ -35,10 +41,6 @@ export function tiedSource<T extends { readonly shape: readonly number[] }>(
   return undefined;
 }
 
-export function isOutputHead(name: string): boolean {
-  return /(^|\.)(lm_head|embed_out|output)\.weight$/.test(name);
-}
-
 /** Where a configuration says whether the head is tied to the embedding, by dotted path, and what it says. */
 export function statedTie(config: Config | undefined): { path: string; tied: boolean } | undefined {
   const key = 'tie_word_embeddings';
@@ -51,14 +53,4 @@ function textConfig(config: Config | undefined): Config | undefined {
   if (config === undefined || 'tie_word_embeddings' in config) return config;
   const nested = config.text_config;
   return typeof nested === 'object' && nested !== null ? (nested as Config) : config;
-}
-
-/** Tensors with one row per token of the vocabulary. */
-export function isVocabularyTensor(name: string): boolean {
-  return (
-    embeddingNames.includes(name) ||
-    /(^|\.)(lm_head|embed_out|embed_tokens|embed_in|wte|word_embeddings|tok_embeddings)\.(weight|bias)$/.test(
-      name,
-    )
-  );
 }

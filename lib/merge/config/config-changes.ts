@@ -1,5 +1,6 @@
 import type { Config } from '../../checkpoint/checkpoint.js';
-import { isOutputHead, statedTie } from '../tied.js';
+import { statedTie } from '../tied.js';
+import { isOutputHead } from '../vocabulary-tensors.js';
 import { layerCountKeys } from './layer-names.js';
 import type { ModelHeaders } from './output-tensors.js';
 import type { Problems } from './problems.js';

@@ -2,7 +2,8 @@ import { dtypeInfo, formatShape } from '../../checkpoint/tensor.js';
 import type { DTypeName } from '../../native.js';
 import type { MethodSpec, TensorValues } from '../methods/spec.js';
 import { quantisation } from '../quantised.js';
-import { isVocabularyTensor, tiedSource } from '../tied.js';
+import { tiedSource } from '../tied.js';
+import { isVocabularyTensor, vocabularyAxis } from '../vocabulary-tensors.js';
 import type { MergeConfig, SourceConfig } from './config.js';
 import { listNames } from './list-names.js';
 import { type ModelReference, modelKey } from './model-reference.js';
@@ -130,7 +131,8 @@ export class TensorResolver {
       shape: reference.shape,
       dtype,
       ...(output.layer && { layer: output.layer }),
-      ...(config.tokenizer && isVocabularyTensor(output.name) && { remapped: true as const }),
+      ...(config.tokenizer &&
+        isVocabularyTensor(output.name, reference.shape) && { remapped: true as const }),
       ...((kind === 'integer' || kind === 'boolean') && all.length > 1 && { mustEqual: true as const }),
     };
   }
@@ -148,7 +150,7 @@ export class TensorResolver {
     const { problems, model, config } = this.#context;
     const [first] = all;
     if (!first) return false;
-    const remapped = config.tokenizer !== undefined && isVocabularyTensor(output.name);
+    const axis = vocabularyAxis(output.name, first.tensor.shape);
     let fine = true;
     for (const present of all) {
       const { tensor } = present;
@@ -163,13 +165,13 @@ export class TensorResolver {
           'Merge the unquantised checkpoints, then quantise the result.',
         );
         fine = false;
-      } else if (!sameShape(first.tensor.shape, tensor.shape, remapped ? 1 : 0)) {
+      } else if (!sameShape(first.tensor.shape, tensor.shape, config.tokenizer && axis)) {
         problems.addModel(
           'ERR_SHAPE_MISMATCH',
           path,
           output.name,
           `"${output.name}": shape ${formatShape(first.tensor.shape)} in ${model(first.model).path}, ${formatShape(tensor.shape)} in ${path}`,
-          isVocabularyTensor(output.name) && sameShape(first.tensor.shape, tensor.shape, 1)
+          axis !== undefined && sameShape(first.tensor.shape, tensor.shape, axis)
             ? 'The vocabularies differ: add tokenizer_source: union (or base), which gives every model the same rows.'
             : 'Only models of one architecture can be merged.',
         );

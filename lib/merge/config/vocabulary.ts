@@ -1,13 +1,15 @@
-import { formatShape } from '../../checkpoint/tensor.js';
+import { dtypeInfo, formatShape } from '../../checkpoint/tensor.js';
 import { tiedSource } from '../tied.js';
 import { planVocabulary, type Vocabulary } from '../tokenizer/plan.js';
 import { isIdentity, neededRows, type TokenRule, toNativeRowMap } from '../tokenizer/rows.js';
 import type { TokenizerFile } from '../tokenizer/tokenizer-file.js';
+import { vocabularyAxis } from '../vocabulary-tensors.js';
 import type { MergeConfig } from './config.js';
+import { listNames } from './list-names.js';
 import { formatModelReference, type ModelReference, modelKey } from './model-reference.js';
 import type { HeaderTensor, ModelHeaders } from './output-tensors.js';
 import { Problems } from './problems.js';
-import type { ResolvedMerge, ResolvedTensor } from './resolved.js';
+import type { ResolvedMerge, ResolvedTensor, TensorReference } from './resolved.js';
 import { sameShape } from './same-shape.js';
 import type { TokenizerConfig, TokenSource } from './tokenizer.js';
 
@@ -61,9 +63,13 @@ export async function withVocabulary(
   checkTables(merge, vocabulary, models, problems);
   problems.throwIfAny();
   const tensors = merge.tensors.map((tensor) =>
-    tensor.remapped ? { ...tensor, shape: [vocabulary.rows, ...tensor.shape.slice(1)] } : tensor,
+    tensor.remapped ? { ...tensor, shape: tensor.shape.with(axisOf(tensor), vocabulary.rows) } : tensor,
   );
-  const warnings = [...merge.warnings, ...vocabulary.warnings];
+  const warnings = [
+    ...merge.warnings,
+    ...vocabulary.warnings,
+    ...unmappedWarnings(config, merge, vocabulary, models),
+  ];
   const size = { tokens: vocabulary.tokens.size, rows: vocabulary.rows };
   return { merge: { ...merge, tensors, warnings, vocabulary: size }, vocabulary, tokenizers };
 }
@@ -119,9 +125,17 @@ export function rowTable(
   model: number,
   headers: ModelHeaders,
 ): HeaderTensor | undefined {
-  const own = [...output.inputs, ...(output.base ? [output.base] : [])].find((one) => one.model === model);
+  const own = takenBy(output).find((one) => one.model === model);
   if (own) return headers.tensors.get(own.tensor);
   return headers.tensors.get(output.name) ?? tiedSource(output, headers, { anyRows: true });
+}
+
+function takenBy({ inputs, base }: ResolvedTensor): TensorReference[] {
+  return [...inputs, ...(base ? [base] : [])];
+}
+
+function axisOf({ name, shape }: ResolvedTensor): number {
+  return vocabularyAxis(name, shape)!;
 }
 
 /** Every row that is taken must be there, in the shape of the others. */
@@ -132,11 +146,11 @@ function checkTables(
   problems: Problems,
 ): void {
   for (const output of merge.tensors.filter(({ remapped }) => remapped)) {
-    const taking = [...output.inputs, ...(output.base ? [output.base] : [])];
-    for (const { model } of taking) {
+    const axis = axisOf(output);
+    for (const { model } of takenBy(output)) {
       const headers = models[model]!;
       const own = rowTable(output, model, headers)!;
-      if (isIdentity(maps[model]!, own.shape[0]!)) continue;
+      if (isIdentity(maps[model]!, own.shape[axis]!)) continue;
       const map = toNativeRowMap(maps[model]!, model);
       for (const [i, rows] of neededRows(map).entries()) {
         const of = models[map.models[i]!]!;
@@ -150,16 +164,47 @@ function checkTables(
             `"${output.name}": ${name} has tokens that others lack, but no such tensor`,
             'Give these tokens a source under tokenizer.tokens, or take tokenizer source base.',
           );
-        } else if (table.shape[0]! < rows || !sameShape(table.shape, own.shape, 1)) {
+        } else if (table.shape[axis]! < rows || !sameShape(table.shape, own.shape, axis)) {
           problems.addModel(
             'ERR_SHAPE_MISMATCH',
             of.path,
             table.name,
-            `"${table.name}" of ${name} is ${formatShape(table.shape)}; ${rows} rows of ${formatShape(own.shape.slice(1))} are needed for its tokens`,
+            `"${table.name}" of ${name} is ${formatShape(table.shape)}; ${rows} rows of ${formatShape(own.shape.filter((_, i) => i !== axis))} are needed for its tokens`,
             'Resize the embeddings to the tokenizer, or take the tokenizer that fits them.',
           );
         }
       }
     }
   }
+}
+
+/**
+ * Tensors that are as long in some direction as the embedding of a model whose rows move, but are not known to follow the
+ * vocabulary: perhaps heads by names of their own, whose rows would be mixed with those of other tokens.
+ */
+function unmappedWarnings(
+  { file }: MergeConfig,
+  { tensors }: ResolvedMerge,
+  { maps }: Vocabulary,
+  models: readonly ModelHeaders[],
+): string[] {
+  const moved = models.map(({ tensors: own }, model) => {
+    const sizes = [...own.values()].flatMap(({ name, shape }) => {
+      const axis = shape.length > 1 ? vocabularyAxis(name, shape) : undefined;
+      return axis === undefined ? [] : [shape[axis]!];
+    });
+    return new Set(sizes.filter((rows) => rows > 1 && !isIdentity(maps[model]!, rows)));
+  });
+  const names = tensors
+    .filter(({ remapped, dtype }) => !remapped && dtypeInfo(dtype).kind === 'float')
+    .filter((output) =>
+      takenBy(output).some(({ model, tensor }) =>
+        models[model]!.tensors.get(tensor)?.shape.some((dim) => moved[model]!.has(dim)),
+      ),
+    )
+    .map(({ name }) => name);
+  if (names.length === 0) return [];
+  return [
+    `${file}: ${names.length} tensors have a dimension of as many as the embedding has rows, but no name of an embedding or head: they are merged without regard to tokens: ${listNames(names)}`,
+  ];
 }

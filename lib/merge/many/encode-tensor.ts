@@ -68,7 +68,7 @@ export function encodeTensor(
   };
   const inputs = sources.map((source, i): MergeStreamInput => {
     const { gather } = source;
-    const tables = gather?.tables.map((one) => ({ ...table(one), rows: one.tensor.shape[0]! }));
+    const tables = gather?.tables.map((one) => ({ ...table(one), rows: one.tensor.shape[gather.axis]! }));
     return {
       ...table(source),
       ...(gather && { gather: { map: parts.map(gather.map), tables: tables! } }),

@@ -18,11 +18,15 @@ export interface TensorSource {
 export interface RowGather {
   readonly map: NativeRowMap;
   readonly tables: readonly TensorSource[];
+  /** Of their shapes, the one that has the rows. */
+  readonly axis: number;
 }
 
 /** Elements of a source as the merge sees it. */
 export function sourceCount({ tensor, gather }: TensorSource): number {
-  return gather ? gather.map.rows.length * elementCount(tensor.shape.slice(1)) : tensor.count;
+  return gather
+    ? gather.map.rows.length * elementCount(tensor.shape.filter((_, i) => i !== gather.axis))
+    : tensor.count;
 }
 
 /** A model as a merge reads it: a checkpoint, with an adapter applied. */

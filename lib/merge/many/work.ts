@@ -4,6 +4,7 @@ import type { ResolvedMerge, ResolvedTensor } from '../config/resolved.js';
 import { rowTable } from '../config/vocabulary.js';
 import type { Vocabulary } from '../tokenizer/plan.js';
 import { isIdentity, type NativeRowMap, toNativeRowMap } from '../tokenizer/rows.js';
+import { vocabularyAxis } from '../vocabulary-tensors.js';
 import { type ChunkNeed, loadedBytes } from './chunks.js';
 import { compatCall, type StoredDtypes } from './compat.js';
 import { type ModelData, type RowGather, sourceCount, type TensorSource } from './model-data.js';
@@ -86,7 +87,8 @@ class RowGathers {
   /** Undefined where the model's rows are those of the output already. */
   gather(output: ResolvedTensor, model: number, own: TensorSource): RowGather | undefined {
     const map = this.#vocabulary.maps[model]!;
-    if (isIdentity(map, own.tensor.shape[0]!)) return undefined;
+    const axis = vocabularyAxis(output.name, output.shape)!;
+    if (isIdentity(map, own.tensor.shape[axis]!)) return undefined;
     const { name, dtype, file } = own.tensor;
     if (dtypeInfo(dtype).kind !== 'float') {
       throw new WisemergeError(
@@ -103,7 +105,7 @@ class RowGathers {
       const data = this.#models[of]!;
       return data.source(rowTable(output, of, data.checkpoint)!.name);
     });
-    return { map: numbers, tables };
+    return { map: numbers, tables, axis };
   }
 }
 

@@ -176,15 +176,22 @@ function layoutWarnings(layout: OutputLayout): string[] {
   );
 }
 
+/** Where something lies that is read; a `Checkpoint` says it of itself. */
+export interface InputPaths {
+  readonly path: string;
+  readonly directory?: string | undefined;
+  readonly files?: readonly { readonly path: string }[];
+}
+
 /**
- * The output must not be or hold an input: replacing it would destroy what is being read. It may lie inside one, where
- * `listSidecars` passes over it.
+ * The output must neither be nor hold anything that is read: replacing it would destroy an input. It may lie inside one,
+ * where `listSidecars` passes over it.
  */
-export function checkOutputPath(out: string, inputs: readonly Checkpoint[]): void {
+export function checkOutputPath(out: string, inputs: readonly InputPaths[]): void {
   const target = realPath(resolve(out));
-  for (const { path, directory, files } of inputs) {
+  for (const { path, directory, files = [] } of inputs) {
     const roots = [path, directory, ...files.map((file) => file.path)].filter((root) => root !== undefined);
-    if (!roots.some((root) => contains(target, realPath(root)))) continue;
+    if (!roots.some((root) => contains(target, realPath(resolve(root))))) continue;
     throw new WisemergeError('ERR_OUTPUT_IS_INPUT', `the output ${out} is or contains the input ${path}`, {
       file: target,
       hint: 'Give another --out.',

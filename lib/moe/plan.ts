@@ -64,7 +64,7 @@ export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Pro
   const { base, architecture, tensors, layers, shape } = resolved;
   checkOutputPath(
     options.out,
-    [...resolved.models.values()].map(({ checkpoint }) => checkpoint),
+    [...resolved.models.values()].flatMap(({ inputs }) => inputs).concat({ path: options.config }),
   );
   const prompted = config.gateMode === 'hidden' || config.gateMode === 'cheap_embed';
   const tokenizer = prompted ? await TextTokenizer.open(base) : undefined;

@@ -4,6 +4,7 @@ import type { WeightFile } from '../../checkpoint/weight-file.js';
 import { WisemergeError } from '../../errors.js';
 import { localPath, type ModelReference } from '../config/model-reference.js';
 import { type LoraAdapter, type LoraAddend, openLoraAdapter } from '../lora/adapter.js';
+import type { InputPaths } from '../plan.js';
 import type { NativeRowMap } from '../tokenizer/rows.js';
 
 /** Where a tensor of a model is read, and what is added to it on the way. */
@@ -62,6 +63,11 @@ export class ModelData {
     }
     const addend = this.#adapter?.addends.get(name);
     return addend ? { tensor, addend } : { tensor };
+  }
+
+  /** Everything that it is read from. */
+  get inputs(): InputPaths[] {
+    return this.#adapter ? [this.checkpoint, this.#adapter] : [this.checkpoint];
   }
 
   /** All files that sources name. */

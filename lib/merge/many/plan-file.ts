@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { checkCall } from '../../call-options.js';
 import { alignUp, ioAlignment } from '../../checkpoint/blocks.js';
 import { Checkpoint } from '../../checkpoint/checkpoint.js';
@@ -6,10 +6,11 @@ import { layOutTensors, type OutputLayout } from '../../checkpoint/layout.js';
 import type { SkippedFile } from '../../checkpoint/sidecars.js';
 import { elementCount, itemSize } from '../../checkpoint/tensor.js';
 import { type Explanation, explainMerge } from '../config/explain.js';
+import { localPath } from '../config/model-reference.js';
 import { type OpenedMerge, openMergeFile } from '../config/open.js';
 import { unnamedDocument } from '../config/read.js';
 import { openLoraAdapter } from '../lora/adapter.js';
-import { checkOutputPath, freeBytes } from '../plan.js';
+import { checkOutputPath, freeBytes, type InputPaths } from '../plan.js';
 import { outputProblems, type Problem } from '../problems.js';
 import { type Chunks, chooseChunks } from './chunks.js';
 import { type Companions, planCompanions } from './companions.js';
@@ -19,6 +20,7 @@ import { ModelData } from './model-data.js';
 import { checkMergeFileOptions, type PlanFileOptions } from './options.js';
 import { type Rereading, rereading } from './sweeps.js';
 import { chunkNeed, inputBytes, type MergeData, mergeWork, type TensorWork } from './work.js';
+import { mergeFileName } from './write-records.js';
 
 /** What one document of a merge file will do, from headers alone; JSON-serialisable. Sizes in bytes. */
 export interface DocumentPlan {
@@ -136,6 +138,22 @@ export function documentDirectory({ config }: OpenedMerge, several: boolean): st
   return several ? (config.name ?? unnamedDocument) : '.';
 }
 
+/** The output must not take the place of what a document reads: `models`, the tokenizer, the merge file. */
+function checkInputs(
+  { merge: { tokenizer } }: OpenedMerge,
+  models: readonly InputPaths[],
+  { out, config, cache }: PlanFileOptions,
+): void {
+  if (out === undefined) return;
+  const inputs = [...models];
+  if (typeof tokenizer?.source === 'object' && !tokenizer.source.document) {
+    inputs.push({ path: localPath(tokenizer.source.model, cache) });
+  }
+  // An output has its merge file, so that it can be made again in its own place.
+  if (basename(config) !== mergeFileName) inputs.push({ path: config });
+  checkOutputPath(out, inputs);
+}
+
 /** What a plan says of a document, whatever its models. */
 function describe(
   opened: OpenedMerge,
@@ -160,7 +178,6 @@ export async function prepareDocument(
 ): Promise<PreparedDocument> {
   const { merge, vocabulary } = opened;
   const statistics = opened.statistics as readonly Checkpoint[];
-  if (options.out !== undefined) checkOutputPath(options.out, [...models, ...statistics]);
   const { cache } = options;
   const data: MergeData = {
     models: await Promise.all(merge.models.map((one, i) => ModelData.open(one, models[i], { cache }))),
@@ -168,6 +185,11 @@ export async function prepareDocument(
       merge.statistics.map((one, i) => ModelData.open(one, statistics[i], { cache })),
     ),
   };
+  checkInputs(
+    opened,
+    [...data.models, ...data.statistics].flatMap(({ inputs }) => inputs),
+    options,
+  );
   const work = mergeWork(merge, data, vocabulary, options.compat !== undefined);
   const layout = layOutTensors(models[merge.donor]!, merge.tensors, options.shardSize);
   const needs = merge.tensors.map(({ name, dtype }) => chunkNeed(work.get(name)!, dtype));
@@ -199,11 +221,13 @@ async function foresee(
   several: boolean,
   options: PlanFileOptions,
 ): Promise<DocumentPlan> {
-  const { merge, models } = opened;
+  const { merge, models, statistics } = opened;
+  const inputs: InputPaths[] = [...models, ...statistics].filter((model) => model instanceof Checkpoint);
   for (const [i, { lora }] of merge.models.entries()) {
     // Its tensors must fit those of the model to come.
-    if (lora) await openLoraAdapter(lora.path, models[i]!.tensors);
+    if (lora) inputs.push(await openLoraAdapter(lora.path, models[i]!.tensors));
   }
+  checkInputs(opened, inputs, options);
   const bytesOf = (shape: readonly number[], dtype: Parameters<typeof itemSize>[0]): number =>
     elementCount(shape) * itemSize(dtype);
   let [bytesRead, bytesWritten] = [0, 0];

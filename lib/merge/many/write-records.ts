@@ -11,6 +11,9 @@ import type { MergeFileOptions } from './options.js';
 import type { PreparedDocument } from './plan-file.js';
 import type { StreamedFiles } from './tensor-stream.js';
 
+/** What an output calls its merge file, as mergekit does. */
+export const mergeFileName = 'mergekit_config.yml';
+
 /** What is known of the run besides its document. */
 interface RunFacts {
   readonly options: MergeFileOptions;
@@ -50,7 +53,7 @@ export async function writeRecords(
     const facts = { models, donor, method: merge.method, config: source, command: published, version };
     texts.push(['README.md', await renderMergeCard(facts)]);
   }
-  texts.push(['mergekit_config.yml', source], [manifestName, `${JSON.stringify(manifest, null, 2)}\n`]);
+  texts.push([mergeFileName, source], [manifestName, `${JSON.stringify(manifest, null, 2)}\n`]);
   for (const [name, content] of texts) {
     const path = join(directory, name);
     await writeFile(path, content).catch((error) => {

@@ -55,9 +55,10 @@ export const architectures: readonly MoeArchitecture[] = [
     shared: 0,
     router: (layer) => `${layer}.block_sparse_moe.gate.weight`,
     expert: (layer, index, part) => `${layer}.block_sparse_moe.experts.${index}.${mixtralParts[part]}.weight`,
-    config: ({ experts, perToken }) => ({
+    config: ({ experts, perToken, inner }) => ({
       architectures: ['MixtralForCausalLM'],
       model_type: 'mixtral',
+      intermediate_size: inner,
       num_local_experts: experts,
       num_experts_per_tok: perToken,
       output_router_logits: false,

@@ -12,6 +12,7 @@ import { checkOutputPath, freeBytes } from '../merge/plan.js';
 import { checkMoeOptions, type MoeOptions } from './options.js';
 import { readMoeFile } from './read.js';
 import { type MoeTensor, type ResolvedMoe, resolveMoe } from './resolve.js';
+import { sourceDefaults } from './source-defaults.js';
 
 /** What an assembly will do, from headers alone; JSON-serialisable. Sizes in bytes. */
 export interface MoePlan {
@@ -107,7 +108,7 @@ export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Pro
       needed: files.reduce((sum, { bytes }) => sum + alignUp(bytes, ioAlignment), 0),
     },
     sidecars: copied,
-    configChanges: architecture.config(shape),
+    configChanges: { ...sourceDefaults(base.config ?? {}), ...architecture.config(shape) },
     warnings: resolved.warnings,
   };
   return { plan, resolved, layout, chunks, tokenizer };

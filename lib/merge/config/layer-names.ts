@@ -75,9 +75,18 @@ export function layerCountKeys(config: Config | undefined): { path: string; valu
   return found;
 }
 
+/** Modules at the end of a model, with all that they hold. */
+const heads = /^(lm_head|embed_out|head|heads|classifier|score|scores|qa_outputs|pooler|cls)$/;
+/** Modules and parameters at the end of a model by their own name alone: others hold modules of these names too. */
+const lasts =
+  /^(output|norm|norm_f|norm_out|ln_f|ln_final|ln_post|post_layernorm|fc_norm|final_\w+|layernorm|logit_scale|\w+_projection|text_proj|proj|out_proj)$/;
+const parameters = /^(weight|bias|gamma|beta|scale|running_mean|running_var|num_batches_tracked)$/;
+
 /** What comes after the layers: heads, final norms, poolers. Everything else outside layers comes before. */
 export function followsLayers(name: string): boolean {
-  const after =
-    /^(lm_head|embed_out|output|head|heads|classifier|score|scores|qa_outputs|pooler|cls|norm|norm_f|norm_out|ln_f|ln_post|post_layernorm|fc_norm|final_\w+|layernorm|logit_scale|\w+_projection|text_proj|proj|out_proj)$/;
-  return name.split('.').some((part) => after.test(part));
+  const parts = name.split('.');
+  // Projections and norms of embeddings come first, whatever they are called.
+  if (parts.some((part) => part.includes('embed') && !heads.test(part))) return false;
+  const last = parts.length > 1 && parameters.test(parts.at(-1)!) ? parts.at(-2)! : parts.at(-1)!;
+  return lasts.test(last) || parts.some((part) => heads.test(part));
 }

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { findInHubCache, hubCache } from '../../checkpoint/hub-cache.js';
 
 /** A path or repository, and a revision of it. */
@@ -64,9 +64,26 @@ export function formatModelReference({ model, lora }: ModelReference): string {
   return lora ? `${one(model)}+${one(lora)}` : one(model);
 }
 
-/** Equal for references to the same thing. The parts are kept apart: paths may contain `@` and `+`. */
-export function modelKey({ model, lora }: ModelReference): string {
-  return JSON.stringify([model.path, model.revision, lora?.path, lora?.revision]);
+/** Of each reference once: every tensor asks, and paths are looked up on disk. */
+const keys = new WeakMap<ModelReference, string>();
+
+/**
+ * Equal for references to the same thing: a path that exists counts as where it leads. The parts are kept apart: paths may
+ * contain `@` and `+`.
+ */
+export function modelKey(reference: ModelReference): string {
+  let key = keys.get(reference);
+  if (key === undefined) {
+    const { model, lora, document } = reference;
+    key = JSON.stringify([document ? ['document', model.path] : pathKey(model), lora && pathKey(lora)]);
+    keys.set(reference, key);
+  }
+  return key;
+}
+
+/** A local path has no revisions. */
+function pathKey({ path, revision }: RevisedPath): readonly (string | undefined)[] {
+  return existsSync(path) ? [realpathSync(path)] : [path, revision];
 }
 
 /** Where a model lies: its path, or else a repository's snapshot in the Hub's cache. */

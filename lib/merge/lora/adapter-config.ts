@@ -23,11 +23,7 @@ export interface AdapterFacts {
  */
 export function adapterConfig({ base, baseName, targets, savedModules, biases }: AdapterFacts): object {
   const rank = mostCommon(targets.map((target) => target.rank));
-  // PEFT takes the first pattern that fits a name or its end: longer names come first.
-  const others = targets
-    .filter((target) => target.rank !== rank)
-    .sort((a, b) => b.module.length - a.module.length || (a.module < b.module ? -1 : 1));
-  const pattern = Object.fromEntries(others.map((target) => [target.module, target.rank]));
+  const pattern = rankPattern(targets, rank);
   return {
     alpha_pattern: pattern,
     base_model_name_or_path: baseName,
@@ -46,6 +42,30 @@ export function adapterConfig({ base, baseName, targets, savedModules, biases }:
     use_dora: false,
     use_rslora: false,
   };
+}
+
+/**
+ * Ranks other than `rank`, by name. PEFT takes the first key that as a regular expression fits a name or its end after a dot. So
+ * names that another's key fits have keys too, and come before it: they are longer, or have letters where it has dots. Dots are not
+ * escaped: earlier versions of PEFT look for the name itself.
+ */
+function rankPattern(targets: readonly RankedTarget[], rank: number): Record<string, number> {
+  const others = targets.filter((target) => target.rank !== rank);
+  const fitting = others.map(({ module }) => new RegExp(`^(?:.*\\.)?(?:${keyOf(module)})$`));
+  const dots = (name: string): number => name.split('.').length;
+  const listed = targets
+    .filter((target) => target.rank !== rank || fitting.some((key) => key.test(target.module)))
+    .sort(
+      (a, b) =>
+        b.module.length - a.module.length ||
+        dots(a.module) - dots(b.module) ||
+        (a.module < b.module ? -1 : 1),
+    );
+  return Object.fromEntries(listed.map((target) => [keyOf(target.module), target.rank]));
+}
+
+function keyOf(module: string): string {
+  return module.replaceAll(/[\\^$*+?()[\]{}|]/g, '\\$&');
 }
 
 function mostCommon(values: readonly number[]): number {

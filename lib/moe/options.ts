@@ -17,6 +17,8 @@ export interface MoeOptions {
   readonly shardSize?: number;
   /** Replace an earlier output of wisemerge. */
   readonly force?: boolean;
+  /** The Hub's cache, in which repositories are looked for. Default: where its client keeps it. */
+  readonly cache?: string;
 }
 
 const checks = {
@@ -27,6 +29,7 @@ const checks = {
   memory: whole(4 * 2 ** 20),
   shardSize: whole(1),
   force: flag,
+  cache: text,
 };
 
 /** Throws ERR_USAGE naming the option. */
@@ -36,7 +39,7 @@ export function checkMoeOptions(options: MoeOptions): void {
 
 /** The command line that does what `options` say, quoted for a POSIX shell. */
 export function formatMoeCommand({ config, out, ...given }: MoeOptions): string {
-  const { seed, threads, memory, shardSize, force } = given;
-  const flags = Object.entries({ seed, threads, memory, 'shard-size': shardSize, force });
-  return formatWords('wisemerge moe', [config, out], flags);
+  const { seed, threads, memory, shardSize, cache, force } = given;
+  const options = { seed, threads, memory, 'shard-size': shardSize, 'transformers-cache': cache, force };
+  return formatWords('wisemerge moe', [config, out], Object.entries(options));
 }

@@ -61,7 +61,10 @@ export async function planMoe(options: MoeOptions & { readonly signal?: AbortSig
 export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Promise<PreparedMoe> {
   checkMoeOptions(options);
   const config = await readMoeFile(options.config);
-  const resolved = await resolveMoe(config, signal);
+  const resolved = await resolveMoe(config, {
+    ...(signal && { signal }),
+    ...(options.cache !== undefined && { cache: options.cache }),
+  });
   const { base, architecture, tensors, layers, shape } = resolved;
   checkOutputPath(
     options.out,

@@ -1,7 +1,7 @@
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { dtypeInfo, formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
-import { formatModelReference, modelKey } from '../merge/config/model-reference.js';
+import { formatModelReference, localPath, modelKey } from '../merge/config/model-reference.js';
 import { Problems } from '../merge/config/problems.js';
 import { ModelData } from '../merge/many/model-data.js';
 import { quantisation } from '../merge/quantised.js';
@@ -53,8 +53,8 @@ export interface ResolvedMoe {
  * Opens the models of a mixture by their headers and says where each tensor comes from. Throws ERR_MERGE_FILE,
  * ERR_INCOMPATIBLE with all problems, and what opening a model throws.
  */
-export async function resolveMoe(config: MoeConfig, signal?: AbortSignal): Promise<ResolvedMoe> {
-  const models = await openModels(config, signal);
+export async function resolveMoe(config: MoeConfig, opening: OpeningOptions = {}): Promise<ResolvedMoe> {
+  const models = await openModels(config, opening);
   const problems = new Problems(config.file);
   const base = models.get(modelKey(config.base))!.checkpoint;
   const architecture = chooseArchitecture(config, base, problems);
@@ -62,18 +62,31 @@ export async function resolveMoe(config: MoeConfig, signal?: AbortSignal): Promi
   return new Resolution(config, models, base, architecture!, problems).resolve();
 }
 
-async function openModels(config: MoeConfig, signal?: AbortSignal): Promise<Map<string, ModelData>> {
+/** `cache`: of the Hub, where repositories are looked for. */
+interface OpeningOptions {
+  readonly cache?: string;
+  readonly signal?: AbortSignal;
+}
+
+async function openModels(
+  config: MoeConfig,
+  { cache, signal }: OpeningOptions,
+): Promise<Map<string, ModelData>> {
   const problems = new Problems(config.file);
   const models = new Map<string, ModelData>();
+  const seen = new Set<string>();
   for (const model of [config.base, ...[...config.experts, ...config.shared].map((expert) => expert.model)]) {
     const key = modelKey(model);
-    if (models.has(key)) continue;
+    if (seen.has(key)) continue;
+    seen.add(key);
     try {
-      const opening = signal ? { signal } : {};
-      models.set(key, await ModelData.open(model, await openCheckpoint(model.model.path, opening), opening));
+      const checkpoint = await openCheckpoint(localPath(model.model, cache), signal ? { signal } : {});
+      models.set(key, await ModelData.open(model, checkpoint, { cache, signal }));
     } catch (error) {
       if (!(error instanceof WisemergeError)) throw error;
-      const fix = error.hint ?? 'Give the directory of a model: repositories are not downloaded.';
+      const fix =
+        error.hint ??
+        'Give the directory of a model, or a repository that is in the cache: none is downloaded.';
       problems.addModel(error.code, model.model.path, error.tensor, error.message, fix);
     }
   }

@@ -11,7 +11,8 @@ export async function runMoe(
   flags: MoeFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  const { json: _json, quiet: _quiet, plan: planned, ...options } = flags;
+  const { json: _json, quiet: _quiet, plan: planned, transformersCache: cache, ...given } = flags;
+  const options = { ...given, ...(cache !== undefined && { cache }) };
   if (planned) {
     const plan = await planMoe({ config, out, ...options, signal });
     printResult(flags, plan, () => describe(plan));

@@ -225,7 +225,7 @@ async function foresee(
   const inputs: InputPaths[] = [...models, ...statistics].filter((model) => model instanceof Checkpoint);
   for (const [i, { lora }] of merge.models.entries()) {
     // Its tensors must fit those of the model to come.
-    if (lora) inputs.push(await openLoraAdapter(lora.path, models[i]!.tensors));
+    if (lora) inputs.push(await openLoraAdapter(localPath(lora, options.cache), models[i]!.tensors));
   }
   checkInputs(opened, inputs, options);
   const bytesOf = (shape: readonly number[], dtype: Parameters<typeof itemSize>[0]): number =>

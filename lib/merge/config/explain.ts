@@ -146,10 +146,10 @@ function groupTensors(merge: ResolvedMerge): ExplainedGroup[] {
     loose = [];
   };
   for (const [stack, tensors] of chunkByStack(merge.tensors)) {
-    if (stack === undefined) loose.push(...tensors);
+    if (stack === undefined) loose = loose.concat(tensors);
     else {
       flushLoose();
-      groups.push(...layerGroups(merge, tensors));
+      for (const group of layerGroups(merge, tensors)) groups.push(group);
     }
   }
   flushLoose();
@@ -185,7 +185,7 @@ function layerGroups(merge: ResolvedMerge, tensors: readonly ResolvedTensor[]): 
     const key = pattern(list);
     const last = runs.at(-1);
     if (last?.key === key && last.indices.at(-1) === index - 1) {
-      last.tensors.push(...list);
+      for (const tensor of list) last.tensors.push(tensor);
       last.indices.push(index);
     } else runs.push({ key, tensors: [...list], indices: [index] });
   }

@@ -57,7 +57,7 @@ export class TensorResolver {
     for (const [source, { model }] of output.slice.sources.entries()) {
       const tensor = output.inputs[source];
       const index = this.#context.indexOf(model);
-      if (!tensor) this.#noteAbsent(index, output.name);
+      if (!tensor) note(this.#absent, index, output.name);
       else if (index === baseModel) base = { model: index, source, tensor };
       else inputs.push({ model: index, source, tensor });
     }
@@ -68,7 +68,7 @@ export class TensorResolver {
         inputs[0] && tiedSource({ name: output.name, shape: inputs[0].tensor.shape }, model, { anyRows });
       const tensor = model.tensors.get(output.name) ?? tied;
       if (tensor) base = { model: baseModel, source: -1, tensor };
-      else this.#noteAbsent(baseModel, output.name);
+      else note(this.#absent, baseModel, output.name);
     }
     const all = base ? [base, ...inputs] : inputs;
     if (!this.#checkInputs(output, all)) return undefined;
@@ -94,12 +94,6 @@ export class TensorResolver {
     }
     if (!this.#checkCount(output, inputs.length, base, baseModel)) return undefined;
     return this.#merged(output, common, inputs, base);
-  }
-
-  #noteAbsent(model: number, name: string): void {
-    const names = this.#absent.get(model);
-    if (names) names.push(name);
-    else this.#absent.set(model, [name]);
   }
 
   /** What needs no parameters. Undefined if dtypes cannot go together. */
@@ -239,8 +233,7 @@ export class TensorResolver {
       }
       return undefined;
     }
-    if (finding)
-      this.#findings.set(finding.warning, [...(this.#findings.get(finding.warning) ?? []), output.name]);
+    if (finding) note(this.#findings, finding.warning, output.name);
     const statistics = resolveStatistics(
       method,
       inputs.map(({ source, tensor }) => ({ source: output.slice.sources[source]!, tensor })),
@@ -280,6 +273,13 @@ export class TensorResolver {
     }
     for (const [text, names] of this.#findings) add(`${text} (${listNames(names)})`);
   }
+}
+
+/** Adds a name to those of `key`. */
+function note<K>(lists: Map<K, string[]>, key: K, name: string): void {
+  const names = lists.get(key);
+  if (names) names.push(name);
+  else lists.set(key, [name]);
 }
 
 function isListed(sources: readonly SourceConfig[], base: ModelReference): boolean {

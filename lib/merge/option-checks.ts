@@ -12,11 +12,13 @@ export const oneOf =
   (value) =>
     names.includes(value as string) ? undefined : `must be one of ${names.join(', ')}`;
 export const whole =
-  (minimum: number): Check =>
+  (minimum: number, maximum = Number.MAX_SAFE_INTEGER): Check =>
   (value) =>
-    Number.isSafeInteger(value) && (value as number) >= minimum
+    Number.isSafeInteger(value) && (value as number) >= minimum && (value as number) <= maximum
       ? undefined
-      : `must be a whole number from ${minimum} to ${Number.MAX_SAFE_INTEGER}`;
+      : `must be a whole number from ${minimum} to ${maximum}`;
+/** Those that the command line takes, so that an output's recorded command can make it again. */
+export const seed: Check = whole(0, 2 ** 32 - 1);
 /** Sizes; `example` is a flag that would do. */
 export const bytes =
   (minimum: number, example: string): Check =>

@@ -1,5 +1,5 @@
 import { formatWords } from '../merge/command.js';
-import { checkOptions, flag, text, whole } from '../merge/option-checks.js';
+import { bytes, checkOptions, flag, seed, text, whole } from '../merge/option-checks.js';
 
 /** Which mixture of experts to assemble, and how. Sizes are in bytes. */
 export interface MoeOptions {
@@ -7,7 +7,7 @@ export interface MoeOptions {
   readonly config: string;
   /** Directory to create. */
   readonly out: string;
-  /** Of random routers and of noise. The same seed gives the same bytes on every machine. Default 0. */
+  /** Of random routers and of noise. The same seed gives the same bytes on every machine. Below 2^32; default 0. */
   readonly seed?: number;
   /** Of the CPU. Default: all. */
   readonly threads?: number;
@@ -24,10 +24,10 @@ export interface MoeOptions {
 const checks = {
   config: text,
   out: text,
-  seed: whole(0),
+  seed,
   threads: whole(1),
-  memory: whole(4 * 2 ** 20),
-  shardSize: whole(1),
+  memory: bytes(4 * 2 ** 20, '--memory 4MiB'),
+  shardSize: bytes(1, '--shard-size 5GB'),
   force: flag,
   cache: text,
 };

@@ -7,6 +7,7 @@ import {
   flag,
   isNumber,
   oneOf,
+  seed,
   text,
   whole,
 } from '../option-checks.js';
@@ -35,7 +36,7 @@ export interface ExtractLoraOptions {
   readonly fanInFanOut?: boolean;
   /** Of the factors. Default: float32. */
   readonly dtype?: 'float32' | 'float16' | 'bfloat16';
-  /** Of the random start. Default 0. */
+  /** Of the random start. Below 2^32; default 0. */
   readonly seed?: number;
   /** Where the products are computed: `auto` (the CPU), `cpu`, `cuda` or `cuda:N`. */
   readonly device?: string;
@@ -65,7 +66,7 @@ const checks: { readonly [Option in keyof Required<ExtractLoraOptions>]: Check }
   saveModules: flag,
   fanInFanOut: flag,
   dtype: oneOf('float32', 'float16', 'bfloat16'),
-  seed: whole(0),
+  seed,
   device,
   threads: whole(1),
   force: flag,

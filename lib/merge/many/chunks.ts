@@ -5,7 +5,7 @@ import { chunkSlack, mergeSpan, sinkBytes } from '../../native/merge.js';
 import type { DTypeName } from '../../native.js';
 
 /** I/O buffers in bytes where `memory` is not given. */
-export const defaultMemory = 100 * 2 ** 20;
+const defaultChunkMemory = 100 * 2 ** 20;
 /** Bytes of one input in a chunk: as large as requests to a disk are cheap, or transfers to a device. */
 const wanted = { cpu: 2 * 2 ** 20, device: 8 * 2 ** 20 };
 /** Groups in memory at once, so that one can be read while another is computed. */
@@ -55,7 +55,7 @@ export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory
   const besides = alignUp(own?.own ?? 0, ioAlignment);
   const smallest = sinkBytes + (inputs + 1) * least + besides;
   // Whole pages: what is written past the page cache begins at one.
-  const budget = whole(memory ?? Math.max(defaultMemory, smallest + ioAlignment));
+  const budget = whole(memory ?? Math.max(defaultChunkMemory, smallest + ioAlignment));
   if (budget < smallest) {
     const named = besides > smallest / 2 ? own : most;
     throw new WisemergeError(

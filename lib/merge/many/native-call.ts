@@ -61,10 +61,11 @@ function makerOf(kernel: string): Maker {
   });
 }
 
-type Partial = Omit<NativeCall, 'row'> & { readonly row?: number };
-type Maker = (tensor: ResolvedTensor, shape: readonly number[]) => Partial;
+/** Without `row`, the whole tensor is one. */
+type RowlessCall = Omit<NativeCall, 'row'> & { readonly row?: number };
+type Maker = (tensor: ResolvedTensor, shape: readonly number[]) => RowlessCall;
 
-function copyOf(of: NativeInput['of']): Partial {
+function copyOf(of: NativeInput['of']): RowlessCall {
   return { method: 'copy', parameters: [], inputs: [{ of, parameters: [] }] };
 }
 
@@ -171,18 +172,18 @@ const calls: Readonly<Record<string, Maker>> = {
 };
 
 /** One model alone, of a method between several, is returned; where there is none, the base. */
-function alone({ inputs }: ResolvedTensor): Partial | undefined {
+function alone({ inputs }: ResolvedTensor): RowlessCall | undefined {
   if (inputs.length === 0) return copyOf('base');
   return inputs.length === 1 ? copyOf(0) : undefined;
 }
 
-function plain(method: NativeMethod, tensor: ResolvedTensor, names: readonly string[]): Partial {
+function plain(method: NativeMethod, tensor: ResolvedTensor, names: readonly string[]): RowlessCall {
   if (tensor.inputs.length === 0) return copyOf('base');
   return { method, parameters: names.map((name) => tensor.parameters[name]!), ...withBase(tensor, none) };
 }
 
 /** The models that have a weight, then the statistics of each. */
-function withStatistics(method: NativeMethod, tensor: ResolvedTensor, parameter: number): Partial {
+function withStatistics(method: NativeMethod, tensor: ResolvedTensor, parameter: number): RowlessCall {
   const present = weighty(tensor);
   if (present.length === 1) return copyOf(present[0]!.i);
   return {
@@ -196,7 +197,7 @@ function withStatistics(method: NativeMethod, tensor: ResolvedTensor, parameter:
 }
 
 /** base + lambda times the weighted sum of the deltas. */
-function deltas(weights: readonly number[], lambda: number): Partial {
+function deltas(weights: readonly number[], lambda: number): RowlessCall {
   const present = weights.flatMap((weight, i) => (weight * lambda === 0 ? [] : [{ i, weight }]));
   if (present.length === 0) return copyOf('base');
   if (present.length === 1 && present[0]!.weight * lambda === 1) return copyOf(present[0]!.i);

@@ -1,4 +1,4 @@
-import { bytes, checkOptions, device, flag, oneOf, text, whole } from '../option-checks.js';
+import { bytes, checkOptions, device, flag, oneOf, seed, text, whole } from '../option-checks.js';
 
 /** Which merge configuration to carry out, and how. Sizes are in bytes. */
 export interface MergeFileOptions {
@@ -9,7 +9,7 @@ export interface MergeFileOptions {
   readonly config: string;
   /** Directory to create. */
   readonly out: string;
-  /** Of random masks (DARE, DELLA). The same seed gives the same bytes on every machine. Default 0. */
+  /** Of random masks (DARE, DELLA). The same seed gives the same bytes on every machine. Below 2^32; default 0. */
   readonly seed?: number;
   /** `auto` (default), `cpu`, `cuda` or `cuda:N`. */
   readonly device?: string;
@@ -38,7 +38,7 @@ const checks: {
 } = {
   config: text,
   out: text,
-  seed: whole(0),
+  seed,
   device,
   threads: whole(1),
   memory: bytes(4 * 2 ** 20, '--memory 4MiB'),

@@ -1,9 +1,6 @@
 #include "core/block_stream.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -15,34 +12,6 @@ namespace {
 
 uint64_t whole_pages(uint64_t bytes) {
   return (bytes + BlockStream::kPage - 1) / BlockStream::kPage * BlockStream::kPage;
-}
-
-[[noreturn]] void throw_system(int fd, const char* operation) {
-  const bool full = errno == ENOSPC || errno == EDQUOT;
-  throw FileError(full ? "ERR_NO_SPACE" : "ERR_IO", std::strerror(errno), fd, operation);
-}
-
-void read_fully(const BlockRead& read, const SharedFd& file, uint8_t* into) {
-  for (uint64_t done = 0; done < read.wanted;) {
-    const ssize_t got =
-        pread(file.get(), into + done, read.length - done, static_cast<off_t>(read.position + done));
-    if (got < 0 && errno == EINTR) continue;
-    // A direct read that stopped at an unaligned end of file cannot be continued: EINVAL, as if at its end.
-    if (got == 0 || (got < 0 && errno == EINVAL && done % BlockStream::kPage != 0)) {
-      throw FileError("ERR_INPUT_CHANGED", "it became shorter", read.fd, "read");
-    }
-    if (got < 0) throw_system(read.fd, "read");
-    done += static_cast<uint64_t>(got);
-  }
-}
-
-void write_fully(const SharedFd& file, const uint8_t* from, uint64_t length, uint64_t position) {
-  for (uint64_t done = 0; done < length;) {
-    const ssize_t put = pwrite(file.get(), from + done, length - done, static_cast<off_t>(position + done));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) throw_system(file.original(), "write");
-    done += static_cast<uint64_t>(put);
-  }
 }
 
 bool raised(const BlockBatch& batch) { return __atomic_load_n(&batch.cancelled, __ATOMIC_RELAXED) != 0; }
@@ -266,7 +235,8 @@ void BlockStream::run(BlockBatch& batch, size_t index, uint8_t* slot) {
   throw_if_raised(batch);
   throw_if_failed();
   const Block& block = batch.blocks[index];
-  for (const BlockRead& read : block.reads) read_fully(read, batch.file(read.fd), slot + read.at);
+  for (const BlockRead& read : block.reads)
+    read_fully(batch.file(read.fd), slot + read.at, read.position, read.length, read.wanted);
   if (options_.alphas.empty()) {
     if (block.compare.empty()) return;
     const EngineLease engine(*this);

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/engine.h"
+#include "core/file_io.h"
 #include "core/host_buffer.h"
 #include "core/segments.h"
 #include "core/shared_fd.h"
@@ -93,7 +94,7 @@ struct BlockStreamOptions {
 
 class BlockStream : public Stoppable {
  public:
-  static constexpr uint64_t kPage = 4096;  // what direct I/O is aligned to
+  static constexpr uint64_t kPage = kIoPage;
 
   explicit BlockStream(BlockStreamOptions options);
   ~BlockStream() override;

@@ -1,8 +1,5 @@
 #include "merge/file_range.h"
 
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstring>
 
 namespace wisemerge {
@@ -10,20 +7,6 @@ namespace {
 
 // Shorter reads go through the page cache: aligning them would cost more than it saves.
 constexpr uint64_t kMinDirectRead = 64 * 1024;
-
-// Bytes [position, position + wanted) must come; up to `length` are asked for.
-void read_fully(const SharedFd& file, uint8_t* into, uint64_t position, uint64_t length, uint64_t wanted) {
-  for (uint64_t done = 0; done < wanted;) {
-    const ssize_t got = pread(file.get(), into + done, length - done, static_cast<off_t>(position + done));
-    if (got < 0 && errno == EINTR) continue;
-    // A direct read that stopped at an unaligned end of file cannot be continued: EINVAL, as if at its end.
-    if (got == 0 || (got < 0 && errno == EINVAL && done % kReadPage != 0)) {
-      throw FileError("ERR_INPUT_CHANGED", "it became shorter", file.original(), "read");
-    }
-    if (got < 0) throw FileError("ERR_IO", std::strerror(errno), file.original(), "read");
-    done += static_cast<uint64_t>(got);
-  }
-}
 
 }  // namespace
 

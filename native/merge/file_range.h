@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 
+#include "core/file_io.h"
 #include "core/shared_fd.h"
 
 namespace wisemerge {
@@ -18,7 +19,7 @@ struct MergeFile {
 };
 
 // A direct read widens its range to whole pages: room that it needs besides the bytes wanted.
-inline constexpr uint64_t kReadPage = 4096, kReadSlack = 2 * kReadPage;
+inline constexpr uint64_t kReadPage = kIoPage, kReadSlack = 2 * kReadPage;
 
 // Bytes [position, position + bytes) into `room`, which begins at a page and has kReadSlack more than that.
 // Returns where they lie in it, at a multiple of `item`. Past the page cache where that is worth it. Throws

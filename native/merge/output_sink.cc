@@ -1,19 +1,12 @@
 #include "merge/output_sink.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
+#include "core/file_io.h"
 #include "core/status.h"
 
 namespace wisemerge {
-namespace {
-
-constexpr uint64_t kPage = 4096;
-
-}  // namespace
 
 OutputSink::OutputSink(uint8_t* memory, uint64_t bytes, uint64_t block_bytes, unsigned threads)
     : block_bytes_(block_bytes) {
@@ -119,19 +112,10 @@ void OutputSink::work() {
 void OutputSink::write(const Write& write, const SharedFd& file) {
   uint64_t length = write.length;
   if (write.direct) {
-    length = (length + kPage - 1) / kPage * kPage;
+    length = (length + kIoPage - 1) / kIoPage * kIoPage;
     std::memset(write.block + write.length, 0, length - write.length);
   }
-  for (uint64_t done = 0; done < length;) {
-    const ssize_t put =
-        pwrite(file.get(), write.block + done, length - done, static_cast<off_t>(write.position + done));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) {
-      const bool full = errno == ENOSPC || errno == EDQUOT;
-      throw FileError(full ? "ERR_NO_SPACE" : "ERR_IO", std::strerror(errno), file.original(), "write");
-    }
-    done += static_cast<uint64_t>(put);
-  }
+  write_fully(file, write.block, length, write.position);
 }
 
 }  // namespace wisemerge

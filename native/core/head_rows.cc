@@ -22,14 +22,6 @@ uint64_t extent(uint64_t rows, uint64_t row_stride, uint64_t columns, uint64_t c
   return all + 1;
 }
 
-int32_t matrix_dtype(NumberRow& row) {
-  const uint64_t dtype = row.whole();
-  if (dtype >= kDTypeCount || !is_float(static_cast<DType>(dtype))) {
-    throw Error("ERR_INTERNAL_ARGUMENT", "dtype " + std::to_string(dtype) + " is not a float dtype");
-  }
-  return static_cast<int32_t>(dtype);
-}
-
 WmLogits parse_logits(NumberRow& row) {
   WmLogits logits{};
   logits.rows = row.whole();
@@ -49,7 +41,7 @@ constexpr size_t kOperand = 3, kWeights = 7;
 WmMatrix parse_operand(NumberRow& row, const double* numbers, const char* what, uint64_t rows,
                        uint64_t columns, uint8_t* arena, uint64_t bytes) {
   WmMatrix matrix{};
-  matrix.dtype = matrix_dtype(row);
+  matrix.dtype = static_cast<int32_t>(row.float_dtype());
   matrix.row_stride = NumberRow(numbers + kOperand + 2, 1, 1, arena, bytes).whole();
   matrix.column_stride = NumberRow(numbers + kOperand + 3, 1, 1, arena, bytes).whole();
   matrix.data = row.range<uint8_t>(what, extent(rows, matrix.row_stride, columns, matrix.column_stride),
@@ -61,7 +53,7 @@ WmMatrix parse_operand(NumberRow& row, const double* numbers, const char* what, 
 
 void parse_weights(NumberRow& row, const double* numbers, uint64_t rows, uint64_t columns, uint8_t* arena,
                    uint64_t bytes, WmMatrix& w0, WmMatrix& w1) {
-  w0.dtype = w1.dtype = matrix_dtype(row);
+  w0.dtype = w1.dtype = static_cast<int32_t>(row.float_dtype());
   w0.row_stride = w1.row_stride = NumberRow(numbers + kWeights + 3, 1, 1, arena, bytes).whole();
   w0.column_stride = w1.column_stride = NumberRow(numbers + kWeights + 4, 1, 1, arena, bytes).whole();
   const uint64_t count = extent(rows, w0.row_stride, columns, w0.column_stride);

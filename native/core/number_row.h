@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/status.h"
+#include "wisemerge/dtype.h"
 
 namespace wisemerge {
 
@@ -35,6 +36,14 @@ class NumberRow {
       throw Error("ERR_INTERNAL_ARGUMENT", std::to_string(value) + " is not a whole number");
     }
     return static_cast<uint64_t>(value);
+  }
+
+  DType float_dtype() {
+    const uint64_t dtype = whole();
+    if (dtype >= kDTypeCount || !is_float(static_cast<DType>(dtype))) {
+      throw Error("ERR_INTERNAL_ARGUMENT", "dtype " + std::to_string(dtype) + " is not a float dtype");
+    }
+    return static_cast<DType>(dtype);
   }
 
   // `count` elements of `size` bytes at the offset that comes next.

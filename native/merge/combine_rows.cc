@@ -7,17 +7,6 @@
 #include "merge/combination.h"
 
 namespace wisemerge {
-namespace {
-
-DType float_dtype(NumberRow& row) {
-  const uint64_t dtype = row.whole();
-  if (dtype >= kDTypeCount || !is_float(static_cast<DType>(dtype))) {
-    throw Error("ERR_INTERNAL_ARGUMENT", "dtype " + std::to_string(dtype) + " is not a float dtype");
-  }
-  return static_cast<DType>(dtype);
-}
-
-}  // namespace
 
 CombineTask parse_combine(const double* numbers, size_t length, std::vector<double> weights, uint8_t* arena,
                           uint64_t bytes) {
@@ -26,11 +15,11 @@ CombineTask parse_combine(const double* numbers, size_t length, std::vector<doub
   NumberRow row(numbers, length, kNumbers + kInputNumbers * inputs, arena, bytes);
   CombineTask task{};
   task.count = NumberRow(numbers + kCount, 1, 1, arena, bytes).whole();
-  task.out_dtype = float_dtype(row);
+  task.out_dtype = row.float_dtype();
   task.out = row.range<uint8_t>("out", task.count, item_size(task.out_dtype));
   row.whole();
   for (size_t i = 0; i < inputs; i++) {
-    const DType dtype = float_dtype(row);
+    const DType dtype = row.float_dtype();
     task.dtypes.push_back(static_cast<int32_t>(dtype));
     task.x.push_back(row.range<uint8_t>("x", task.count, item_size(dtype)));
   }

@@ -22,14 +22,6 @@ uint64_t optional_place(NumberRow& row) {
   return static_cast<uint64_t>(place);
 }
 
-DType float_dtype(NumberRow& row) {
-  const uint64_t dtype = row.whole();
-  if (dtype >= kDTypeCount || !is_float(static_cast<DType>(dtype))) {
-    throw Error("ERR_INTERNAL_ARGUMENT", "dtype " + std::to_string(dtype) + " is not a float dtype");
-  }
-  return static_cast<DType>(dtype);
-}
-
 // How many layers are described behind `before` other numbers.
 size_t count_layers(const char* what, size_t length, size_t before) {
   if (length < before || (length - before) % kLayerNumbers != 0) {
@@ -59,7 +51,7 @@ TrainingData parse_data(NumberRow& row) {
   TrainingData data{};
   data.samples = row.whole();
   data.dimension = row.whole();
-  data.dtype = float_dtype(row);
+  data.dtype = row.float_dtype();
   data.features = row.range<uint8_t>("features", times(data.samples, data.dimension), item_size(data.dtype));
   data.labels = row.range<int32_t>("labels", data.samples);
   return data;
@@ -154,7 +146,7 @@ InferenceCall parse_logits(const double* numbers, size_t length, const Inference
   InferenceCall call{};
   call.samples = row.whole();
   call.dimension = row.whole();
-  call.dtype = float_dtype(row);
+  call.dtype = row.float_dtype();
   call.features = row.range<uint8_t>("features", times(call.samples, call.dimension), item_size(call.dtype));
   call.parameters = row.range<float>("parameters", network.parameters());
   call.stride = row.whole();

@@ -5,17 +5,6 @@
 #include "core/number_row.h"
 
 namespace wisemerge {
-namespace {
-
-DType float_dtype(NumberRow& row) {
-  const uint64_t dtype = row.whole();
-  if (dtype >= kDTypeCount || !is_float(static_cast<DType>(dtype))) {
-    throw Error("ERR_INTERNAL_ARGUMENT", "dtype " + std::to_string(dtype) + " is not a float dtype");
-  }
-  return static_cast<DType>(dtype);
-}
-
-}  // namespace
 
 LowRankTask parse_decompose(const double* numbers, size_t length, uint8_t* arena, uint64_t bytes) {
   constexpr size_t kNumbers = 9, kRows = 1;
@@ -31,7 +20,7 @@ LowRankTask parse_decompose(const double* numbers, size_t length, uint8_t* arena
   if (task.rank == 0 || !(task.energy > 0 && task.energy <= 1)) {
     throw Error("ERR_INTERNAL_ARGUMENT", "a rank from 1 and a share in (0, 1] are wanted");
   }
-  task.dtype = float_dtype(row);
+  task.dtype = row.float_dtype();
   if (task.dtype != DType::kF32 && task.dtype != DType::kF16 && task.dtype != DType::kBF16) {
     throw Error("ERR_INTERNAL_ARGUMENT", "factors are F32, F16 or BF16");
   }

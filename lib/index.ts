@@ -1,4 +1,4 @@
-export { Checkpoint, type Config, openCheckpoint } from './checkpoint/checkpoint.js';
+export { type Checkpoint, type Config, openCheckpoint } from './checkpoint/checkpoint.js';
 export type { WrittenFile } from './checkpoint/output-writer.js';
 export type { Progress, ProgressListener } from './checkpoint/progress.js';
 export type { TensorInfo } from './checkpoint/tensor.js';

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import {
+  assembleMoe,
   diff,
+  extractLora,
   finetune,
   forward,
   makeZeroshotHead,
@@ -8,8 +10,10 @@ import {
   mergeFile,
   planMerge,
   planMergeFile,
+  planMoe,
   soup,
   sweep,
+  watchSweep,
 } from '../lib/index.js';
 import { makePair } from './support/pair.js';
 
@@ -25,6 +29,11 @@ const calls: readonly [string, Call][] = Object.entries({
   forward,
   finetune,
   makeZeroshotHead,
+  extractLora,
+  assembleMoe,
+  planMoe,
+  watchSweep: (options: Parameters<typeof watchSweep>[0]) => watchSweep(options).next(),
+  diff: (options: Parameters<typeof diff>[2] | null) => diff('a', 'b', options ?? (null as never)),
 }) as unknown as [string, Call][];
 
 describe.each(calls)('%s', (_name, call) => {

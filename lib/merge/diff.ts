@@ -1,3 +1,4 @@
+import { checkCall } from '../call-options.js';
 import { BlockRing, type RingBlock, ringSlots, runBatches } from '../checkpoint/block-ring.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { InputPool } from '../checkpoint/input-pool.js';
@@ -75,6 +76,7 @@ const checks: {
  * ERR_IO or ERR_DEVICE_*.
  */
 export async function diff(first: string, second: string, options: DiffOptions = {}): Promise<DiffResult> {
+  checkCall(options);
   const { signal, onProgress, ...given } = options;
   checkOptions(given, checks, []);
   const { device: chosen = 'auto', threads, memory = defaultMemory } = given;

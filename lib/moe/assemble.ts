@@ -1,5 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkCall } from '../call-options.js';
 import { describeInput } from '../checkpoint/manifest.js';
 import { renderMoeCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
@@ -58,8 +59,8 @@ const routersName = 'routers.tmp.safetensors';
  * ERR_IO; or with the abort reason.
  */
 export async function assembleMoe(options: MoeOptions & MoeRunOptions): Promise<MoeResult> {
+  checkCall(options);
   const { signal, onProgress, onPlan, onPrompt, ...given } = options;
-  signal?.throwIfAborted();
   const began = performance.now();
   const prepared = await prepareMoe(given, signal);
   const { plan } = prepared;

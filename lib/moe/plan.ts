@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { checkCall } from '../call-options.js';
 import { alignUp, ioAlignment } from '../checkpoint/blocks.js';
 import { layOutTensors, type OutputLayout } from '../checkpoint/layout.js';
 import { listSidecars } from '../checkpoint/sidecars.js';
@@ -54,6 +55,7 @@ export interface PreparedMoe {
  * nothing. Throws what `assembleMoe` throws before it starts.
  */
 export async function planMoe(options: MoeOptions & { readonly signal?: AbortSignal }): Promise<MoePlan> {
+  checkCall(options);
   const { signal, ...given } = options;
   return (await prepareMoe(given, signal)).plan;
 }

@@ -1,6 +1,7 @@
 import { appendFile, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { checkCall } from '../call-options.js';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { type SweepOptions, sweep } from './sweep.js';
@@ -37,6 +38,7 @@ export const watchName = 'watch.jsonl';
  * sweep is finished are not evaluated again. Throws what `sweep` throws, or the abort reason.
  */
 export async function* watchSweep(options: WatchOptions): AsyncGenerator<WatchedCheckpoint, void, void> {
+  checkCall(options);
   const { watch, until = Number.POSITIVE_INFINITY, interval = 5, out, ...given } = options;
   const { signal } = given;
   const directory = resolve(watch);

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkCall } from '../../call-options.js';
 import { type Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { GrowingFile } from '../../checkpoint/growing-file.js';
 import { InputPool } from '../../checkpoint/input-pool.js';
@@ -51,8 +52,8 @@ const copyBytes = 4 * 2 ** 20;
 export async function extractLora(
   options: ExtractLoraOptions & ExtractLoraRunOptions,
 ): Promise<ExtractLoraResult> {
+  checkCall(options);
   const { signal, onProgress, ...given } = options;
-  signal?.throwIfAborted();
   const ranks = checkExtractOptions(given);
   const began = performance.now();
   const opening = signal ? { signal } : {};

@@ -128,10 +128,6 @@ export type LerpSegments = Float64Array;
 /** Rows of 5 numbers: `xDtype, yDtype, count, xOffset, yOffset`, as for {@link LerpSegments}. */
 export type CompareSegments = Float64Array;
 
-/** Columns before the output offsets in a row of {@link LerpSegments}. */
-export const lerpColumns = 6;
-/** Columns of a row of {@link CompareSegments}. */
-export const compareColumns = 5;
 /** Elements covered by one row of {@link CompareSums}. */
 export const compareSpan: number = 2 ** 18;
 /**

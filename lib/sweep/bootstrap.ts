@@ -160,16 +160,6 @@ export function basicInterval(estimate: number, replicates: ArrayLike<number>, c
   return { lower: 2 * estimate - upper, upper: 2 * estimate - lower };
 }
 
-/** Percentile intervals, one per alpha: each holds with `confidence` by itself. */
-export function pointwiseIntervals(replicates: readonly Float64Array[], confidence = 0.95): Interval[] {
-  return Array.from({ length: replicates[0]?.length ?? 0 }, (_, k) =>
-    percentileInterval(
-      replicates.map((curve) => curve[k]!),
-      confidence,
-    ),
-  );
-}
-
 /** A band that holds the whole curve with the confidence asked for. */
 export interface Band {
   /** Half width in standard errors. */

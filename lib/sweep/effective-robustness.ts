@@ -101,16 +101,6 @@ export function effectiveRobustness(line: ReferenceLine, model: AccuracyPair): E
   };
 }
 
-/** rho at every alpha of a path; the ends are the zero-shot and the fine-tuned model. */
-export function pathRobustness(line: ReferenceLine, id: Float64Array, shift: Float64Array): Float64Array {
-  if (id.length !== shift.length)
-    throw new WisemergeError(
-      'ERR_DATA_MISMATCH',
-      `${id.length} ID accuracies and ${shift.length} shift accuracies`,
-    );
-  return id.map((value, k) => effectiveRobustness(line, { id: value, shift: shift[k]! }).rho);
-}
-
 function logit(p: number): number {
   return Math.log(p) - Math.log1p(-p);
 }

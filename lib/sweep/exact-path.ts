@@ -86,21 +86,6 @@ function sweep(
   }
 }
 
-/**
- * Each class weighs the same: the weight of a sample is 1 over the number of samples of its label, so that the
- * weighted accuracy is the mean of the per-class accuracies. `samples` as for `accuracyPath`.
- */
-export function classBalancedWeights(labels: ArrayLike<number>, samples?: Uint32Array): Float64Array {
-  const counts = new Map<number, number>();
-  const used = samples ? samples.length : labels.length;
-  for (let k = 0; k < used; k++) {
-    const label = labels[samples ? samples[k]! : k]!;
-    counts.set(label, (counts.get(label) ?? 0) + 1);
-  }
-  // Labels that no used sample has are not looked up by accuracyPath.
-  return Float64Array.from(labels, (label) => 1 / (counts.get(label) ?? 1));
-}
-
 function check({ domain, lo, hi, open }: CorrectIntervals, weights?: SampleWeights): number {
   const [start, end] = domain;
   if (!(start <= end && Number.isFinite(start) && Number.isFinite(end)))

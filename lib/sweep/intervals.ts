@@ -1,27 +1,10 @@
 import { WisemergeError } from '../errors.js';
-import { inverseIncompleteBeta, normalTwoSided } from './special.js';
+import { inverseIncompleteBeta } from './special.js';
 
 /** A confidence interval. */
 export interface Interval {
   readonly lower: number;
   readonly upper: number;
-}
-
-/**
- * Wilson's score interval of a proportion, `successes` of `trials` (Wilson, JASA 22, 1927). Coverage is close
- * to `confidence` on average. Throws ERR_DATA or ERR_USAGE.
- */
-export function wilson(successes: number, trials: number, confidence = 0.95): Interval {
-  check(successes, trials, confidence);
-  const p = successes / trials;
-  const z2 = normalTwoSided(1 - confidence) ** 2;
-  const centre = (p + z2 / (2 * trials)) / (1 + z2 / trials);
-  const half = Math.sqrt(z2 * ((p * (1 - p)) / trials + z2 / (4 * trials * trials))) / (1 + z2 / trials);
-  // At 0 and all successes an end is exactly 0 or 1, which rounding would miss.
-  return {
-    lower: successes === 0 ? 0 : centre - half,
-    upper: successes === trials ? 1 : centre + half,
-  };
 }
 
 /**

@@ -63,11 +63,6 @@ export function erfc(x: number): number {
   return Math.exp(-square) / Math.sqrt(Math.PI) / (x + fraction);
 }
 
-/** The z that a standard normal variable exceeds in absolute value with probability `tail`, in (0, 1]. */
-export function normalTwoSided(tail: number): number {
-  return bisect((z) => erfc(z / Math.SQRT2) > tail, 0, 40);
-}
-
 /** Where `below` turns from true to false between two ends. */
 function bisect(below: (x: number) => boolean, from: number, to: number): number {
   let [low, high] = [from, to];

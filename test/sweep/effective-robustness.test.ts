@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import {
   effectiveRobustness,
   fitReferenceLine,
-  pathRobustness,
   predictShift,
   type ReferenceLine,
 } from '../../lib/sweep/effective-robustness.js';
@@ -84,15 +83,5 @@ describe('effective robustness', () => {
       predicted: 1,
       extrapolated: true,
     });
-  });
-
-  it('follows a path', () => {
-    const id = Float64Array.of(0.5, 0.6, 0.7);
-    const shift = id.map((p) => sigmoid(Math.log(p / (1 - p)) - 1) + 0.02);
-    const rho = pathRobustness(line, id, shift);
-    expect([...rho]).toEqual([0, 1, 2].map(() => expect.closeTo(0.02, 12)));
-    expect(() => pathRobustness(line, id, Float64Array.of(0.5))).toThrow(
-      expect.objectContaining({ code: 'ERR_DATA_MISMATCH' }),
-    );
   });
 });

@@ -7,9 +7,6 @@ import { f32, merge, oracleOf } from '../../support/small-merge.js';
 import { tempDir } from '../../support/temp.js';
 
 const zeros = (n: number) => f32(...Array(n).fill(0));
-const _ascending = (n: number) => f32(...Array.from({ length: n }, (_, e) => e + 1));
-const _keptOf = ({ w }: { w: readonly number[] }) => w.filter((value) => value !== 0);
-const _range = (from: number, to: number) => Array.from({ length: to - from }, (_, k) => from + k);
 
 describe('slerp', () => {
   const at = async (cosine: number) => {

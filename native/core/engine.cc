@@ -231,7 +231,9 @@ void Engine::pin(const std::shared_ptr<HostBuffer>& buffer) {
   WmContext* const open = context();
   if (!pins() || pinned_.count(buffer.get())) return;
   WmError error{};
-  check_backend(backend_->pin(open, buffer->data(), buffer->size(), &error), error, "pinning host memory");
+  const WmCode code = backend_->pin(open, buffer->data(), buffer->size(), &error);
+  if (code == WM_OUT_OF_MEMORY || code == WM_DEVICE_ERROR) return;
+  check_backend(code, error, "pinning host memory");
   pinned_.emplace(buffer.get(), buffer);
 }
 

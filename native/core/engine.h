@@ -87,7 +87,8 @@ class Engine {
 
   // Whether the backend has any use for pin().
   bool pins() const { return backend_->pin != nullptr; }
-  // Keeps the buffer until unpin() or close(). Nothing happens without a use for it.
+  // Keeps the buffer until unpin() or close(). Nothing happens without a use for it, nor where the system
+  // locks no more memory: transfers then go through memory of the backend's, which takes longer.
   void pin(const std::shared_ptr<HostBuffer>& buffer);
   void unpin(const HostBuffer* buffer);
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "check.h"
+#include "core/host_buffer.h"
 #include "core/status.h"
 
 using namespace wisemerge;
@@ -32,12 +33,22 @@ WmCode lerp_slowly(WmContext*, const WmLerp*, uint32_t, WmCancelFlag, WmError*) 
   return WM_OK;
 }
 
+WmCode pinning = WM_OK;
+size_t pinned = 0;
+WmCode pin_or_not(WmContext*, void*, size_t, WmError*) {
+  pinned += pinning == WM_OK;
+  return pinning;
+}
+void unpin_counted(WmContext*, void*) { pinned--; }
+
 const WmBackend& watched() {
   static const WmBackend backend = [] {
     WmBackend made{};
     made.open = open_counted;
     made.close = close_counted;
     made.lerp = lerp_slowly;
+    made.pin = pin_or_not;
+    made.unpin = unpin_counted;
     return made;
   }();
   opened = closed = most_inside = 0;
@@ -79,4 +90,23 @@ TEST("engine: closing waits until the last user has ended") {
   second.reset();
   CHECK_EQ(closed.load(), 1);
   CHECK_EQ(code_of([&] { engine->lerp({}, nullptr); }), std::string("ERR_ENGINE_CLOSED"));
+}
+
+TEST("engine: memory that cannot be pinned is used as it is") {
+  Engine engine(&watched(), {});
+  const auto buffer = HostBuffer::allocate(4096);
+  for (const WmCode code : {WM_OUT_OF_MEMORY, WM_DEVICE_ERROR}) {
+    pinning = code;
+    engine.pin(buffer);
+    CHECK_EQ(pinned, size_t{0});
+    engine.unpin(buffer.get());  // nothing to take back
+    CHECK_EQ(pinned, size_t{0});
+  }
+  pinning = WM_INVALID_ARGUMENT;
+  CHECK_EQ(code_of([&] { engine.pin(buffer); }), std::string("ERR_INTERNAL_ARGUMENT"));
+  pinning = WM_OK;
+  engine.pin(buffer);
+  CHECK_EQ(pinned, size_t{1});
+  engine.close();
+  CHECK_EQ(pinned, size_t{0});
 }

@@ -1,12 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { clopperPearson } from '../../lib/sweep/intervals.js';
-import {
-  erfc,
-  incompleteBeta,
-  inverseIncompleteBeta,
-  logGamma,
-} from '../../lib/sweep/special.js';
+import { erfc, incompleteBeta, inverseIncompleteBeta, logGamma } from '../../lib/sweep/special.js';
 
 /** P(X <= k) for X binomial, term by term; in logarithms, because (1 - p)^n underflows. */
 function binomialCdf(k: number, n: number, p: number): number {

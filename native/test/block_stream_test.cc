@@ -17,10 +17,12 @@
 #include "core/block_pieces.h"
 #include "core/block_rows.h"
 #include "cpu/cpu_backend.h"
+#include "error_code.h"
 #include "temporary_file.h"
 #include "wisemerge/convert.h"
 
 using namespace wisemerge;
+using wisemerge::test::code_of;
 using wisemerge::test::TemporaryFile;
 
 namespace {
@@ -90,15 +92,6 @@ std::vector<double> lerp_rows(int x, int y, uint64_t elements, double output) {
     rows.insert(rows.end(), {kF32, kF32, kF32, length / 4, 0, kY, 0, 0});
   }
   return rows;
-}
-
-std::string code_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return "none";
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <optional>
 #include <string>
 #include <thread>
@@ -12,8 +11,10 @@
 #include "check.h"
 #include "core/host_buffer.h"
 #include "core/status.h"
+#include "error_code.h"
 
 using namespace wisemerge;
+using wisemerge::test::code_of;
 
 namespace {
 
@@ -53,15 +54,6 @@ const WmBackend& watched() {
   }();
   opened = closed = most_inside = 0;
   return backend;
-}
-
-std::string code_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return "none";
 }
 
 }  // namespace

@@ -7,16 +7,17 @@
 
 #include <algorithm>
 #include <chrono>
-#include <functional>
 #include <future>
 #include <string>
 
 #include "check.h"
 #include "cpu/cpu_backend.h"
+#include "error_code.h"
 #include "merge/job_rows.h"
 #include "temporary_file.h"
 
 using namespace wisemerge;
+using wisemerge::test::code_of;
 using wisemerge::test::TemporaryFile;
 
 namespace {
@@ -72,15 +73,6 @@ Begun copy(MergeStream& stream, int from, double count, const Copy& how) {
   batch->done = [done] { done->set_value(); };
   stream.submit(batch);
   return {batch, done->get_future()};
-}
-
-std::string code_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return "none";
 }
 
 }  // namespace

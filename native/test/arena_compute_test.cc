@@ -8,9 +8,11 @@
 #include "check.h"
 #include "core/status.h"
 #include "cpu/cpu_backend.h"
+#include "error_code.h"
 #include "wisemerge/lerp.h"
 
 using namespace wisemerge;
+using wisemerge::test::code_of;
 
 namespace {
 
@@ -97,14 +99,6 @@ TEST("arena: compare gives the same sums wherever operands lie") {
 }
 
 TEST("engine: cancellation and closing are typed errors") {
-  const auto code_of = [](auto&& body) -> std::string {
-    try {
-      body();
-      return "none";
-    } catch (const Error& error) {
-      return error.code();
-    }
-  };
   Engine engine(wisemerge_cpu_backend(), EngineOptions{});
   const int32_t cancelled = 1;
   const Layout at{0, kCount * 2, {kCount * 6, kCount * 10, kCount * 14}};

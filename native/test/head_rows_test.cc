@@ -6,21 +6,12 @@
 
 #include "check.h"
 #include "core/status.h"
+#include "error_code.h"
 #include "wisemerge/dtype.h"
 #include "wisemerge/head.h"
 
 namespace wisemerge::test {
 namespace {
-
-template <class Body>
-std::string code_of(Body body) {
-  try {
-    body();
-    return "none";
-  } catch (const Error& error) {
-    return error.code();
-  }
-}
 
 constexpr double kF32 = static_cast<double>(DType::kF32), kBF16 = static_cast<double>(DType::kBF16);
 uint64_t arena[512];

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "core/status.h"
+#include "error_code.h"
 
 namespace wisemerge::test {
 namespace {
@@ -13,16 +14,6 @@ namespace {
 using namespace wisemerge::network;
 
 constexpr double kF32Index = static_cast<double>(DType::kF32), kBf16Index = static_cast<double>(DType::kBF16);
-
-template <class Parse>
-std::string code_of(const Parse& parse) {
-  try {
-    parse();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return "";
-}
 
 // One value given, one computed, one linear operation.
 std::vector<double> program_numbers() {

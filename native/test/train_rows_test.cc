@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "core/status.h"
+#include "error_code.h"
 
 namespace wisemerge::test {
 namespace {
@@ -15,16 +16,6 @@ namespace {
 using namespace wisemerge::train;
 
 alignas(64) uint8_t arena[4096];
-
-template <class Body>
-std::string code_of(const Body& body) {
-  try {
-    body();
-    return "none";
-  } catch (const Error& error) {
-    return error.code();
-  }
-}
 
 // One linear layer, [3, 4] with its bias, for batches of 2 samples.
 const std::vector<double> kTrainer = {

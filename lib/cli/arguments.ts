@@ -45,9 +45,7 @@ export function countBetween(low: number, high = Number.MAX_SAFE_INTEGER): (text
 
 export const parseCount = countBetween(1);
 
-export function parseSeed(text: string): number {
-  return countBetween(0, 2 ** 32 - 1)(text);
-}
+export const parseSeed = countBetween(0, 2 ** 32 - 1);
 
 export function parseAmount(text: string): number {
   const value = Number(text);

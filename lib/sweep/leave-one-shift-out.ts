@@ -46,26 +46,26 @@ export function leaveOneShiftOut({ alphas, sets }: Curves, rule: Rule): LeftOut 
     const weights = weightsOf(without(rule, name));
     return weights !== undefined && !weights.some(({ weight }) => weight > 0);
   };
-  const held = shifts
-    .filter(({ name }) => !carriesAll(name))
-    .map((held): HeldOutShift => {
-      const others = sets.filter((set) => set !== held);
-      const { index } = decide(without(rule, held.name), alphas, others.map(evidenceOf));
-      const oracle = held.accuracy.reduce((best, value, k) => (value > held.accuracy[best]! ? k : best), 0);
-      return {
-        set: held.name,
-        alpha: alphas[index]!,
-        accuracy: held.accuracy[index]!,
-        oracle: { alpha: alphas[oracle]!, accuracy: held.accuracy[oracle]! },
-        regret: held.accuracy[oracle]! - held.accuracy[index]!,
-      };
-    });
-  const notLeftOut = shifts
-    .filter(({ name }) => carriesAll(name))
-    .map(({ name }) => ({
+  const held: HeldOutShift[] = [];
+  const notLeftOut: NotLeftOut[] = [];
+  for (const shift of shifts) {
+    const { name, accuracy } = shift;
+    if (carriesAll(name)) {
+      const reason = `rule ${formatRule(rule)} gives no weight to any other set`;
+      notLeftOut.push({ set: name, reason });
+      continue;
+    }
+    const others = sets.filter((set) => set !== shift);
+    const { index } = decide(without(rule, name), alphas, others.map(evidenceOf));
+    const oracle = accuracy.reduce((best, value, k) => (value > accuracy[best]! ? k : best), 0);
+    held.push({
       set: name,
-      reason: `rule ${formatRule(rule)} gives no weight to any other set`,
-    }));
+      alpha: alphas[index]!,
+      accuracy: accuracy[index]!,
+      oracle: { alpha: alphas[oracle]!, accuracy: accuracy[oracle]! },
+      regret: accuracy[oracle]! - accuracy[index]!,
+    });
+  }
   return { held, notLeftOut };
 }
 

@@ -1,7 +1,6 @@
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { ioError, WisemergeError } from '../errors.js';
 import { cachedBytes } from '../native.js';
-import { alignUp, ioAlignment, type Read } from './blocks.js';
 
 /** How an input is read: `direct` past the page cache, `cached` through it. */
 export type ReadMode = 'direct' | 'cached';
@@ -11,15 +10,6 @@ export interface FileIdentity {
   readonly path: string;
   readonly size: number;
   readonly mtimeMs: number;
-}
-
-/** One read as the system gets it: `wanted` of `length` bytes must come. */
-export interface FileRequest {
-  readonly fd: number;
-  readonly position: number;
-  readonly length: number;
-  readonly wanted: number;
-  readonly at: number;
 }
 
 /** An input open for reading. */
@@ -61,23 +51,9 @@ export class InputFile {
     }
   }
 
-  /** For readers that align their requests themselves: through the page cache, and past it or -1. */
+  /** For native readers, which align their requests themselves: through the page cache, and past it or -1. */
   get descriptors(): { readonly cached: number; readonly direct: number } {
     return { cached: this.#cached.fd, direct: this.#direct?.fd ?? -1 };
-  }
-
-  /** The system's view of a planned read into the region that starts at byte `region`. */
-  request(read: Read, region: number): FileRequest {
-    const direct = read.direct ? this.#direct : undefined;
-    const before = direct ? read.position % ioAlignment : 0;
-    const wanted = before + read.length;
-    return {
-      fd: (direct ?? this.#cached).fd,
-      position: read.position - before,
-      length: direct ? alignUp(wanted, ioAlignment) : wanted,
-      wanted,
-      at: region + read.at - before,
-    };
   }
 
   /** Reads through the page cache: for small checks. */

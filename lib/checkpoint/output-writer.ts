@@ -2,7 +2,7 @@ import { constants, type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ioError } from '../errors.js';
 import { preallocate } from '../native.js';
-import { alignUp, ioAlignment } from './blocks.js';
+import { alignUp, ioAlignment } from './alignment.js';
 import { openDirect } from './input-file.js';
 
 /** A finished output file, for the manifest. */

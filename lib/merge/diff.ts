@@ -1,14 +1,15 @@
 import { checkCall } from '../call-options.js';
-import { BlockRing, type RingBlock, ringSlots, runBatches } from '../checkpoint/block-ring.js';
+import { BlockRing, type RingRange, rangeBytes, ringSlots } from '../checkpoint/block-ring.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { InputPool } from '../checkpoint/input-pool.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
-import { dtypeInfo, type TensorInfo } from '../checkpoint/tensor.js';
+import { runAhead } from '../checkpoint/run-ahead.js';
+import { dtypeInfo, itemSize, type TensorInfo } from '../checkpoint/tensor.js';
 import { compareSpan, compareSumColumns, type DTypeName, Engine, engineOptions } from '../native.js';
 import { equalBytes } from './copied.js';
 import { type Check, checkOptions, device, whole } from './option-checks.js';
 import { defaultMemory } from './options.js';
-import { cutSpans, type FloatPair, type SpanBlock, spanShape } from './spans.js';
+import { cutSpans, type FloatPair, type SpanRange, spanShape } from './spans.js';
 
 /**
  * How one float tensor differs between two models, x and y. Elements that are NaN or infinite on either side
@@ -154,25 +155,22 @@ async function comparePairs(
   const spans = pairs.map(({ x }) => new Float64Array(columns * Math.ceil(x.count / compareSpan)));
   const shape = spanShape(pairs, memory, ringSlots);
   const ring = await BlockRing.open(engine, inputs, shape, ringSlots, []);
-  const submit = async (batch: readonly SpanBlock[]) => {
-    const { done } = await ring.submit(
-      batch.map((block) => ringBlock(block, pairs)),
-      signal,
-    );
+  const submit = async (range: SpanRange) => {
+    const { done } = await ring.submit(ringRange(range, pairs), signal);
     const finish = async (): Promise<void> => {
       const sums = await done;
       let at = 0;
-      for (const { pair, firstSpan, count } of batch.flatMap(({ segments }) => segments)) {
+      for (const { pair, skip, count } of range.segments) {
         const length = columns * Math.ceil(count / compareSpan);
-        spans[pair]!.set(sums.subarray(at, at + length), columns * firstSpan);
+        spans[pair]!.set(sums.subarray(at, at + length), (columns * skip) / compareSpan);
         at += length;
       }
-      for (const block of batch) progress.add(block.bytes, pairs[block.segments.at(-1)!.pair]!.x.name);
+      progress.add(range.bytes, pairs[range.segments.at(-1)!.pair]!.x.name);
     };
     return { done: finish() };
   };
   try {
-    await runBatches(cutSpans(pairs, shape), () => true, submit, signal);
+    await runAhead(cutSpans(pairs, rangeBytes), submit, signal);
   } finally {
     ring.close();
   }
@@ -183,12 +181,18 @@ async function comparePairs(
   );
 }
 
-function ringBlock({ xReads, yReads, segments }: SpanBlock, pairs: readonly FloatPair[]): RingBlock {
-  const compared = segments.map(({ pair, count, xAt, yAt }) => {
-    const { x, y } = pairs[pair]!;
-    return { dtypes: [dtypeInfo(x.dtype).index, dtypeInfo(y.dtype).index], count, xAt, yAt };
+function ringRange({ segments }: SpanRange, pairs: readonly FloatPair[]): RingRange {
+  const input = ({ file, offset, dtype }: TensorInfo, skip: number) => ({
+    file,
+    position: offset + skip * itemSize(dtype),
   });
-  return { xReads, yReads, segments: compared, copies: [], output: 0, position: 0, length: 0 };
+  return {
+    segments: segments.map(({ pair, skip, count }) => {
+      const { x, y } = pairs[pair]!;
+      const dtypes = [dtypeInfo(x.dtype).index, dtypeInfo(y.dtype).index];
+      return { dtypes, count, x: input(x, skip), y: input(y, skip) };
+    }),
+  };
 }
 
 /** Adds rows in order; the maximum is a maximum. */

@@ -1,7 +1,8 @@
+import { alignUp } from '../checkpoint/alignment.js';
 import { ringSlots } from '../checkpoint/block-ring.js';
-import { alignUp, type SlotShape, slotBytes, slotShape } from '../checkpoint/blocks.js';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { mostlyCached, type ReadMode } from '../checkpoint/input-file.js';
+import { type SlotShape, slotBytes, slotShape } from '../checkpoint/slot-shape.js';
 import { itemSize } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import type { TensorPair } from './compatibility.js';
@@ -17,11 +18,10 @@ const slots = ringSlots;
 const minBlock = 128 * 1024;
 const blockStep = 64 * 1024;
 /**
- * Bytes of output per block. Requests to a disk cost the processor the same whatever their size, so that large
- * ones are cheap; copies out of the page cache are cheap where the block stays in the processor's cache. A GPU
- * wants transfers of many megabytes.
+ * Bytes of output per block. A request costs the processor the same whatever its size; bytes cost it less where all
+ * slots together stay in its cache. A GPU wants transfers of many megabytes.
  */
-const maxBlock = { direct: 6 * 2 ** 20, cached: 2 * 2 ** 20, device: 8 * 2 ** 20 };
+const maxBlock = { cpu: 1.5 * 2 ** 20, device: 8 * 2 ** 20 };
 
 /**
  * Chooses the block size for the memory budget. A default budget grows where many alphas need it; a given one
@@ -54,7 +54,7 @@ export async function chooseRing(
   const files = inputs.flatMap((input) => input.files);
   const reads = options.readMode ?? ((await mostlyCached(files)) ? 'cached' : 'direct');
   const budget = Math.max(options.memory ?? defaultMemory, smallest);
-  const wanted = options.device === 'cpu' ? maxBlock[reads] : maxBlock.device;
+  const wanted = options.device === 'cpu' ? maxBlock.cpu : maxBlock.device;
   const most = Math.floor(((minBlock / smallest) * budget) / blockStep) * blockStep;
   const block = alignUp(Math.min(wanted, Math.max(most, minBlock)), blockStep);
   return { ...slotShape(block, ratio), slots, reads };

@@ -1,13 +1,21 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BlockRing, type RingBlock, type RingSegment, runBatches } from '../checkpoint/block-ring.js';
-import { type Block, cutBlocks, isElementAligned, type Source } from '../checkpoint/blocks.js';
+import { isElementAligned } from '../checkpoint/alignment.js';
+import {
+  BlockRing,
+  type RingInput,
+  type RingRange,
+  type RingSegment,
+  rangeBytes,
+} from '../checkpoint/block-ring.js';
 import { InputPool } from '../checkpoint/input-pool.js';
 import type { OutputFile } from '../checkpoint/layout.js';
 import { OutputWriter, type WrittenFile } from '../checkpoint/output-writer.js';
 import type { ProgressMeter } from '../checkpoint/progress.js';
+import { cutRanges, type OutputRange, type RangeSegment, type Source } from '../checkpoint/ranges.js';
+import { runAhead } from '../checkpoint/run-ahead.js';
 import { settleAll } from '../checkpoint/settle.js';
-import { dtypeInfo } from '../checkpoint/tensor.js';
+import { dtypeInfo, itemSize, type TensorInfo } from '../checkpoint/tensor.js';
 import { type DTypeName, dtypeByName, type Engine } from '../native.js';
 import type { ResolvedOptions } from './options.js';
 import type { PreparedMerge } from './plan.js';
@@ -20,7 +28,7 @@ export interface StreamOutput {
 }
 
 /**
- * Reads both models once and writes all outputs: for each block of the output layout, read the two inputs,
+ * Reads both models once and writes all outputs: for each range of the output layout, read the two inputs,
  * compute every alpha, write. `directories` exist and are empty, one per alpha.
  */
 export async function streamMerge(
@@ -40,26 +48,20 @@ export async function streamMerge(
   const ring = await BlockRing.open(engine, inputs, shape, shape.slots, alphas);
   const outputs = layout.files.map((file) => new OutputSet(file, directories, ring));
 
-  const submit = async (batch: readonly { set: OutputSet; block: Block }[]) => {
-    const set = batch[0]!.set;
+  const submit = async ({ set, range }: { readonly set: OutputSet; readonly range: OutputRange }) => {
     const output = await set.open();
-    const blocks = batch.map(({ block }) => ringBlock(block, output, outDtypes, setOf));
-    const { done } = await ring.submit(blocks, signal);
+    const { done } = await ring.submit(ringRange(range, output, outDtypes, setOf), signal);
     const finish = async (): Promise<void> => {
-      const counts = await done;
-      const lerped = batch.flatMap(({ block }) => block.segments.filter(({ source }) => source.y));
-      countNonFinite(lerped, counts, nonFinite);
-      for (const { block } of batch) {
-        progress.add(block.length * directories.length + inputBytes(block), block.segments.at(-1)?.tensor);
-      }
-      await set.blocksDone(batch.length);
+      countNonFinite(range.segments, await done, nonFinite);
+      const bytes = range.length * directories.length + inputBytes(range.segments);
+      progress.add(bytes, range.segments.at(-1)?.tensor);
+      await set.rangeDone();
     };
     return { done: finish() };
   };
   try {
-    await runBatches(
-      allBlocks(outputs, (name) => sources.get(name)!, shape),
-      (first, next) => first.set === next.set,
+    await runAhead(
+      allRanges(outputs, (name) => sources.get(name)!),
       submit,
       signal,
     );
@@ -77,21 +79,20 @@ export async function streamMerge(
   }
 }
 
-function* allBlocks(
+function* allRanges(
   outputs: readonly OutputSet[],
   source: (tensor: string) => Source,
-  shape: PreparedMerge['ring'],
-): Generator<{ set: OutputSet; block: Block }> {
+): Generator<{ set: OutputSet; range: OutputRange }> {
   for (const set of outputs) {
-    for (const block of cutBlocks(set.file, source, shape)) {
-      set.blockStarted();
-      yield { set, block };
+    for (const range of cutRanges(set.file, source, rangeBytes)) {
+      set.rangeStarted();
+      yield { set, range };
     }
     set.allStarted();
   }
 }
 
-/** One output file in every directory: opened with its first block, finished with its last. */
+/** One output file in every directory: opened with its first range, finished with its last. */
 class OutputSet {
   readonly file: OutputFile;
   readonly #directories: readonly string[];
@@ -124,17 +125,17 @@ class OutputSet {
     return this.#ring.addOutput(writers, this.file.header);
   }
 
-  blockStarted(): void {
+  rangeStarted(): void {
     this.#pending++;
   }
 
-  /** The generator has handed out the file's last block. */
+  /** The generator has handed out the file's last range. */
   allStarted(): void {
     this.#all = true;
   }
 
-  async blocksDone(count: number): Promise<void> {
-    this.#pending -= count;
+  async rangeDone(): Promise<void> {
+    this.#pending--;
     if (this.#all && this.#pending === 0) await this.written();
   }
 
@@ -170,31 +171,37 @@ function alphaSets({ alphas, tensorAlphas = {} }: ResolvedOptions): {
 }
 
 /** A complex tensor is interpolated as twice as many reals. */
-function ringBlock(
-  block: Block,
+function ringRange(
+  { segments, position, length }: OutputRange,
   output: number,
   outDtypes: ReadonlyMap<string, DTypeName>,
   setOf: (tensor: string) => number,
-): RingBlock {
-  const segments: RingSegment[] = [];
-  const copies: [number, number, number][] = [];
-  for (const { source, tensor, count, bytes, xAt, yAt, outAt } of block.segments) {
-    if (!source.y) {
-      copies.push([xAt, outAt, bytes]);
-      continue;
-    }
-    const complex = source.x.dtype === 'C64';
+): RingRange {
+  const segmentOf = ({ tensor, source: { x, y }, skip, count, outAt }: RangeSegment): RingSegment => {
+    if (!y) return { dtypes: copied, count: count * itemSize(x.dtype), x: input(x, skip), y, outAt };
+    const complex = x.dtype === 'C64';
     const index = (dtype: DTypeName): number => (complex ? dtypeByName('F32')! : dtypeInfo(dtype)).index;
-    const dtypes = [index(source.x.dtype), index(source.y.dtype), index(outDtypes.get(tensor)!)];
-    const elements = complex ? 2 * count : count;
-    segments.push({ dtypes, count: elements, xAt, yAt, outAt, alphas: setOf(tensor) });
-  }
-  const { xReads, yReads, position, length } = block;
-  return { xReads, yReads, segments, copies, output, position, length };
+    return {
+      dtypes: [index(x.dtype), index(y.dtype), index(outDtypes.get(tensor)!)],
+      count: complex ? 2 * count : count,
+      x: input(x, skip),
+      y: input(y, skip),
+      outAt,
+      alphas: setOf(tensor),
+    };
+  };
+  return { segments: segments.map(segmentOf), output, position, length };
+}
+
+/** Copies are of bytes. */
+const copied: readonly number[] = Array.from({ length: 3 }, () => dtypeByName('U8')!.index);
+
+function input({ file, offset, dtype }: TensorInfo, skip: number): RingInput {
+  return { file, position: offset + skip * itemSize(dtype) };
 }
 
 function countNonFinite(
-  segments: Block['segments'],
+  segments: readonly RangeSegment[],
   counts: Float64Array,
   nonFinite: readonly Map<string, number>[],
 ): void {
@@ -206,8 +213,11 @@ function countNonFinite(
   });
 }
 
-function inputBytes(block: Block): number {
-  return [...block.xReads, ...block.yReads].reduce((sum, { length }) => sum + length, 0);
+function inputBytes(segments: readonly RangeSegment[]): number {
+  return segments.reduce(
+    (sum, { source: { x, y }, count }) => sum + count * (itemSize(x.dtype) + (y ? itemSize(y.dtype) : 0)),
+    0,
+  );
 }
 
 /** Creates the directories of the outputs. */

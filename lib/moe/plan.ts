@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { checkCall } from '../call-options.js';
-import { alignUp, ioAlignment } from '../checkpoint/blocks.js';
+import { alignUp, ioAlignment } from '../checkpoint/alignment.js';
 import { layOutTensors, type OutputLayout } from '../checkpoint/layout.js';
 import { listSidecars } from '../checkpoint/sidecars.js';
 import { elementCount } from '../checkpoint/tensor.js';

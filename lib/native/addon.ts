@@ -31,7 +31,7 @@ export interface NativeEngine {
 
 export interface NativeStream {
   addOutput(fds: Float64Array, direct: Uint8Array, header: Uint8Array): number;
-  run(blocks: Float64Array): NativeJob<Float64Array>;
+  run(files: Float64Array, range: Float64Array): NativeJob<Float64Array>;
   finishOutput(output: number): string[];
   close(): void;
 }
@@ -86,9 +86,11 @@ export interface Addon {
   readonly BlockStream: new (
     engine: NativeEngine,
     arena: NativeBuffer,
-    slotBytes: number,
+    block: number,
+    x: number,
+    y: number,
+    outputs: number,
     alphas: Float64Array,
-    outs: Float64Array,
   ) => NativeStream;
   readonly MergeStream: new (
     engine: NativeEngine,

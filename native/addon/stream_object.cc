@@ -8,7 +8,6 @@
 #include "addon/engine_object.h"
 #include "addon/errors.h"
 #include "addon/results.h"
-#include "core/block_rows.h"
 
 namespace wisemerge {
 namespace {
@@ -30,13 +29,9 @@ class BatchJob : public PromiseJob {
   }
 
   Napi::Value result(Napi::Env env) override {
-    size_t numbers = 0;
-    for (const auto& counts : batch_->non_finite) numbers += counts.size();
-    for (const auto& rows : batch_->sums) numbers += rows.size() * kCompareSumColumns;
+    const size_t numbers = batch_->non_finite.size() + batch_->sums.size() * kCompareSumColumns;
     Napi::Float64Array array = Napi::Float64Array::New(env, numbers);
-    double* next = array.Data();
-    for (const auto& counts : batch_->non_finite) next = put(next, counts);
-    for (const auto& rows : batch_->sums) next = put(next, rows);
+    put(put(array.Data(), batch_->non_finite), batch_->sums);
     return array;
   }
 
@@ -85,14 +80,12 @@ StreamObject::StreamObject(const Napi::CallbackInfo& info)
       options.in_place = false;
     }
     options.arena = BufferObject::argument(info, 1).memory();
-    options.slot_bytes = whole_argument(info, 2, "slotBytes");
-    const Napi::Float64Array alphas = doubles_argument(info, 3, "alphas");
-    if (alphas.ElementLength() > 0) options.alphas = alphas_argument(info, 3);
-    const Napi::Float64Array outs = doubles_argument(info, 4, "outs");
-    for (size_t i = 0; i < outs.ElementLength(); i++) {
-      options.outs.push_back(outs[i] >= 0 ? static_cast<uint64_t>(outs[i]) : UINT64_MAX);
-    }
-    outs_ = options.outs;
+    options.shape.block = whole_argument(info, 2, "block");
+    options.shape.x = whole_argument(info, 3, "x");
+    options.shape.y = whole_argument(info, 4, "y");
+    options.shape.outputs = static_cast<uint32_t>(int_argument(info, 5, "outputs"));
+    const Napi::Float64Array alphas = doubles_argument(info, 6, "alphas");
+    if (alphas.ElementLength() > 0) options.alphas = alphas_argument(info, 6);
     stream_ = std::make_shared<BlockStream>(std::move(options));
     runtime_->adopt(stream_);
   });
@@ -117,9 +110,11 @@ Napi::Value StreamObject::add_output(const Napi::CallbackInfo& info) {
 
 Napi::Value StreamObject::run(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    const Napi::Float64Array rows = doubles_argument(info, 0, "blocks");
+    const Napi::Float64Array files = doubles_argument(info, 0, "files");
+    const Napi::Float64Array range = doubles_argument(info, 1, "range");
     auto batch = std::make_shared<BlockBatch>();
-    batch->blocks = parse_blocks(rows.Data(), rows.ElementLength(), outs_, stream()->slot_bytes());
+    batch->work = parse_work(files.Data(), files.ElementLength(), range.Data(), range.ElementLength(),
+                             stream()->shape().outputs == 0);
     auto job = std::make_shared<BatchJob>(stream(), batch);
     // Gives its reference to the job away: the last one may close the stream, which no thread of it can do.
     batch->done = [runtime = runtime_, job]() mutable {

@@ -14,14 +14,14 @@ class StreamObject : public Napi::ObjectWrap<StreamObject> {
  public:
   static Napi::Function define(Napi::Env env);
 
-  // new BlockStream(engine, buffer, slotBytes, alphas, outs): [set][out] alphas, none for a compare stream.
+  // new BlockStream(engine, buffer, block, x, y, outputs, alphas): SlotShape and [set][output] alphas.
   explicit StreamObject(const Napi::CallbackInfo& info);
   ~StreamObject() override;
 
  private:
   Napi::Value add_output(const Napi::CallbackInfo& info);  // (fds, direct, header) -> its number
-  // (rows of core/block_rows.h) -> { promise, cancel() } of a Float64Array: as Engine::lerp or compare, all
-  // segments of all blocks in order.
+  // (files and range of core/stream_work.h) -> { promise, cancel() } of a Float64Array: as Engine::lerp or
+  // compare, all segments in order.
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value finish_output(const Napi::CallbackInfo& info);  // (output) -> 16 hex digits per file
   Napi::Value close(const Napi::CallbackInfo& info);
@@ -29,7 +29,6 @@ class StreamObject : public Napi::ObjectWrap<StreamObject> {
 
   std::shared_ptr<Runtime> runtime_;
   std::shared_ptr<BlockStream> stream_;  // null once closed
-  std::vector<uint64_t> outs_;
 };
 
 }  // namespace wisemerge

@@ -5,20 +5,19 @@
 #include <utility>
 
 #include "core/arena_compute.h"
+#include "core/block_cutter.h"
 #include "core/block_pieces.h"
 
 namespace wisemerge {
 namespace {
-
-uint64_t whole_pages(uint64_t bytes) {
-  return (bytes + BlockStream::kPage - 1) / BlockStream::kPage * BlockStream::kPage;
-}
 
 bool raised(const BlockBatch& batch) { return __atomic_load_n(&batch.cancelled, __ATOMIC_RELAXED) != 0; }
 
 void throw_if_raised(const BlockBatch& batch) {
   if (raised(batch)) throw Error("ERR_ABORTED", "the stream was aborted");
 }
+
+size_t spans_of(uint64_t elements) { return (elements + kCompareSpan - 1) / kCompareSpan; }
 
 }  // namespace
 
@@ -45,19 +44,19 @@ class BlockStream::EngineLease {
   std::shared_ptr<Engine> engine_;
 };
 
-const SharedFd& BlockBatch::file(int fd) const {
-  return *std::find_if(files_.begin(), files_.end(),
-                       [fd](const SharedFd& file) { return file.original() == fd; });
-}
-
 BlockStream::BlockStream(BlockStreamOptions options)
     : options_(std::move(options)), idle_engines_(options_.engines) {
-  const uint64_t slot = options_.slot_bytes;
-  if (slot == 0 || slot % kPage != 0 || slot > options_.arena->size()) {
+  const SlotShape& shape = options_.shape;
+  const uint64_t arena = options_.arena->size(), block = whole_pages(std::max<uint64_t>(shape.block, 1));
+  if (shape.x > arena || shape.y > arena || shape.block > arena || shape.outputs > arena / block ||
+      shape.bytes() > arena || shape.x % kIoPage || shape.y % kIoPage || shape.bytes() == 0 ||
+      (shape.outputs > 0 && shape.block == 0)) {
     throw Error("ERR_INTERNAL_ARGUMENT",
-                "a slot of " + std::to_string(slot) + " bytes is not a part of the arena in whole pages");
+                "a slot of regions of " + std::to_string(shape.x) + " and " + std::to_string(shape.y) +
+                    " bytes and " + std::to_string(shape.outputs) + " outputs of " +
+                    std::to_string(shape.block) + " is no part of the arena in whole pages");
   }
-  const size_t outs = options_.outs.size(), alphas = options_.alphas.size();
+  const size_t outs = shape.outputs, alphas = options_.alphas.size();
   if ((outs == 0) != (alphas == 0) || (outs > 0 && alphas % outs != 0)) {
     throw Error("ERR_INTERNAL_ARGUMENT", "every set of alphas needs one for each output");
   }
@@ -67,7 +66,7 @@ BlockStream::~BlockStream() { shutdown(); }
 
 uint32_t BlockStream::add_output(const std::vector<int>& fds, std::vector<bool> direct,
                                  std::vector<uint8_t> header) {
-  if (fds.size() != options_.outs.size() || direct.size() != fds.size()) {
+  if (fds.size() != options_.shape.outputs || direct.size() != fds.size()) {
     throw Error("ERR_INTERNAL_ARGUMENT", "an output needs a file for each region");
   }
   std::vector<SharedFd> files;
@@ -78,92 +77,80 @@ uint32_t BlockStream::add_output(const std::vector<int>& fds, std::vector<bool> 
   return static_cast<uint32_t>(outputs_.size() - 1);
 }
 
-void BlockStream::check(const Block& block) const {
-  const auto inside = [&](uint64_t at, uint64_t length) {
-    if (at > options_.slot_bytes || length > options_.slot_bytes - at) {
-      throw Error("ERR_INTERNAL_RANGE", "bytes " + std::to_string(at) + " to " + std::to_string(at + length) +
-                                            " leave a slot of " + std::to_string(options_.slot_bytes));
+void BlockStream::check(const StreamWork& work) {
+  if (options_.shape.outputs == 0) return;
+  const size_t sets = options_.alphas.size() / options_.shape.outputs;
+  for (const StreamSegment& segment : work.segments) {
+    if (segment.alpha_set >= sets) {
+      throw Error("ERR_INTERNAL_RANGE", "there are no alphas " + std::to_string(segment.alpha_set));
     }
-  };
-  for (const BlockRead& read : block.reads) {
-    inside(read.at, read.length);
-    if (read.wanted > read.length) throw Error("ERR_INTERNAL_RANGE", "a read wants more than it asks for");
   }
-  for (const BlockCopy& copy : block.copies) {
-    inside(copy.from, copy.length);
-    inside(copy.to, copy.length);
+  if (work.output >= outputs_.size()) {
+    throw Error("ERR_INTERNAL_RANGE", "there is no output " + std::to_string(work.output));
   }
-  for (const uint64_t out : options_.outs) inside(out, whole_pages(block.length));
-  const size_t sets = options_.outs.empty() ? 0 : options_.alphas.size() / options_.outs.size();
-  for (const uint32_t set : block.lerp.alpha_sets) {
-    if (set >= sets) throw Error("ERR_INTERNAL_RANGE", "there are no alphas " + std::to_string(set));
+  // Whoever fills a gap would have to come later, and this range would wait for it.
+  uint64_t& submitted = outputs_[work.output].submitted;
+  if (!failure_ && work.position != submitted) {
+    throw Error("ERR_INTERNAL_RANGE", "a range at byte " + std::to_string(work.position) +
+                                          " of an output that has " + std::to_string(submitted) +
+                                          " bytes so far");
   }
-  if (!options_.alphas.empty() && block.output >= outputs_.size()) {
-    throw Error("ERR_INTERNAL_RANGE", "there is no output " + std::to_string(block.output));
-  }
-  uint64_t end = 0;
-  for (size_t row = 0; row < block.lerp.rows.size(); row++) {
-    const LerpSegment& segment = block.lerp.rows[row];
-    const uint64_t at = block.lerp.out_offsets[row * block.lerp.alpha_count] - options_.outs[0];
-    const uint64_t bytes = segment.count * item_size(segment.out_dtype);
-    if (at < end || at + bytes > block.length) {
-      throw Error("ERR_INTERNAL_RANGE",
-                  "segment " + std::to_string(row) + " lies before an earlier one or past its block");
-    }
-    end = at + bytes;
-  }
+  submitted += work.length;
 }
 
 void BlockStream::place(Block& block) const {
-  block.outs = options_.outs;
-  if (!options_.in_place || options_.outs.size() != 1 || !block.copies.empty() ||
+  if (!options_.in_place || block.outs.size() != 1 || !block.copies.empty() ||
       block.position < outputs_[block.output].header.size()) {
     return;
   }
   block.outs[0] = place_over_x(block.lerp, block.outs[0], block.length);
 }
 
+void BlockStream::share_files(BlockBatch& batch) const {
+  batch.files_.resize(2 * batch.work.files.size());
+  for (const Block& block : batch.blocks_) {
+    for (const BlockRead& read : block.reads) {
+      std::optional<SharedFd>& file = batch.files_[2 * read.file + read.direct];
+      const StreamFile& of = batch.work.files[read.file];
+      if (!file) file.emplace(read.direct ? of.direct : of.cached);
+    }
+  }
+}
+
 void BlockStream::submit(std::shared_ptr<BlockBatch> batch) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (stopping_) throw Error("ERR_ABORTED", "the stream is closed");
   try {
+    batch->blocks_ = cut_blocks(batch->work, options_.shape);
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (stopping_) throw Error("ERR_ABORTED", "the stream is closed");
     enqueue(std::move(batch));
   } catch (...) {
+    std::lock_guard<std::mutex> lock(mutex_);
     fail(current_error());
     throw;
   }
 }
 
 void BlockStream::enqueue(std::shared_ptr<BlockBatch> batch) {
-  if (batch->blocks.empty()) throw Error("ERR_INTERNAL_ARGUMENT", "a batch needs a block");
-  for (Block& block : batch->blocks) {
-    check(block);
-    place(block);
-    if (!options_.outs.empty()) {
-      // Whoever fills a gap would have to come later, and this block would wait for it.
-      uint64_t& submitted = outputs_[block.output].submitted;
-      if (!failure_ && block.position != submitted) {
-        throw Error("ERR_INTERNAL_RANGE", "a block at byte " + std::to_string(block.position) +
-                                              " of an output that has " + std::to_string(submitted) +
-                                              " bytes so far");
-      }
-      submitted += block.length;
-    }
-    for (const BlockRead& read : block.reads) {
-      const auto same = [&](const SharedFd& file) { return file.original() == read.fd; };
-      if (std::none_of(batch->files_.begin(), batch->files_.end(), same)) batch->files_.emplace_back(read.fd);
-    }
+  check(batch->work);
+  if (batch->blocks_.empty()) throw Error("ERR_INTERNAL_ARGUMENT", "a batch needs a block");
+  const std::vector<StreamSegment>& segments = batch->work.segments;
+  if (options_.shape.outputs > 0) {
+    batch->non_finite.resize(segments.size() * options_.shape.outputs);
+    for (Block& block : batch->blocks_) place(block);
+  } else {
+    size_t spans = 0;
+    for (const StreamSegment& segment : segments) spans += spans_of(segment.count);
+    batch->sums.resize(spans);
   }
+  share_files(*batch);
   if (threads_.empty()) {
-    const uint64_t slots = options_.arena->size() / options_.slot_bytes;
+    const uint64_t bytes = options_.shape.bytes(), slots = options_.arena->size() / bytes;
     for (uint64_t i = 0; i < slots; i++) {
-      threads_.emplace_back([this, slot = options_.arena->data() + i * options_.slot_bytes] { work(slot); });
+      threads_.emplace_back([this, slot = options_.arena->data() + i * bytes] { work(slot); });
     }
   }
   for (const std::shared_ptr<Engine>& engine : options_.engines) batch->engines_.emplace_back(engine);
-  batch->left_ = batch->blocks.size();
-  batch->non_finite.resize(batch->blocks.size());
-  batch->sums.resize(batch->blocks.size());
+  batch->left_ = batch->blocks_.size();
   queue_.push_back(std::move(batch));
   unfinished_++;
   queued_.notify_all();
@@ -209,7 +196,7 @@ void BlockStream::work(uint8_t* slot) {
       if (queue_.empty()) return;
       batch = queue_.front();
       index = batch->next_++;
-      if (batch->next_ == batch->blocks.size()) queue_.pop_front();
+      if (batch->next_ == batch->blocks_.size()) queue_.pop_front();
     }
     try {
       run(*batch, index, slot);
@@ -234,17 +221,12 @@ void BlockStream::work(uint8_t* slot) {
 void BlockStream::run(BlockBatch& batch, size_t index, uint8_t* slot) {
   throw_if_raised(batch);
   throw_if_failed();
-  const Block& block = batch.blocks[index];
+  const Block& block = batch.blocks_[index];
   for (const BlockRead& read : block.reads)
-    read_fully(batch.file(read.fd), slot + read.at, read.position, read.length, read.wanted);
-  if (options_.alphas.empty()) {
-    if (block.compare.empty()) return;
-    const EngineLease engine(*this);
-    batch.sums[index] = compare_arena(*engine, slot, block.compare, &batch.cancelled);
-    return;
-  }
+    read_fully(batch.file(read), slot + read.at, read.position, read.length, read.wanted);
+  if (options_.shape.outputs == 0) return compare(batch, block, slot);
   Output& output = output_of(block);
-  produce(batch, index, output, slot);
+  produce(batch, block, output, slot);
   write(block, output, slot);
 }
 
@@ -253,8 +235,18 @@ BlockStream::Output& BlockStream::output_of(const Block& block) {
   return outputs_[block.output];
 }
 
-void BlockStream::produce(BlockBatch& batch, size_t index, Output& output, uint8_t* slot) {
-  const Block& block = batch.blocks[index];
+void BlockStream::compare(BlockBatch& batch, const Block& block, uint8_t* slot) {
+  const EngineLease engine(*this);
+  const std::vector<CompareSums> sums = compare_arena(*engine, slot, block.compare, &batch.cancelled);
+  auto next = sums.begin();
+  for (size_t row = 0; row < block.compare.size(); row++) {
+    const auto end = next + static_cast<ptrdiff_t>(spans_of(block.compare[row].count));
+    std::copy(next, end, batch.sums.data() + block.results[row]);
+    next = end;
+  }
+}
+
+void BlockStream::produce(BlockBatch& batch, const Block& block, Output& output, uint8_t* slot) {
   {
     std::unique_lock<std::mutex> lock(mutex_);
     turned_.wait(lock, [&] { return failure_ || raised(batch) || output.produced == block.position; });
@@ -277,14 +269,12 @@ void BlockStream::produce(BlockBatch& batch, size_t index, Output& output, uint8
     }
     hashed = end;
   };
-  std::vector<uint64_t>& non_finite = batch.non_finite[index];
-  non_finite.assign(block.lerp.rows.size() * alphas, 0);
   if (!block.lerp.rows.empty()) {
     const EngineLease engine(*this);
     for_each_piece(block.lerp, options_.piece_bytes, [&](const LerpSegments& piece, const auto& rows) {
       const auto counts = lerp_arena(*engine, slot, piece, options_.alphas, &batch.cancelled);
       for (size_t i = 0; i < counts.size(); i++)
-        non_finite[rows[i / alphas] * alphas + i % alphas] += counts[i];
+        batch.non_finite[block.results[rows[i / alphas]] * alphas + i % alphas] += counts[i];
       const LerpSegment& last = piece.rows.back();
       const uint64_t end = piece.out_offsets[(piece.rows.size() - 1) * alphas] - block.outs[0] +
                            last.count * item_size(last.out_dtype);

@@ -9,6 +9,8 @@ namespace wisemerge {
 
 inline constexpr uint64_t kIoPage = 4096;  // what direct I/O is aligned to
 
+inline constexpr uint64_t whole_pages(uint64_t bytes) { return (bytes + kIoPage - 1) / kIoPage * kIoPage; }
+
 // Bytes [position, position + wanted) must come; up to `length` are asked for, in direct I/O whole pages that
 // may reach past the end of the file. Throws FileError ERR_INPUT_CHANGED, ERR_IO.
 void read_fully(const SharedFd& file, uint8_t* into, uint64_t position, uint64_t length, uint64_t wanted);

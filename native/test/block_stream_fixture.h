@@ -1,22 +1,22 @@
-// Blocks that interpolate two files, and batches of them to wait for.
+// Streams that interpolate or compare two files, and batches of their work to wait for.
 #pragma once
 
 #include <chrono>
 #include <cstring>
 #include <future>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check.h"
-#include "core/block_rows.h"
 #include "core/block_stream.h"
 #include "cpu/cpu_backend.h"
 #include "temporary_file.h"
 
 namespace wisemerge::test {
 
-inline constexpr uint64_t kBlock = 64 << 10;
-inline constexpr uint64_t kY = kBlock, kOut = 2 * kBlock, kSlot = 4 * kBlock;  // x, y and two outputs
+inline constexpr uint64_t kBlock = 64 << 10, kRegion = 2 * kBlock;
 
 inline std::vector<uint8_t> floats(size_t count, float first) {
   std::vector<uint8_t> bytes(count * 4);
@@ -27,19 +27,23 @@ inline std::vector<uint8_t> floats(size_t count, float first) {
   return bytes;
 }
 
-inline BlockStreamOptions options(std::vector<double> alphas, int threads = 2) {
+inline BlockStreamOptions options(SlotShape shape, std::vector<double> alphas, int threads = 2) {
   BlockStreamOptions made;
-  made.arena = HostBuffer::allocate(4 * kSlot);
-  made.slot_bytes = kSlot;
+  made.shape = shape;
+  made.arena = HostBuffer::allocate(4 * shape.bytes());
   EngineOptions cpu;
   cpu.threads = threads;
   made.engines = Engine::lanes(std::make_shared<Engine>(wisemerge_cpu_backend(), cpu));
-  for (size_t k = 0; k < alphas.size(); k++) made.outs.push_back(kOut + k * kBlock);
   made.alphas = std::move(alphas);
   return made;
 }
 
-// Hands over the blocks that `numbers` describe, in one batch.
+// One output per alpha.
+inline BlockStreamOptions options(std::vector<double> alphas, int threads = 2) {
+  const auto outputs = static_cast<uint32_t>(alphas.size());
+  return options(SlotShape{kBlock, kRegion, kRegion, outputs}, std::move(alphas), threads);
+}
+
 struct Begun {
   std::shared_ptr<BlockBatch> batch;
   std::future<void> done;
@@ -50,37 +54,30 @@ struct Begun {
   std::string code() const { return batch->error ? batch->error->code() : "none"; }
 };
 
-inline Begun begin(BlockStream& stream, const std::vector<double>& numbers,
-                   const std::vector<uint64_t>& outs) {
+inline Begun begin(BlockStream& stream, StreamWork work) {
   auto batch = std::make_shared<BlockBatch>();
-  batch->blocks = parse_blocks(numbers.data(), numbers.size(), outs, kSlot);
+  batch->work = std::move(work);
   auto done = std::make_shared<std::promise<void>>();
   batch->done = [done] { done->set_value(); };
   stream.submit(batch);
   return {batch, done->get_future()};
 }
 
-// The same, and waits; returns what came of them.
-inline std::shared_ptr<BlockBatch> run(BlockStream& stream, const std::vector<double>& numbers,
-                                       const std::vector<uint64_t>& outs) {
-  const Begun begun = begin(stream, numbers, outs);
+// The same, and waits; returns what came of it.
+inline std::shared_ptr<BlockBatch> run(BlockStream& stream, StreamWork work) {
+  const Begun begun = begin(stream, std::move(work));
   CHECK(begun.over());
   return begun.batch;
 }
 
-// Rows that interpolate `elements` floats from byte 0 of both files, kBlock bytes at a time.
-inline std::vector<double> lerp_rows(int x, int y, uint64_t elements, double output) {
-  constexpr double kF32 = static_cast<double>(DType::kF32);
-  std::vector<double> rows;
-  for (uint64_t at = 0; at < elements * 4; at += kBlock) {
-    const auto position = static_cast<double>(at),
-               length = static_cast<double>(std::min(kBlock, elements * 4 - at));
-    rows.insert(rows.end(), {2, 0, 1, output, position, length});
-    rows.insert(rows.end(), {static_cast<double>(x), position, length, length, 0});
-    rows.insert(rows.end(), {static_cast<double>(y), position, length, length, kY});
-    rows.insert(rows.end(), {kF32, kF32, kF32, length / 4, 0, kY, 0, 0});
-  }
-  return rows;
+inline StreamSegment f32_segment(uint64_t count, uint64_t position = 0, uint64_t out_at = 0) {
+  constexpr DType kF32 = DType::kF32;
+  return {kF32, kF32, kF32, count, {0, position}, {1, position}, out_at, 0, false};
+}
+
+// The range that interpolates `elements` floats from byte 0 of both files.
+inline StreamWork lerp_work(int x, int y, uint64_t elements, uint32_t output) {
+  return {{{x, -1}, {y, -1}}, output, 0, elements * 4, {f32_segment(elements)}};
 }
 
 }  // namespace wisemerge::test

@@ -16,14 +16,11 @@ TEST("block stream: interpolates two files into one per alpha, and hashes them i
   const TemporaryFile x(floats(kElements, 1)), y(floats(kElements, 9));
   for (const int threads : {1, 4}) {
     const TemporaryFile half, all;
-    BlockStreamOptions made = options({0.5, 1}, threads);
-    const std::vector<uint64_t> outs = made.outs;
-    BlockStream stream(std::move(made));
+    BlockStream stream(options({0.5, 1}, threads));
     const uint32_t output = stream.add_output({half.fd(), all.fd()}, {false, false}, {});
-    const auto batch = run(stream, lerp_rows(x.fd(), y.fd(), kElements, output), outs);
+    const auto batch = run(stream, lerp_work(x.fd(), y.fd(), kElements, output));
     CHECK(!batch->error);
-    CHECK_EQ(batch->non_finite.size(), size_t{41});
-    for (const auto& counts : batch->non_finite) CHECK(counts == (std::vector<uint64_t>{0, 0}));
+    CHECK(batch->non_finite == (std::vector<uint64_t>{0, 0}));
     CHECK(half.read() == floats(kElements, 5));
     CHECK(all.read() == floats(kElements, 9));
     const std::vector<uint64_t> digests = stream.finish_output(output);
@@ -36,44 +33,77 @@ TEST("block stream: interpolates two files into one per alpha, and hashes them i
   }
 }
 
-// x, y and the output lie in the slot at distances like those of files whose headers differ in length.
+// x and y lie in their files, and so in the slot, at distances from a page like those behind real headers.
 TEST("block stream: one output is written over its first input, to the same bytes and hash") {
-  constexpr double kF32 = static_cast<double>(DType::kF32);
-  constexpr uint64_t kElements = 11 * kBlock / 4 + 37, kHeader = 4096 + 80;
-  const TemporaryFile x(floats(kElements, 1)), y(floats(kElements, 9));
-  std::vector<uint8_t> wanted(kHeader, ' ');
-  const std::vector<uint8_t> halves = floats(kElements, 5);
-  wanted.insert(wanted.end(), halves.begin(), halves.end());
+  constexpr uint64_t kElements = 11 * kBlock / 4 + 37, kHeader = 4096 + 80, kFirst = kElements / 3;
+  const auto behind = [](uint64_t bytes, const std::vector<uint8_t>& rest) {
+    std::vector<uint8_t> all(bytes + rest.size(), 7);
+    std::memcpy(all.data() + bytes, rest.data(), rest.size());
+    return all;
+  };
+  const std::vector<uint8_t> wanted = behind(kHeader, floats(kElements, 5));
   Xxh3 whole;
   whole.update(wanted.data(), wanted.size());
-  for (const uint64_t x_at : {uint64_t{0}, uint64_t{8}, uint64_t{4092}}) {
+  const TemporaryFile y(behind(4, floats(kElements, 9)));
+  for (const uint64_t x_at : {uint64_t{0}, uint64_t{8}, uint64_t{4092}, uint64_t{4094}}) {
+    const TemporaryFile x(behind(x_at, floats(kElements, 1)));
     for (const uint64_t piece : {uint64_t{4}, uint64_t{1000}, uint64_t{256 << 10}}) {
-      const TemporaryFile out;
-      BlockStreamOptions made = options({0.5});
-      made.piece_bytes = piece;
-      const std::vector<uint64_t> outs = made.outs;
-      BlockStream stream(std::move(made));
-      const double output = stream.add_output({out.fd()}, {false}, std::vector<uint8_t>(kHeader, ' '));
-      std::vector<double> rows;
-      const uint64_t size = kBlock - 8192;
-      for (uint64_t at = 0; at < wanted.size(); at += size) {
-        const uint64_t length = std::min<uint64_t>(size, wanted.size() - at);
-        const uint64_t head = at < kHeader ? std::min(kHeader - at, length) : 0;
-        const auto bytes = static_cast<double>(length - head),
-                   from = static_cast<double>(at + head - kHeader);
-        const double first = std::floor(bytes / 4 / 3) * 4, rest = bytes - first;  // two segments
-        const auto in = static_cast<double>(x_at), to = static_cast<double>(head);
-        rows.insert(rows.end(), {2, 0, 2, output, static_cast<double>(at), static_cast<double>(length)});
-        rows.insert(rows.end(), {static_cast<double>(x.fd()), from, bytes, bytes, in});
-        rows.insert(rows.end(), {static_cast<double>(y.fd()), from, bytes, bytes, kY + 4});
-        rows.insert(rows.end(), {kF32, kF32, kF32, first / 4, in, kY + 4, to, 0});
-        rows.insert(rows.end(), {kF32, kF32, kF32, rest / 4, in + first, kY + 4 + first, to + first, 0});
+      for (const bool in_place : {true, false}) {
+        const TemporaryFile out;
+        BlockStreamOptions made = options({0.5});
+        made.piece_bytes = piece;
+        made.in_place = in_place;
+        BlockStream stream(std::move(made));
+        const uint32_t output = stream.add_output({out.fd()}, {false}, std::vector<uint8_t>(kHeader, 7));
+        // Of two tensors side by side. Read in whole pages, as direct reads are.
+        StreamWork work{{{x.fd(), x.fd()}, {y.fd(), y.fd()}}, output, 0, wanted.size(), {}};
+        for (const uint64_t first : {uint64_t{0}, kFirst}) {
+          const uint64_t count = first ? kElements - first : kFirst;
+          work.segments.push_back(f32_segment(count, 0, kHeader + 4 * first));
+          work.segments.back().x.position = x_at + 4 * first;
+          work.segments.back().y.position = 4 + 4 * first;
+        }
+        CHECK(!run(stream, work)->error);
+        CHECK(out.read() == wanted);
+        CHECK_EQ(stream.finish_output(output)[0], whole.digest());
       }
-      CHECK(!run(stream, rows, outs)->error);
-      CHECK(out.read() == wanted);
-      CHECK_EQ(stream.finish_output(static_cast<uint32_t>(output))[0], whole.digest());
     }
   }
+}
+
+TEST("block stream: copies bytes into every output, as they are, between what it interpolates") {
+  constexpr uint64_t kElements = 3 * kBlock / 4, kBytes = 2 * kBlock + 31;
+  std::vector<uint8_t> bytes(kBytes);
+  for (size_t i = 0; i < kBytes; i++) bytes[i] = static_cast<uint8_t>(i * 37 + i / 256);
+  const TemporaryFile x(floats(kElements, 1)), y(floats(kElements, 9)), other(bytes), first, second;
+  BlockStream stream(options({0.5, 1}));
+  const uint32_t output = stream.add_output({first.fd(), second.fd()}, {false, false}, {});
+  StreamWork work = lerp_work(x.fd(), y.fd(), kElements, output);
+  work.files.push_back({other.fd(), other.fd()});
+  constexpr DType kU8 = DType::kU8;
+  work.segments.push_back({kU8, kU8, kU8, kBytes - 11, {2, 11}, {}, work.length, 0, true});
+  work.length += kBytes - 11;
+  CHECK(!run(stream, work)->error);
+  for (const auto& [file, value] : {std::pair{&first, 5.0f}, {&second, 9.0f}}) {
+    std::vector<uint8_t> wanted = floats(kElements, value);
+    wanted.insert(wanted.end(), bytes.begin() + 11, bytes.end());
+    CHECK(file->read() == wanted);
+  }
+}
+
+TEST("block stream: counts what is not finite by segment and alpha, however segments are cut") {
+  constexpr uint64_t kElements = 5 * kBlock / 4;
+  std::vector<uint8_t> tuned = floats(kElements, 9);
+  const float infinity = HUGE_VALF;
+  for (const uint64_t at : {uint64_t{3}, uint64_t{40000}, kElements - 1}) {
+    std::memcpy(&tuned[4 * at], &infinity, 4);
+  }
+  const TemporaryFile x(floats(kElements, 1)), y(tuned), none, all;
+  BlockStream stream(options({0, 1}));
+  const uint32_t output = stream.add_output({none.fd(), all.fd()}, {false, false}, {});
+  StreamWork work{{{x.fd(), -1}, {y.fd(), -1}}, output, 0, kElements * 4, {}};
+  work.segments = {f32_segment(1000), f32_segment(kElements - 1000, 4000, 4000)};
+  CHECK(run(stream, work)->non_finite == (std::vector<uint64_t>{0, 1, 0, 2}));
 }
 
 TEST("block pieces: an output takes the place of an x that is read in its order, and of no other") {
@@ -105,20 +135,16 @@ TEST("block pieces: an output takes the place of an x that is read in its order,
   refused([](LerpSegments&) {}, 302);
 }
 
-TEST("block stream: segments of a block have alphas of their own") {
-  constexpr double kF32 = static_cast<double>(DType::kF32), kHalf = 128;
+TEST("block stream: segments have alphas of their own") {
   const TemporaryFile x(floats(64, 1)), y(floats(64, 9)), first, second;
   BlockStreamOptions made = options({0.5, 1});
   made.alphas.insert(made.alphas.end(), {0.25, 0});
-  const std::vector<uint64_t> outs = made.outs;
   BlockStream stream(std::move(made));
-  const double output = stream.add_output({first.fd(), second.fd()}, {false, false}, {});
-  std::vector<double> rows = {2, 0, 2, output, 0, 2 * kHalf};
-  rows.insert(rows.end(), {static_cast<double>(x.fd()), 0, 2 * kHalf, 2 * kHalf, 0});
-  rows.insert(rows.end(), {static_cast<double>(y.fd()), 0, 2 * kHalf, 2 * kHalf, kY});
-  rows.insert(rows.end(), {kF32, kF32, kF32, 32, 0, kY, 0, 1});
-  rows.insert(rows.end(), {kF32, kF32, kF32, 32, kHalf, kY + kHalf, kHalf, 0});
-  CHECK(!run(stream, rows, outs)->error);
+  const uint32_t output = stream.add_output({first.fd(), second.fd()}, {false, false}, {});
+  StreamWork work = lerp_work(x.fd(), y.fd(), 64, output);
+  work.segments = {f32_segment(32), f32_segment(32, 128, 128)};
+  work.segments[0].alpha_set = 1;
+  CHECK(!run(stream, work)->error);
   const auto halves = [](float a, float b) {
     std::vector<uint8_t> bytes = floats(32, a);
     const std::vector<uint8_t> more = floats(32, b);
@@ -129,39 +155,33 @@ TEST("block stream: segments of a block have alphas of their own") {
   CHECK(second.read() == halves(1, 9 + 32));
 }
 
-TEST("block stream: compares, block by block") {
-  constexpr uint64_t kElements = 3 * kBlock / 4;
+TEST("block stream: compares, span by span, whatever fits a block") {
+  constexpr uint64_t kElements = 3 * kCompareSpan + 5, kSpanBytes = 4 * kCompareSpan;
   const TemporaryFile x(floats(kElements, 1)), y(floats(kElements, 3));
-  BlockStream stream(options({}));
-  std::vector<double> rows;
-  for (double position : {0.0, static_cast<double>(kBlock), 2.0 * kBlock}) {
-    constexpr double kF32 = static_cast<double>(DType::kF32), length = kBlock;
-    rows.insert(rows.end(), {2, 0, 1, 0, 0, 0});
-    rows.insert(rows.end(), {static_cast<double>(x.fd()), position, length, length, 0});
-    rows.insert(rows.end(), {static_cast<double>(y.fd()), position, length, length, kY});
-    rows.insert(rows.end(), {kF32, kF32, length / 4, 0, kY});
-  }
-  const auto batch = run(stream, rows, {});
-  CHECK(!batch->error);
-  CHECK_EQ(batch->sums.size(), size_t{3});
-  for (const auto& sums : batch->sums) {
-    CHECK_EQ(sums.size(), size_t{1});
-    CHECK_EQ(sums[0].dd, 4.0 * kBlock / 4);
-    CHECK_EQ(sums[0].max_abs, 2.0);
+  for (const uint64_t region : {kSpanBytes + 4 * kIoPage, 2 * kSpanBytes + 7 * kIoPage}) {
+    BlockStream stream(options(SlotShape{0, region, region, 0}, {}));
+    StreamWork work{{{x.fd(), -1}, {y.fd(), y.fd()}}, 0, 0, 0, {}};
+    work.segments = {f32_segment(7), f32_segment(kElements), f32_segment(1, 400)};
+    const auto batch = run(stream, work);
+    CHECK(!batch->error);
+    const std::vector<uint64_t> counts = {7, kCompareSpan, kCompareSpan, kCompareSpan, 5, 1};
+    CHECK_EQ(batch->sums.size(), counts.size());
+    for (size_t i = 0; i < counts.size(); i++) {
+      CHECK_EQ(batch->sums[i].dd, 4.0 * static_cast<double>(counts[i]));
+      CHECK_EQ(batch->sums[i].max_abs, 2.0);
+    }
   }
 }
 
 TEST("block stream: keeps its files, whatever becomes of the caller's descriptors") {
   constexpr uint64_t kElements = 10 * kBlock / 4;
   const TemporaryFile x(floats(kElements, 1)), out, bystander;
-  BlockStreamOptions made = options({0.5});
-  const std::vector<uint64_t> outs = made.outs;
-  BlockStream stream(std::move(made));
+  BlockStream stream(options({0.5}));
   const int lent = dup(out.fd());
   const uint32_t output = stream.add_output({lent}, {false}, {});
   // The number now means another file, as when Node has closed it and somebody opened one.
   CHECK_EQ(dup2(bystander.fd(), lent), lent);
-  const auto batch = run(stream, lerp_rows(x.fd(), x.fd(), kElements, output), outs);
+  const auto batch = run(stream, lerp_work(x.fd(), x.fd(), kElements, output));
   CHECK(!batch->error);
   CHECK(out.read() == floats(kElements, 1));
   CHECK(bystander.read().empty());

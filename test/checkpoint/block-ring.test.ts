@@ -13,12 +13,13 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { BlockRing, type RingBlock, ringSlots, runBatches } from '../../lib/checkpoint/block-ring.js';
-import { slotShape } from '../../lib/checkpoint/blocks.js';
+import { BlockRing, type RingRange, ringSlots } from '../../lib/checkpoint/block-ring.js';
 import { InputPool } from '../../lib/checkpoint/input-pool.js';
 import { OutputWriter } from '../../lib/checkpoint/output-writer.js';
+import { runAhead } from '../../lib/checkpoint/run-ahead.js';
 import { settleAll } from '../../lib/checkpoint/settle.js';
-import { Engine, hostBufferBytes } from '../../lib/native.js';
+import { slotShape } from '../../lib/checkpoint/slot-shape.js';
+import { dtypeByName, Engine, hostBufferBytes } from '../../lib/native.js';
 import { randomBytes } from '../support/random.js';
 import { tempDir } from '../support/temp.js';
 
@@ -40,23 +41,23 @@ async function openRing(inputPath: string, mode: 'direct' | 'cached', alphas: nu
 }
 
 /** Copies `length` bytes at `from` of the input to `position` of the output. */
-function copyBlock(file: string, from: number, position: number, length: number, output: number): RingBlock {
-  const direct = length >= 32 * 1024;
-  const at = direct ? from % 4096 : 0;
-  return {
-    xReads: [{ file, position: from, length, at, direct }],
-    yReads: [],
-    segments: [],
-    copies: [[at, 0, length]],
-    output,
-    position,
-    length,
+function copyRange(file: string, from: number, position: number, length: number, output: number): RingRange {
+  const u8 = dtypeByName('U8')!.index;
+  const copied = {
+    dtypes: [u8, u8, u8],
+    count: length,
+    x: { file, position: from },
+    y: undefined,
+    outAt: 0,
   };
+  return { segments: [copied], output, position, length };
 }
 
-function* copyBlocks(file: string, bytes: number, output: number, shift = 0): Generator<RingBlock> {
-  for (let position = 0; position < bytes; position += block) {
-    yield copyBlock(file, shift + position, position, Math.min(block, bytes - position), output);
+/** The same, a few blocks at a time. */
+function* copyRanges(file: string, bytes: number, output: number, shift = 0): Generator<RingRange> {
+  const size = 3 * block;
+  for (let position = 0; position < bytes; position += size) {
+    yield copyRange(file, shift + position, position, Math.min(size, bytes - position), output);
   }
 }
 
@@ -73,11 +74,7 @@ describe.each(['direct', 'cached'] as const)('a file read %s', (mode) => {
     ];
     const header = randomBytes(block + 99, 7);
     const output = ring.addOutput(writers, header);
-    await runBatches(
-      copyBlocks(join(root, 'in'), bytes, output, shift),
-      () => true,
-      (batch) => ring.submit(batch),
-    );
+    await runAhead(copyRanges(join(root, 'in'), bytes, output, shift), (range) => ring.submit(range));
     const expected = Buffer.concat([header, content.subarray(shift + header.length)]);
     const hashes = ring.finishOutput(output);
     for (const [k, writer] of writers.entries()) {
@@ -98,7 +95,7 @@ describe.each(['direct', 'cached'] as const)('a file read %s', (mode) => {
     const { ring } = await openRing(join(root, 'sparse'), mode);
     const writer = await OutputWriter.create(join(root, 'out'), mark.length, false);
     const output = ring.addOutput([writer], empty);
-    const { done } = await ring.submit([copyBlock(join(root, 'sparse'), position, 0, mark.length, output)]);
+    const { done } = await ring.submit(copyRange(join(root, 'sparse'), position, 0, mark.length, output));
     await done;
     await writer.finish(ring.finishOutput(output)[0]!);
     expect(readFileSync(join(root, 'out')).equals(mark)).toBe(true);
@@ -114,18 +111,14 @@ describe.each(['direct', 'cached'] as const)('a file read %s', (mode) => {
     truncateSync(input, 50 * block + 10_000);
     const writer = await OutputWriter.create(join(root, 'out'), bytes, true);
     const output = ring.addOutput([writer], empty);
-    const running = runBatches(
-      copyBlocks(input, bytes, output),
-      () => true,
-      (batch) => ring.submit(batch),
-    );
+    const running = runAhead(copyRanges(input, bytes, output), (range) => ring.submit(range));
     await expect(running).rejects.toMatchObject({
       code: 'ERR_INPUT_CHANGED',
       file: input,
       message: expect.stringContaining('became shorter'),
     });
     await release();
-    const { done } = await ring.submit([copyBlock(input, 0, 0, block, output)]);
+    const { done } = await ring.submit(copyRange(input, 0, 0, block, output));
     await expect(done).rejects.toMatchObject({ code: 'ERR_INPUT_CHANGED' });
     await writer.abandon();
   });
@@ -140,11 +133,7 @@ describe('a run', () => {
     const fd = openSync('/dev/full', 'w');
     const full = { fd, direct: false, path: '/dev/full' } as OutputWriter;
     const output = ring.addOutput([full], empty);
-    const running = runBatches(
-      copyBlocks(input, 20 * block, output),
-      () => true,
-      (batch) => ring.submit(batch),
-    );
+    const running = runAhead(copyRanges(input, 20 * block, output), (range) => ring.submit(range));
     await expect(running).rejects.toMatchObject({
       code: 'ERR_NO_SPACE',
       file: '/dev/full',
@@ -167,32 +156,27 @@ describe('a run', () => {
       return { signal: controller.signal, abort: () => controller.abort(new Error('enough')) };
     })();
     let handedOver = 0;
-    const running = runBatches(
-      copyBlocks(input, bytes, output),
-      () => true,
-      async (batch) => {
-        handedOver += batch.length;
-        if (handedOver > 50) abort();
-        return ring.submit(batch, signal);
+    const running = runAhead(
+      copyRanges(input, bytes, output),
+      async (range) => {
+        if (++handedOver > 20) abort();
+        return ring.submit(range, signal);
       },
       signal,
     );
     await expect(running).rejects.toThrow('enough');
-    expect(handedOver).toBeLessThan(100);
+    expect(handedOver).toBeLessThan(30);
     await writer.abandon();
   });
 
-  it('refuses blocks that leave their slot', async () => {
+  it('refuses ranges that are not what they should be', async () => {
     const input = join(await tempDir(), 'in');
     writeFileSync(input, randomBytes(block, 3));
     const { ring } = await openRing(input, 'cached');
     const output = ring.addOutput([{ fd: 0, direct: false, path: '' } as OutputWriter], empty);
-    for (const wrong of [
-      copyBlock(input, 0, 0, 64 * block, output),
-      { ...copyBlock(input, 0, 0, 100, output), copies: [[0, 64 * block, 100]] as const },
-      copyBlock(input, 0, 0, 100, output + 1),
-    ]) {
-      const { done } = await ring.submit([wrong as RingBlock]);
+    const range = copyRange(input, 0, 0, 100, output);
+    for (const wrong of [{ length: 99 }, { output: output + 1 }, { position: 1 }]) {
+      const { done } = await ring.submit({ ...range, ...wrong });
       await expect(done).rejects.toMatchObject({ code: 'ERR_INTERNAL_RANGE' });
     }
   });
@@ -213,30 +197,32 @@ describe('a run', () => {
   });
 });
 
-describe('batches', () => {
-  it('are handed over one after another, in order, and only of items that go together', async () => {
-    const seen: number[][] = [];
-    let handing = 0;
-    await runBatches(
-      Array.from({ length: 50 }, (_, i) => i)[Symbol.iterator](),
-      (first, next) => Math.floor(first / 20) === Math.floor(next / 20),
-      async (batch) => {
+describe('items', () => {
+  it('are handed over one after another, in order, and a few are under way at once', async () => {
+    const seen: number[] = [];
+    let [handing, underWay, most] = [0, 0, 0];
+    await runAhead(
+      Array.from({ length: 50 }, (_, i) => i),
+      async (item) => {
         expect(++handing).toBe(1);
+        most = Math.max(most, ++underWay);
         await new Promise((resolve) => setTimeout(resolve, 1));
-        seen.push([...batch]);
+        seen.push(item);
         handing--;
-        return { done: new Promise((resolve) => setTimeout(resolve, 3)) };
+        const work = new Promise<void>((resolve) => setTimeout(resolve, 5));
+        return { done: work.then(() => void underWay--) };
       },
     );
-    expect(seen.flat()).toEqual(Array.from({ length: 50 }, (_, i) => i));
-    for (const batch of seen) expect(new Set(batch.map((i) => Math.floor(i / 20))).size).toBe(1);
+    expect(seen).toEqual(Array.from({ length: 50 }, (_, i) => i));
+    expect(underWay).toBe(0);
+    expect(most).toBeGreaterThan(1);
+    expect(most).toBeLessThan(5);
   });
 
   it('stop at the first failure, which is thrown when all under way have ended', async () => {
     let [handed, ended] = [0, 0];
-    const running = runBatches(
-      Array.from({ length: 1000 }, (_, i) => i)[Symbol.iterator](),
-      () => true,
+    const running = runAhead(
+      Array.from({ length: 1000 }, (_, i) => i),
       async () => {
         const mine = handed++;
         const work = async () => {

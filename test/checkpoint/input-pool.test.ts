@@ -40,25 +40,6 @@ describe('an input', () => {
     await pool.close();
   });
 
-  it('is requested in whole pages, past the cache', async () => {
-    const path = join(await tempDir(), 'f');
-    writeFileSync(path, randomBytes(100_000, 1));
-    const read = { file: path, position: 5000, length: 70_000, at: 8192 + 904, direct: true };
-    const requests = [];
-    for (const mode of ['direct', 'cached'] as const) {
-      const pool = new InputPool([await identity(path)], mode);
-      const { files, release } = await pool.acquire([path]);
-      const { fd: _, ...request } = files.get(path)!.request(read, 4096);
-      requests.push(request);
-      await release();
-      await pool.close();
-    }
-    expect(requests).toEqual([
-      { position: 4096, length: 73_728, wanted: 70_904, at: 12_288 },
-      { position: 5000, length: 70_000, wanted: 70_000, at: 4096 + 8192 + 904 },
-    ]);
-  });
-
   it('that changed since its header was read is refused when opened and noticed when closed', async () => {
     const root = await tempDir();
     const [before, during] = [join(root, 'before'), join(root, 'during')];

@@ -1,4 +1,4 @@
-import { alignUp, ioAlignment } from '../../checkpoint/blocks.js';
+import { alignUp, ioAlignment } from '../../checkpoint/alignment.js';
 import { dtypeInfo } from '../../checkpoint/tensor.js';
 import { WisemergeError } from '../../errors.js';
 import { chunkSlack, mergeSpan, sinkBytes } from '../../native/merge.js';

@@ -1,6 +1,6 @@
 import { basename, join, resolve } from 'node:path';
 import { checkCall } from '../../call-options.js';
-import { alignUp, ioAlignment } from '../../checkpoint/blocks.js';
+import { alignUp, ioAlignment } from '../../checkpoint/alignment.js';
 import { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { layOutTensors, type OutputLayout } from '../../checkpoint/layout.js';
 import type { SkippedFile } from '../../checkpoint/sidecars.js';

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
-import { runBatches } from '../../checkpoint/block-ring.js';
-import { isElementAligned } from '../../checkpoint/blocks.js';
+import { isElementAligned } from '../../checkpoint/alignment.js';
 import { nameFile } from '../../checkpoint/descriptor-error.js';
 import type { ReadMode } from '../../checkpoint/input-file.js';
 import { InputPool, type Lease } from '../../checkpoint/input-pool.js';
 import type { OutputFile, OutputLayout } from '../../checkpoint/layout.js';
 import { OutputWriter, type WrittenFile } from '../../checkpoint/output-writer.js';
 import type { ProgressMeter } from '../../checkpoint/progress.js';
+import { runAhead } from '../../checkpoint/run-ahead.js';
 import { MergeStream, type MergeStreamTensor } from '../../native/merge.js';
 import { type DTypeName, type Engine, HostBuffer } from '../../native.js';
 import type { Chunks } from './chunks.js';
@@ -93,7 +93,7 @@ export async function streamTensors(
       };
       return { done: finish() };
     };
-    await runBatches(items(files, work), () => true, submit, signal);
+    await runAhead(inBatches(items(files, work)), submit, signal);
     await inputs.close();
     return { files: files.map(({ written }) => written!), nonFinite, warnings: describe(noted) };
   } catch (error) {
@@ -129,6 +129,20 @@ function* items(files: readonly OpenFile[], work: ReadonlyMap<string, TensorWork
       };
     }
   }
+}
+
+/** Tensors handed over at once: JavaScript's part costs as much per batch as several small tensors do natively. */
+const batchTensors = 8;
+
+function* inBatches<T>(items: Iterable<T>): Generator<T[]> {
+  let batch: T[] = [];
+  for (const item of items) {
+    batch.push(item);
+    if (batch.length < batchTensors) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
 }
 
 function filesOf({ tensor, addend, gather }: TensorSource): string[] {

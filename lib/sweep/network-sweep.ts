@@ -1,7 +1,7 @@
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { WisemergeError } from '../errors.js';
+import { findNetwork, isMlp } from '../eval/dense-network.js';
 import { ImageEvaluator } from '../eval/image-evaluator.js';
-import { findNetwork, isMlp } from '../train/network.js';
 import { NetworkEvaluator } from '../train/network-evaluator.js';
 import type { RunOptions } from './head-sweep.js';
 import { type ModelProgress, sweepWith } from './model-sweep.js';

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { WisemergeError } from '../errors.js';
+import { activations } from '../eval/dense-network.js';
 import { readNames } from '../eval/text/name-list.js';
 import { parseAlphas } from '../merge/alpha.js';
 import { precisions } from '../precision.js';
-import { activations } from '../train/network.js';
 import { formatRule, parseRule } from './rule.js';
 import { searchKinds } from './search.js';
 import { checkTextSets, hasText, textSetFields } from './text-sets.js';

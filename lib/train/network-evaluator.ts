@@ -4,10 +4,10 @@ import { formatShape, itemSize } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { Arena, ArenaLayout } from '../eval/arena.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
+import { type Activation, findNetwork, type Network } from '../eval/dense-network.js';
 import { type Ends, type LogitEvaluation, LogitMeter, LogitTally } from '../eval/logit-meter.js';
 import { Inference } from '../native/inference.js';
 import { dtypeByName, Engine } from '../native.js';
-import { type Activation, findNetwork, type Network } from './network.js';
 import { type ParameterPlan, planParameters, readParameters } from './parameters.js';
 
 export interface NetworkEvaluatorOptions {

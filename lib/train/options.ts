@@ -1,6 +1,6 @@
 import { WisemergeError } from '../errors.js';
+import { type Activation, activations } from '../eval/dense-network.js';
 import type { FeatureSet } from '../eval/head-session.js';
-import { type Activation, activations } from './network.js';
 
 /**
  * Samples to train on or to watch. Features are taken as they are: CLIP's are saved L2-normalised, pictures as

@@ -2,9 +2,9 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { TensorInfo } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import type { Arena } from '../eval/arena.js';
+import type { Network } from '../eval/dense-network.js';
 import type { LayerRow } from '../native/inference.js';
 import { dtypeByName, type Engine } from '../native.js';
-import type { Network } from './network.js';
 
 /** A trained tensor and where its parameters begin in an array of all of them. */
 export interface TrainedTensor {

@@ -1,13 +1,13 @@
 import { type Checkpoint, readConfig } from '../checkpoint/checkpoint.js';
 import { elementCount, formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
+import { checkTrained, findNetwork, type NetworkOptions } from '../eval/dense-network.js';
 import { findWeight } from '../eval/linear-head.js';
 import type { BoundPart } from '../eval/programs/architecture.js';
 import { ProgramBuilder, type Rows } from '../eval/programs/builder.js';
 import { chain } from '../eval/programs/mlp.js';
 import { findArchitecture } from '../eval/programs/registry.js';
 import { WeightTable } from '../eval/programs/weight-table.js';
-import { checkTrained, findNetwork, type NetworkOptions } from './network.js';
 
 /** A network to train, as programs. */
 export interface TrainedNetwork {

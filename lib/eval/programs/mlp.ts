@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { WisemergeError } from '../../errors.js';
-import { findNetwork, type Network } from '../../train/network.js';
+import { findNetwork, type Network } from '../dense-network.js';
 import type { Architecture } from './architecture.js';
 import type { ProgramBuilder, Rows } from './builder.js';
 import { checkShape, floatsOf } from './inputs.js';

@@ -1,7 +1,7 @@
 import type { Checkpoint, Config } from '../checkpoint/checkpoint.js';
 import { formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
-import { findWeight } from '../eval/linear-head.js';
+import { findWeight } from './linear-head.js';
 
 /** Activations that are trained: GELU with the error function, ReLU. */
 export const activations = ['gelu', 'relu'] as const;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openCheckpoint } from '../../lib/checkpoint/checkpoint.js';
-import { findNetwork, type NetworkOptions } from '../../lib/train/network.js';
+import { findNetwork, type NetworkOptions } from '../../lib/eval/dense-network.js';
 import { type ModelOptions, writeModel } from '../support/models.js';
 import { type Tensor, tensor } from '../support/safetensors.js';
 import { tempDir } from '../support/temp.js';

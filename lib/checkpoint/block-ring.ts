@@ -4,16 +4,22 @@ import { nameFile } from './descriptor-error.js';
 import type { InputPool } from './input-pool.js';
 import type { OutputWriter } from './output-writer.js';
 import { type SlotShape, slotBytes } from './slot-shape.js';
+import { itemSize, type TensorInfo } from './tensor.js';
 
 /** Blocks under way at once, a thread each: as many requests as keep a disk busy. More gains nothing. */
 export const ringSlots = 4;
-/** Bytes of output, or of tensors to compare, that are handed over at once: progress is told after each. */
-export const rangeBytes = 64 * 2 ** 20;
+/** Blocks handed over at once, more or less: JavaScript's part costs as much per range, and progress is told after each. */
+export const rangeBlocks = 16;
 
 /** Bytes of an input from `position` on. */
 export interface RingInput {
   readonly file: string;
   readonly position: number;
+}
+
+/** The elements of a tensor from `skip` on. */
+export function ringInput({ file, offset, dtype }: TensorInfo, skip: number): RingInput {
+  return { file, position: offset + skip * itemSize(dtype) };
 }
 
 /** A run of elements to compute. */
@@ -48,7 +54,7 @@ export class BlockRing {
   readonly #arena: HostBuffer;
   readonly #stream: BlockStream;
   readonly #inputs: InputPool;
-  /** Of open outputs, by descriptor. */
+  /** Of files, by descriptor: the failure of one range comes out of all that are under way. */
   readonly #names = new Map<number, string>();
 
   private constructor(arena: HostBuffer, stream: BlockStream, inputs: InputPool) {
@@ -105,17 +111,16 @@ export class BlockRing {
     const numbers = new Map<string, number>();
     const rows = encode(range, numbers);
     const { files, release } = await this.#inputs.acquire(numbers.keys());
-    const names = new Map<number, string>();
     const descriptors = [...numbers.keys()].flatMap((path) => {
       const { cached, direct } = files.get(path)!.descriptors;
-      for (const fd of [cached, direct]) names.set(fd, path);
+      for (const fd of [cached, direct]) this.#names.set(fd, path);
       return [cached, direct];
     });
     const run = async (): Promise<Float64Array> => {
       try {
         return await this.#stream.run(Float64Array.from(descriptors), Float64Array.from(rows), signal);
       } catch (error) {
-        throw nameFile(error, (fd) => names.get(fd) ?? this.#names.get(fd));
+        throw nameFile(error, (fd) => this.#names.get(fd));
       } finally {
         await release();
       }

@@ -11,7 +11,7 @@ export interface DiskSpeed {
   readonly read: number;
 }
 
-const blockBytes = 4 * 2 ** 20;
+const blockBytes = 1.5 * 2 ** 20;
 const inFlight = 4;
 
 /**

@@ -2,7 +2,7 @@ import { type FileIdentity, InputFile, type ReadMode } from './input-file.js';
 import { settleAll } from './settle.js';
 
 /**
- * Files kept open without a user. Blocks go through shards in order, so a few suffice; hundreds of shards
+ * Files kept open without a user. Ranges go through shards in order, so a few suffice; hundreds of shards
  * would exhaust the usual limit of 1024 descriptors.
  */
 const idleFiles = 16;

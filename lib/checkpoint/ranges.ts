@@ -1,4 +1,4 @@
-import { isElementAligned } from './alignment.js';
+import { ioAlignment, isElementAligned } from './alignment.js';
 import type { OutputFile } from './layout.js';
 import { itemSize, type TensorInfo } from './tensor.js';
 
@@ -27,6 +27,9 @@ export interface OutputRange {
   readonly segments: readonly RangeSegment[];
 }
 
+/** A range that reads more files than this ends: they are open all at once, and descriptors are few. */
+export const rangeFiles = 32;
+
 /** Cuts an output file into ranges of up to `size` bytes (a multiple of `ioAlignment`), in file order. */
 export function* cutRanges(
   file: OutputFile,
@@ -37,7 +40,7 @@ export function* cutRanges(
   let first = 0;
   for (let position = 0; position < file.bytes; ) {
     while (first < file.tensors.length && end(file, first) <= position) first++;
-    const limit = Math.min(position + size, file.bytes);
+    const limit = fileCut(file, source, first, position, Math.min(position + size, file.bytes));
     const to = aligned ? limit : elementCut(file, first, limit);
     const segments: RangeSegment[] = [];
     for (let i = first; i < file.tensors.length && file.tensors[i]!.offset < to; i++) {
@@ -67,6 +70,26 @@ function elementCut(file: OutputFile, first: number, limit: number): number {
     const tensor = file.tensors[i]!;
     if (tensor.offset >= limit) break;
     if (end(file, i) > limit) return limit - ((limit - tensor.offset) % itemSize(tensor.dtype));
+  }
+  return limit;
+}
+
+/** Where the range reads `rangeFiles` files, or `limit`; whole pages, so that small tensors may add a few more. */
+function fileCut(
+  file: OutputFile,
+  source: (tensor: string) => Source,
+  first: number,
+  position: number,
+  limit: number,
+): number {
+  const files = new Set<string>();
+  for (let i = first; i < file.tensors.length && file.tensors[i]!.offset < limit; i++) {
+    const { name, offset } = file.tensors[i]!;
+    const { x, y } = source(name);
+    files.add(x.file);
+    if (y) files.add(y.file);
+    const page = Math.floor(offset / ioAlignment) * ioAlignment;
+    if (files.size > rangeFiles && page > position) return page;
   }
   return limit;
 }

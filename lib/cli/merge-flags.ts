@@ -42,7 +42,7 @@ export function addMergeFlags(command: Command): Command {
     .option('-j, --threads <n>', 'CPU threads (default: all)', parseCount)
     .option(
       '--memory <size>',
-      'I/O buffers, such as 256MiB (default: 80MiB; 100MiB for a merge file)',
+      'I/O buffers at most, such as 256MiB (default: 80MiB; 100MiB for a merge file)',
       parseBytes,
     )
     .option(

@@ -99,7 +99,7 @@ export function createProgram(signal: AbortSignal): Command {
   withOutputFlags(program.command('diff <first> <second>'))
     .description('measure how far two models are apart, tensor by tensor')
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
-    .option('--memory <size>', 'I/O buffers (default: 80MiB)', parseBytes)
+    .option('--memory <size>', 'I/O buffers at most (default: 80MiB)', parseBytes)
     .action(async (first: string, second: string, flags: DiffFlags) =>
       (await import('./commands/diff.js')).runDiff(first, second, flags, signal),
     );

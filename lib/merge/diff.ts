@@ -1,10 +1,10 @@
 import { checkCall } from '../call-options.js';
-import { BlockRing, type RingRange, rangeBytes, ringSlots } from '../checkpoint/block-ring.js';
+import { BlockRing, type RingRange, rangeBlocks, ringInput, ringSlots } from '../checkpoint/block-ring.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { InputPool } from '../checkpoint/input-pool.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
 import { runAhead } from '../checkpoint/run-ahead.js';
-import { dtypeInfo, itemSize, type TensorInfo } from '../checkpoint/tensor.js';
+import { dtypeInfo, type TensorInfo } from '../checkpoint/tensor.js';
 import { compareSpan, compareSumColumns, type DTypeName, Engine, engineOptions } from '../native.js';
 import { equalBytes } from './copied.js';
 import { type Check, checkOptions, device, whole } from './option-checks.js';
@@ -57,7 +57,7 @@ export interface DiffOptions {
   readonly device?: string;
   /** CPU threads. Default: all. */
   readonly threads?: number;
-  /** Bytes of I/O buffers. Default 80 MiB. */
+  /** Most bytes of I/O buffers. Default 80 MiB. */
   readonly memory?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: ProgressListener;
@@ -153,7 +153,7 @@ async function comparePairs(
   signal?: AbortSignal,
 ): Promise<Float64Array[]> {
   const spans = pairs.map(({ x }) => new Float64Array(columns * Math.ceil(x.count / compareSpan)));
-  const shape = spanShape(pairs, memory, ringSlots);
+  const shape = spanShape(pairs, memory, ringSlots, engine.device.backend);
   const ring = await BlockRing.open(engine, inputs, shape, ringSlots, []);
   const submit = async (range: SpanRange) => {
     const { done } = await ring.submit(ringRange(range, pairs), signal);
@@ -170,7 +170,7 @@ async function comparePairs(
     return { done: finish() };
   };
   try {
-    await runAhead(cutSpans(pairs, rangeBytes), submit, signal);
+    await runAhead(cutSpans(pairs, rangeBlocks * shape.x), submit, signal);
   } finally {
     ring.close();
   }
@@ -182,15 +182,11 @@ async function comparePairs(
 }
 
 function ringRange({ segments }: SpanRange, pairs: readonly FloatPair[]): RingRange {
-  const input = ({ file, offset, dtype }: TensorInfo, skip: number) => ({
-    file,
-    position: offset + skip * itemSize(dtype),
-  });
   return {
     segments: segments.map(({ pair, skip, count }) => {
       const { x, y } = pairs[pair]!;
       const dtypes = [dtypeInfo(x.dtype).index, dtypeInfo(y.dtype).index];
-      return { dtypes, count, x: input(x, skip), y: input(y, skip) };
+      return { dtypes, count, x: ringInput(x, skip), y: ringInput(y, skip) };
     }),
   };
 }

@@ -60,7 +60,7 @@ export interface MergeOptions {
   readonly device?: string;
   /** Blocks that the CPU computes at the same time. Default: as many as are under way, and CPUs. */
   readonly threads?: number;
-  /** Bytes of I/O buffers. Default 80 MiB. */
+  /** Most bytes of I/O buffers. Default 80 MiB. */
   readonly memory?: number;
   /** Bytes of tensor data per output file. Default: the zero-shot model's own files. */
   readonly shardSize?: number;

@@ -1,4 +1,5 @@
 import { alignUp, ioAlignment } from '../checkpoint/alignment.js';
+import { rangeFiles } from '../checkpoint/ranges.js';
 import type { SlotShape } from '../checkpoint/slot-shape.js';
 import { itemSize, type TensorInfo } from '../checkpoint/tensor.js';
 import { compareSpan } from '../native.js';
@@ -25,35 +26,46 @@ export interface SpanRange {
 }
 
 /**
- * Cuts pairs of tensors, in order, into ranges of about `size` bytes. Tensors are cut at whole spans only, so that the
+ * Cuts pairs of tensors, in order, into ranges of about `size` bytes and a few files. Tensors are cut at whole spans only, so that the
  * order of summation does not depend on where.
  */
 export function* cutSpans(pairs: readonly FloatPair[], size: number): Generator<SpanRange> {
   let segments: SpanSegment[] = [];
   let bytes = 0;
+  const files = new Set<string>();
   for (const [pair, { x, y }] of pairs.entries()) {
     const item = itemSize(x.dtype) + itemSize(y.dtype);
     for (let skip = 0; skip < x.count; ) {
       const spans = Math.max(1, Math.floor((size - bytes) / item / compareSpan));
       const count = Math.min(x.count - skip, spans * compareSpan);
       segments.push({ pair, skip, count });
+      files.add(x.file).add(y.file);
       bytes += count * item;
       skip += count;
-      if (bytes < size) continue;
+      if (bytes < size && files.size <= rangeFiles) continue;
       yield { segments, bytes };
       [segments, bytes] = [[], 0];
+      files.clear();
     }
   }
   if (segments.length > 0) yield { segments, bytes };
 }
 
-/** Larger regions would not stay in the processor's cache; see `maxBlock` in ring.ts. */
-const maxRegion = 1.5 * 2 ** 20;
+/** More than what alignment takes of a region that holds neighbours of one file. */
+const alignmentSlack = 4 * ioAlignment;
+/** Bytes of a region, besides alignment: as `maxBlock` in ring.ts. */
+const maxRegion = { cpu: 1.5 * 2 ** 20, cuda: 8 * 2 ** 20 };
 
 /** Regions for comparing: at least one span of the widest dtype on either side, and its alignment. */
-export function spanShape(pairs: readonly FloatPair[], memory: number, slots: number): SlotShape {
+export function spanShape(
+  pairs: readonly FloatPair[],
+  memory: number,
+  slots: number,
+  backend: 'cpu' | 'cuda',
+): SlotShape {
   const widest = pairs.reduce((max, { x, y }) => Math.max(max, itemSize(x.dtype), itemSize(y.dtype)), 1);
-  const wanted = Math.min(memory / slots / 2, maxRegion);
-  const region = Math.max(alignUp(wanted, ioAlignment), compareSpan * widest + 4 * ioAlignment);
+  const most = maxRegion[backend];
+  const wanted = Math.min(alignUp(memory / slots / 2, ioAlignment), most + alignmentSlack);
+  const region = Math.max(wanted, compareSpan * widest + alignmentSlack);
   return { block: 0, x: region, y: region };
 }

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { isElementAligned } from '../checkpoint/alignment.js';
 import {
   BlockRing,
-  type RingInput,
   type RingRange,
   type RingSegment,
-  rangeBytes,
+  rangeBlocks,
+  ringInput,
 } from '../checkpoint/block-ring.js';
 import { InputPool } from '../checkpoint/input-pool.js';
 import type { OutputFile } from '../checkpoint/layout.js';
@@ -55,13 +55,13 @@ export async function streamMerge(
       countNonFinite(range.segments, await done, nonFinite);
       const bytes = range.length * directories.length + inputBytes(range.segments);
       progress.add(bytes, range.segments.at(-1)?.tensor);
-      await set.rangeDone();
+      await set.rangeDone(range.length);
     };
     return { done: finish() };
   };
   try {
     await runAhead(
-      allRanges(outputs, (name) => sources.get(name)!),
+      allRanges(outputs, (name) => sources.get(name)!, rangeBlocks * shape.block),
       submit,
       signal,
     );
@@ -69,7 +69,7 @@ export async function streamMerge(
     const written = await Promise.all(outputs.map((set) => set.written()));
     return directories.map((_, k) => ({
       files: written.map((files) => files[k]!),
-      nonFinite: nonFinite[k]!,
+      nonFinite: inOrder(nonFinite[k]!, sources.keys()),
     }));
   } catch (error) {
     await Promise.allSettled([inputs.close(), ...outputs.map((set) => set.abandon())]);
@@ -82,13 +82,10 @@ export async function streamMerge(
 function* allRanges(
   outputs: readonly OutputSet[],
   source: (tensor: string) => Source,
+  size: number,
 ): Generator<{ set: OutputSet; range: OutputRange }> {
   for (const set of outputs) {
-    for (const range of cutRanges(set.file, source, rangeBytes)) {
-      set.rangeStarted();
-      yield { set, range };
-    }
-    set.allStarted();
+    for (const range of cutRanges(set.file, source, size)) yield { set, range };
   }
 }
 
@@ -100,8 +97,7 @@ class OutputSet {
   #writers: readonly OutputWriter[] = [];
   #opened: Promise<number> | undefined;
   #finished: Promise<WrittenFile[]> | undefined;
-  #pending = 0;
-  #all = false;
+  #done = 0;
 
   constructor(file: OutputFile, directories: readonly string[], ring: BlockRing) {
     this.file = file;
@@ -125,18 +121,10 @@ class OutputSet {
     return this.#ring.addOutput(writers, this.file.header);
   }
 
-  rangeStarted(): void {
-    this.#pending++;
-  }
-
-  /** The generator has handed out the file's last range. */
-  allStarted(): void {
-    this.#all = true;
-  }
-
-  async rangeDone(): Promise<void> {
-    this.#pending--;
-    if (this.#all && this.#pending === 0) await this.written();
+  /** A range of `length` bytes has been written; ends the files with their last one. */
+  async rangeDone(length: number): Promise<void> {
+    this.#done += length;
+    if (this.#done === this.file.bytes) await this.written();
   }
 
   /** Finishes every copy (once). */
@@ -162,12 +150,14 @@ function alphaSets({ alphas, tensorAlphas = {} }: ResolvedOptions): {
   readonly alphas: readonly (readonly number[])[];
   readonly setOf: (tensor: string) => number;
 } {
-  const own = new Map(Object.entries(tensorAlphas));
-  const values = [...new Set(own.values())];
-  return {
-    alphas: [alphas, ...values.map((alpha) => [alpha])],
-    setOf: (tensor) => (own.has(tensor) ? 1 + values.indexOf(own.get(tensor)!) : 0),
-  };
+  const sets = [alphas];
+  const setOfAlpha = new Map<number, number>();
+  const setOf = new Map<string, number>();
+  for (const [tensor, alpha] of Object.entries(tensorAlphas)) {
+    if (!setOfAlpha.has(alpha)) setOfAlpha.set(alpha, sets.push([alpha]) - 1);
+    setOf.set(tensor, setOfAlpha.get(alpha)!);
+  }
+  return { alphas: sets, setOf: (tensor) => setOf.get(tensor) ?? 0 };
 }
 
 /** A complex tensor is interpolated as twice as many reals. */
@@ -178,26 +168,23 @@ function ringRange(
   setOf: (tensor: string) => number,
 ): RingRange {
   const segmentOf = ({ tensor, source: { x, y }, skip, count, outAt }: RangeSegment): RingSegment => {
-    if (!y) return { dtypes: copied, count: count * itemSize(x.dtype), x: input(x, skip), y, outAt };
+    if (!y) {
+      const { index } = dtypeInfo(x.dtype);
+      const bytes = count * itemSize(x.dtype);
+      return { dtypes: [index, index, index], count: bytes, x: ringInput(x, skip), y, outAt };
+    }
     const complex = x.dtype === 'C64';
     const index = (dtype: DTypeName): number => (complex ? dtypeByName('F32')! : dtypeInfo(dtype)).index;
     return {
       dtypes: [index(x.dtype), index(y.dtype), index(outDtypes.get(tensor)!)],
       count: complex ? 2 * count : count,
-      x: input(x, skip),
-      y: input(y, skip),
+      x: ringInput(x, skip),
+      y: ringInput(y, skip),
       outAt,
       alphas: setOf(tensor),
     };
   };
   return { segments: segments.map(segmentOf), output, position, length };
-}
-
-/** Copies are of bytes. */
-const copied: readonly number[] = Array.from({ length: 3 }, () => dtypeByName('U8')!.index);
-
-function input({ file, offset, dtype }: TensorInfo, skip: number): RingInput {
-  return { file, position: offset + skip * itemSize(dtype) };
 }
 
 function countNonFinite(
@@ -211,6 +198,13 @@ function countNonFinite(
       if (count > 0) totals.set(tensor, (totals.get(tensor) ?? 0) + count);
     });
   });
+}
+
+/** Ranges end in any order; a result does not depend on it. */
+function inOrder(counts: ReadonlyMap<string, number>, tensors: Iterable<string>): Map<string, number> {
+  return new Map(
+    [...tensors].flatMap((name) => (counts.has(name) ? [[name, counts.get(name)!] as const] : [])),
+  );
 }
 
 function inputBytes(segments: readonly RangeSegment[]): number {

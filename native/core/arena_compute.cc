@@ -121,7 +121,7 @@ std::vector<uint64_t> lerp_arena(Engine& engine, uint8_t* arena, const LerpSegme
 std::vector<CompareSums> compare_arena(Engine& engine, const uint8_t* arena,
                                        const std::vector<CompareSegment>& segments, WmCancelFlag cancelled) {
   uint64_t spans = 0;
-  for (const CompareSegment& segment : segments) spans += (segment.count + kCompareSpan - 1) / kCompareSpan;
+  for (const CompareSegment& segment : segments) spans += spans_of(segment.count);
   std::vector<CompareSums> sums(spans);
   CompareSums* next = sums.data();
   std::vector<WmCompare> in_place, staged;
@@ -133,7 +133,7 @@ std::vector<CompareSums> compare_arena(Engine& engine, const uint8_t* arena,
                          arena + segment.x_offset,
                          arena + segment.y_offset,
                          next};
-    next += (segment.count + kCompareSpan - 1) / kCompareSpan;
+    next += spans_of(segment.count);
     const bool direct = aligned(item.x, segment.x_dtype) && aligned(item.y, segment.y_dtype);
     (direct ? in_place : staged).push_back(item);
   }

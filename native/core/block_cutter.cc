@@ -130,7 +130,7 @@ class SpanCutter {
                          x_.add(skip(segment.x, first, segment.x_dtype), count, item_size(segment.x_dtype)),
                          y_.add(skip(segment.y, first, segment.y_dtype), count, item_size(segment.y_dtype)),
                          sums_});
-      sums_ += (count + kCompareSpan - 1) / kCompareSpan;
+      sums_ += spans_of(count);
       first += count;
     }
   }

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "core/file_io.h"
+
 namespace wisemerge {
 namespace {
-
-constexpr uint64_t kPage = 4096;
 
 void append(LerpSegments& piece, const LerpSegments& all, size_t row, uint64_t first, uint64_t count) {
   LerpSegment part = all.rows[row];
@@ -68,7 +68,7 @@ uint64_t place_over_x(LerpSegments& segments, uint64_t out, uint64_t length) {
     done += segment.count * item;
   }
   if (done != length) return out;
-  const uint64_t place = x / kPage * kPage;
+  const uint64_t place = x / kIoPage * kIoPage;
   for (const LerpSegment& segment : segments.rows) {
     const uint64_t y_end = segment.y_offset + segment.count * item_size(segment.y_dtype);
     if (segment.y_offset < x + length && y_end > place) return out;

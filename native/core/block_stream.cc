@@ -17,8 +17,6 @@ void throw_if_raised(const BlockBatch& batch) {
   if (raised(batch)) throw Error("ERR_ABORTED", "the stream was aborted");
 }
 
-size_t spans_of(uint64_t elements) { return (elements + kCompareSpan - 1) / kCompareSpan; }
-
 }  // namespace
 
 // One of the stream's engines, for as long as it lives.
@@ -49,7 +47,7 @@ BlockStream::BlockStream(BlockStreamOptions options)
   const SlotShape& shape = options_.shape;
   const uint64_t arena = options_.arena->size(), block = whole_pages(std::max<uint64_t>(shape.block, 1));
   if (shape.x > arena || shape.y > arena || shape.block > arena || shape.outputs > arena / block ||
-      shape.bytes() > arena || shape.x % kIoPage || shape.y % kIoPage || shape.bytes() == 0 ||
+      shape.bytes() > arena || (shape.x | shape.y | shape.block) % kIoPage || shape.bytes() == 0 ||
       (shape.outputs > 0 && shape.block == 0)) {
     throw Error("ERR_INTERNAL_ARGUMENT",
                 "a slot of regions of " + std::to_string(shape.x) + " and " + std::to_string(shape.y) +
@@ -98,14 +96,6 @@ void BlockStream::check(const StreamWork& work) {
   submitted += work.length;
 }
 
-void BlockStream::place(Block& block) const {
-  if (!options_.in_place || block.outs.size() != 1 || !block.copies.empty() ||
-      block.position < outputs_[block.output].header.size()) {
-    return;
-  }
-  block.outs[0] = place_over_x(block.lerp, block.outs[0], block.length);
-}
-
 void BlockStream::share_files(BlockBatch& batch) const {
   batch.files_.resize(2 * batch.work.files.size());
   for (const Block& block : batch.blocks_) {
@@ -117,9 +107,26 @@ void BlockStream::share_files(BlockBatch& batch) const {
   }
 }
 
+void BlockStream::make_room(BlockBatch& batch) const {
+  const std::vector<StreamSegment>& segments = batch.work.segments;
+  batch.non_finite.resize(segments.size() * options_.shape.outputs);
+  if (options_.shape.outputs > 0) {
+    for (Block& block : batch.blocks_) {
+      if (options_.in_place) block.outs[0] = place_over_x(block.lerp, block.outs[0], block.length);
+    }
+    return;
+  }
+  size_t spans = 0;
+  for (const StreamSegment& segment : segments) spans += spans_of(segment.count);
+  batch.sums.resize(spans);
+}
+
 void BlockStream::submit(std::shared_ptr<BlockBatch> batch) {
   try {
     batch->blocks_ = cut_blocks(batch->work, options_.shape);
+    if (batch->blocks_.empty()) throw Error("ERR_INTERNAL_ARGUMENT", "a batch needs a block");
+    share_files(*batch);
+    make_room(*batch);
     std::lock_guard<std::mutex> lock(mutex_);
     if (stopping_) throw Error("ERR_ABORTED", "the stream is closed");
     enqueue(std::move(batch));
@@ -132,17 +139,6 @@ void BlockStream::submit(std::shared_ptr<BlockBatch> batch) {
 
 void BlockStream::enqueue(std::shared_ptr<BlockBatch> batch) {
   check(batch->work);
-  if (batch->blocks_.empty()) throw Error("ERR_INTERNAL_ARGUMENT", "a batch needs a block");
-  const std::vector<StreamSegment>& segments = batch->work.segments;
-  if (options_.shape.outputs > 0) {
-    batch->non_finite.resize(segments.size() * options_.shape.outputs);
-    for (Block& block : batch->blocks_) place(block);
-  } else {
-    size_t spans = 0;
-    for (const StreamSegment& segment : segments) spans += spans_of(segment.count);
-    batch->sums.resize(spans);
-  }
-  share_files(*batch);
   if (threads_.empty()) {
     const uint64_t bytes = options_.shape.bytes(), slots = options_.arena->size() / bytes;
     for (uint64_t i = 0; i < slots; i++) {

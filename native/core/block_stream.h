@@ -75,8 +75,8 @@ class BlockStream : public Stoppable {
   BlockStream& operator=(const BlockStream&) = delete;
 
   // A file per output of a block, written alike: `fds[k]`, past the page cache (whole pages, so that the last
-  // block is padded) where direct[k]. Each begins with `header`. Returns its number for Block::output. Shares
-  // the files until finish_output.
+  // block is padded) where direct[k]. Each begins with `header`. Returns its number for StreamWork::output.
+  // Shares the files until finish_output.
   uint32_t add_output(const std::vector<int>& fds, std::vector<bool> direct, std::vector<uint8_t> header);
 
   // Blocks start in the order in which they come; the ranges of one output must come in file order, without
@@ -106,9 +106,10 @@ class BlockStream : public Stoppable {
     uint64_t submitted = 0, produced = 0;
   };
 
-  void check(const StreamWork& work);  // with mutex_ held, as all that enqueue calls
-  void place(Block& block) const;
+  void check(const StreamWork& work);  // with mutex_ held
   void share_files(BlockBatch& batch) const;
+  // For the results, and for outputs where their inputs lie.
+  void make_room(BlockBatch& batch) const;
   void enqueue(std::shared_ptr<BlockBatch> batch);  // with mutex_ held
   void work(uint8_t* slot);
   void run(BlockBatch& batch, size_t index, uint8_t* slot);

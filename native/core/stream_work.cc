@@ -7,7 +7,7 @@
 namespace wisemerge {
 namespace {
 
-constexpr size_t kLerpColumns = 10, kCompareColumns = 7;
+constexpr size_t kLerpNumbers = 10, kCompareNumbers = 7;
 constexpr double kMaxExact = 9007199254740991.0;  // 2^53 - 1
 
 [[noreturn]] void refuse(const std::string& message) { throw Error("ERR_INTERNAL_ARGUMENT", message); }
@@ -71,7 +71,7 @@ class Parser {
     work_.output = numbers_.index();
     work_.position = numbers_.whole();
     work_.length = numbers_.whole();
-    work_.segments.reserve(numbers_.left() / (compared_ ? kCompareColumns : kLerpColumns));
+    work_.segments.reserve(numbers_.left() / (compared_ ? kCompareNumbers : kLerpNumbers));
     for (uint64_t end = 0; !numbers_.empty();) {
       work_.segments.push_back(segment());
       if (!compared_) end = check_place(work_.segments.back(), end, work_.length);

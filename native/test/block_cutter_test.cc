@@ -46,7 +46,8 @@ StreamWork make(const std::vector<Spec>& specs, uint64_t x_start, uint64_t y_sta
   work.length = header;
   for (size_t i = 0; i < specs.size(); i++) {
     const Spec& spec = specs[i];
-    StreamSegment segment{spec.x, spec.y, spec.out, spec.count, {}, {}, work.length, 0, spec.copied};
+    const auto alphas = static_cast<uint32_t>(i % 3);
+    StreamSegment segment{spec.x, spec.y, spec.out, spec.count, {}, {}, work.length, alphas, spec.copied};
     segment.x.file = 2 * i < specs.size() ? 0 : 1;
     work.length += spec.count * item_size(spec.out);
     work.segments.push_back(segment);
@@ -122,6 +123,7 @@ std::vector<Block> check_range(const StreamWork& work, const SlotShape& shape, b
     if (aligned && position < work.position + work.length) CHECK_EQ(position % kIoPage, uint64_t{0});
     check_reads(block, work, shape);
     CHECK_EQ(block.outs.size(), size_t{shape.outputs});
+    for (uint32_t k = 0; k < shape.outputs; k++) CHECK_EQ(block.outs[k], shape.out(k));
     const LerpSegments& lerp = block.lerp;
     CHECK_EQ(lerp.alpha_count, shape.outputs);
     // Copies and interpolated rows, each in the order of their segments.
@@ -145,6 +147,7 @@ std::vector<Block> check_range(const StreamWork& work, const SlotShape& shape, b
       }
       const LerpSegment& part = lerp.rows[row];
       CHECK_EQ(block.results[row], i);
+      CHECK_EQ(lerp.alpha_sets[row], segment.alpha_set);
       CHECK(part.count > 0);
       CHECK(part.x_dtype == segment.x_dtype && part.y_dtype == segment.y_dtype &&
             part.out_dtype == segment.out_dtype);
@@ -272,8 +275,6 @@ TEST("block cutter: a range without tensors is one of header") {
 
 namespace {
 
-size_t spans(uint64_t count) { return (count + kCompareSpan - 1) / kCompareSpan; }
-
 // Blocks of a comparison hold every element once, in whole spans, inside their regions.
 void check_spans(const StreamWork& work, uint64_t region) {
   const SlotShape shape{0, region, region, 0};
@@ -296,7 +297,7 @@ void check_spans(const StreamWork& work, uint64_t region) {
                   {of.x.file, of.x.position + done * item_size(of.x_dtype)});
       check_holds(block, part.y_offset, part.count * item_size(of.y_dtype),
                   {of.y.file, of.y.position + done * item_size(of.y_dtype)});
-      sums += spans(part.count);
+      sums += spans_of(part.count);
       done += part.count;
       next();
     }

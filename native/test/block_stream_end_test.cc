@@ -160,6 +160,7 @@ TEST("block stream: work and slots that cannot be are refused") {
   CHECK_EQ(open({kBlock, 4097, 4096, 1}, {0.5}), argument);
   CHECK_EQ(open({kBlock, 4096, 4097, 1}, {0.5}), argument);
   CHECK_EQ(open({0, 4096, 4096, 1}, {0.5}), argument);
+  CHECK_EQ(open({kBlock + 2, kRegion, kRegion, 1}, {0.5}), argument);
   CHECK_EQ(open({kBlock, UINT64_MAX / 4096 * 4096, 8192, 1}, {0.5}), argument);
   CHECK_EQ(open({UINT64_MAX, 4096, 4096, 1}, {0.5}), argument);
   CHECK_EQ(open({kBlock, 4096, 4096, UINT32_MAX}, {0.5}), argument);

@@ -80,6 +80,7 @@ TEST("block stream: copies bytes into every output, as they are, between what it
   const uint32_t output = stream.add_output({first.fd(), second.fd()}, {false, false}, {});
   StreamWork work = lerp_work(x.fd(), y.fd(), kElements, output);
   work.files.push_back({other.fd(), other.fd()});
+  work.files.push_back({1 << 20, 1 << 20});  // of no use, and not shared
   constexpr DType kU8 = DType::kU8;
   work.segments.push_back({kU8, kU8, kU8, kBytes - 11, {2, 11}, {}, work.length, 0, true});
   work.length += kBytes - 11;

@@ -169,17 +169,17 @@ describe('a run', () => {
     await writer.abandon();
   });
 
-  it('refuses ranges that are not what they should be', async () => {
-    const input = join(await tempDir(), 'in');
-    writeFileSync(input, randomBytes(block, 3));
-    const { ring } = await openRing(input, 'cached');
-    const output = ring.addOutput([{ fd: 0, direct: false, path: '' } as OutputWriter], empty);
-    const range = copyRange(input, 0, 0, 100, output);
-    for (const wrong of [{ length: 99 }, { output: output + 1 }, { position: 1 }]) {
-      const { done } = await ring.submit({ ...range, ...wrong });
+  it.each([{ length: 99 }, { output: 1 }, { position: 1 }])(
+    'refuses a range with a wrong %j',
+    async (wrong) => {
+      const input = join(await tempDir(), 'in');
+      writeFileSync(input, randomBytes(block, 3));
+      const { ring } = await openRing(input, 'cached');
+      ring.addOutput([{ fd: 0, direct: false, path: '' } as OutputWriter], empty);
+      const { done } = await ring.submit({ ...copyRange(input, 0, 0, 100, 0), ...wrong });
       await expect(done).rejects.toMatchObject({ code: 'ERR_INTERNAL_RANGE' });
-    }
-  });
+    },
+  );
 
   it('gives its memory back', async () => {
     const before = hostBufferBytes();

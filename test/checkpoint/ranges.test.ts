@@ -64,6 +64,19 @@ describe('the ranges of an output file', () => {
     );
   });
 
+  it.each([
+    ['whole pages', 'F32', 3000],
+    ['elements', 'U8', 5001],
+  ] as const)('end at %s where they would read many files', (_, dtype, count) => {
+    const file = layOut(Array.from({ length: 300 }, (): Spec => ({ count, dtype })));
+    const fileOf = (name: string): Source => ({ x: { name, file: name } as TensorInfo, y: undefined });
+    const ranges = [...cutRanges(file, fileOf, 2 ** 30)];
+    for (const { segments } of ranges) expect(segments.length).toBeLessThanOrEqual(34);
+    expect(ranges.length).toBeLessThan(12);
+    expect(ranges.reduce((sum, { length }) => sum + length, 0)).toBe(file.bytes);
+    for (const { position } of ranges) expect(position % ioAlignment).toBe(0);
+  });
+
   it('keep their offsets exact in a tensor of 6 GB', () => {
     const ranges = expectExact(
       layOut([

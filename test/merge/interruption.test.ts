@@ -18,19 +18,28 @@ import { hostBufferBytes } from '../../lib/native.js';
 import { besideInputs, makePair, type Pair } from '../support/pair.js';
 import { tempDir } from '../support/temp.js';
 
-/** Several blocks at the smallest memory budget. */
-const elements = 2_000_000;
+/** Several ranges at a small memory budget. */
+const elements = 3_000_000;
 const memory = 4 * 2 ** 20;
 
 const run = ({ zeroshot, finetuned, out }: Pair, options: Partial<MergeOptions> & RunOptions = {}) =>
   merge({ zeroshot, finetuned, alpha: 0.5, out, memory, ...options });
 
-/** Calls `action` once, when the first block has been written and others are under way. Reports come too seldom
+/** Calls `action` once, when the first range has been written and others are under way. Reports come too seldom
  * for that: at ten a second, a small merge has none between its start and its end. */
 function midway(action: () => void): void {
   const add = vi.spyOn(ProgressMeter.prototype, 'add');
-  onTestFinished(() => add.mockRestore());
-  add.mockImplementationOnce(() => action());
+  let moved = 0;
+  onTestFinished(() => {
+    add.mockRestore();
+    // Of three times as many, or more where there are many alphas.
+    expect(moved).toBeGreaterThan(0);
+    expect(moved).toBeLessThan(2 * elements * 4);
+  });
+  add.mockImplementationOnce((bytes) => {
+    moved = bytes;
+    action();
+  });
 }
 
 /** Fails unless the merge left neither files nor native memory. */
@@ -72,7 +81,7 @@ describe('an abort', () => {
     const controller = new AbortController();
     const alpha = Array.from({ length: 9 }, (_, i) => i / 8);
     midway(() => controller.abort());
-    const options = { alpha, memory: 2 ** 24, signal: controller.signal };
+    const options = { alpha, memory: 2 ** 23, signal: controller.signal };
     await expectNothingLeft(pair, () => run(pair, options), { name: 'AbortError' });
   });
 

@@ -21,6 +21,14 @@ const pairs = fc.array(
 );
 
 describe('the ranges of a comparison', () => {
+  it('end where they would read many files', () => {
+    const info = (file: string) => ({ dtype: 'F32', count: 10, file }) as TensorInfo;
+    const many = Array.from({ length: 500 }, (_, i): FloatPair => ({ x: info(`x${i}`), y: info('y') }));
+    const ranges = [...cutSpans(many, 2 ** 30)];
+    for (const { segments } of ranges) expect(segments.length).toBeLessThan(40);
+    expect(ranges.flatMap(({ segments }) => segments.map(({ pair }) => pair))).toEqual(many.map((_, i) => i));
+  });
+
   it('hold whole spans and cover every element once, in order, for any tensors', () => {
     fc.assert(
       fc.property(pairs, fc.constantFrom(2 ** 16, 2 ** 20, 2 ** 23), (all, size) => {
@@ -51,7 +59,7 @@ describe('the ranges of a comparison', () => {
   it('fit regions that hold a span of the widest dtype, whatever the memory', () => {
     fc.assert(
       fc.property(pairs, fc.integer({ min: 1, max: 2 ** 28 }), (all, memory) => {
-        const { x, y } = spanShape(all, memory, 5);
+        const { x, y } = spanShape(all, memory, 5, memory % 2 ? 'cpu' : 'cuda');
         expect(x % 4096).toBe(0);
         expect(y).toBe(x);
         for (const pair of all) {

@@ -1,8 +1,9 @@
 // However the work is cut up, the bytes are the same: that of an oracle which knows nothing of blocks.
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { type MergeOptions, merge } from '../../lib/index.js';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { OutputWriter } from '../../lib/checkpoint/output-writer.js';
+import { diff, type MergeOptions, merge } from '../../lib/index.js';
 import { planMerge } from '../../lib/merge/plan.js';
 import { lerpData } from '../support/exact.js';
 import { contents, readModel, writeModel, writeShards } from '../support/models.js';
@@ -102,6 +103,95 @@ describe('the output of a merge', () => {
       await merge({ zeroshot, finetuned, alpha, out: alone });
       expect(contents(readModel(directory))).toEqual(contents(readModel(alone)));
     }
+  });
+});
+
+/** Ranges of this budget are 4 MiB. */
+const smallest = 4 * 2 ** 20;
+
+describe('tensors that lie in several ranges', () => {
+  /** Small whole numbers, of which every place has its own: interpolation half-way is exact. */
+  const numbers = (count: number, plus: number) =>
+    Float32Array.from({ length: count }, (_, i) => (i % 61) + plus);
+  const long = (plus: number): Tensor[] => {
+    const bf16 = Uint16Array.from(new Uint32Array(numbers(1_500_003, plus).buffer), (bits) => bits >>> 16);
+    return [
+      tensor('ids', 'I64', [300_001], randomBytes(8 * 300_001, 3)),
+      tensor('w', 'F32', [700_001], Buffer.from(numbers(700_001, plus).buffer)),
+      tensor('v', 'BF16', [1_500_003], Buffer.from(bf16.buffer)),
+    ];
+  };
+
+  it.each(['direct', 'cached'] as const)('are interpolated and copied exactly, read %s', async (readMode) => {
+    const root = await tempDir();
+    const zeroshot = writeModel(join(root, 'x'), long(1));
+    const finetuned = writeShards(join(root, 'y'), [long(9).slice(1), long(9).slice(0, 1)], { pad: 1 });
+    const out = join(root, 'out');
+    await merge({ zeroshot, finetuned, alpha: 0.5, out, readMode, memory: smallest });
+    expect(contents(readModel(out))).toEqual(contents(new Map(long(5).map((one) => [one.name, one]))));
+  });
+
+  it('are compared exactly, and what is not finite in them is counted', async () => {
+    const root = await tempDir();
+    const count = 6_000_000;
+    const bytes = Buffer.alloc(count, 0x38); // 1 in F8_E4M3
+    const changed = Buffer.from(bytes);
+    const at = [0, 1, 2_999_999, 3_000_000, 5_000_000, count - 1];
+    for (const i of at) changed[i] = 0x40; // 2
+    changed[4_500_000] = 0x7f; // NaN
+    const one = (data: Buffer) => [tensor('w', 'F8_E4M3', [count], data)];
+    const [zeroshot, finetuned] = [
+      writeModel(join(root, 'x'), one(bytes)),
+      writeModel(join(root, 'y'), one(changed)),
+    ];
+    const { tensors } = await diff(zeroshot, finetuned, { memory: smallest });
+    expect(tensors[0]).toMatchObject({
+      maxAbs: 1,
+      nan: [0, 1],
+      unchanged: (count - at.length - 1) / count,
+      relativeL2: Math.sqrt(at.length / (count - 1)),
+    });
+    const early = Buffer.from(changed);
+    early[7] = 0x7f;
+    const broken = writeModel(join(root, 'z'), one(early));
+    const { outputs } = await merge({
+      zeroshot,
+      finetuned: broken,
+      alpha: 1,
+      out: join(root, 'out'),
+      memory: smallest,
+    });
+    expect(outputs[0]!.nonFinite).toEqual({ w: 2 });
+  });
+});
+
+describe('many small shards', () => {
+  it('are written with a few files open at a time, however slow a file is to finish', async () => {
+    const root = await tempDir();
+    const shards = (seed: number) =>
+      Array.from({ length: 150 }, (_, i) => [tensor(`t${i}`, 'F32', [10 + i], randomF32(10 + i, seed + i))]);
+    const [zeroshot, finetuned] = [
+      writeShards(join(root, 'x'), shards(1)),
+      writeShards(join(root, 'y'), shards(999)),
+    ];
+    const finish = OutputWriter.prototype.finish;
+    let [created, finished, most] = [0, 0, 0];
+    const create = OutputWriter.create;
+    vi.spyOn(OutputWriter, 'create').mockImplementation((...args) => {
+      most = Math.max(most, ++created - finished);
+      return create.apply(OutputWriter, args);
+    });
+    vi.spyOn(OutputWriter.prototype, 'finish').mockImplementation(async function (this: OutputWriter, hash) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      finished++;
+      return finish.call(this, hash);
+    });
+    onTestFinished(() => void vi.restoreAllMocks());
+    const out = join(root, 'out');
+    await merge({ zeroshot, finetuned, alpha: 0.3, out });
+    expect(created).toBe(150);
+    expect(most).toBeLessThan(8);
+    expect(contents(readModel(out))).toEqual(oracle(shards(1).flat(), shards(999).flat(), 0.3));
   });
 });
 

@@ -20,6 +20,9 @@ inline constexpr uint32_t kCompareLanes = 32;
 inline constexpr uint32_t kCompareBlock = 4096;
 inline constexpr uint32_t kCompareSpan = 1u << 18;
 
+// Of a tensor of so many elements.
+inline constexpr uint64_t spans_of(uint64_t elements) { return (elements + kCompareSpan - 1) / kCompareSpan; }
+
 // Crosses the C ABI; ten 8-byte fields.
 struct CompareSums {
   double xx = 0;           // sum x^2

@@ -26,7 +26,8 @@ export async function openIngredients(models: readonly Checkpoint[]): Promise<In
   for (const checkpoint of models) {
     const compared = await checkCompatibility(models[0]!, checkpoint);
     problems.push(...compared.problems);
-    ingredients.push({ checkpoint, tensors: new Map(compared.pairs.map(({ x, y }) => [x.name, y])) });
+    const own = compared.pairs.filter(({ action }) => action !== 'keep');
+    ingredients.push({ checkpoint, tensors: new Map(own.map(({ x, y }) => [x.name, y])) });
   }
   if (problems.length > 0) throw incompatible(problems);
   return ingredients;
@@ -45,10 +46,12 @@ export class AveragedCheckpoint extends Checkpoint {
     const lone = ingredients.length === 1 ? ingredients[0] : undefined;
     const files = like.files.map((file) => ({
       ...file,
-      tensors: file.tensors.map((tensor): TensorInfo => {
-        if (lone) return { ...lone.tensors.get(tensor.name)!, name: tensor.name };
-        if (dtypeInfo(tensor.dtype).kind !== 'float') return tensor;
-        return { ...tensor, dtype: 'F32', bytes: 4 * tensor.count };
+      // Networks read no buffer that a model may lack.
+      tensors: file.tensors.flatMap((tensor): TensorInfo[] => {
+        if (!ingredients.every(({ tensors }) => tensors.has(tensor.name))) return [];
+        if (lone) return [{ ...lone.tensors.get(tensor.name)!, name: tensor.name }];
+        if (dtypeInfo(tensor.dtype).kind !== 'float') return [tensor];
+        return [{ ...tensor, dtype: 'F32', bytes: 4 * tensor.count }];
       }),
     }));
     super(like.path, like.directory, files, like.index, like.config);

@@ -70,7 +70,7 @@ export class ModelPair {
     }
     const [xs, ys] = await this.#read(pair);
     const { x, y, action, outDtype } = pair;
-    if (action === 'copy') return xs.slice();
+    if (action !== 'lerp') return xs.slice();
     // Its own buffer, so that candidates may be made at the same time.
     const layout = new ArenaLayout();
     const [xAt, yAt] = [layout.reserve(x.bytes), layout.reserve(y.bytes)];
@@ -101,6 +101,10 @@ export class ModelPair {
 
   async #readBoth({ x, y, action }: TensorPair): Promise<Stored> {
     const [base, finetuned] = this.#models;
+    if (action === 'keep') {
+      const bytes = await base.readTensor(x.name);
+      return [bytes, bytes];
+    }
     const [xs, ys] = await Promise.all([base.readTensor(x.name), finetuned.readTensor(y.name)]);
     if (action === 'copy' && Buffer.compare(xs, ys) !== 0) {
       throw incompatible([

@@ -2,6 +2,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { readBaseModels } from '../checkpoint/model-card.js';
 import { dtypeInfo, formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import type { DTypeName } from '../native.js';
+import { bufferWarning, isDerivedBuffer } from './derived-buffers.js';
 import type { Problem } from './problems.js';
 import { quantisation } from './quantised.js';
 import { tiedSource } from './tied.js';
@@ -9,13 +10,13 @@ import { tiedSource } from './tied.js';
 /** What happens to one tensor of the base model. */
 export interface TensorPair {
   readonly x: TensorInfo;
-  /** The fine-tuned side: the tensor of the same name, or the one it is tied to. */
+  /** The fine-tuned side: the tensor of the same name, or the one it is tied to; `x` again where it is kept. */
   readonly y: TensorInfo;
   /**
    * `lerp`: interpolated. `copy`: integer or boolean, which must be equal in both (checked when data is
-   * read).
+   * read). `keep`: a derived buffer that the fine-tuned model lacks.
    */
-  readonly action: 'lerp' | 'copy';
+  readonly action: 'lerp' | 'copy' | 'keep';
   readonly outDtype: DTypeName;
 }
 
@@ -44,10 +45,12 @@ export async function checkCompatibility(
 
   const pairs: TensorPair[] = [];
   const used = new Set<string>();
+  const leftOut: string[] = [];
   for (const x of base.tensors.values()) {
     const y = finetuned.tensors.get(x.name) ?? tiedSource(x, finetuned);
     if (!y) {
-      problems.push(missing(x, base, finetuned, 'fine-tuned'));
+      if (isDerivedBuffer(x)) pairs.push({ x, y: x, action: 'keep', outDtype: x.dtype });
+      else problems.push(missing(x, base, finetuned, 'fine-tuned'));
       continue;
     }
     if (y.name !== x.name)
@@ -58,6 +61,10 @@ export async function checkCompatibility(
   }
   for (const y of finetuned.tensors.values()) {
     if (used.has(y.name) || base.tensors.has(y.name)) continue;
+    if (isDerivedBuffer(y)) {
+      leftOut.push(y.name);
+      continue;
+    }
     const tied = tiedSource(y, base);
     if (!tied) {
       problems.push(missing(y, finetuned, base, 'zero-shot'));
@@ -75,6 +82,9 @@ export async function checkCompatibility(
       );
     }
   }
+  const kept = pairs.flatMap(({ x, action }) => (action === 'keep' ? [x.name] : []));
+  if (kept.length > 0) warnings.push(bufferWarning(kept, 'kept, though only in the zero-shot model'));
+  if (leftOut.length > 0) warnings.push(bufferWarning(leftOut, 'left out, as only in the fine-tuned model'));
   warnAboutDtypes(pairs, outDtype, warnings);
   return { pairs, problems, warnings };
 }

@@ -125,7 +125,7 @@ export async function prepareMerge(
     skipped,
     tensors: {
       interpolated: pairs.filter(({ action }) => action === 'lerp').length,
-      copied: pairs.filter(({ action }) => action === 'copy').length,
+      copied: pairs.filter(({ action }) => action !== 'lerp').length,
     },
     dtypes: countDtypes(pairs),
     bytesRead: pairs.reduce((sum, { x, y, action }) => sum + x.bytes + (action === 'lerp' ? y.bytes : 0), 0),

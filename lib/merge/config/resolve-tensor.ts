@@ -1,5 +1,6 @@
 import { dtypeInfo, formatShape } from '../../checkpoint/tensor.js';
 import type { DTypeName } from '../../native.js';
+import { bufferWarning, isDerivedBuffer } from '../derived-buffers.js';
 import type { MethodSpec, TensorValues } from '../methods/spec.js';
 import { quantisation } from '../quantised.js';
 import { tiedSource } from '../tied.js';
@@ -23,6 +24,8 @@ export interface TensorContext {
   readonly indexOf: (model: ModelReference) => number;
   readonly model: (index: number) => ModelHeaders;
   readonly name: (index: number) => string;
+  /** The model that gives the output its configuration. */
+  readonly donor: number;
   readonly statisticsOf: (model: ModelReference) => { index: number; headers: ModelHeaders };
 }
 
@@ -39,6 +42,8 @@ export class TensorResolver {
   /** Names of tensors that a model lacks, by model. */
   readonly #absent = new Map<number, string[]>();
   readonly #copied: string[] = [];
+  /** Derived buffers that not all models have. */
+  readonly #buffers = { kept: [] as string[], leftOut: [] as string[] };
   readonly #findings = new Map<string, string[]>();
   readonly #errors = new Set<string>();
 
@@ -46,18 +51,19 @@ export class TensorResolver {
     this.#context = context;
   }
 
-  /** Undefined after a problem. */
+  /** Undefined after a problem, and of a buffer that is left out. */
   resolve(output: OutputTensor): ResolvedTensor | undefined {
     const { method, config } = this.#context;
     const baseReference = output.slice.base ?? config.base;
     const baseModel =
       method.base === 'donor' || !baseReference ? undefined : this.#context.indexOf(baseReference);
     const inputs: Present[] = [];
+    const absent: number[] = [];
     let base: Present | undefined;
     for (const [source, { model }] of output.slice.sources.entries()) {
       const tensor = output.inputs[source];
       const index = this.#context.indexOf(model);
-      if (!tensor) note(this.#absent, index, output.name);
+      if (!tensor) absent.push(index);
       else if (index === baseModel) base = { model: index, source, tensor };
       else inputs.push({ model: index, source, tensor });
     }
@@ -68,9 +74,11 @@ export class TensorResolver {
         inputs[0] && tiedSource({ name: output.name, shape: inputs[0].tensor.shape }, model, { anyRows });
       const tensor = model.tensors.get(output.name) ?? tied;
       if (tensor) base = { model: baseModel, source: -1, tensor };
-      else note(this.#absent, baseModel, output.name);
+      else absent.push(baseModel);
     }
     const all = base ? [base, ...inputs] : inputs;
+    if (absent.length > 0 && all[0] && isDerivedBuffer(all[0].tensor)) return this.#buffer(output, all);
+    for (const model of absent) note(this.#absent, model, output.name);
     if (!this.#checkInputs(output, all)) return undefined;
     const reference = all[0]!.tensor;
     const common = this.#common(output, reference, all);
@@ -94,6 +102,14 @@ export class TensorResolver {
     }
     if (!this.#checkCount(output, inputs.length, base, baseModel)) return undefined;
     return this.#merged(output, common, inputs, base);
+  }
+
+  /** A derived buffer that some of the models lack goes with the configuration, as the donor has it. */
+  #buffer(output: OutputTensor, all: readonly Present[]): ResolvedTensor | undefined {
+    const own = all.find(({ model }) => model === this.#context.donor);
+    const common = own && this.#common(output, own.tensor, [own]);
+    (common ? this.#buffers.kept : this.#buffers.leftOut).push(output.name);
+    return common && this.#copy(common, own);
   }
 
   /** What needs no parameters. Undefined if dtypes cannot go together. */
@@ -261,8 +277,8 @@ export class TensorResolver {
   }
 
   /** Gathered remarks, one line for each kind. */
-  warn(donor: number): void {
-    const { problems, name, config } = this.#context;
+  warn(): void {
+    const { problems, name, config, donor } = this.#context;
     const add = (text: string): number => problems.warnings.push(`${config.file}: ${text}`);
     for (const [model, names] of this.#absent) {
       const role = model === donor ? ', which gives configuration and tokenizer' : '';
@@ -271,6 +287,9 @@ export class TensorResolver {
     if (this.#copied.length > 0) {
       add(`${this.#copied.length} tensors are in one model only and are copied: ${listNames(this.#copied)}`);
     }
+    const { kept, leftOut } = this.#buffers;
+    if (kept.length > 0) add(bufferWarning(kept, `kept as in ${name(donor)}, though not in all models`));
+    if (leftOut.length > 0) add(bufferWarning(leftOut, `left out, as not in ${name(donor)}`));
     for (const [text, names] of this.#findings) add(`${text} (${listNames(names)})`);
   }
 }

@@ -185,13 +185,14 @@ class Resolver {
       indexOf: (model) => this.#indexOf(model),
       model: (index) => this.#opened.models[index]!,
       name: (index) => formatModelReference(this.#models[index]!),
+      donor,
       statisticsOf: (reference) => {
         const index = this.#statistics.findIndex((one) => modelKey(one) === modelKey(reference));
         return { index, headers: this.#opened.statistics![index]! };
       },
     });
     const tensors = outputs.flatMap((output) => resolver.resolve(output) ?? []);
-    resolver.warn(donor);
+    resolver.warn();
     lookup.warnUnusedFilters();
     return tensors;
   }

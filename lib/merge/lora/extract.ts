@@ -62,8 +62,11 @@ export async function extractLora(
     openCheckpoint(given.finetuned, opening),
   ]);
   checkOutputPath(given.out, [base, finetuned]);
-  const { pairs, problems, warnings } = await checkCompatibility(base, finetuned);
+  const compared = await checkCompatibility(base, finetuned);
+  const { problems, warnings } = compared;
   if (problems.length > 0) throw incompatible(problems);
+  // A buffer that only the base has is no difference.
+  const pairs = compared.pairs.filter(({ action }) => action !== 'keep');
   const { modules, fanInFanOut = storesTransposed(base), out, force = false } = given;
   const chosen = chooseTargets(base, pairs, modules, fanInFanOut);
   if (chosen.targets.length === 0) {

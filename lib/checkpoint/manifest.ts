@@ -1,5 +1,8 @@
 import type { Checkpoint } from './checkpoint.js';
 
+/** The manifest's name; its presence marks a directory as wisemerge's own. */
+export const manifestName = 'wisemerge.json';
+
 /** One input of a merge, as the manifest names it. */
 export interface ManifestInput {
   /** As it was given. */
@@ -20,6 +23,8 @@ export interface OutputManifest {
   readonly command: string;
   readonly parameters: number;
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly xxh3: string }[];
+  /** Everything else that was written, by relative path, but for the manifest itself. */
+  readonly companions: readonly string[];
   /** Tensors with NaN or infinite elements, and how many. */
   readonly nonFinite: Readonly<Record<string, number>>;
 }

@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
 import { isPlainFileName } from './index-file.js';
-import type { OutputManifest } from './manifest.js';
-import { manifestName } from './transaction.js';
+import { manifestName, type OutputManifest } from './manifest.js';
 
 // Verification opens these: nothing is followed out of the manifest's directory.
 const fileName = z.string().refine(isPlainFileName, 'not a plain file name');

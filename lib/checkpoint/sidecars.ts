@@ -5,7 +5,7 @@ import { ioError } from '../errors.js';
 import type { DTypeName } from '../native.js';
 import type { Checkpoint, Config } from './checkpoint.js';
 import { replaceInJson } from './json-text.js';
-import { manifestName } from './transaction.js';
+import { manifestName } from './manifest.js';
 
 /**
  * Files above this are not "small files beside the weights" and are left behind with a note. Tokenizers reach

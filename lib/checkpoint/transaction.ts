@@ -3,13 +3,16 @@ import { mkdir, open, readdir, readlink, realpath, rename, rm, stat } from 'node
 import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
 import { lockDirectory, ownerName } from './directory-lock.js';
+import { manifestName } from './manifest.js';
+import { findStrangers } from './own-files.js';
 
-/** The manifest's name; its presence marks a directory as wisemerge's own. */
-export const manifestName = 'wisemerge.json';
+/** Files in the way that a message names. */
+const named = 5;
 
 interface BeginOptions {
   readonly force?: boolean;
-  readonly isOurs?: (target: string) => Promise<boolean>;
+  /** Names of a target's entries that are wisemerge's own without a manifest. */
+  readonly ownEntries?: (target: string) => Promise<readonly string[]>;
 }
 
 /**
@@ -39,8 +42,7 @@ export class OutputTransaction {
 
   /**
    * Checks and locks the target. Throws ERR_OUTPUT_EXISTS (exists and no `force`, a mount point, a link to nowhere),
-   * ERR_OUTPUT_NOT_OURS (`force`, but the directory holds no wisemerge output: neither a manifest nor what `isOurs`
-   * knows), ERR_OUTPUT_BUSY (a live process writes it), ERR_IO.
+   * ERR_OUTPUT_NOT_OURS (`force`, but the directory holds no wisemerge output, or something else beside one), ERR_OUTPUT_BUSY (a live process writes it), ERR_IO.
    */
   static async begin(path: string, options: BeginOptions = {}): Promise<OutputTransaction> {
     try {
@@ -138,7 +140,10 @@ async function mendReplacement(target: string, old: string): Promise<void> {
 }
 
 /** Throws as `begin` does where an output cannot be. */
-export async function checkTarget(target: string, { force = false, isOurs }: BeginOptions): Promise<void> {
+export async function checkTarget(
+  target: string,
+  { force = false, ownEntries }: BeginOptions,
+): Promise<void> {
   let entries: string[];
   try {
     entries = await readdir(target);
@@ -161,7 +166,8 @@ export async function checkTarget(target: string, { force = false, isOurs }: Beg
       hint: 'Give another --out, or --force to replace it.',
     });
   }
-  if (!holdsOurOutput(target, entries) && !(await isOurs?.(target))) {
+  const strangers = await findStrangers(target, await ownEntries?.(target));
+  if (!strangers) {
     throw new WisemergeError(
       'ERR_OUTPUT_NOT_OURS',
       `${target} was not written by wisemerge (no ${manifestName} in it)`,
@@ -171,13 +177,18 @@ export async function checkTarget(target: string, { force = false, isOurs }: Beg
       },
     );
   }
-}
-
-function holdsOurOutput(target: string, entries: string[]): boolean {
-  if (entries.includes(manifestName)) return true;
-  // What a killed run left behind inside is ours too.
-  const outputs = entries.filter((name) => !/^\..*\.wisemerge-(tmp|old)$/.test(name));
-  return outputs.length > 0 && outputs.every((name) => existsSync(join(target, name, manifestName)));
+  if (strangers.length > 0) {
+    const more = strangers.length > named ? ` and ${strangers.length - named} more` : '';
+    throw new WisemergeError(
+      'ERR_OUTPUT_NOT_OURS',
+      `${target} holds what wisemerge did not write: ${strangers.slice(0, named).join(', ')}${more}`,
+      {
+        file: target,
+        hint: '--force replaces earlier outputs of wisemerge only. Move the rest elsewhere first.',
+        details: { strangers },
+      },
+    );
+  }
 }
 
 async function syncTree(directory: string): Promise<void> {

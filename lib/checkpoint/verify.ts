@@ -3,9 +3,9 @@ import { join, resolve } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { ioError, WisemergeError } from '../errors.js';
 import { openCheckpoint } from './checkpoint.js';
+import { manifestName } from './manifest.js';
 import { type ProgressListener, ProgressMeter } from './progress.js';
 import { type AnyManifest, readManifest } from './read-manifest.js';
-import { manifestName } from './transaction.js';
 
 /** What verification found in one output; JSON-serialisable. */
 export interface VerifyResult {

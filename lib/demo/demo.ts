@@ -8,6 +8,7 @@ import { meanInterval } from '../sweep/student.js';
 import { version } from '../version.js';
 import { type Accuracies, meanAccuracies, type PairOutcome } from './outcome.js';
 import { type Recipe, standardRecipe } from './recipe.js';
+import { sweepName } from './saved-sweep.js';
 import { type Control, controls, runSeed, type SeedOutcome } from './seed-run.js';
 import { distributionOf } from './sets.js';
 
@@ -115,7 +116,7 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
   const transaction =
     out === undefined
       ? undefined
-      : await OutputTransaction.begin(resolve(out), { force: options.force ?? false, isOurs: isDemo });
+      : await OutputTransaction.begin(resolve(out), { force: options.force ?? false, ownEntries });
   const scratch = await mkdtemp(join(tmpdir(), 'wisemerge-demo-')).catch((error) => {
     throw ioError(error, 'create a directory in', tmpdir());
   });
@@ -151,12 +152,13 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
   }
 }
 
-/** A demo is no output with a manifest: it is known by its result. */
-async function isDemo(directory: string): Promise<boolean> {
+/** A demo has no manifest: it is known by its result. Its models have theirs. */
+async function ownEntries(directory: string): Promise<readonly string[]> {
   try {
-    return JSON.parse(await readFile(join(directory, demoName), 'utf8'))?.format === format;
+    const found = JSON.parse(await readFile(join(directory, demoName), 'utf8'));
+    return found?.format === format ? [demoName, sweepName] : [];
   } catch {
-    return false;
+    return [];
   }
 }
 

@@ -67,6 +67,8 @@ export class CommandEvaluator implements Evaluator {
   async #evaluateOne(alpha: number, signal: AbortSignal | undefined): Promise<SetEvaluation[]> {
     const { zeroshot, finetuned, command, out, keep, threads } = this.#models;
     const model = join(out, candidatesName, `alpha_${alpha}`);
+    // What an earlier run of the command left there goes with its model.
+    await rm(model, { recursive: true, force: true });
     await merge({
       ...{ zeroshot, finetuned, alpha, out: model, force: true, extrapolate: true },
       ...(threads !== undefined && { threads }),

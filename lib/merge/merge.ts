@@ -4,10 +4,11 @@ import { checkCall } from '../call-options.js';
 import { describeInput, type Manifest } from '../checkpoint/manifest.js';
 import { renderCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
+import { writeManifest } from '../checkpoint/own-files.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
 import { publishedOptions } from '../checkpoint/published-paths.js';
 import { copySidecars } from '../checkpoint/sidecars.js';
-import { manifestName, OutputTransaction } from '../checkpoint/transaction.js';
+import { OutputTransaction } from '../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { Engine, engineOptions } from '../native.js';
 import { version } from '../version.js';
@@ -135,7 +136,7 @@ async function writeCompanions(
 ): Promise<void> {
   const command = formatCommand(given);
   await copySidecars(zeroshot, plan.sidecars, directory, options.dtype);
-  const manifest: Manifest = {
+  const manifest: Omit<Manifest, 'companions'> = {
     wisemerge: version,
     node: process.version,
     method: 'wise_ft',
@@ -159,7 +160,6 @@ async function writeCompanions(
   const texts: [string, string][] = [
     ...(layout.index ? [[layout.index.name, layout.index.text] as [string, string]] : []),
     ['README.md', card],
-    [manifestName, `${JSON.stringify(manifest, null, 2)}\n`],
   ];
   for (const [name, text] of texts) {
     const path = join(directory, name);
@@ -167,4 +167,5 @@ async function writeCompanions(
       throw ioError(error, 'write', path);
     });
   }
+  await writeManifest(directory, manifest);
 }

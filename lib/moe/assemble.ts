@@ -4,12 +4,13 @@ import { checkCall } from '../call-options.js';
 import { describeInput } from '../checkpoint/manifest.js';
 import { renderMoeCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
+import { writeManifest } from '../checkpoint/own-files.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
 import { publishedOptions } from '../checkpoint/published-paths.js';
 import { readSafetensorsFile } from '../checkpoint/safetensors-file.js';
 import { copySidecars } from '../checkpoint/sidecars.js';
 import { elementCount } from '../checkpoint/tensor.js';
-import { manifestName, OutputTransaction } from '../checkpoint/transaction.js';
+import { OutputTransaction } from '../checkpoint/transaction.js';
 import type { WeightFile } from '../checkpoint/weight-file.js';
 import { writeSafetensors } from '../checkpoint/write-safetensors.js';
 import { ioError, WisemergeError } from '../errors.js';
@@ -212,13 +213,13 @@ class Assembly {
     const texts: [string, string][] = [
       ...(layout.index ? [[layout.index.name, layout.index.text] as [string, string]] : []),
       ['README.md', card],
-      [manifestName, `${JSON.stringify(manifest, null, 2)}\n`],
     ];
     for (const [file, content] of texts) {
       await writeFile(join(directory, file), content).catch((error) => {
         throw ioError(error, 'write', join(directory, file));
       });
     }
+    await writeManifest(directory, manifest);
   }
 }
 

@@ -133,6 +133,8 @@ export class SoupEvaluator {
         return await evaluateByCommand(command, soup.models[members[0]!]!, what, sets, signal);
       }
       const directory = join(out, 'candidates', `soup_${members.join('_')}`);
+      // What an earlier run of the command left there goes with its model.
+      await rm(directory, { recursive: true, force: true });
       await write(members, directory, signal);
       try {
         return await evaluateByCommand(command, directory, what, sets, signal);

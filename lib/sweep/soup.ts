@@ -1,6 +1,7 @@
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { checkCall } from '../call-options.js';
+import { checkTarget } from '../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
@@ -147,6 +148,8 @@ class SoupRun {
     { resume, force }: { readonly resume: boolean; readonly force: boolean },
   ): Promise<SoupResult> {
     const { models, rule } = this.#soup;
+    // Now, and not once everything is evaluated.
+    for (const name of [modelName, headName]) await checkTarget(join(this.#out, name), { force: true });
     const journal = await this.#openJournal(evaluator, resume, force);
     try {
       const known = new Map(journal.entries.map((entry) => [key(entry), entry]));

@@ -4,10 +4,10 @@ import { xxh3 } from '@node-rs/xxhash';
 import { z } from 'zod';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { layOut, type OutputFile, type OutputLayout } from '../checkpoint/layout.js';
-import { type DerivedManifest, describeInput } from '../checkpoint/manifest.js';
+import { type DerivedManifest, describeInput, manifestName } from '../checkpoint/manifest.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
+import { writeManifest } from '../checkpoint/own-files.js';
 import { copySidecars, listSidecars } from '../checkpoint/sidecars.js';
-import { manifestName } from '../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { version } from '../version.js';
 import { stateDirectory, stateName, writeState } from './optimizer-state.js';
@@ -125,7 +125,7 @@ export async function writeEpoch(
   await copySidecars(base, (await listSidecars(base)).copied, directory, undefined);
   const optimizer = await writeState(join(directory, stateDirectory, stateName), session);
   const { identity, initial, epochs, command, zeroshot } = facts;
-  const manifest: DerivedManifest & { training: TrainingRecord } = {
+  const manifest: Omit<DerivedManifest, 'companions'> & { training: TrainingRecord } = {
     wisemerge: version,
     node: process.version,
     method: 'finetune',
@@ -139,21 +139,17 @@ export async function writeEpoch(
     nonFinite,
     training: { identity, ...(initial && { initial }), epochs, optimizer },
   };
-  await writeText(directory, layout, manifest);
+  await writeIndex(directory, layout);
+  await writeManifest(directory, manifest);
   return nonFinite;
 }
 
-async function writeText(directory: string, { index }: OutputLayout, manifest: unknown): Promise<void> {
-  const texts: [string, string][] = [
-    ...(index ? [[index.name, index.text] as [string, string]] : []),
-    [manifestName, `${JSON.stringify(manifest, null, 2)}\n`],
-  ];
-  for (const [name, text] of texts) {
-    const path = join(directory, name);
-    await writeFile(path, text).catch((error) => {
-      throw ioError(error, 'write', path);
-    });
-  }
+async function writeIndex(directory: string, { index }: OutputLayout): Promise<void> {
+  if (!index) return;
+  const path = join(directory, index.name);
+  await writeFile(path, index.text).catch((error) => {
+    throw ioError(error, 'write', path);
+  });
 }
 
 async function writeWeights(

@@ -294,6 +294,7 @@ describe('the manifest', () => {
       parameters: 4,
       files: [{ name: 'model.safetensors', bytes: 4096 + 8, xxh3: expect.stringMatching(/^[0-9a-f]{16}$/) }],
       nonFinite: {},
+      companions: ['README.md'],
     });
     expect(result.outputs[0]!.files).toEqual(manifest.files);
   });

@@ -167,6 +167,10 @@ describe('a run of the demo', () => {
     await demo({ out, seeds: 2, recipe: tiny });
     await expect(demo({ out, seeds: 2, recipe: tiny })).rejects.toMatchObject({ code: 'ERR_OUTPUT_EXISTS' });
     await demo({ out, seeds: 2, recipe: tiny, force: true });
+    writeFileSync(join(out, 'finetuned', 'notes.txt'), 'mine');
+    await expect(demo({ out, seeds: 2, recipe: tiny, force: true })).rejects.toMatchObject({
+      details: { strangers: ['finetuned/notes.txt'] },
+    });
     const own = join(await tempDir(), 'own');
     mkdirSync(own);
     writeFileSync(join(own, 'demo.json'), '{"format":"mine"}');

@@ -336,7 +336,12 @@ console.log(JSON.stringify({ id: 1 - Math.abs(first - 1.3), far: { correct: [1, 
     expect(await readdir(out)).not.toContain('candidates');
     const kept = join(directory, 'kept');
     await sweep({ ...options, out: kept, command, keep: true });
-    expect((await readdir(join(kept, 'candidates'))).length).toBe(5);
+    const candidates = await readdir(join(kept, 'candidates'));
+    expect(candidates.length).toBe(5);
+    // As an evaluation that writes beside the model does.
+    await writeFile(join(kept, 'candidates', candidates[0]!, 'results.json'), '{}');
+    await sweep({ ...options, out: kept, command, keep: true, force: true });
+    expect(await readdir(join(kept, 'candidates', candidates[0]!))).not.toContain('results.json');
   });
 
   test.each([

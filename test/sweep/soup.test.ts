@@ -225,6 +225,12 @@ console.log(JSON.stringify({ val: Math.min(1, Math.abs(file.readFloatLE(start)))
     expect(result.scores).toEqual(first.map((v) => expect.closeTo(Math.min(1, Math.abs(v)), 6)));
     expect(readdirSync(options.out).sort()).toEqual(['journal.jsonl', 'model', 'soup.json', 'soup.yml']);
     expect(result.comparison).toMatchObject({ interval: null, difference: 0 });
+    writeFileSync(join(options.out, 'model', 'eval.json'), '{}');
+    await expect(soup({ ...options, sets, command: ['false'], force: true })).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_NOT_OURS',
+      details: { strangers: ['eval.json'] },
+    });
+    rmSync(join(options.out, 'model', 'eval.json'));
     rmSync(script);
     const failing = soup({ ...options, sets, command, force: true });
     await expect(failing).rejects.toMatchObject({ code: 'ERR_EVALUATION', message: /^model 0: / });

@@ -6,10 +6,11 @@ import { GrowingFile } from '../../checkpoint/growing-file.js';
 import { InputPool } from '../../checkpoint/input-pool.js';
 import { describeInput } from '../../checkpoint/manifest.js';
 import { modelName, renderAdapterCard } from '../../checkpoint/model-card.js';
+import { writeManifest } from '../../checkpoint/own-files.js';
 import { type ProgressListener, ProgressMeter } from '../../checkpoint/progress.js';
 import { publishedOptions } from '../../checkpoint/published-paths.js';
 import { itemSize, type TensorInfo } from '../../checkpoint/tensor.js';
-import { manifestName, OutputTransaction } from '../../checkpoint/transaction.js';
+import { OutputTransaction } from '../../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../../errors.js';
 import { LowRank } from '../../native/low-rank.js';
 import { dtypeByName, Engine, engineOptions, HostBuffer } from '../../native.js';
@@ -378,13 +379,13 @@ class Extraction {
     const texts: [string, string][] = [
       ['adapter_config.json', `${JSON.stringify(config, null, 2)}\n`],
       ['README.md', card],
-      [manifestName, `${JSON.stringify(manifest, null, 2)}\n`],
     ];
     for (const [name, content] of texts) {
       await writeFile(join(directory, name), content).catch((error) => {
         throw ioError(error, 'write', join(directory, name));
       });
     }
+    await writeManifest(directory, manifest);
   }
 }
 

@@ -2,8 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeInput, type MergeFileManifest } from '../../checkpoint/manifest.js';
 import { renderMergeCard } from '../../checkpoint/model-card.js';
+import { writeManifest } from '../../checkpoint/own-files.js';
 import { publishedOptions } from '../../checkpoint/published-paths.js';
-import { manifestName } from '../../checkpoint/transaction.js';
 import { ioError } from '../../errors.js';
 import { version } from '../../version.js';
 import { type Flag, formatWords } from '../command.js';
@@ -30,7 +30,7 @@ export async function writeRecords(
   { options, source, device }: RunFacts,
 ): Promise<void> {
   const command = formatMergeFileCommand(options);
-  const manifest: MergeFileManifest = {
+  const manifest: Omit<MergeFileManifest, 'companions'> = {
     wisemerge: version,
     node: process.version,
     ...(config.name !== undefined && { name: config.name }),
@@ -53,13 +53,14 @@ export async function writeRecords(
     const facts = { models, donor, method: merge.method, config: source, command: published, version };
     texts.push(['README.md', await renderMergeCard(facts)]);
   }
-  texts.push([mergeFileName, source], [manifestName, `${JSON.stringify(manifest, null, 2)}\n`]);
+  texts.push([mergeFileName, source]);
   for (const [name, content] of texts) {
     const path = join(directory, name);
     await writeFile(path, content).catch((error) => {
       throw ioError(error, 'write', path);
     });
   }
+  await writeManifest(directory, manifest);
 }
 
 /** The command line that does what `options` say, quoted for a POSIX shell. */

@@ -172,7 +172,10 @@ describe('an output', () => {
     }
     rmSync(made.path('out'), { recursive: true });
     await made.merge(text);
-    writeFileSync(made.path('out/left-over'), '');
+    writeFileSync(made.path('base/left-over'), '');
+    await made.merge(text, { force: true });
+    expect(readdirSync(made.path('out'))).toContain('left-over');
+    rmSync(made.path('base/left-over'));
     await made.merge(text, { force: true });
     expect(readdirSync(made.path('out'))).not.toContain('left-over');
   });

@@ -1,5 +1,5 @@
 // With --force an output replaces an earlier one of ours: never what the merge itself reads.
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { assembleMoe, extractLora, mergeFile, planMergeFile } from '../../../lib/index.js';
 import { f32, Workshop } from '../../support/merge-file.js';
@@ -80,6 +80,7 @@ describe('an output is refused where it is or holds', () => {
       message: expect.stringContaining('mine.yml'),
     });
     expect(existsSync(config)).toBe(true);
+    rmSync(config);
     const again = made.path('words/mergekit_config.yml');
     await mergeFile({ config: again, out: made.path('words'), force: true });
     expect(existsSync(again)).toBe(true);

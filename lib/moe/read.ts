@@ -1,11 +1,10 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { ioError } from '../errors.js';
 import { type Fields, isNull, readFields, readList, readText } from '../merge/config/keys.js';
 import { Problems } from '../merge/config/problems.js';
 import { readReference } from '../merge/config/read-reference.js';
 import { readWhole } from '../merge/config/read-tokenizer.js';
 import { nearest } from '../merge/config/suggest.js';
+import { readYamlFile } from '../merge/config/yaml-file.js';
 import { parseYaml, type YamlNode } from '../merge/config/yaml-nodes.js';
 import { toNumber } from '../merge/config/yaml-scalar.js';
 import { dtypeNames } from '../merge/options.js';
@@ -21,11 +20,12 @@ import {
 const dtypes = ['float32', 'float16', 'bfloat16'] as const;
 const defaultPerToken = 2;
 
-/** Reads a file that describes a mixture of experts. Throws ERR_MERGE_FILE with everything that is wrong, ERR_IO. */
+/** Reads a file that describes a mixture of experts. Throws ERR_MERGE_FILE with everything that is wrong, ERR_USAGE, ERR_IO. */
 export async function readMoeFile(path: string): Promise<MoeConfig> {
-  const source = await readFile(path, 'utf8').catch((error) => {
-    throw ioError(error, 'read', path);
-  });
+  const source = await readYamlFile(
+    path,
+    'Describe a mixture of experts in YAML: base_model, gate_mode, experts.',
+  );
   return parseMoeFile(source, path);
 }
 

@@ -8,6 +8,8 @@ import type { TokenizerConfig } from './tokenizer.js';
 export interface MergeConfig {
   /** The file, for messages. */
   readonly file: string;
+  /** What the file says, in all of its documents. */
+  readonly text: string;
   readonly place: Place;
   /** By which other documents of the file refer to its result. */
   readonly name?: string;

@@ -1,7 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { isPlainFileName } from '../../checkpoint/index-file.js';
-import { ioError } from '../../errors.js';
 import type { DTypeName } from '../../native.js';
 import { findMethod, methods } from '../methods/registry.js';
 import type { MethodSpec } from '../methods/spec.js';
@@ -15,6 +13,7 @@ import { type ReadContext, readReference } from './read-reference.js';
 import { parametersOf, readModules } from './read-slices.js';
 import { readTokenizer } from './read-tokenizer.js';
 import { nearest } from './suggest.js';
+import { readYamlFile } from './yaml-file.js';
 import { parseYaml, type YamlNode } from './yaml-nodes.js';
 
 /** Of what a configuration refers to, for tests; default: the file system, from the working directory. */
@@ -29,13 +28,12 @@ const templates = ['auto', 'alpaca', 'chatml', 'exaone', 'llama3', 'mistral'];
 
 /**
  * Reads a merge configuration: one document, or several that may refer to each other by `name`, in an order
- * in which they can be merged. Throws WisemergeError: ERR_MERGE_FILE with everything that is wrong, ERR_IO.
+ * in which they can be merged. Throws WisemergeError: ERR_MERGE_FILE with everything that is wrong, ERR_USAGE, ERR_IO.
  */
 export async function readMergeFile(path: string, options: ReadOptions = {}): Promise<MergeConfig[]> {
-  const source = await readFile(path, 'utf8').catch((error) => {
-    throw ioError(error, 'read', path);
-  });
-  return parseMergeFile(source, path, options);
+  const hint =
+    'Describe a merge in YAML; two models alone are merged with --zeroshot, --finetuned, --alpha and --out.';
+  return parseMergeFile(await readYamlFile(path, hint), path, options);
 }
 
 /** The same from text; `file` stands in messages. */
@@ -50,7 +48,7 @@ export function parseMergeFile(source: string, file: string, options: ReadOption
     exists: options.exists ?? existsSync,
     documents: documentNames(nodes, problems),
   };
-  const configs = nodes.flatMap((node) => readDocument(node, context) ?? []);
+  const configs = nodes.flatMap((node) => readDocument(node, source, context) ?? []);
   problems.throwIfAny();
   const ordered = orderDocuments(configs, problems);
   problems.throwIfAny();
@@ -95,7 +93,7 @@ function checkUnnamed(nodes: readonly YamlNode[], names: ReadonlySet<string>, pr
   }
 }
 
-function readDocument(node: YamlNode, shared: ReadContext): MergeConfig | undefined {
+function readDocument(node: YamlNode, text: string, shared: ReadContext): MergeConfig | undefined {
   const { problems } = shared;
   const earlier = problems.warnings.length;
   const fields = readFields(node, 'document', problems);
@@ -114,6 +112,7 @@ function readDocument(node: YamlNode, shared: ReadContext): MergeConfig | undefi
   if (!method) return undefined;
   const config: MergeConfig = {
     file: problems.file,
+    text,
     place: fields.place,
     ...(named !== undefined && { name: named }),
     method: method.name,

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { checkCall } from '../../call-options.js';
 import { Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
@@ -6,7 +6,7 @@ import { InputPool } from '../../checkpoint/input-pool.js';
 import type { WrittenFile } from '../../checkpoint/output-writer.js';
 import { ProgressMeter } from '../../checkpoint/progress.js';
 import { OutputTransaction } from '../../checkpoint/transaction.js';
-import { ioError, WisemergeError } from '../../errors.js';
+import { WisemergeError } from '../../errors.js';
 import { Engine, engineOptions } from '../../native.js';
 import type { OpenedMerge } from '../config/open.js';
 import { equalBytes } from '../copied.js';
@@ -67,20 +67,16 @@ export async function mergeFile(options: MergeFileOptions & MergeFileRunOptions)
   const { signal, onProgress, onPlan, ...given } = options;
   checkMergeFileOptions(given);
   const began = performance.now();
-  const source = await readFile(given.config, 'utf8').catch((error) => {
-    throw ioError(error, 'read', given.config);
-  });
   // Everything that headers can tell, before anything is written.
   const { merges, plans } = await planDocuments(given, signal);
   await checkSpace(given.out, plans);
-  const run = new MergeFileRun(merges, given, source, new ProgressMeter(onProgress), onPlan, signal);
+  const run = new MergeFileRun(merges, given, new ProgressMeter(onProgress), onPlan, signal);
   return await run.run(began);
 }
 
 class MergeFileRun {
   readonly #merges: readonly OpenedMerge[];
   readonly #options: MergeFileOptions;
-  readonly #source: string;
   readonly #progress: ProgressMeter;
   readonly #onPlan: MergeFileRunOptions['onPlan'];
   readonly #signal: AbortSignal | undefined;
@@ -93,14 +89,12 @@ class MergeFileRun {
   constructor(
     merges: readonly OpenedMerge[],
     options: MergeFileOptions,
-    source: string,
     progress: ProgressMeter,
     onPlan: MergeFileRunOptions['onPlan'],
     signal: AbortSignal | undefined,
   ) {
     this.#merges = merges;
     this.#options = options;
-    this.#source = source;
     this.#progress = progress;
     this.#onPlan = onPlan;
     this.#signal = signal;
@@ -169,7 +163,6 @@ class MergeFileRun {
     await writeCompanions(companions, opened, models, directory);
     await writeRecords(prepared, streamed, directory, {
       options: this.#options,
-      source: this.#source,
       device: this.#device,
     });
     if (config.name !== undefined) this.#made.set(config.name, directory);

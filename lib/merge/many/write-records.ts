@@ -17,8 +17,6 @@ export const mergeFileName = 'mergekit_config.yml';
 /** What is known of the run besides its document. */
 interface RunFacts {
   readonly options: MergeFileOptions;
-  /** The merge file's text. */
-  readonly source: string;
   readonly device: string;
 }
 
@@ -27,7 +25,7 @@ export async function writeRecords(
   { opened: { config, merge }, models, layout }: PreparedDocument,
   { files, nonFinite }: StreamedFiles,
   directory: string,
-  { options, source, device }: RunFacts,
+  { options, device }: RunFacts,
 ): Promise<void> {
   const command = formatMergeFileCommand(options);
   const manifest: Omit<MergeFileManifest, 'companions'> = {
@@ -41,7 +39,7 @@ export async function writeRecords(
     models: models.map((model, i) => describeInput(merge.models[i]!.model.path, model)),
     seed: options.seed ?? 0,
     ...(options.compat && { compat: options.compat }),
-    config: source,
+    config: config.text,
     parameters: layout.parameters,
     files,
     nonFinite: Object.fromEntries(nonFinite),
@@ -50,10 +48,10 @@ export async function writeRecords(
   if (options.modelCard ?? true) {
     const donor = models[merge.donor]!;
     const published = formatMergeFileCommand(publishedOptions(options));
-    const facts = { models, donor, method: merge.method, config: source, command: published, version };
+    const facts = { models, donor, method: merge.method, config: config.text, command: published, version };
     texts.push(['README.md', await renderMergeCard(facts)]);
   }
-  texts.push([mergeFileName, source]);
+  texts.push([mergeFileName, config.text]);
   for (const [name, content] of texts) {
     const path = join(directory, name);
     await writeFile(path, content).catch((error) => {

@@ -1,5 +1,6 @@
 // Merge files from end to end, apart from the methods themselves: adapters, rare dtypes, many models, several documents,
 // hashes, and runs that do not finish.
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
@@ -303,5 +304,30 @@ describe('a run that does not finish', () => {
       parameters: { alpha: 1 },
     });
     expect(w).toEqual([2, 3.5]);
+  });
+});
+
+describe('a merge file', () => {
+  it('is read once: a pipe is merged, and written down as it was', async () => {
+    const root = await tempDir();
+    for (const name of ['a', 'b']) writeWeights(join(root, name), { w: numbers('F32', [2], [1, 2]) });
+    const text = `merge_method: uniform_soup # of two\nmodels: [{model: ${root}/a}, {model: ${root}/b}]\n`;
+    const [pipe, out] = [join(root, 'pipe'), join(root, 'out')];
+    execFileSync('mkfifo', [pipe]);
+    const writer = spawn('sh', ['-c', 'printf %s "$1" > "$2"', '-', text, pipe]);
+    await mergeFile({ config: pipe, out });
+    expect(writer.exitCode ?? 0).toBe(0);
+    expect(readFileSync(join(out, 'mergekit_config.yml'), 'utf8')).toBe(text);
+    expect(JSON.parse(readFileSync(join(out, 'wisemerge.json'), 'utf8')).config).toBe(text);
+  });
+
+  it('that is a directory is an error of use, which tells how two models are merged', async () => {
+    const root = await tempDir();
+    await expect(mergeFile({ config: root, out: join(root, 'out') })).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+      file: root,
+      message: expect.stringMatching(/is a directory and no YAML file/),
+      hint: expect.stringMatching(/--zeroshot, --finetuned, --alpha and --out/),
+    });
   });
 });

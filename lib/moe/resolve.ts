@@ -1,7 +1,8 @@
-import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { dtypeInfo, formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
-import { formatModelReference, localPath, modelKey } from '../merge/config/model-reference.js';
+import { formatModelReference, modelKey } from '../merge/config/model-reference.js';
+import { openModel } from '../merge/config/open-model.js';
 import { Problems } from '../merge/config/problems.js';
 import { ModelData } from '../merge/many/model-data.js';
 import { quantisation } from '../merge/quantised.js';
@@ -80,13 +81,11 @@ async function openModels(
     if (seen.has(key)) continue;
     seen.add(key);
     try {
-      const checkpoint = await openCheckpoint(localPath(model.model, cache), signal ? { signal } : {});
+      const checkpoint = await openModel(model.model, { cache, signal });
       models.set(key, await ModelData.open(model, checkpoint, { cache, signal }));
     } catch (error) {
       if (!(error instanceof WisemergeError)) throw error;
-      const fix =
-        error.hint ??
-        'Give the directory of a model, or a repository that is in the cache: none is downloaded.';
+      const fix = error.hint ?? 'Give another model, or save this one again.';
       problems.addModel(error.code, model.model.path, error.tensor, error.message, fix);
     }
   }

@@ -1,12 +1,13 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { WisemergeError } from '../../errors.js';
 import type { Vocabulary } from '../tokenizer/plan.js';
 import { parseTokenizer, readTokenizerFile, type TokenizerFile } from '../tokenizer/tokenizer-file.js';
 import type { MergeConfig } from './config.js';
 import { configModels, configStatistics } from './documents.js';
 import { localPath, type ModelReference } from './model-reference.js';
+import { openModel } from './open-model.js';
 import type { ModelHeaders } from './output-tensors.js';
 import { Problems } from './problems.js';
 import { type ReadOptions, readMergeFile } from './read.js';
@@ -41,8 +42,8 @@ export interface OpenOptions extends ReadOptions {
 /**
  * Reads a merge configuration, opens its models by their headers and resolves it, document by document.
  * Paths are relative to the working directory; repositories are looked for in the Hub's cache. Throws
- * WisemergeError: ERR_MERGE_FILE, ERR_INCOMPATIBLE, ERR_TOKENIZER and what opening a model throws; several models that
- * cannot be opened come in one ERR_INCOMPATIBLE.
+ * WisemergeError: ERR_MERGE_FILE, ERR_INCOMPATIBLE, which has all models that cannot be opened, ERR_TOKENIZER, ERR_USAGE,
+ * ERR_IO.
  */
 export async function openMergeFile(path: string, options: OpenOptions = {}): Promise<OpenedMerge[]> {
   const { signal, cache, ...read } = options;
@@ -111,27 +112,19 @@ class Opener {
 
   async #models(): Promise<Required<OpenedModels>> {
     const problems = new Problems(this.#config.file);
-    const failures: unknown[] = [];
     const open = async ({ model, document }: ModelReference): Promise<ModelHeaders | undefined> => {
       if (document) return this.#results.get(model.path)!.headers;
       try {
-        return await openCheckpoint(
-          localPath(model, this.#cache),
-          this.#signal ? { signal: this.#signal } : {},
-        );
+        return await openModel(model, { cache: this.#cache, signal: this.#signal });
       } catch (error) {
         if (!(error instanceof WisemergeError)) throw error;
-        failures.push(error);
-        const fix =
-          error.hint ??
-          'Give the directory of a model, or a repository that is in the cache: none is downloaded.';
-        problems.addModel(error.code, model.path, undefined, error.message, fix);
+        const fix = error.hint ?? 'Give another model, or save this one again.';
+        problems.addModel(error.code, model.path, error.tensor, error.message, fix);
         return undefined;
       }
     };
     const models = await Promise.all(configModels(this.#config).map(open));
     const statistics = await Promise.all(configStatistics(this.#config).map(open));
-    if (failures.length === 1) throw failures[0];
     problems.throwIfAny();
     return { models: models as ModelHeaders[], statistics: statistics as ModelHeaders[] };
   }

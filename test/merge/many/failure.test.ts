@@ -109,11 +109,27 @@ describe('an input', () => {
     const made = await shop();
     const fails = (change: string, error: object) =>
       expect(made.merge(text.replace('{model: $/b}', change))).rejects.toMatchObject(error);
-    await fails('{model: $/absent}', { code: 'ERR_IO', file: made.path('absent') });
-    await fails('{model: $/absent}, {model: no/repository@main}', {
-      code: 'ERR_INCOMPATIBLE',
-      details: { problems: [{ code: 'ERR_IO' }, { code: 'ERR_IO', fix: /none is downloaded/ }] },
-    });
+    const absent = {
+      code: 'ERR_IO',
+      message: expect.stringMatching(/absent: there is neither such a path nor such a repository in /),
+    };
+    const repository = {
+      code: 'ERR_IO',
+      file: 'no/repository',
+      message: expect.stringMatching(/cannot open no\/repository@v1: /),
+      fix: expect.stringMatching(/none is downloaded \(hf download no\/repository --revision v1 does\)/),
+    };
+    const damaged = { code: 'ERR_SAFETENSORS_TRUNCATED', fix: expect.stringMatching(/download or save it/) };
+    mkdirSync(made.path('damaged'));
+    writeFileSync(made.path('damaged/model.safetensors'), 'x');
+    for (const [change, problems] of [
+      ['{model: $/absent}', [absent]],
+      ['{model: no/repository@v1}', [repository]],
+      ['{model: $/damaged}', [damaged]],
+      ['{model: $/absent}, {model: no/repository@v1}', [absent, repository]],
+    ] as const) {
+      await fails(change, { code: 'ERR_INCOMPATIBLE', details: { problems } });
+    }
     made.model('short', [f32('w.0', [3], [1, 2, 3])]);
     await fails('{model: $/short}', {
       code: 'ERR_INCOMPATIBLE',
@@ -121,8 +137,8 @@ describe('an input', () => {
       message: /shape \[100000\] in .*base, \[3\] in .*short/,
     });
     truncateSync(made.path('short/model.safetensors'), 10);
-    await fails('{model: $/short}', { code: 'ERR_SAFETENSORS_TRUNCATED' });
-    expect(beside(made.root)).toEqual(['short']);
+    await fails('{model: $/short}', { details: { problems: [{ code: 'ERR_SAFETENSORS_TRUNCATED' }] } });
+    expect(beside(made.root)).toEqual(['damaged', 'short']);
   });
 });
 

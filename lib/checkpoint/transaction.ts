@@ -116,7 +116,7 @@ async function followLinks(path: string): Promise<string> {
   if (existsSync(oldName(target))) return target;
   throw new WisemergeError('ERR_OUTPUT_EXISTS', `${path} is a link to ${target}, which does not exist`, {
     file: path,
-    hint: 'Create that directory, remove the link, or give another --out.',
+    hint: 'Create that directory, remove the link, or give another output directory.',
   });
 }
 
@@ -128,7 +128,7 @@ async function refuseMountPoint(target: string): Promise<void> {
   if (!own?.isDirectory() || own.dev === parent?.dev) return;
   throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} is a mount point, which cannot be replaced`, {
     file: target,
-    hint: `Give a directory in it, such as --out ${join(target, 'merged')}.`,
+    hint: `Give a directory in it, such as ${join(target, 'merged')}.`,
   });
 }
 
@@ -153,7 +153,7 @@ export async function checkTarget(
     if (code === 'ENOTDIR') {
       throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} is a file; the output is a directory`, {
         file: target,
-        hint: 'Give another --out.',
+        hint: 'Give another output directory.',
       });
     }
     throw error;
@@ -163,7 +163,7 @@ export async function checkTarget(
   if (!force) {
     throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} exists`, {
       file: target,
-      hint: 'Give another --out, or --force to replace it.',
+      hint: 'Give another output directory, or --force to replace it.',
     });
   }
   const strangers = await findStrangers(target, await ownEntries?.(target));
@@ -173,7 +173,7 @@ export async function checkTarget(
       `${target} was not written by wisemerge (no ${manifestName} in it)`,
       {
         file: target,
-        hint: '--force replaces earlier outputs of wisemerge only. Remove the directory yourself, or give another --out.',
+        hint: '--force replaces earlier outputs of wisemerge only. Remove the directory yourself, or give another output directory.',
       },
     );
   }

@@ -195,7 +195,7 @@ export function checkOutputPath(out: string, inputs: readonly InputPaths[]): voi
     if (!roots.some((root) => contains(target, realPath(resolve(root))))) continue;
     throw new WisemergeError('ERR_OUTPUT_IS_INPUT', `the output ${out} is or contains the input ${path}`, {
       file: target,
-      hint: 'Give another --out.',
+      hint: 'Give another output directory.',
     });
   }
 }

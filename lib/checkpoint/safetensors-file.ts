@@ -9,6 +9,9 @@ export const maxHeaderBytes = 100_000_000;
 /** Headers above this are refused by the clients of the Hugging Face Hub. */
 export const hubHeaderBytes = 25_000_000;
 
+/** How a pointer begins. */
+const pointerStart = 'version https://git-lfs';
+
 /** One `.safetensors` file: its header, checked, and where its data lies. */
 export interface SafetensorsFile extends WeightFile {
   /** Offset of the byte buffer: 8 + header length. The header's hash is that of the bytes before it. */
@@ -18,7 +21,7 @@ export interface SafetensorsFile extends WeightFile {
 /**
  * Reads and checks the header of one file; the data is not touched.
  *
- * Throws WisemergeError: ERR_IO, ERR_SAFETENSORS_TRUNCATED, ERR_SAFETENSORS_HEADER_SIZE and the scanner's
+ * Throws WisemergeError: ERR_IO, ERR_NOT_A_CHECKPOINT, ERR_SAFETENSORS_TRUNCATED, ERR_SAFETENSORS_HEADER_SIZE and the scanner's
  * ERR_SAFETENSORS_*; each names the file.
  */
 export async function readSafetensorsFile(path: string, signal?: AbortSignal): Promise<SafetensorsFile> {
@@ -74,6 +77,7 @@ async function readHeaderLength(handle: FileHandle, path: string, size: number):
   await readFully(handle, prefix, 0, path);
   const length = prefix.readBigUInt64LE();
   if (length < 2n || length > BigInt(maxHeaderBytes)) {
+    await refusePointer(handle, path, size);
     throw new WisemergeError(
       'ERR_SAFETENSORS_HEADER_SIZE',
       `${path} declares a header of ${length} bytes; allowed are 2 to ${maxHeaderBytes}`,
@@ -88,6 +92,17 @@ async function readHeaderLength(handle: FileHandle, path: string, size: number):
     );
   }
   return Number(length);
+}
+
+/** A clone without Git LFS has small texts in place of the files; read as a header length, theirs is absurd. */
+async function refusePointer(handle: FileHandle, path: string, size: number): Promise<void> {
+  const start = Buffer.alloc(Math.min(size, pointerStart.length));
+  await readFully(handle, start, 0, path);
+  if (start.toString('latin1') !== pointerStart) return;
+  throw new WisemergeError('ERR_NOT_A_CHECKPOINT', `${path} is a pointer of Git LFS, not the file itself`, {
+    file: path,
+    hint: 'Fetch the file with: git lfs pull',
+  });
 }
 
 async function readFully(

@@ -269,6 +269,18 @@ describe('a path is refused', () => {
     expect(await refusal(directory)).toMatchObject({ code: 'ERR_INDEX', file: join(directory, first) });
   });
 
+  it('of a pointer of Git LFS, with the command that fetches the file', async () => {
+    const root = await tempDir();
+    const path = join(root, 'model.safetensors');
+    writeFileSync(path, `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 9\n`);
+    expect(await refusal(root)).toMatchObject({
+      code: 'ERR_NOT_A_CHECKPOINT',
+      file: path,
+      message: expect.stringMatching(/pointer of Git LFS, not the file itself/),
+      hint: expect.stringMatching(/git lfs pull/),
+    });
+  });
+
   it('of a pipe, without waiting for a writer', async ({ skip }) => {
     if (!existsSync('/usr/bin/mkfifo')) return skip('no mkfifo');
     const root = await tempDir();

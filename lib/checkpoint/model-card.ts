@@ -24,10 +24,11 @@ async function readCard(checkpoint: Checkpoint): Promise<Record<string, unknown>
   }
 }
 
-/** The models that a checkpoint's card names as its base models. */
-export async function readBaseModels(checkpoint: Checkpoint): Promise<string[]> {
-  const { base_model: models } = await readCard(checkpoint);
-  return [models].flat().filter((model): model is string => typeof model === 'string');
+/** The model that a checkpoint was trained from, as its card says. A merge has none: it is made of models. */
+export async function readParent(checkpoint: Checkpoint): Promise<string | undefined> {
+  const { base_model: models, base_model_relation: relation } = await readCard(checkpoint);
+  const [parent, ...others] = [models].flat().filter((model) => typeof model === 'string');
+  return relation === 'merge' || others.length > 0 ? undefined : parent;
 }
 
 /** What the card of a merge says. */

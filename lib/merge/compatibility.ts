@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
-import { readBaseModels } from '../checkpoint/model-card.js';
+import { readParent } from '../checkpoint/model-card.js';
 import { dtypeInfo, formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import type { DTypeName } from '../native.js';
 import { bufferWarning, isDerivedBuffer } from './derived-buffers.js';
@@ -42,6 +42,8 @@ export async function checkCompatibility(
   const problems: Problem[] = [];
   const warnings: string[] = [];
   await checkKinds(base, finetuned, problems, warnings);
+  // That no tensor of an adapter is in a model goes without saying.
+  if (base.isAdapter || finetuned.isAdapter) return { pairs: [], problems, warnings };
 
   const pairs: TensorPair[] = [];
   const used = new Set<string>();
@@ -181,7 +183,7 @@ async function checkKinds(
       code: 'ERR_ADAPTER',
       file: checkpoint.path,
       message: `${checkpoint.path} is a PEFT adapter: low-rank factors, not weights`,
-      fix: 'Apply the adapter to its base model (merge_and_unload in PEFT) and give the result.',
+      fix: 'Write a merge file, which takes base+adapter for a model, or give the two merged (merge_and_unload in PEFT).',
     });
   }
   const [type, otherType] = [base.config?.model_type, finetuned.config?.model_type];
@@ -195,9 +197,9 @@ async function checkKinds(
   }
   if (base.path === finetuned.path)
     warnings.push('both inputs are the same path: every alpha gives the input back');
-  const parents = await readBaseModels(base);
+  const parent = await readParent(base);
   const finetunedName = finetuned.path.split('/').at(-1)!;
-  if (parents.some((parent) => parent.split('/').at(-1) === finetunedName)) {
+  if (parent?.split('/').at(-1) === finetunedName) {
     warnings.push(
       `the model card of the zero-shot model names ${finetunedName} as its base model: --zeroshot and --finetuned look swapped`,
     );

@@ -109,14 +109,17 @@ describe('two models that cannot be merged', () => {
 
     const root = await tempDir();
     const x = writeModel(join(root, 'x'), tensors);
-    const adapter = writeShards(join(root, 'adapter'), [tensors], { stem: 'adapter_model' });
+    // Its factors are not looked for in the model.
+    const factors = [weight('w.lora_A.weight'), weight('w.lora_B.weight')];
+    const adapter = writeShards(join(root, 'adapter'), [factors], { stem: 'adapter_model' });
     const withAdapter = await planMerge({
       zeroshot: x,
       finetuned: adapter,
       alpha: 0.5,
       out: join(root, 'out'),
     });
-    expect(withAdapter.problems).toMatchObject([{ code: 'ERR_ADAPTER', file: adapter }]);
+    const refused = { code: 'ERR_ADAPTER', file: adapter, fix: expect.stringContaining('base+adapter') };
+    expect(withAdapter.problems).toMatchObject([refused]);
   });
 });
 
@@ -280,6 +283,10 @@ describe('a warning is given', () => {
     );
     const right = await plan({ tensors }, { tensors, options: card('org/x') });
     expect(right.warnings).toEqual([]);
+    // A merge of the two models, as of a base with what was tuned from it, is no child of either.
+    for (const merged of ['[org/x, org/y]', 'org/y\nbase_model_relation: merge']) {
+      expect((await plan({ tensors, options: card(merged) }, { tensors })).warnings).toEqual([]);
+    }
   });
 
   it('of different float dtypes in the two models', async () => {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
@@ -85,6 +86,12 @@ export async function readResult(directory: string): Promise<SweepResult> {
   const path = join(directory, resultName);
   const text = await readFile(path, 'utf8').catch((error) => {
     if (error.code !== 'ENOENT') throw ioError(error, 'read', path);
+    if (!existsSync(directory)) {
+      throw new WisemergeError('ERR_SWEEP_RESULT', `there is no directory ${directory}`, {
+        file: directory,
+        hint: 'Give the directory to which a sweep was written (--out of wisemerge sweep).',
+      });
+    }
     throw new WisemergeError(
       'ERR_SWEEP_RESULT',
       `${directory} holds no finished sweep: there is no ${resultName}`,

@@ -226,6 +226,11 @@ describe('a sweep', () => {
     expect(await code(sweep({ ...options, out }))).toBe('ERR_OUTPUT_EXISTS');
     const forced = await sweep({ ...options, out, force: true, alphas: '0:1:0.5' });
     expect((await readResult(out)).alphas).toEqual(forced.alphas);
+    const nowhere = join(out, 'nowhere');
+    await expect(readResult(nowhere)).rejects.toMatchObject({
+      code: 'ERR_SWEEP_RESULT',
+      message: `there is no directory ${nowhere}`,
+    });
   });
 
   test('what cannot be chosen or evaluated fails before any work and leaves nothing', async () => {

@@ -66,8 +66,8 @@ export async function openMergeFile(path: string, options: OpenOptions = {}): Pr
 }
 
 /** The tokenizer that a vocabulary's files hold. */
-function outputTokenizer({ union, donor }: Vocabulary, name: string): TokenizerFile {
-  return union ? parseTokenizer(union.json, name, `tokenizer.json of ${name}`) : donor;
+function outputTokenizer({ extended, donor }: Vocabulary, name: string): TokenizerFile {
+  return extended ? parseTokenizer(extended.json, name, `tokenizer.json of ${name}`) : donor;
 }
 
 class Opener {

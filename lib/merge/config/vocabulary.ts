@@ -1,7 +1,9 @@
 import { dtypeInfo, formatShape } from '../../checkpoint/tensor.js';
 import { tiedSource } from '../tied.js';
+import { outputTokens } from '../tokenizer/output-tokens.js';
 import { planVocabulary, type Vocabulary } from '../tokenizer/plan.js';
-import { isIdentity, neededRows, type TokenRule, toNativeRowMap } from '../tokenizer/rows.js';
+import { isIdentity, neededRows, toNativeRowMap } from '../tokenizer/rows.js';
+import { ruleProblems, type TokenRule } from '../tokenizer/rules.js';
 import type { TokenizerFile } from '../tokenizer/tokenizer-file.js';
 import { vocabularyAxis } from '../vocabulary-tensors.js';
 import type { MergeConfig } from './config.js';
@@ -54,10 +56,15 @@ export async function withVocabulary(
   }
   problems.throwIfAny();
   const tokenizers = await Promise.all(merge.models.map(tokenizerOf));
+  for (const { token, message, fix } of ruleProblems(tokenizers, rules)) {
+    problems.add(tokenizer.tokens.find((one) => one.token === token)!.place, message, fix);
+  }
+  problems.throwIfAny();
   const { source, padToMultipleOf } = tokenizer;
-  const vocabulary = planVocabulary(tokenizers, merge.base, {
-    source: typeof source === 'string' ? source : await sourceOf(source, merge, tokenizerOf),
-    tokens: rules,
+  const from = typeof source === 'string' ? source : await sourceOf(source, merge, tokenizerOf);
+  const output = outputTokens(tokenizers, merge.base, from, rules);
+  const vocabulary = planVocabulary(tokenizers, merge.base, output, {
+    rules,
     ...(padToMultipleOf !== undefined && { padToMultipleOf }),
   });
   checkTables(merge, vocabulary, models, problems);

@@ -39,11 +39,11 @@ export async function planCompanions(
   let texts: ReadonlyMap<string, string> = new Map();
   let files: { name: string; from: string }[] = [];
   if (vocabulary) {
-    const { donorModel, donor: own, union } = vocabulary;
+    const { donorModel, donor: own, extended } = vocabulary;
     const directory = donorModel === undefined ? own.directory : directoryOf(models[donorModel]!);
     const made = await tokenizerFiles(vocabulary, directory);
     const foreign = donorModel !== merge.donor;
-    omitted = foreign ? tokenizerFileNames : union ? [...slowTokenizerFiles, ...made.texts.keys()] : [];
+    omitted = foreign ? tokenizerFileNames : extended ? [...slowTokenizerFiles, ...made.texts.keys()] : [];
     texts = made.texts;
     files = foreign ? made.copies.map((name) => ({ name, from: join(directory, name) })) : [];
     for (const name of ['config.json', 'generation_config.json']) {

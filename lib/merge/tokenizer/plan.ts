@@ -2,81 +2,38 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Config, readConfig } from '../../checkpoint/checkpoint.js';
 import { ioError } from '../../errors.js';
-import { mapRows, type RowMap, type TokenRule } from './rows.js';
-import {
-  slowTokenizerFiles,
-  type TokenizerFile,
-  tokenizerError,
-  tokenizerFileNames,
-} from './tokenizer-file.js';
-import { type Union, uniteTokenizers } from './union.js';
-
-/** The tokenizer of a merge. Models are positions in the list of models. */
-export interface VocabularyOptions {
-  /** Default: `union`. A model's, or one of no model. */
-  readonly source?: 'union' | 'base' | { readonly model: number } | { readonly file: TokenizerFile };
-  readonly tokens?: ReadonlyMap<string, TokenRule>;
-  readonly padToMultipleOf?: number;
-}
+import type { OutputTokens } from './output-tokens.js';
+import { mapRows, type RowMap } from './rows.js';
+import type { TokenRule } from './rules.js';
+import { slowTokenizerFiles, type TokenizerFile, tokenizerFileNames } from './tokenizer-file.js';
 
 /** The output's tokens, and how each model's embeddings get there. */
-export interface Vocabulary {
-  /** Output token to id. */
-  readonly tokens: ReadonlyMap<string, number>;
+export interface Vocabulary extends OutputTokens {
   /** Rows of the output's embeddings, padding included. */
   readonly rows: number;
   /** One per model. */
   readonly maps: readonly RowMap[];
-  /** Whose tokenizer it is, with the tokens of others where it is a union. */
-  readonly donor: TokenizerFile;
-  /** Position of the donor among the models. */
-  readonly donorModel?: number;
-  /** What the donor lacked. */
-  readonly union?: Union;
-  readonly warnings: readonly string[];
+}
+
+export interface VocabularyOptions {
+  /** Those of tokens that the configuration speaks of, without problems. */
+  readonly rules?: ReadonlyMap<string, TokenRule>;
+  readonly padToMultipleOf?: number;
 }
 
 /**
- * Plans the output vocabulary of a merge of models with these tokenizers; `base` is the position of the base model
- * among them. Throws ERR_TOKENIZER.
+ * Plans the embeddings of a merge of models with these tokenizers; `base` is the position of the base model among them.
  */
 export function planVocabulary(
   models: readonly TokenizerFile[],
   base: number | undefined,
-  { source = 'union', tokens: rules = new Map(), padToMultipleOf = 1 }: VocabularyOptions = {},
+  output: OutputTokens,
+  { rules = new Map(), padToMultipleOf = 1 }: VocabularyOptions = {},
 ): Vocabulary {
-  let donorModel = base ?? (source === 'union' ? 0 : undefined);
-  if (typeof source === 'object') donorModel = 'model' in source ? source.model : undefined;
-  const own = typeof source === 'object' && 'file' in source ? source.file : undefined;
-  const donor = own ?? (donorModel === undefined ? undefined : models[donorModel]);
-  if (!donor) {
-    throw tokenizerError(
-      models[0]?.directory ?? '',
-      'the tokenizer is to be that of the base, but there is no base model',
-      'Set base_model, or name a listed model.',
-    );
-  }
-  if (!Number.isInteger(padToMultipleOf) || padToMultipleOf < 1) {
-    throw tokenizerError(
-      donor.file,
-      `pad_to_multiple_of is ${padToMultipleOf}, not a whole number from 1`,
-      'Correct it.',
-    );
-  }
-  const union = source === 'union' ? uniteTokenizers(donor, models) : undefined;
-  const tokens = union?.tokens ?? donor.tokens;
   let top = -1;
-  for (const id of tokens.values()) top = Math.max(top, id);
+  for (const id of output.tokens.values()) top = Math.max(top, id);
   const rows = Math.ceil((top + 1) / padToMultipleOf) * padToMultipleOf;
-  return {
-    tokens,
-    rows,
-    maps: mapRows(models, base, tokens, rows, rules),
-    donor,
-    ...(donorModel !== undefined && { donorModel }),
-    ...(union && tokens.size > donor.tokens.size && { union }),
-    warnings: union?.warnings ?? [],
-  };
+  return { ...output, rows, maps: mapRows(models, base, output.tokens, rows, rules) };
 }
 
 /** The files of an output's tokenizer, by name. */
@@ -88,16 +45,16 @@ export interface TokenizerFiles {
 
 /**
  * Files of the vocabulary's tokenizer; `directory` is the donor's. A slow tokenizer is left out where it would
- * contradict a united tokenizer.json. Throws ERR_CONFIG, ERR_IO.
+ * contradict a tokenizer.json with more tokens. Throws ERR_CONFIG, ERR_IO.
  */
-export async function tokenizerFiles({ union }: Vocabulary, directory: string): Promise<TokenizerFiles> {
+export async function tokenizerFiles({ extended }: OutputTokens, directory: string): Promise<TokenizerFiles> {
   const texts = new Map<string, string>();
-  if (union) {
-    texts.set('tokenizer.json', `${JSON.stringify(union.json, null, 2)}\n`);
+  if (extended) {
+    texts.set('tokenizer.json', `${JSON.stringify(extended.json, null, 2)}\n`);
     const config = await readConfig(directory, 'tokenizer_config.json');
     if (config?.added_tokens_decoder !== undefined) {
       const decoder = { ...(config.added_tokens_decoder as object) } as Record<string, unknown>;
-      for (const { id, ...token } of union.newAdded) decoder[id] = token;
+      for (const { id, ...token } of extended.newAdded) decoder[id] = token;
       const changed = { ...config, added_tokens_decoder: decoder };
       texts.set('tokenizer_config.json', `${JSON.stringify(changed, null, 2)}\n`);
     }
@@ -105,14 +62,14 @@ export async function tokenizerFiles({ union }: Vocabulary, directory: string): 
     if (added) {
       const changed = Object.fromEntries([
         ...Object.entries(added),
-        ...union.newAdded.map(({ content, id }) => [content, id]),
+        ...extended.newAdded.map(({ content, id }) => [content, id]),
       ]);
       texts.set('added_tokens.json', `${JSON.stringify(changed, null, 2)}\n`);
     }
   }
   const copies: string[] = [];
   for (const name of tokenizerFileNames) {
-    if (texts.has(name) || (union && slowTokenizerFiles.includes(name))) continue;
+    if (texts.has(name) || (extended && slowTokenizerFiles.includes(name))) continue;
     const there = await access(join(directory, name)).then(
       () => true,
       () => false,

@@ -1,16 +1,5 @@
-import { type TokenizerFile, tokenizerError } from './tokenizer-file.js';
-
-/** Where a token's embedding comes from. Models are positions in the list of models. */
-export type TokenSource =
-  | { readonly kind: 'model'; readonly model: number }
-  | { readonly kind: 'zero' }
-  | { readonly kind: 'model_token'; readonly model: number; readonly token: string | number };
-
-/** What the configuration says about one token. `force`: also for models that have the token themselves. */
-export interface TokenRule {
-  readonly source?: TokenSource;
-  readonly force?: boolean;
-}
+import type { TokenRule, TokenSource } from './rules.js';
+import type { TokenizerFile } from './tokenizer-file.js';
 
 /** What stands in an output row that is not a row of the model itself. */
 export type RowSource =
@@ -33,7 +22,7 @@ export interface RowMap {
  * Row maps of all models. A token's row is the model's own; where it has none, the base's, else that of the sole
  * owner, else the owners' mean; rows without a token (padding) are the mean of the model's rows. `rules` override.
  *
- * `tokens`: output token to row; `rows`: of the output. Throws ERR_TOKENIZER for rules that name what is not there.
+ * `tokens`: output token to row; `rows`: of the output.
  */
 export function mapRows(
   models: readonly TokenizerFile[],
@@ -42,7 +31,6 @@ export function mapRows(
   rows: number,
   rules: ReadonlyMap<string, TokenRule>,
 ): RowMap[] {
-  checkRules(models, tokens, rules);
   return models.map((own) => {
     const map = new Int32Array(rows).fill(-1);
     const others = new Map<number, RowSource>();
@@ -131,38 +119,4 @@ function ruled(models: readonly TokenizerFile[], token: string, source: TokenSou
     kind: 'rows',
     rows: [{ model: source.model, row: typeof of === 'number' ? of : tokens.get(of)! }],
   };
-}
-
-function checkRules(
-  models: readonly TokenizerFile[],
-  output: ReadonlyMap<string, number>,
-  rules: ReadonlyMap<string, TokenRule>,
-): void {
-  for (const [token, { source }] of rules) {
-    const name = JSON.stringify(token);
-    if (!output.has(token)) {
-      throw tokenizerError(
-        models[0]!.file,
-        `tokens names ${name}, which is not in the output vocabulary`,
-        'Remove it, or use source: union.',
-      );
-    }
-    if (!source || source.kind === 'zero') continue;
-    const model = models[source.model];
-    if (!model)
-      throw tokenizerError(
-        models[0]!.file,
-        `the source of ${name} is model ${source.model}, of ${models.length}`,
-        'Name a listed model.',
-      );
-    const of = source.kind === 'model' ? token : source.token;
-    const there = typeof of === 'number' ? [...model.tokens.values()].includes(of) : model.tokens.has(of);
-    if (!there) {
-      throw tokenizerError(
-        model.file,
-        `it has no token ${JSON.stringify(of)}, the source of ${name}`,
-        'Name a token of this model.',
-      );
-    }
-  }
 }

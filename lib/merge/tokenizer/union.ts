@@ -1,11 +1,8 @@
-import type { Config } from '../../checkpoint/checkpoint.js';
+import type { ExtendedTokenizer } from './extend.js';
 import { type AddedToken, type TokenizerFile, tokenizerError } from './tokenizer-file.js';
 
 /** A tokenizer for the tokens of several models. */
-export interface Union {
-  readonly json: Config;
-  readonly tokens: ReadonlyMap<string, number>;
-  readonly newAdded: readonly AddedToken[];
+export interface Union extends ExtendedTokenizer {
   readonly warnings: readonly string[];
 }
 

@@ -4,13 +4,9 @@ import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { describe, expect, it } from 'vitest';
 import { mergeFile } from '../../../lib/index.js';
-import {
-  planVocabulary,
-  tokenizerFiles,
-  type VocabularyOptions,
-  vocabularyChanges,
-} from '../../../lib/merge/tokenizer/plan.js';
-import type { TokenRule } from '../../../lib/merge/tokenizer/rows.js';
+import { outputTokens, type VocabularySource } from '../../../lib/merge/tokenizer/output-tokens.js';
+import { planVocabulary, tokenizerFiles, vocabularyChanges } from '../../../lib/merge/tokenizer/plan.js';
+import { ruleProblems, type TokenRule } from '../../../lib/merge/tokenizer/rules.js';
 import { readTokenizerFile } from '../../../lib/merge/tokenizer/tokenizer-file.js';
 import { readModel, writeModel } from '../../support/models.js';
 import { tensor } from '../../support/safetensors.js';
@@ -66,8 +62,20 @@ async function model(
 }
 const models = () => Promise.all([model(x, 5, 1), model(y, 5, 100), model(z, 2, 10_000)]);
 
-const planOf = async (paths: string[], base: number | undefined, options: VocabularyOptions = {}) =>
-  planVocabulary(await Promise.all(paths.map(readTokenizerFile)), base, options);
+interface VocabularyOptions {
+  readonly source?: VocabularySource;
+  readonly tokens?: ReadonlyMap<string, TokenRule>;
+  readonly padToMultipleOf?: number;
+}
+
+async function planOf(
+  paths: string[],
+  base: number | undefined,
+  { source, tokens: rules = new Map(), ...padding }: VocabularyOptions = {},
+) {
+  const files = await Promise.all(paths.map(readTokenizerFile));
+  return planVocabulary(files, base, outputTokens(files, base, source, rules), { rules, ...padding });
+}
 
 /** A text of the output's tokenizer. */
 async function fileOf(paths: string[], base: number, name: string, options: VocabularyOptions = {}) {
@@ -277,12 +285,19 @@ describe('a given vocabulary', () => {
     expect(vocabularyChanges(plan, origin, config)).toEqual({ vocab_size: 4, 'text_config.vocab_size': 4 });
   });
 
-  it('needs a base model for source base, and tokenizer.json in every model', async () => {
+  it('is that of the first model where there is no base', async () => {
+    const { plan, results } = await remapped(await models(), undefined, { source: 'base' });
+    expect(plan.donorModel).toBe(0);
+    expect(results[0]).toEqual([
+      [0, 1],
+      [10, 1],
+      [20, 1],
+      [30, 1],
+    ]);
+  });
+
+  it('needs tokenizer.json in every model', async () => {
     const paths = await models();
-    await expect(planOf(paths, undefined, { source: 'base' })).rejects.toMatchObject({
-      code: 'ERR_TOKENIZER',
-      message: /no base model/,
-    });
     const bare = writeModel(join(await tempDir(), 'm'), []);
     await expect(planOf([paths[0]!, bare], 0)).rejects.toMatchObject({
       code: 'ERR_TOKENIZER',
@@ -335,27 +350,12 @@ describe('rules', () => {
   });
 
   it.each([
-    ['a token that is nowhere', new Map([['?', { source: { kind: 'zero' } as const }]]), /not in the output/],
-    [
-      'a model without the token',
-      new Map([['a', { source: { kind: 'model', model: 2 } as const }]]),
-      /has no token "a"/,
-    ],
-    [
-      'an id without a token',
-      new Map([['a', { source: { kind: 'model_token', model: 0, token: 9 } as const }]]),
-      /has no token 9/,
-    ],
-    [
-      'a model that is not there',
-      new Map([['a', { source: { kind: 'model', model: 7 } as const }]]),
-      /is model 7, of 3/,
-    ],
-  ])('refuse %s', async (_name, tokens, message) => {
-    await expect(planOf(await models(), 0, { tokens })).rejects.toMatchObject({
-      code: 'ERR_TOKENIZER',
-      message,
-    });
+    ['a token that is nowhere, without a source', '?', {}, /"\?" is a token that no model has/],
+    ['a model without the token', 'a', { source: { kind: 'model', model: 2 } }, /has no token "a"/],
+    ['an id without a token', 'a', { source: { kind: 'model_token', model: 0, token: 9 } }, /has no token 9/],
+  ] satisfies [string, string, TokenRule, RegExp][])('refuse %s', async (_name, token, rule, message) => {
+    const files = await Promise.all((await models()).map(readTokenizerFile));
+    expect(ruleProblems(files, new Map([[token, rule]]))).toMatchObject([{ token, message }]);
   });
 
   it('round rows of other dtypes once, and name embeddings that are too short', async () => {

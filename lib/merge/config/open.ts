@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { WisemergeError } from '../../errors.js';
 import type { Vocabulary } from '../tokenizer/plan.js';
-import { parseTokenizer, readTokenizerFile, type TokenizerFile } from '../tokenizer/tokenizer-file.js';
+import { findTokenizerFile, parseTokenizer, type TokenizerFile } from '../tokenizer/tokenizer-file.js';
 import type { MergeConfig } from './config.js';
 import { configModels, configStatistics } from './documents.js';
 import { localPath, type ModelReference } from './model-reference.js';
@@ -30,7 +30,7 @@ export interface OpenedMerge {
 /** What a document leaves to those that name it. */
 interface DocumentResult {
   readonly headers: ModelHeaders;
-  readonly tokenizer: () => Promise<TokenizerFile>;
+  readonly tokenizer: () => Promise<TokenizerFile | undefined>;
 }
 
 export interface OpenOptions extends ReadOptions {
@@ -59,7 +59,7 @@ export async function openMergeFile(path: string, options: OpenOptions = {}): Pr
       headers: resolvedHeaders(merge, models[merge.donor]!, config.name),
       tokenizer: vocabulary
         ? async () => outputTokenizer(vocabulary, config.name!)
-        : () => opener.tokenizerOf(merge.models[merge.donor]!),
+        : () => opener.findTokenizer(merge.models[merge.donor]!),
     });
   }
   return merges;
@@ -97,15 +97,15 @@ class Opener {
     if (!merge.tokenizer) return { config, merge, ...opened };
     const planned = await withVocabulary(config, merge, {
       models: opened.models,
-      tokenizerOf: (reference) => this.tokenizerOf(reference),
+      findTokenizer: (reference) => this.findTokenizer(reference),
     });
     return { config, ...opened, ...planned };
   }
 
-  async tokenizerOf({ model, document }: ModelReference): Promise<TokenizerFile> {
+  async findTokenizer({ model, document }: ModelReference): Promise<TokenizerFile | undefined> {
     if (document) return await this.#results.get(model.path)!.tokenizer();
     const path = localPath(model, this.#cache);
-    return await readTokenizerFile(
+    return await findTokenizerFile(
       statSync(path, { throwIfNoEntry: false })?.isFile() ? dirname(path) : path,
     );
   }

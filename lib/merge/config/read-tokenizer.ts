@@ -54,6 +54,16 @@ function readSource(node: YamlNode, what: string, context: ReadContext): Tokeniz
       );
       return undefined;
     }
+    // A misspelled word would be looked for as a model.
+    const near = nearest(node.text, ['union', 'base']);
+    if (near !== undefined && !context.exists(node.text) && !context.documents.has(node.text)) {
+      context.problems.add(
+        node.place,
+        `${what}: there is no model "${node.text}"`,
+        `Did you mean "${near}"?`,
+      );
+      return undefined;
+    }
   }
   return readReference(node, what, context);
 }

@@ -4,8 +4,9 @@ import { outputTokens } from '../tokenizer/output-tokens.js';
 import { planVocabulary, type Vocabulary } from '../tokenizer/plan.js';
 import { isIdentity, neededRows, toNativeRowMap } from '../tokenizer/rows.js';
 import { ruleProblems, type TokenRule } from '../tokenizer/rules.js';
-import type { TokenizerFile } from '../tokenizer/tokenizer-file.js';
+import { missingTokenizer, type TokenizerFile } from '../tokenizer/tokenizer-file.js';
 import { vocabularyAxis } from '../vocabulary-tensors.js';
+import { withAssumed } from './assumed-tokenizer.js';
 import type { MergeConfig } from './config.js';
 import { listNames } from './list-names.js';
 import { formatModelReference, type ModelReference, modelKey } from './model-reference.js';
@@ -19,8 +20,8 @@ import type { TokenizerConfig, TokenSource } from './tokenizer.js';
 export interface VocabularyContext {
   /** In the order of `merge.models`. */
   readonly models: readonly ModelHeaders[];
-  /** The tokenizer of any reference. */
-  readonly tokenizerOf: (reference: ModelReference) => Promise<TokenizerFile>;
+  /** The tokenizer of any reference, if it has one. */
+  readonly findTokenizer: (reference: ModelReference) => Promise<TokenizerFile | undefined>;
 }
 
 /** A merge with the shapes of its output vocabulary. */
@@ -38,7 +39,7 @@ export interface MergeWithVocabulary {
 export async function withVocabulary(
   config: MergeConfig,
   merge: ResolvedMerge,
-  { models, tokenizerOf }: VocabularyContext,
+  { models, findTokenizer }: VocabularyContext,
 ): Promise<MergeWithVocabulary> {
   const tokenizer = merge.tokenizer!;
   const problems = new Problems(config.file);
@@ -55,13 +56,14 @@ export async function withVocabulary(
     );
   }
   problems.throwIfAny();
-  const tokenizers = await Promise.all(merge.models.map(tokenizerOf));
+  const found = await Promise.all(merge.models.map(findTokenizer));
+  const { tokenizers, warnings: assumed } = withAssumed(found, merge, models);
   for (const { token, message, fix } of ruleProblems(tokenizers, rules)) {
     problems.add(tokenizer.tokens.find((one) => one.token === token)!.place, message, fix);
   }
   problems.throwIfAny();
   const { source, padToMultipleOf } = tokenizer;
-  const from = typeof source === 'string' ? source : await sourceOf(source, merge, tokenizerOf);
+  const from = typeof source === 'string' ? source : await sourceOf(source, merge, findTokenizer);
   const output = outputTokens(tokenizers, merge.base, from, rules);
   const vocabulary = planVocabulary(tokenizers, merge.base, output, {
     rules,
@@ -74,6 +76,7 @@ export async function withVocabulary(
   );
   const warnings = [
     ...merge.warnings,
+    ...assumed,
     ...vocabulary.warnings,
     ...unmappedWarnings(config, merge, vocabulary, models),
   ];
@@ -88,10 +91,13 @@ function indexOf(merge: ResolvedMerge, reference: ModelReference): number {
 async function sourceOf(
   reference: ModelReference,
   merge: ResolvedMerge,
-  tokenizerOf: VocabularyContext['tokenizerOf'],
+  findTokenizer: VocabularyContext['findTokenizer'],
 ): Promise<{ readonly model: number } | { readonly file: TokenizerFile }> {
   const model = indexOf(merge, reference);
-  return model >= 0 ? { model } : { file: await tokenizerOf(reference) };
+  if (model >= 0) return { model };
+  const file = await findTokenizer(reference);
+  if (!file) throw missingTokenizer(reference.model.path);
+  return { file };
 }
 
 function readRules(

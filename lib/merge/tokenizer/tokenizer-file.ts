@@ -50,14 +50,17 @@ export function tokenizerError(file: string, message: string, hint: string): Wis
   return new WisemergeError('ERR_TOKENIZER', `${file}: ${message}`, { file, hint });
 }
 
-/** Reads a model directory's `tokenizer.json`. Throws ERR_TOKENIZER, ERR_CONFIG, ERR_IO. */
-export async function readTokenizerFile(directory: string): Promise<TokenizerFile> {
+/** Reads a model directory's `tokenizer.json`, if there is one. Throws ERR_TOKENIZER, ERR_CONFIG, ERR_IO. */
+export async function findTokenizerFile(directory: string): Promise<TokenizerFile | undefined> {
   const json = await readConfig(directory, 'tokenizer.json');
-  const file = join(directory, 'tokenizer.json');
-  if (json) return parseTokenizer(json, directory, file);
-  throw tokenizerError(
-    file,
-    'there is no such file',
+  return json && parseTokenizer(json, directory, join(directory, 'tokenizer.json'));
+}
+
+/** `path`: a model's; `why`: what keeps another tokenizer from taking its place. */
+export function missingTokenizer(path: string, why = ''): WisemergeError {
+  return tokenizerError(
+    path,
+    `it has no tokenizer.json${why}`,
     'Save a fast tokenizer: AutoTokenizer.from_pretrained(path, use_fast=True).save_pretrained(path).',
   );
 }

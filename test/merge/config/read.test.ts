@@ -172,6 +172,9 @@ describe('tokenizers', () => {
       /either token or token_id/,
     );
     expect(said(linear('tokenizer: {pad_to_multiple_of: 0}'))[0]).toMatch(/not a whole number/);
+    expect(said(linear('tokenizer_source: unoin'))).toEqual([
+      '3:19 tokenizer_source: there is no model "unoin" | Did you mean "union"?',
+    ]);
   });
 });
 

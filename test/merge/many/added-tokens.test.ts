@@ -113,3 +113,32 @@ it('rules that give no row are errors with their lines, all of them', async () =
     },
   });
 });
+
+const withZ = (tokenizer: string) => file(tokenizer).replace('$/y', '$/z');
+
+it('a model without tokenizer.json is taken to have the base’s, if its rows are as many', async () => {
+  const shop = await two();
+  shop.model('z', [f32(embed, [2, 1], [10, 20])]);
+  for (const source of ['base', 'union']) {
+    const { warnings } = await shop.merge(withZ(`tokenizer_source: ${source}`), { force: true });
+    expect(numbers(shop.output().get(embed)!)).toEqual([5.5, 11]);
+    expect(warnings.join()).toMatch(/z has no tokenizer\.json.*that of .*x is assumed/);
+  }
+});
+
+it('a model without tokenizer.json and with rows of its own is refused, as is a base without', async () => {
+  const shop = await two();
+  shop.model('z', [f32(embed, [3, 1], [10, 20, 30])]);
+  await expect(shop.merge(withZ('tokenizer_source: base'))).rejects.toMatchObject({
+    code: 'ERR_TOKENIZER',
+    message:
+      /z: it has no tokenizer\.json, and "model.embed_tokens.weight" is \[3, 1\], not \[2, 1\] as that of .*x/,
+    hint: /save_pretrained/,
+  });
+  shop.model('n', [f32(embed, [2, 1], [10, 20])]);
+  const swapped = withZ('tokenizer_source: $/x').replace('base_model: $/x', 'base_model: $/n');
+  await expect(shop.merge(swapped)).rejects.toMatchObject({
+    code: 'ERR_TOKENIZER',
+    message: /n: it has no tokenizer\.json$/,
+  });
+});

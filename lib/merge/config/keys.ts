@@ -52,20 +52,26 @@ const levelNames: Record<Level, string> = {
   expert: 'an expert',
 };
 
-/** Keys of former days, and what took their place. */
+/** Keys of former days or other programs, and what takes their place. */
 const legacy: Readonly<Record<string, string>> = {
   embed_slerp: 'It is gone: say which embedding a token gets under tokenizer.tokens.',
   input_model_parameters: 'Write the values under `parameters` of each entry of `models`.',
+  random_seed:
+    'Give it on the command line, --random-seed, or as the option seed of mergeFile: it is 0 unless given.',
 };
+
+/** At the top level, keys of the user's own: they hold what other parts refer to. */
+const ownKey = /^x-/;
+const topLevels: ReadonlySet<Level> = new Set(['document', 'moe']);
 
 const moeKeys = ['experts', 'gate_mode', 'experts_per_token', 'shared_experts'];
 /** Levels of files that describe mixtures of experts, which share none with merges but references. */
 const moeLevels: ReadonlySet<Level> = new Set(['moe', 'expert']);
 
-const parameterNames: ReadonlySet<string> = new Set([
-  'int8_mask',
-  ...methods.flatMap(({ parameters }) => parameters.map(({ name }) => name)),
-]);
+/** Of all methods. */
+export const parameterNames: ReadonlySet<string> = new Set(
+  methods.flatMap(({ parameters }) => parameters.map(({ name }) => name)),
+);
 const hasParameters: ReadonlySet<Level> = new Set(['document', 'model', 'slice', 'source', 'module']);
 
 /** A mapping's values by key, and where the keys stand. */
@@ -91,7 +97,8 @@ export function readFields(node: YamlNode, level: Level, problems: Problems): Fi
     if ((keys[level] as readonly string[]).includes(key)) {
       values.set(key, value);
       places.set(key, keyPlace);
-    } else problems.add(keyPlace, `unknown key "${key}" in ${levelNames[level]}`, unknownKey(key, level));
+    } else if (!(topLevels.has(level) && ownKey.test(key)))
+      problems.add(keyPlace, `unknown key "${key}" in ${levelNames[level]}`, unknownKey(key, level));
   }
   return { place: node.place, values, places };
 }
@@ -117,7 +124,8 @@ function unknownKey(key: string, level: Level): string {
   const parameter = hasParameters.has(level) ? nearest(key, parameterNames) : undefined;
   if (parameter !== undefined)
     return `Did you mean the parameter "${parameter}"? It belongs under \`parameters\`.`;
-  return `Known keys are ${keys[level].join(', ')}.`;
+  const own = topLevels.has(level) ? '; a key of your own, for anchors, begins with x-' : '';
+  return `Known keys are ${keys[level].join(', ')}${own}.`;
 }
 
 /** The entries of a mapping with keys of the user's choice. */

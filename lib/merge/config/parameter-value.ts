@@ -1,7 +1,6 @@
 import { formatRange, inRange } from '../methods/document.js';
-import { methods } from '../methods/registry.js';
 import type { MethodSpec, ParameterSpec } from '../methods/spec.js';
-import { readEntries, readFields, readList } from './keys.js';
+import { parameterNames, readEntries, readFields, readList } from './keys.js';
 import type { Place, Problems } from './problems.js';
 import { nearest } from './suggest.js';
 import type { YamlNode } from './yaml-nodes.js';
@@ -43,6 +42,9 @@ export function matchEntry(value: ParameterValue | undefined, tensor: string): P
 /** Where `parameters` stands. Global parameters make no sense with one model. */
 export type ParameterLevel = 'the top level' | 'a module' | 'a slice' | 'a model';
 
+/** Of no method any more, but in files of former days. */
+const embedSlerp = 'say which embedding a token gets under tokenizer.tokens';
+
 /** Reads a `parameters` mapping. `method` is undefined where the file names none that exists. */
 export function readParameters(
   node: YamlNode,
@@ -53,9 +55,12 @@ export function readParameters(
   const table: Record<string, ParameterValue> = {};
   for (const { key, keyPlace, value } of readEntries(node, `parameters of ${level}`, problems)) {
     const spec = method?.parameters.find(({ name }) => name === key);
-    if (key === 'int8_mask' || spec?.ignored !== undefined) {
-      const why = spec?.ignored ?? 'it chose the type of a temporary mask, never the result';
+    const why = key === 'embed_slerp' ? embedSlerp : spec?.ignored;
+    if (why !== undefined) {
       problems.warn(keyPlace, `${key} has no effect: ${why}`);
+    } else if (method && !spec && parameterNames.has(key)) {
+      // Files of mergekit, which overlooks these, often keep them from one method to the next.
+      problems.warn(keyPlace, `${key} has no effect with ${method.name}, ${parametersInWords(method)}`);
     } else if (method && !spec) {
       problems.add(keyPlace, `${method.name} has no parameter "${key}"`, unknownParameter(key, method));
     } else if (spec?.scope === 'global' && level === 'a model') {
@@ -76,10 +81,12 @@ function unknownParameter(key: string, method: MethodSpec): string {
   const own = method.parameters.map(({ name }) => name);
   const near = nearest(key, own);
   if (near !== undefined) return `Did you mean "${near}"?`;
-  const others = methods.filter(({ parameters }) => parameters.some(({ name }) => name === key));
-  const list = own.length === 0 ? `${method.name} has none` : `${method.name} has ${own.join(', ')}`;
-  if (others.length === 0) return `Remove it: ${list}.`;
-  return `It is a parameter of ${others.map(({ name }) => name).join(', ')}; ${list}.`;
+  return `Remove it: ${method.name} has ${own.length === 0 ? 'none' : own.join(', ')}.`;
+}
+
+function parametersInWords({ parameters }: MethodSpec): string {
+  if (parameters.length === 0) return 'which has no parameters';
+  return `whose parameters are ${parameters.map(({ name }) => name).join(', ')}`;
 }
 
 function readValue(

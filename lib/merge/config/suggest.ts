@@ -1,4 +1,4 @@
-/** The candidate that `word` is most likely a misspelling of: up to a third of its letters differ. */
+/** The candidate that `word` is most likely a misspelling of: up to a third of its letters differ, none of a single one. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const plain = (text: string): string => text.toLowerCase().replaceAll(/[-_ ]/g, '');
   let best: string | undefined;
@@ -7,7 +7,8 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
     const distance = editDistance(plain(word), plain(candidate));
     if (distance < least) [best, least] = [candidate, distance];
   }
-  return least <= Math.max(1, Math.floor(word.length / 3)) ? best : undefined;
+  const allowed = word.length < 2 ? 0 : Math.max(1, Math.floor(word.length / 3));
+  return least <= allowed ? best : undefined;
 }
 
 /** Insertions, deletions, substitutions and swaps of neighbours that lead from one word to the other. */

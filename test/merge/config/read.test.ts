@@ -49,15 +49,41 @@ describe('unknown keys', () => {
     ).toMatch(/t is one value for all models .*It belongs under `parameters` of a slice/);
   });
 
-  it('parameters of other methods name those', () => {
-    expect(said(linear('parameters: {density: 0.5}'))[0]).toMatch(
-      /linear has no parameter "density" \| It is a parameter of task_arithmetic, ties/,
+  it('parameters of other methods are warnings, whatever they hold', () => {
+    const config = readConfig(linear('parameters: {density: [0.5, x], embed_slerp: true, max_iter: 3}'));
+    expect(config.warnings).toEqual([
+      'merge.yml:3:14: density has no effect with linear, whose parameters are weight, normalize',
+      expect.stringMatching(/^merge\.yml:3:33: embed_slerp has no effect: .*tokenizer\.tokens/),
+      expect.stringMatching(/^merge\.yml:3:52: max_iter has no effect with linear/),
+    ]);
+    expect(config.parameters).toEqual({});
+    const soup = readConfig(`merge_method: uniform_soup\n${models}`);
+    expect(soup.warnings).toEqual([
+      'merge.yml:2:34: weight has no effect with uniform_soup, which has no parameters',
+      'merge.yml:2:71: weight has no effect with uniform_soup, which has no parameters',
+    ]);
+    expect(said(linear('parameters: {nonsense: 1}'))).toEqual([
+      '3:14 linear has no parameter "nonsense" | Remove it: linear has weight, normalize.',
+    ]);
+  });
+
+  it('at the top level, keys that begin with x- are the file’s own, for anchors', () => {
+    const text = (key: string) => `${key}: &p {weight: 0.5}\n${linear('parameters: *p')}`;
+    const config = readConfig(text('x-common'));
+    expect(config.parameters.weight!.entries[0]!.values).toEqual([0.5]);
+    expect(config.warnings).toEqual([]);
+    expect(said(text('x'))).toEqual([
+      expect.stringMatching(/^1:1 unknown key "x" .*\| Known keys are name.*begins with x-/),
+    ]);
+    expect(said('merge_method: linear\nmodels: [{model: a, x-y: 1, parameters: {weight: 1}}]')).toHaveLength(
+      1,
     );
   });
 
   it('legacy keys name the form of today', () => {
     expect(said(linear('embed_slerp: true'))[0]).toMatch(/tokenizer\.tokens/);
     expect(said(linear('input_model_parameters: {}'))[0]).toMatch(/`parameters` of each entry/);
+    expect(said(linear('random_seed: 0'))[0]).toMatch(/^3:1 .*--random-seed/);
     expect(said(linear('tokenizer_source: model:org/a'))[0]).toMatch(/^3:19 .*Write org\/a alone/);
     expect(said('base_model: a\ngate_mode: hidden\nexperts: []')[0]).toMatch(/mixture of experts/);
   });

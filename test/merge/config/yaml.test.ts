@@ -131,5 +131,6 @@ test('suggestions: typing errors, not other words', () => {
   expect(nearest('normalise', ['normalize', 'rescale'])).toBe('normalize');
   expect(nearest('Base-Model', ['base_model'])).toBe('base_model');
   expect(nearest('temperature', ['weight', 't'])).toBeUndefined();
+  expect([nearest('x', ['t']), nearest('T', ['t'])]).toEqual([undefined, 't']);
   expect(editDistance('abcd', 'acbd')).toBe(1);
 });

@@ -1,6 +1,6 @@
 /** Parts of a model under the names that architectures and configurations give them. */
-const synonyms: readonly (readonly string[])[] = [
-  ['text_decoder', 'language_model', 'text_model', 'llm', 'lm', 'decoder'],
+const text = ['text_decoder', 'language_model', 'text_model', 'llm', 'lm', 'decoder'];
+const others: readonly (readonly string[])[] = [
   ['vision_tower', 'vision_model', 'visual', 'vision_encoder', 'image_encoder', 'encoder'],
   ['multi_modal_projector', 'projector', 'mm_projector', 'connector', 'aligner'],
   ['audio_tower', 'audio_encoder', 'audio_model', 'speech_encoder'],
@@ -8,16 +8,23 @@ const synonyms: readonly (readonly string[])[] = [
 
 /**
  * Whether a tensor belongs to a module: one part of its name is the module's name, or a synonym of it if no
- * tensor of the model has the name itself.
+ * tensor of the model has the name itself. `default` is all of a model; a `text_decoder` that no name tells of is what is
+ * left of it without its other parts, as where names are `model.…` and `visual.…`.
  */
 export function moduleMatcher(
   module: string,
   tensors: Iterable<string>,
 ): ((tensor: string) => boolean) | undefined {
-  const parts = new Set([...tensors].flatMap((name) => name.split('.')));
+  if (module === 'default') return () => true;
+  const names = [...tensors];
+  const parts = new Set(names.flatMap((name) => name.split('.')));
   const has = (word: string) => (name: string) => name.split('.').includes(word);
   if (parts.has(module)) return has(module);
-  const others = synonyms.find((group) => group.includes(module)) ?? [];
-  const present = others.find((word) => parts.has(word));
-  return present === undefined ? undefined : has(present);
+  const synonyms = [text, ...others].find((group) => group.includes(module)) ?? [];
+  const present = synonyms.find((word) => parts.has(word));
+  if (present !== undefined) return has(present);
+  if (module !== 'text_decoder') return undefined;
+  const elsewhere = new Set(others.flat());
+  const isText = (name: string) => !name.split('.').some((part) => elsewhere.has(part));
+  return names.some(isText) ? isText : undefined;
 }

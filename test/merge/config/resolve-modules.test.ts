@@ -38,6 +38,31 @@ modules:
     );
   });
 
+  it('default is all of a model', () => {
+    const slices =
+      'slices: [{sources: [{model: a, layer_range: [0, 1]}]}, {sources: [{model: b, layer_range: [1, 2]}]}]';
+    const merge = resolveText(`merge_method: passthrough\nmodules: {default: {${slices}}}`, two(2));
+    const plain = resolveText(`merge_method: passthrough\n${slices}`, two(2));
+    expect(merge.tensors).toEqual(plain.tensors);
+    expect(merge.warnings).toEqual(plain.warnings);
+  });
+
+  it('text_decoder is what no other part of the model has, where no name says so', () => {
+    const qwen = (path: string) =>
+      headers(path, { ...llamaShapes(1), 'visual.blocks.0.w': [2], 'visual.merger.w': [2] });
+    const text = (module: string) =>
+      `merge_method: linear\nmodules: {${module}: {models: [{model: a}, {model: b}], parameters: {weight: 1}}}`;
+    const merge = resolveText(text('text_decoder'), [qwen('a'), qwen('b')]);
+    for (const name of [q(0), 'lm_head.weight', 'model.norm.weight']) {
+      expect(tensorOf(merge, name).inputs, name).toHaveLength(2);
+    }
+    expect(tensorOf(merge, 'visual.merger.w')).toMatchObject({ method: 'passthrough' });
+    const pictures = (path: string) => headers(path, { 'visual.w': [2] });
+    expect(
+      problemsOf(() => resolveText(text('text_decoder'), [pictures('a'), pictures('b')])),
+    ).toMatchObject([{ message: /no tensor belongs/ }]);
+  });
+
   it('a module that no tensor belongs to is an error', () => {
     const text = 'merge_method: uniform_soup\nmodules: {audio: {models: [{model: a}]}}';
     expect(problemsOf(() => resolveText(text, [vision('a')]))).toMatchObject([{ line: 2, column: 11 }]);

@@ -31,6 +31,20 @@ export function checkCall(options: unknown): void {
   checkSignal((options as { readonly signal?: unknown }).signal);
 }
 
+/** Throws ERR_USAGE for an option that the call does not have. */
+export function checkNames(options: object, known: readonly string[]): void {
+  for (const option of Object.keys(options)) {
+    if (known.includes(option)) continue;
+    fail(option, `unknown option; known are ${known.join(', ')}`, 'Correct its name, or leave it out.');
+  }
+}
+
+/** `what` is a path's name in messages. Throws ERR_USAGE. */
+export function checkPath(path: unknown, what: string): void {
+  if (typeof path === 'string' && path !== '' && !path.includes('\0')) return;
+  fail(what, 'must be non-empty text without NUL', 'Give the path of a file or directory.');
+}
+
 function checkSignal(signal: unknown): void {
   if (signal === undefined) return;
   // Not by instanceof: signals come from other realms, too.

@@ -2,17 +2,21 @@ import { describe, expect, it } from 'vitest';
 import {
   assembleMoe,
   diff,
+  explainMerge,
   extractLora,
   finetune,
   forward,
   makeZeroshotHead,
   merge,
   mergeFile,
+  openLoraAdapter,
+  openMergeFile,
   planMerge,
   planMergeFile,
   planMoe,
   soup,
   sweep,
+  verify,
   watchSweep,
 } from '../lib/index.js';
 import { makePair } from './support/pair.js';
@@ -70,5 +74,48 @@ describe('calls with paths', () => {
     for (const path of ['x\0y', undefined, 3, '']) {
       await expect(compare(zeroshot, path)).rejects.toMatchObject({ code: 'ERR_USAGE' });
     }
+  });
+});
+
+describe('calls of a path alone', () => {
+  const untyped = { verify, openMergeFile } as unknown as Record<
+    string,
+    (...args: unknown[]) => Promise<unknown>
+  >;
+
+  it.each(Object.entries(untyped))(
+    '%s refuses what is no path and what is no option',
+    async (_name, call) => {
+      for (const path of [undefined, 5, '', 'x\0y']) {
+        await expect(call(path)).rejects.toMatchObject({ code: 'ERR_USAGE', details: { option: 'path' } });
+      }
+      const wrong = { signal: 5, onProgress: 'log', onProgres: () => {}, cach: 1 };
+      for (const [option, value] of Object.entries(wrong)) {
+        await expect(call('absent', { [option]: value })).rejects.toMatchObject({
+          code: 'ERR_USAGE',
+          message: expect.stringMatching(`^${option}: `),
+          hint: expect.any(String),
+          details: { option },
+        });
+      }
+      await expect(call('absent', null)).rejects.toMatchObject({ code: 'ERR_USAGE' });
+    },
+  );
+
+  it('openMergeFile refuses a cache that is no path', async () => {
+    await expect(untyped.openMergeFile!('absent', { cache: 1 })).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+      details: { option: 'cache' },
+    });
+  });
+
+  it('explainMerge and openLoraAdapter say what they are missing', async () => {
+    for (const given of [undefined, null, 5, {}, { merge: {} }, []]) {
+      expect(() => explainMerge(given as never)).toThrow(expect.objectContaining({ code: 'ERR_USAGE' }));
+    }
+    await expect(openLoraAdapter('absent', undefined as never)).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+      hint: expect.stringContaining('openCheckpoint'),
+    });
   });
 });

@@ -1,6 +1,7 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
+import { checkCall, checkNames, checkPath } from '../call-options.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { openCheckpoint } from './checkpoint.js';
 import { manifestName } from './manifest.js';
@@ -18,12 +19,15 @@ export interface VerifyResult {
 /**
  * Checks outputs of wisemerge: the structure of every weight file and index, and size and XXH3 of each file
  * against the manifest. `path` is an output, or a directory of `alpha_…` outputs. Rejects with ERR_MANIFEST
- * where there is no manifest at all; damage is reported in `problems`.
+ * where there is no manifest at all, ERR_USAGE, ERR_IO; damage is reported in `problems`.
  */
 export async function verify(
   path: string,
   options: { signal?: AbortSignal; onProgress?: ProgressListener } = {},
 ): Promise<VerifyResult[]> {
+  checkCall(options);
+  checkNames(options, ['signal', 'onProgress']);
+  checkPath(path, 'path');
   const directories = await findOutputs(resolve(path));
   const manifests = await Promise.all(directories.map(readManifest));
   const progress = new ProgressMeter(options.onProgress);

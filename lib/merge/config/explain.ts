@@ -1,8 +1,10 @@
+import { WisemergeError } from '../../errors.js';
 import { findMethod } from '../methods/registry.js';
 import type { ParameterValues } from '../methods/spec.js';
 import { splitLayer } from './layer-names.js';
 import { listNames } from './list-names.js';
 import { formatModelReference } from './model-reference.js';
+import type { OpenedMerge } from './open.js';
 import { formatRanges } from './output-tensors.js';
 import type { ResolvedMerge, ResolvedTensor } from './resolved.js';
 
@@ -41,8 +43,12 @@ export interface Explanation {
   readonly lines: readonly string[];
 }
 
-/** Says what a merge will do. Layers in a row that are treated alike share a line. */
-export function explainMerge(merge: ResolvedMerge): Explanation {
+/**
+ * Says what a merge will do, of a document as it is opened or of the merge in it. Layers in a row that are treated alike
+ * share a line. Throws ERR_USAGE for anything else.
+ */
+export function explainMerge(given: OpenedMerge | ResolvedMerge): Explanation {
+  const merge = resolvedOf(given);
   const { title, formula, differences, name } = findMethod(merge.method)!;
   const models = merge.models.map(formatModelReference);
   const groups = groupTensors(merge);
@@ -60,6 +66,15 @@ export function explainMerge(merge: ResolvedMerge): Explanation {
     differences,
   };
   return { ...explanation, lines: describe(explanation, merge) };
+}
+
+/** Callers without types may pass anything. */
+function resolvedOf(given: OpenedMerge | ResolvedMerge | undefined): ResolvedMerge {
+  const merge = typeof given === 'object' && given && 'merge' in given ? given.merge : given;
+  if (Array.isArray(merge?.tensors) && findMethod(merge.method)) return merge;
+  throw new WisemergeError('ERR_USAGE', 'what is to be explained is no document of a merge file', {
+    hint: 'Give one of the documents that openMergeFile returns.',
+  });
 }
 
 function describe(explanation: Omit<Explanation, 'lines'>, merge: ResolvedMerge): string[] {

@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { checkCall, checkNames, checkPath } from '../../call-options.js';
 import { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { WisemergeError } from '../../errors.js';
 import type { Vocabulary } from '../tokenizer/plan.js';
@@ -46,7 +47,11 @@ export interface OpenOptions extends ReadOptions {
  * ERR_IO.
  */
 export async function openMergeFile(path: string, options: OpenOptions = {}): Promise<OpenedMerge[]> {
+  checkCall(options);
+  checkNames(options, ['cache', 'signal', 'exists']);
+  checkPath(path, 'path');
   const { signal, cache, ...read } = options;
+  if (cache !== undefined) checkPath(cache, 'cache');
   const results = new Map<string, DocumentResult>();
   const merges: OpenedMerge[] = [];
   for (const config of await readMergeFile(path, read)) {

@@ -37,17 +37,24 @@ const bodies = ['model.', 'transformer.', 'base_model.', 'roberta.', 'bert.', 'g
 
 /**
  * Reads `adapter_config.json` and the headers of `adapter_model.safetensors` (or `.bin`), and fits every tensor to one
- * of `base`. No data is read.
+ * of `base`, the tensors of its base model as a checkpoint has them. No data is read.
  *
  * Throws ERR_ADAPTER, which names the tensor: an option or kind of adapter that is not supported, a factor without
  * its partner, a tensor that fits none of the base's, shapes or dtypes that do not fit; ERR_CONFIG, ERR_IO, and what
- * opening a checkpoint throws.
+ * opening a checkpoint throws; ERR_USAGE.
  */
 export async function openLoraAdapter(
   path: string,
   base: ReadonlyMap<string, BaseTensor>,
   options: { signal?: AbortSignal } = {},
 ): Promise<LoraAdapter> {
+  // Callers without types may leave it out.
+  if (!((base as unknown) instanceof Map)) {
+    throw new WisemergeError('ERR_USAGE', "base: must be the map of a base model's tensors", {
+      hint: 'Give (await openCheckpoint(base)).tensors of the model that the adapter was trained on.',
+      details: { option: 'base' },
+    });
+  }
   const checkpoint = await openCheckpoint(path, options);
   const directory = checkpoint.directory ?? dirname(checkpoint.path);
   const config = await readLoraConfig(directory);

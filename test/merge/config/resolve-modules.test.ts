@@ -179,6 +179,7 @@ parameters: {normalize: false}
   );
   const [first, second] = await openMergeFile(path);
   expect(first!.merge.configChanges).toEqual({ num_hidden_layers: 5 });
+  expect(explainMerge(first!)).toEqual(explainMerge(first!.merge));
   expect(second!.merge.tensors.map(({ name }) => name)).toContain(q(4));
   expect(second!.models[0]!.config).toMatchObject({ num_hidden_layers: 5 });
   writeFileSync(path, `merge_method: uniform_soup\nmodels: [{model: ${root}/x}, {model: ${root}/y}]\n`);

@@ -118,9 +118,9 @@ function unknownKey(key: string, level: Level): string {
       ? `"${key}" belongs under \`parameters\` of ${levelNames[level]}.`
       : `"${key}" is a merge parameter and belongs under \`parameters\`.`;
   }
-  if (homes.length > 0) return `"${key}" belongs in ${homes.map((home) => levelNames[home]).join(' or ')}.`;
   const near = nearest(key, keys[level]);
   if (near !== undefined) return `Did you mean "${near}"?`;
+  if (homes.length > 0) return `"${key}" belongs in ${homes.map((home) => levelNames[home]).join(' or ')}.`;
   const parameter = hasParameters.has(level) ? nearest(key, parameterNames) : undefined;
   if (parameter !== undefined)
     return `Did you mean the parameter "${parameter}"? It belongs under \`parameters\`.`;

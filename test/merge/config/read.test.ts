@@ -49,6 +49,12 @@ describe('unknown keys', () => {
     ).toMatch(/t is one value for all models .*It belongs under `parameters` of a slice/);
   });
 
+  it('a key one letter away is meant, also where another level has it', () => {
+    expect(said('merge_method: passthrough\nslices: [{source: [{model: a, layer_range: [0, 1]}]}]')[0]).toBe(
+      '2:11 unknown key "source" in an entry of slices | Did you mean "sources"?',
+    );
+  });
+
   it('parameters of other methods are warnings, whatever they hold', () => {
     const config = readConfig(linear('parameters: {density: [0.5, x], embed_slerp: true, max_iter: 3}'));
     expect(config.warnings).toEqual([

@@ -8,10 +8,11 @@ import {
   LineCounter,
   type Node,
   parseAllDocuments,
+  type Scalar,
   visit,
 } from 'yaml';
 import type { Place, Problems } from './problems.js';
-import { readScalar, type ScalarValue } from './yaml-scalar.js';
+import { readScalar, readTagged, type ScalarValue, scalarTags } from './yaml-scalar.js';
 
 /** A YAML document with aliases and merge keys resolved, every node with its place. */
 export type YamlNode = YamlScalar | YamlMap | YamlList;
@@ -73,6 +74,7 @@ function parseDocuments(source: string, lines: LineCounter, problems: Problems):
     const documents = parseAllDocuments(source, {
       lineCounter: lines,
       schema: 'failsafe',
+      customTags: scalarTags.map((tag) => ({ tag, resolve: (text: string) => text })),
       prettyErrors: false,
       uniqueKeys: false,
     });
@@ -139,13 +141,7 @@ class Converter {
       return empty;
     }
     if (isScalar(node)) {
-      const text = String(node.value ?? '');
-      return {
-        kind: 'scalar',
-        text,
-        value: readScalar(text, node.type === 'PLAIN' || node.type === undefined),
-        place,
-      };
+      return this.#scalar(node, place);
     }
     if (isSeq(node)) {
       return {
@@ -156,6 +152,23 @@ class Converter {
     }
     if (isMap(node)) return { kind: 'map', entries: this.#entries(node.items, place, depth), place };
     return empty;
+  }
+
+  #scalar({ value: held, type, tag }: Scalar, place: Place): YamlScalar {
+    const text = String(held ?? '');
+    if (tag === undefined || !scalarTags.includes(tag)) {
+      return { kind: 'scalar', text, value: readScalar(text, type === 'PLAIN' || type === undefined), place };
+    }
+    const value = readTagged(text, tag);
+    if (value === undefined) {
+      const name = tag.split(':').at(-1)!;
+      this.#problems.add(
+        place,
+        `"${text}" is no ${name}, as !!${name} says it is`,
+        'Correct it, or leave out the tag.',
+      );
+    }
+    return { kind: 'scalar', text, value: value ?? { kind: 'null' }, place };
   }
 
   #entries(pairs: readonly { key: unknown; value: unknown }[], place: Place, depth: number): YamlEntry[] {

@@ -19,6 +19,20 @@ export function readScalar(text: string, plain: boolean): ScalarValue {
   return readInteger(text) ?? readFloat(text) ?? { kind: 'text', value: text };
 }
 
+/** Types that a scalar may be given with a tag, `!!float 1`. */
+export const scalarTags = ['null', 'bool', 'int', 'float', 'str'].map((name) => `tag:yaml.org,2002:${name}`);
+
+/** The value of a scalar with one of these tags; undefined where it is none of that type. */
+export function readTagged(text: string, tag: string): ScalarValue | undefined {
+  if (tag.endsWith(':str')) return { kind: 'text', value: text };
+  const plain = readScalar(text, true);
+  if (tag.endsWith(':null')) return plain.kind === 'null' ? plain : undefined;
+  if (tag.endsWith(':bool')) return plain.kind === 'boolean' ? plain : undefined;
+  const value = plain.kind === 'boolean' ? undefined : toNumber(plain);
+  if (value === undefined || (tag.endsWith(':int') && !Number.isInteger(value))) return undefined;
+  return plain.kind === 'number' ? plain : { kind: 'number', value };
+}
+
 function readInteger(text: string): ScalarValue | undefined {
   const [, sign, body] = /^([-+]?)(.*)$/s.exec(text)!;
   const digits = body!.replaceAll('_', '');

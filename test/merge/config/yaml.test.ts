@@ -57,6 +57,40 @@ describe('numbers of YAML 1.1', () => {
   });
 });
 
+describe('tags', () => {
+  const values = (text: string) => {
+    const problems = new Problems('f.yml');
+    const [node] = parseYaml(text, problems);
+    const scalars = node?.kind === 'map' ? node.entries.map(({ value }) => value) : [];
+    return { scalars, problems: problems.list.map(({ line, message }) => `${line} ${message}`) };
+  };
+
+  it('of the core types give scalars these', () => {
+    const { scalars, problems } = values(
+      'a: !!float 1\nb: !!int "3"\nc: !!bool no\nd: !!str 010\ne: !!null ~\nf: !!float 1e-5\ng: !!str\n',
+    );
+    expect(problems).toEqual([]);
+    expect(scalars.map((node) => node.kind === 'scalar' && node.value)).toEqual([
+      { kind: 'number', value: 1 },
+      { kind: 'number', value: 3 },
+      { kind: 'boolean', value: false },
+      { kind: 'text', value: '010' },
+      { kind: 'null' },
+      { kind: 'number', value: 1e-5 },
+      { kind: 'text', value: '' },
+    ]);
+  });
+
+  it('that a scalar is not of are errors where it stands', () => {
+    expect(values('a: !!float x\nb: !!int 1.5\nc: !!bool 1\nd: !!float true').problems).toEqual([
+      '1 "x" is no float, as !!float says it is',
+      '2 "1.5" is no int, as !!int says it is',
+      '3 "1" is no bool, as !!bool says it is',
+      '4 "true" is no float, as !!float says it is',
+    ]);
+  });
+});
+
 describe('documents', () => {
   it('duplicate keys are rejected with both places', () => {
     const problems = new Problems('f.yml');

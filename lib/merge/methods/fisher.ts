@@ -1,4 +1,4 @@
-import { checkWeightSum, optionalWeight } from './parameters.js';
+import { checkWeightSum, positiveWeight } from './parameters.js';
 import type { MethodSpec } from './spec.js';
 
 export const fisher: MethodSpec = {
@@ -9,7 +9,7 @@ export const fisher: MethodSpec = {
   formula: ['F_i = max(fisher_i, epsilon)', 'r = Σ w_i F_i x_i / Σ w_i F_i'],
   source: { title: 'Merging models with Fisher-weighted averaging', arxiv: '2111.09832' },
   parameters: [
-    { ...optionalWeight, range: { min: 0 } },
+    positiveWeight,
     {
       name: 'epsilon',
       scope: 'global',

@@ -11,6 +11,13 @@ export const weight: ParameterSpec = {
 
 export const optionalWeight: ParameterSpec = { ...weight, default: 1 };
 
+/** Where a negative weight would make a divisor, or a system to be solved, that is not positive. */
+export const positiveWeight: ParameterSpec = {
+  ...optionalWeight,
+  range: { min: 0 },
+  doc: 'w_i. At 0 a model takes no part, whatever it holds.',
+};
+
 export function normalize(initial: 0 | 1, doc = 'Divide by the sum of the weights.'): ParameterSpec {
   return { name: 'normalize', scope: 'global', type: 'boolean', default: initial, doc };
 }

@@ -1,4 +1,4 @@
-import { checkWeightSum, optionalWeight } from './parameters.js';
+import { checkWeightSum, positiveWeight } from './parameters.js';
 import type { MethodSpec } from './spec.js';
 
 export const regmean: MethodSpec = {
@@ -13,7 +13,7 @@ export const regmean: MethodSpec = {
   ],
   source: { title: 'Dataless knowledge fusion by merging weights of language models', arxiv: '2212.09849' },
   parameters: [
-    { ...optionalWeight, range: { min: 0 } },
+    positiveWeight,
     {
       name: 'alpha',
       scope: 'global',

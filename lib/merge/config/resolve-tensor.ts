@@ -83,7 +83,7 @@ export class TensorResolver {
     const reference = all[0]!.tensor;
     const common = this.#common(output, reference, all);
     if (!common) return undefined;
-    if (output.copied) return this.#copy(common, inputs[0]!);
+    if (output.copied) return this.#copy(common, all[0]!);
     if (common.mustEqual) {
       const equal = inputs.map(({ model, tensor }) => ({ model, tensor: tensor.name, parameters: {} }));
       const withBase = base && { base: { model: base.model, tensor: base.tensor.name } };

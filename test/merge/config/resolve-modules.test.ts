@@ -38,6 +38,21 @@ modules:
     );
   });
 
+  it('what no module speaks of is copied from base_model too where the method takes deltas from it', () => {
+    const merge = resolveText(
+      `merge_method: ties
+base_model: c
+modules: {text_decoder: {models: [{model: a}, {model: b}]}}
+parameters: {weight: 1}
+`,
+      ['a', 'b', 'c'].map(vision),
+    );
+    expect(tensorOf(merge, 'language_model.lm_head.weight')).toMatchObject({ base: { model: 2 } });
+    const copied = tensorOf(merge, 'projector.w');
+    expect(copied).toMatchObject({ method: 'passthrough', inputs: [{ model: 2, tensor: 'projector.w' }] });
+    expect(copied.base).toBeUndefined();
+  });
+
   it('default is all of a model', () => {
     const slices =
       'slices: [{sources: [{model: a, layer_range: [0, 1]}]}, {sources: [{model: b, layer_range: [1, 2]}]}]';
@@ -58,9 +73,9 @@ modules:
     }
     expect(tensorOf(merge, 'visual.merger.w')).toMatchObject({ method: 'passthrough' });
     const pictures = (path: string) => headers(path, { 'visual.w': [2] });
-    expect(
-      problemsOf(() => resolveText(text('text_decoder'), [pictures('a'), pictures('b')])),
-    ).toMatchObject([{ message: /no tensor belongs/ }]);
+    expect(problemsOf(() => resolveText(text('text_decoder'), [pictures('a'), pictures('b')]))).toMatchObject(
+      [{ message: /no tensor belongs/ }],
+    );
   });
 
   it('a module that no tensor belongs to is an error', () => {

@@ -5,6 +5,7 @@ import { configChanges, type LayerOrigin, untiedHead } from './config-changes.js
 import { configModels, configStatistics } from './documents.js';
 import { mainStack } from './layer-names.js';
 import { listNames } from './list-names.js';
+import { missingHead } from './missing-head.js';
 import { formatModelReference, type ModelReference, modelKey } from './model-reference.js';
 import { moduleMatcher } from './module-names.js';
 import {
@@ -56,8 +57,8 @@ class Resolver {
   resolve(): ResolvedMerge {
     const { dtype, outDtype, tokenizer, chatTemplate, base } = this.#config;
     this.#checkAdapters();
-    const outputs = this.#outputs();
     const donor = base ? this.#indexOf(base) : 0;
+    const outputs = this.#outputs(this.#opened.models[donor]!);
     const tensors = this.#tensors(outputs, donor);
     const changes = {
       ...this.#configChanges(outputs, donor),
@@ -101,7 +102,7 @@ class Resolver {
   }
 
   /** Tensors of all modules, each name once. */
-  #outputs(): OutputTensor[] {
+  #outputs(donor: ModelHeaders): OutputTensor[] {
     const { modules } = this.#config;
     const names = new Set(this.#opened.models.flatMap(({ tensors }) => [...tensors.keys()]));
     const outputs = new Map<string, OutputTensor>();
@@ -125,7 +126,9 @@ class Resolver {
       for (const output of list) if (!outputs.has(output.name)) outputs.set(output.name, output);
     }
     this.#copyUnclaimed(names, claimed, outputs);
-    return [...outputs.values()];
+    const all = [...outputs.values()];
+    const head = missingHead(this.#config, donor, this.#headers, names, all, this.#problems);
+    return head ? [...all, head] : all;
   }
 
   #unlayered(module: ModuleConfig, slice: SliceConfig, belongs: (name: string) => boolean): OutputTensor[] {

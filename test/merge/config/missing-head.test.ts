@@ -1,0 +1,70 @@
+// Outputs whose configuration promises a head that no model at their end stores.
+import { expect, it } from 'vitest';
+import { headers, llama, llamaShapes, problemsOf, resolveText, tensorOf } from '../../support/headers.js';
+
+const head = 'lm_head.weight';
+const embedding = 'model.embed_tokens.weight';
+const { [head]: _, ...headless } = llamaShapes(2);
+const tied = (path: string, config = {}) =>
+  headers(path, headless, { num_hidden_layers: 2, tie_word_embeddings: true, ...config });
+const untied = (path: string) => llama(path, 2, { tie_word_embeddings: false });
+
+const slices = (first: string, last: string) => `merge_method: passthrough
+slices:
+  - sources: [{model: ${first}, layer_range: [0, 1]}]
+  - sources: [{model: ${last}, layer_range: [1, 2]}]
+`;
+const linear = 'merge_method: linear\nparameters: {weight: 1}\nbase_model: u\nmodels: [{model: t}';
+
+it.each([
+  ['slices that end with a tied model', slices('u', 't')],
+  ['slices of a tied model alone', `${slices('t', 't')}base_model: u\n`],
+  ['a copy of a tied model', 'merge_method: passthrough\nbase_model: u\nmodels: [{model: t}]\n'],
+  ['a mean of one tied model', `${linear}]\n`],
+])('%s: the embedding is written for the head of an untied donor', (_name, text) => {
+  const merge = resolveText(text, [untied('u'), tied('t')]);
+  const { inputs, shape } = tensorOf(merge, head);
+  expect(inputs.map(({ model, tensor }) => [merge.models[model]!.model.path, tensor])).toEqual([
+    ['t', embedding],
+  ]);
+  expect(shape).toEqual([8, 4]);
+  expect(merge.configChanges).toEqual({});
+  expect(merge.warnings.join('\n')).toMatch(
+    /u, which gives .*, has a head of its own: lm_head\.weight is written, from the embedding that t has/,
+  );
+});
+
+it('all models of the last slice take part in it', () => {
+  const merge = resolveText(`${linear}, {model: v}]\n`, [untied('u'), tied('t'), tied('v')]);
+  expect(tensorOf(merge, head).inputs.map(({ tensor }) => tensor)).toEqual([embedding, embedding]);
+  expect(tensorOf(merge, head).inputs.map(({ model }) => model)).toEqual([0, 1]);
+});
+
+it('rows follow the vocabulary where there is one', () => {
+  const merge = resolveText(`${slices('u', 't')}tokenizer_source: union\n`, [untied('u'), tied('t')]);
+  expect(tensorOf(merge, head)).toMatchObject({ remapped: true });
+});
+
+it('is an error where the model at the end has none to give', () => {
+  const bare = headers('t', headless, { num_hidden_layers: 2, tie_word_embeddings: false });
+  expect(problemsOf(() => resolveText(slices('u', 't'), [untied('u'), bare]))).toMatchObject([
+    {
+      code: 'ERR_MISSING_TENSOR',
+      tensor: head,
+      file: 't',
+      message: '"lm_head.weight" is in none of t, and tie_word_embeddings is false in config.json of u',
+    },
+  ]);
+});
+
+it('tied models among themselves stay tied', () => {
+  const merge = resolveText(slices('t', 'v'), [tied('t'), tied('v')]);
+  expect(merge.tensors.map(({ name }) => name)).not.toContain(head);
+  expect(merge.configChanges).toEqual({});
+});
+
+it('donors without a head get none, whatever they say of it', () => {
+  const classifier = (path: string) => tied(path, { tie_word_embeddings: false });
+  const merge = resolveText(slices('t', 'v'), [classifier('t'), classifier('v')]);
+  expect(merge.tensors.map(({ name }) => name)).not.toContain(head);
+});

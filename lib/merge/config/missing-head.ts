@@ -1,26 +1,20 @@
 import { statedTie, tiedSource } from '../tied.js';
 import { isOutputHead } from '../vocabulary-tensors.js';
-import type { MergeConfig, SourceConfig } from './config.js';
-import { formatModelReference } from './model-reference.js';
 import { moduleMatcher } from './module-names.js';
-import type { ModelHeaders, OutputTensor } from './output-tensors.js';
-import type { Problems } from './problems.js';
+import type { OutputContext, OutputTensor } from './output-tensors.js';
 
 /**
  * The output head that a donor's configuration promises where no model that gives the end of the output stores one:
  * without it, readers would make one up. Models that tie theirs have their embedding for it.
  */
 export function missingHead(
-  config: MergeConfig,
-  donor: ModelHeaders,
-  headers: (source: SourceConfig) => ModelHeaders,
-  names: Iterable<string>,
   outputs: readonly OutputTensor[],
-  problems: Problems,
+  names: Iterable<string>,
+  { config, donor, headers, name, problems }: OutputContext,
 ): OutputTensor | undefined {
-  const own = [...donor.tensors.values()].find(({ name }) => isOutputHead(name));
+  const own = [...donor.tensors.values()].find((tensor) => isOutputHead(tensor.name));
   const stated = statedTie(donor.config);
-  if (!own || stated?.tied || outputs.length === 0 || outputs.some(({ name }) => isOutputHead(name))) {
+  if (!own || stated?.tied || outputs.length === 0 || outputs.some((tensor) => isOutputHead(tensor.name))) {
     return undefined;
   }
   const module = config.modules.find(
@@ -29,10 +23,10 @@ export function missingHead(
   const slice = module?.slices.at(-1);
   if (!module || !slice) return undefined;
   const inputs = slice.sources.map((source) => tiedSource(own, headers(source), { anyRows: true }));
-  const models = slice.sources.map(({ model }) => formatModelReference(model)).join(', ');
+  const models = slice.sources.map((source) => name(headers(source))).join(', ');
   if (inputs.some((input) => input)) {
     problems.warnings.push(
-      `${config.file}: ${donor.path}, which gives configuration and tokenizer, has a head of its own: ${own.name} is written, from the embedding that ${models} has for it`,
+      `${config.file}: ${name(donor)}, which gives configuration and tokenizer, has a head of its own: ${own.name} is written, from the embedding that ${models} has for it`,
     );
     return { name: own.name, module, slice, inputs, t: 0, depth: 1 };
   }
@@ -41,7 +35,7 @@ export function missingHead(
       'ERR_MISSING_TENSOR',
       headers(slice.sources[0]!).path,
       own.name,
-      `"${own.name}" is in none of ${models}, and ${stated.path} is false in config.json of ${donor.path}`,
+      `"${own.name}" is in none of ${models}, and ${stated.path} is false in config.json of ${name(donor)}`,
       'Make the model that the output ends with base_model, or end with one that has a head.',
     );
   }

@@ -34,6 +34,17 @@ export interface OutputTensor {
   readonly copied?: true;
 }
 
+/** What a look at the whole output needs to know of its merge. */
+export interface OutputContext {
+  readonly config: MergeConfig;
+  /** Gives configuration and tokenizer. */
+  readonly donor: ModelHeaders;
+  readonly headers: (source: SourceConfig) => ModelHeaders;
+  /** A model as the configuration writes it. */
+  readonly name: (model: ModelHeaders) => string;
+  readonly problems: Problems;
+}
+
 type Headers = (source: SourceConfig) => ModelHeaders;
 type Belongs = (name: string) => boolean;
 

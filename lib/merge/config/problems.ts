@@ -42,6 +42,11 @@ export class Problems {
     this.list.push({ code, file, ...(tensor !== undefined && { tensor }), message, fix });
   }
 
+  /** Something wrong with a model that the configuration puts in the wrong place. */
+  addModelAt(code: ErrorCode, place: Place, tensor: string, message: string, fix: string): void {
+    this.list.push({ code, file: this.file, ...place, tensor, message, fix });
+  }
+
   warn(place: Place, message: string): void {
     this.warnings.push(`${this.file}:${place.line}:${place.column}: ${message}`);
   }

@@ -6,12 +6,15 @@ import { configModels, configStatistics } from './documents.js';
 import { mainStack } from './layer-names.js';
 import { listNames } from './list-names.js';
 import { missingHead } from './missing-head.js';
+import { warnMixedDtypes } from './mixed-dtypes.js';
 import { formatModelReference, type ModelReference, modelKey } from './model-reference.js';
 import { moduleMatcher } from './module-names.js';
+import { checkOutputShapes } from './output-shapes.js';
 import {
   type HeaderTensor,
   layeredTensors,
   type ModelHeaders,
+  type OutputContext,
   type OutputTensor,
   unlayeredTensors,
 } from './output-tensors.js';
@@ -87,6 +90,12 @@ class Resolver {
 
   #headers = (source: SourceConfig): ModelHeaders => this.#opened.models[this.#indexOf(source.model)]!;
 
+  #context(donor: ModelHeaders): OutputContext {
+    const { models } = this.#opened;
+    const name = (model: ModelHeaders): string => formatModelReference(this.#models[models.indexOf(model)]!);
+    return { config: this.#config, donor, headers: this.#headers, name, problems: this.#problems };
+  }
+
   #checkAdapters(): void {
     for (const [i, { path, isAdapter }] of this.#opened.models.entries()) {
       if (!isAdapter) continue;
@@ -127,7 +136,7 @@ class Resolver {
     }
     this.#copyUnclaimed(names, claimed, outputs);
     const all = [...outputs.values()];
-    const head = missingHead(this.#config, donor, this.#headers, names, all, this.#problems);
+    const head = missingHead(all, names, this.#context(donor));
     return head ? [...all, head] : all;
   }
 
@@ -194,7 +203,16 @@ class Resolver {
         return { index, headers: this.#opened.statistics![index]! };
       },
     });
-    const tensors = outputs.flatMap((output) => resolver.resolve(output) ?? []);
+    const tensors: ResolvedTensor[] = [];
+    const fitting: OutputTensor[] = [];
+    for (const output of outputs) {
+      const tensor = resolver.resolve(output);
+      if (!tensor) continue;
+      tensors.push(tensor);
+      fitting.push(output);
+    }
+    checkOutputShapes(fitting, this.#context(this.#opened.models[donor]!));
+    warnMixedDtypes(tensors, this.#problems);
     resolver.warn();
     lookup.warnUnusedFilters();
     return tensors;

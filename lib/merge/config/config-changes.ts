@@ -1,7 +1,7 @@
-import type { Config } from '../../checkpoint/checkpoint.js';
 import { statedTie } from '../tied.js';
 import { isOutputHead } from '../vocabulary-tensors.js';
-import { layerCountKeys } from './layer-names.js';
+import { partOf, stackLayerCounts, stackParts } from './layer-counts.js';
+import { countLayers } from './layer-names.js';
 import type { ModelHeaders } from './output-tensors.js';
 import type { Problems } from './problems.js';
 import type { ResolvedTensor } from './resolved.js';
@@ -21,33 +21,34 @@ export interface LayerOrigin {
  */
 export function configChanges(
   donor: ModelHeaders,
-  layers: number,
+  { stack, count: layers }: { readonly stack: string; readonly count: number },
   origins: readonly LayerOrigin[],
   warnings: string[],
 ): Record<string, unknown> {
   const changes: Record<string, unknown> = {};
-  const counts = layerCountKeys(donor.config).filter(({ value }) => value === layers);
+  const stacks = [...countLayers(donor.tensors.keys()).keys()];
+  const stated = stackLayerCounts(donor.config, stack, stacks);
+  const counts = stated.filter(({ value }) => value === layers);
   for (const { path, value } of counts) {
     if (value !== origins.length) changes[path] = origins.length;
   }
   if (counts.length === 0 && donor.config && origins.length !== layers) {
     warnings.push(
-      `config.json of ${donor.path} states no number of layers; the output has ${origins.length}`,
+      `config.json of ${donor.path} states no number of layers for ${stack}, or another one; the output has ${origins.length}`,
     );
   }
-  const prefixes = new Set(['', ...counts.map(({ path }) => path.slice(0, path.lastIndexOf('.') + 1))]);
-  for (const prefix of prefixes) {
-    for (const [key, list] of Object.entries(part(donor.config, prefix) ?? {})) {
+  for (const prefix of stackParts(donor.config, stack, stacks)) {
+    for (const [key, list] of Object.entries(partOf(donor.config, prefix) ?? {})) {
       if (!Array.isArray(list)) continue;
       const path = prefix + key;
       if (indexLists.includes(key)) {
         changes[path] = origins.flatMap(({ model, layer }, index) => {
-          const own = part(model.config, prefix)?.[key];
+          const own = partOf(model.config, prefix)?.[key];
           return (Array.isArray(own) ? own : list).includes(layer) ? [index] : [];
         });
       } else if (list.length === layers && layers > 1) {
         changes[path] = origins.map(({ model, layer }) => {
-          const own = part(model.config, prefix)?.[key];
+          const own = partOf(model.config, prefix)?.[key];
           return Array.isArray(own) && layer < own.length ? own[layer] : list[layer];
         });
       } else continue;
@@ -80,10 +81,4 @@ export function untiedHead(
     `${problems.file}: the output has ${head.name} of its own: ${stated.path} becomes false in config.json`,
   );
   return { [stated.path]: false };
-}
-
-function part(config: Config | undefined, prefix: string): Config | undefined {
-  if (prefix === '') return config;
-  const nested = config?.[prefix.slice(0, -1)];
-  return typeof nested === 'object' && nested !== null ? (nested as Config) : undefined;
 }

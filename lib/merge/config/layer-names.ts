@@ -1,4 +1,5 @@
 import type { Config } from '../../checkpoint/checkpoint.js';
+import { textLayerCounts } from './layer-counts.js';
 
 /** A tensor of a layer: `model.layers` `.3` `.mlp.up_proj.weight`. */
 export interface LayerName {
@@ -52,27 +53,10 @@ export function mainStack(
     if (stack === undefined) continue;
     elements.set(stack, (elements.get(stack) ?? 0) + shape.reduce((product, dim) => product * dim, 1));
   }
-  const stated = new Set(layerCountKeys(config).map(({ value }) => value));
+  const stated = new Set(textLayerCounts(config).map(({ value }) => value));
   const rank = (stack: string): number => (stated.has(counts.get(stack)!) ? 1 : 0);
   const [best] = [...counts.keys()].sort((a, b) => rank(b) - rank(a) || elements.get(b)! - elements.get(a)!);
   return best === undefined ? undefined : { stack: best, count: counts.get(best)! };
-}
-
-const countKeys = ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers', 'depth'];
-
-/** Where a configuration, or its part for text, states a number of layers. */
-export function layerCountKeys(config: Config | undefined): { path: string; value: number }[] {
-  const found: { path: string; value: number }[] = [];
-  const visit = (part: unknown, prefix: string): void => {
-    if (typeof part !== 'object' || part === null) return;
-    for (const key of countKeys) {
-      const value = (part as Config)[key];
-      if (typeof value === 'number') found.push({ path: prefix + key, value });
-    }
-  };
-  visit(config, '');
-  for (const key of ['text_config', 'llm_config', 'language_config']) visit(config?.[key], `${key}.`);
-  return found;
 }
 
 /** Modules at the end of a model, with all that they hold. */

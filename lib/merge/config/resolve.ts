@@ -236,7 +236,7 @@ class Resolver {
           layer: start + k,
         }));
       });
-      Object.assign(changes, configChanges(model, main.count, origins, this.#problems.warnings));
+      Object.assign(changes, configChanges(model, main, origins, this.#problems.warnings));
     }
     return changes;
   }

@@ -1,0 +1,76 @@
+import type { Config } from '../../checkpoint/checkpoint.js';
+
+/** A statement of a number of layers in a configuration, by dotted path. */
+export interface StatedCount {
+  readonly path: string;
+  readonly value: number;
+}
+
+/** Parts of a model beside its text, by words in the names of their stacks, and where configurations describe them. */
+const towers: readonly (readonly [word: RegExp, part: string])[] = [
+  [/^(vision_\w+|visual|image_encoder)$/, 'vision_config.'],
+  [/^(audio_\w+|speech_\w+)$/, 'audio_config.'],
+  [/^qformer$/, 'qformer_config.'],
+];
+const textParts = ['text_config.', 'llm_config.', 'language_config.', ''];
+
+const anyKeys = ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers', 'depth'];
+const encoderKeys = ['encoder_layers', 'num_encoder_layers'];
+const decoderKeys = ['decoder_layers', 'num_decoder_layers', 'decoder_num_hidden_layers'];
+
+/** The number of layers wherever a configuration, or its part for text, states one of no particular stack. */
+export function textLayerCounts(config: Config | undefined): StatedCount[] {
+  return textParts.flatMap((part) => read(config, part, anyKeys));
+}
+
+/** Parts of a configuration, as prefixes of paths, that describe a stack of layers, of all `stacks` of the model. */
+export function stackParts(config: Config | undefined, stack: string, stacks: Iterable<string>): string[] {
+  const own = towerOf(stack);
+  if (own === undefined) return textParts.filter((part) => partOf(config, part));
+  if (partOf(config, own)) return [own];
+  // The configuration of a tower alone describes it itself.
+  return [...stacks].every((other) => towerOf(other) === own) ? [''] : [];
+}
+
+/** Where a configuration states the number of layers of one stack: equal numbers of others are none of its. */
+export function stackLayerCounts(
+  config: Config | undefined,
+  stack: string,
+  stacks: Iterable<string>,
+): StatedCount[] {
+  const all = [...stacks];
+  const parts = stackParts(config, stack, all);
+  const readAll = (keys: readonly string[]): StatedCount[] =>
+    parts.flatMap((part) => read(config, part, keys));
+  if (sideOf(stack) !== 'decoder') return readAll([...anyKeys, ...encoderKeys]);
+  const own = readAll(decoderKeys);
+  const encoder = all.some((other) => sideOf(other) === 'encoder' && towerOf(other) === towerOf(stack));
+  // Beside an encoder, keys of no particular stack are the encoder's (T5, BART).
+  return own.length > 0 || encoder ? own : readAll(anyKeys);
+}
+
+export function partOf(config: Config | undefined, prefix: string): Config | undefined {
+  if (prefix === '') return config;
+  const nested = config?.[prefix.slice(0, -1)];
+  return typeof nested === 'object' && nested !== null ? (nested as Config) : undefined;
+}
+
+function read(config: Config | undefined, part: string, keys: readonly string[]): StatedCount[] {
+  return keys.flatMap((key) => {
+    const value = partOf(config, part)?.[key];
+    return typeof value === 'number' ? [{ path: part + key, value }] : [];
+  });
+}
+
+/** The part of a configuration for a tower; undefined for text. */
+function towerOf(stack: string): string | undefined {
+  const words = stack.split('.');
+  return towers.find(([word]) => words.some((one) => word.test(one)))?.[1];
+}
+
+function sideOf(stack: string): 'encoder' | 'decoder' | undefined {
+  return stack
+    .split('.')
+    .map((word) => /^(?:wrapped_)?(encoder|decoder)(?:_layers)?$/.exec(word)?.[1] as 'encoder' | 'decoder')
+    .find((side) => side);
+}

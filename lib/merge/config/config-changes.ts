@@ -1,6 +1,6 @@
 import { statedTie } from '../tied.js';
 import { isOutputHead } from '../vocabulary-tensors.js';
-import { partOf, stackLayerCounts, stackParts } from './layer-counts.js';
+import { partOf, stackLayerCounts, stackParts, unstatedDecoder } from './layer-counts.js';
 import { countLayers } from './layer-names.js';
 import type { ModelHeaders } from './output-tensors.js';
 import type { Problems } from './problems.js';
@@ -26,13 +26,17 @@ export function configChanges(
   warnings: string[],
 ): Record<string, unknown> {
   const changes: Record<string, unknown> = {};
-  const stacks = [...countLayers(donor.tensors.keys()).keys()];
+  const all = countLayers(donor.tensors.keys());
+  const stacks = [...all.keys()];
   const stated = stackLayerCounts(donor.config, stack, stacks);
   const counts = stated.filter(({ value }) => value === layers);
   for (const { path, value } of counts) {
     if (value !== origins.length) changes[path] = origins.length;
   }
-  if (counts.length === 0 && donor.config && origins.length !== layers) {
+  const decoder = origins.length === layers ? {} : unstatedDecoder(donor.config, stack, origins.length, all);
+  Object.assign(changes, decoder);
+  const followed = counts.length > 0 || Object.keys(decoder).length > 0;
+  if (!followed && donor.config && origins.length !== layers) {
     warnings.push(
       `config.json of ${donor.path} states no number of layers for ${stack}, or another one; the output has ${origins.length}`,
     );

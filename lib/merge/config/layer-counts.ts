@@ -49,6 +49,27 @@ export function stackLayerCounts(
   return own.length > 0 || encoder ? own : readAll(anyKeys);
 }
 
+/**
+ * What must be stated of T5's decoder where `num_decoder_layers` is not: it has as many layers as `num_layers` says, which is
+ * the encoder's number once one of the two has changed.
+ */
+export function unstatedDecoder(
+  config: Config | undefined,
+  changed: string,
+  layers: number,
+  counts: ReadonlyMap<string, number>,
+): Record<string, number> {
+  const decoder = [...counts.keys()].find((stack) => sideOf(stack) === 'decoder');
+  const side = sideOf(changed);
+  if (!decoder || !side || towerOf(decoder) !== towerOf(changed)) return {};
+  if (![...counts.keys()].some((stack) => sideOf(stack) === 'encoder')) return {};
+  const [part] = stackParts(config, decoder, counts.keys()).filter(
+    (one) => read(config, one, ['num_layers']).length > 0 && read(config, one, decoderKeys).length === 0,
+  );
+  if (part === undefined) return {};
+  return { [`${part}num_decoder_layers`]: side === 'decoder' ? layers : counts.get(decoder)! };
+}
+
 export function partOf(config: Config | undefined, prefix: string): Config | undefined {
   if (prefix === '') return config;
   const nested = config?.[prefix.slice(0, -1)];

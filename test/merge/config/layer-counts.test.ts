@@ -42,6 +42,14 @@ const audioConfig = {
 it.each<[string, string, Record<string, number>, Record<string, unknown>, Record<string, unknown>]>([
   ["T5's decoder", 'decoder', t5, { num_layers: 3, num_decoder_layers: 3 }, { num_decoder_layers: 4 }],
   ["T5's encoder", 'encoder', t5, { num_layers: 3, num_decoder_layers: 3 }, { num_layers: 4 }],
+  ["T5's decoder, by default the encoder's", 'decoder', t5, { num_layers: 3 }, { num_decoder_layers: 4 }],
+  [
+    "T5's encoder, by default the decoder's",
+    'encoder',
+    t5,
+    { num_layers: 3 },
+    { num_layers: 4, num_decoder_layers: 3 },
+  ],
   ["BART's decoder", 'decoder', bart, bartConfig, { decoder_layers: 4 }],
   ["BART's encoder", 'encoder', bart, bartConfig, { encoder_layers: 4, num_hidden_layers: 4 }],
   [

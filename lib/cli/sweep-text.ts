@@ -27,10 +27,14 @@ export function describeCurves({ alphas, sets, likelihood, analysis }: SweepResu
   const table = formatTable(['alpha', ...heads], rows);
   if (!likelihood) return table;
   const { alpha, calibrated } = likelihood;
+  const together =
+    calibrated.temperature === null
+      ? ''
+      : `; ${calibrated.nll.toFixed(4)} at alpha ${short(calibrated.alpha)} with temperature ${calibrated.temperature.toFixed(3)}`;
   return [
     table,
-    `smallest negative log-likelihood among alphas from ${short(alphas[0]!)} to ${short(alphas.at(-1)!)}: ${alpha.nll.toFixed(4)} at alpha ${short(alpha.alpha)}; ` +
-      `${calibrated.nll.toFixed(4)} at alpha ${short(calibrated.alpha)} with temperature ${calibrated.temperature.toFixed(3)}`,
+    `smallest negative log-likelihood among alphas from ${short(alphas[0]!)} to ${short(alphas.at(-1)!)}: ${alpha.nll.toFixed(4)} at alpha ${short(alpha.alpha)}${together}`,
+    ...[alpha.note, calibrated.note].filter((note) => note),
   ].join('\n');
 }
 

@@ -55,7 +55,12 @@ function likelihoodText(
   { alpha, calibrated }: NonNullable<SweepResult['likelihood']>,
   alphas: readonly number[],
 ): string {
-  return `Among alphas from ${short(alphas[0]!)} to ${short(alphas.at(-1)!)}, negative log-likelihood is smallest at alpha ${short(alpha.alpha)} (${alpha.nll.toFixed(4)}); together with a temperature of ${calibrated.temperature.toFixed(3)}, at ${short(calibrated.alpha)} (${calibrated.nll.toFixed(4)}).`;
+  const together =
+    calibrated.temperature === null
+      ? ''
+      : `; together with a temperature of ${calibrated.temperature.toFixed(3)}, at ${short(calibrated.alpha)} (${calibrated.nll.toFixed(4)})`;
+  const notes = [alpha.note, calibrated.note].flatMap((note) => (note ? [` ${note}`] : []));
+  return `Among alphas from ${short(alphas[0]!)} to ${short(alphas.at(-1)!)}, negative log-likelihood is smallest at alpha ${short(alpha.alpha)} (${alpha.nll.toFixed(4)})${together}.${notes.join('')}`;
 }
 
 const decimal = (value: number | undefined) => value?.toFixed(4) ?? '';

@@ -186,8 +186,6 @@ async function bestLikelihoods(
   const select = sets.filter(({ role }) => role === 'select').map((set) => ({ set }));
   const seen = select.length > 0 ? select : sets.map((set) => ({ set }));
   const options = { domain: domainOf(alphas), ...(signal && { signal }) };
-  return {
-    alpha: await bestLikelihood(session, seen, options),
-    calibrated: await bestCalibrated(session, seen, options),
-  };
+  const alone = await bestLikelihood(session, seen, options);
+  return { alpha: alone, calibrated: await bestCalibrated(session, seen, { ...options, alone }) };
 }

@@ -51,7 +51,7 @@ test('alpha and temperature together: no neighbour is better, and both beat alph
   const alone = await bestLikelihood(session, [{ set: testCase.set }], { domain: [-2, 3] });
   const both = await bestCalibrated(session, [{ set: testCase.set }], { domain: [-2, 3] });
   expect(both.nll).toBeLessThan(alone.nll);
-  const here = nll(testCase, both.alpha, both.temperature);
+  const here = nll(testCase, both.alpha, both.temperature!);
   expect(both.nll).toBeCloseTo(here, 5);
   for (const [da, dt] of [
     [0.02, 0],
@@ -61,7 +61,7 @@ test('alpha and temperature together: no neighbour is better, and both beat alph
     [0.02, 0.02],
     [-0.02, 0.02],
   ] as const) {
-    expect(nll(testCase, both.alpha + da, both.temperature * (1 + dt))).toBeGreaterThan(here);
+    expect(nll(testCase, both.alpha + da, both.temperature! * (1 + dt))).toBeGreaterThan(here);
   }
 });
 
@@ -83,3 +83,71 @@ test('weights of samples are repetitions, weights of sets those of their means',
   expect(masked.nll).toBeCloseTo(mean(masked.alpha), 4);
   for (const step of [-0.02, 0.02]) expect(mean(masked.alpha + step)).toBeGreaterThan(mean(masked.alpha));
 });
+
+test('a domain of any width has the same optima', async () => {
+  using session = new HeadSession(engine, testCase.head, [testCase.set]);
+  const sets = [{ set: testCase.set }];
+  const alone = await bestLikelihood(session, sets, { domain: [-2, 3] });
+  const both = await bestCalibrated(session, sets, { domain: [-2, 3] });
+  for (const width of [1e2, 1e4, 1e9]) {
+    const domain = [-width, width] as const;
+    const wide = await bestLikelihood(session, sets, { domain });
+    expect(wide.converged).toBe(true);
+    expect(Math.abs(wide.alpha - alone.alpha)).toBeLessThan(1e-4);
+    const joint = await bestCalibrated(session, sets, { domain });
+    expect(joint.nll).toBeLessThan(wide.nll);
+    expect(Math.abs(joint.alpha - both.alpha)).toBeLessThan(1e-3);
+    expect(joint.temperature! / both.temperature!).toBeCloseTo(1, 3);
+    expect(wide.passes + joint.passes).toBeLessThan(60);
+  }
+});
+
+test('saturated logits have the optimum of their scale', async () => {
+  const large = scaled(testCase, 1000);
+  using session = new HeadSession(engine, testCase.head, [testCase.set]);
+  using saturated = new HeadSession(engine, large.head, [large.set]);
+  const both = await bestCalibrated(session, [{ set: testCase.set }], { domain: [-2, 3] });
+  const alone = await bestLikelihood(saturated, [{ set: large.set }], { domain: [-2, 3] });
+  const joint = await bestCalibrated(saturated, [{ set: large.set }], { domain: [-2, 3] });
+  expect(alone.converged && joint.converged).toBe(true);
+  expect(joint.nll).toBeLessThan(alone.nll);
+  expect(joint.nll).toBeCloseTo(both.nll, 5);
+  expect(joint.temperature! / both.temperature!).toBeCloseTo(1000, 0);
+  for (const step of [-1e-3, 1e-3]) expect(nll(large, alone.alpha + step)).toBeGreaterThan(alone.nll);
+});
+
+test('where no temperature is best there is none, and a sentence that says why', async () => {
+  const { head, set } = testCase;
+  // The least likely class at either end: any sharper logits are worse.
+  const labels = Int32Array.from({ length: set.samples }, (_, i) => {
+    const sum = [0, 1].map((alpha) => logitsAt(testCase, i, alpha));
+    const both = sum[0]!.map((value, c) => value + sum[1]![c]!);
+    return both.indexOf(Math.min(...both));
+  });
+  const wrong = { ...set, labels };
+  using session = new HeadSession(engine, head, [wrong]);
+  const hot = await bestCalibrated(session, [{ set: wrong }]);
+  expect(hot).toMatchObject({ temperature: null, converged: true });
+  expect(hot.nll).toBeCloseTo(Math.log(head.classes), 6);
+  expect(hot.note).toContain('equal probabilities');
+
+  const one = Int32Array.from({ length: set.samples }, (_, i) => {
+    const z = logitsAt(testCase, i, 0.3);
+    return z.indexOf(Math.max(...z));
+  });
+  const right = { ...set, labels: one };
+  using other = new HeadSession(engine, head, [right]);
+  const cold = await bestCalibrated(other, [{ set: right }]);
+  expect(cold).toMatchObject({ temperature: null, nll: 0, converged: true });
+  expect(cold.note).toContain('all samples are right');
+});
+
+/** The same head with larger numbers. */
+function scaled({ head, set, weights }: HeadCase, factor: number): HeadCase {
+  const [w0, w1] = weights.map((values) => values.map((value) => factor * value)) as [
+    Float32Array,
+    Float32Array,
+  ];
+  const bytes = (values: Float32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  return { head: { ...head, zeroshot: bytes(w0), finetuned: bytes(w1) }, set, weights: [w0, w1] };
+}

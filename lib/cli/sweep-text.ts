@@ -1,7 +1,8 @@
-import type { Analysis, ExactOptimum } from '../sweep/analysis.js';
+import type { Analysis } from '../sweep/analysis.js';
 import { describeConnectivity } from '../sweep/chord.js';
 import type { CrossValidation } from '../sweep/cross-validation.js';
-import { formatIntervals, percent, pointsInterval } from '../sweep/figures.js';
+import { describeOptimum } from '../sweep/exact-choice.js';
+import { percent, pointsInterval } from '../sweep/figures.js';
 import { explainLayers } from '../sweep/layer-comparison.js';
 import type { LayerOutcome } from '../sweep/layer-sweep.js';
 import type { RecordsPick } from '../sweep/pick-records.js';
@@ -46,7 +47,7 @@ export function describeAnalysis(analysis: Analysis, curves?: SweepResult): stri
     const { lower, upper } = firmness.verdict.selection.alpha;
     lines.push(`95 % of resamples choose alpha in [${short(lower)}, ${short(upper)}].`);
   }
-  if (exact) lines.push(describeExact(exact));
+  if (exact) lines.push(`over all alphas: ${describeOptimum(exact)}.`);
   if (firmness?.crossValidation) lines.push(describeValidation(firmness.crossValidation));
   if (firmness?.crossValidationNote) lines.push(firmness.crossValidationNote);
   for (const { set, alpha, accuracy, regret } of leaveOneShiftOut ?? []) {
@@ -103,10 +104,6 @@ export function describeRecords({ alphas, sets, selection }: RecordsPick): strin
     `chosen alpha: ${short(selection.alpha)}  (rule ${selection.rule})`,
     selection.explanation,
   ].join('\n');
-}
-
-function describeExact({ value, intervals, plateau }: ExactOptimum): string {
-  return `over all alphas: ${percent(value)} on ${formatIntervals(intervals)}; within 0.1 points of it on ${formatIntervals(plateau)}.`;
 }
 
 function describeValidation(cv: CrossValidation): string {

@@ -1,7 +1,8 @@
 import type { SampleAnalysis } from '../sweep/analysis.js';
 import { describeConnectivity } from '../sweep/chord.js';
 import type { CrossValidation, HeldOutScore } from '../sweep/cross-validation.js';
-import { formatIntervals, percent } from '../sweep/figures.js';
+import { describeOptimum } from '../sweep/exact-choice.js';
+import { percent } from '../sweep/figures.js';
 import type { SweepResult } from '../sweep/result.js';
 import { sweepCommand } from '../sweep/sweep-command.js';
 import { confidenceSection, ensembleSection } from './confidence-section.js';
@@ -39,11 +40,7 @@ function why({ alphas, analysis, likelihood }: SweepResult): string {
           `95 % of resamples choose alpha in [${short(resampled.alpha.lower)}, ${short(resampled.alpha.upper)}]; choosing and scoring on the same samples flatters the accuracy by about ${points(resampled.optimism)} points.`,
         ]
       : []),
-    ...(exact
-      ? [
-          `Over all alphas: ${percent(exact.value)} on ${formatIntervals(exact.intervals)}; within 0.1 points of it on ${formatIntervals(exact.plateau)}.`,
-        ]
-      : []),
+    ...(exact ? [`Over all alphas: ${describeOptimum(exact)}.`] : []),
     ...(likelihood ? [likelihoodText(likelihood, alphas)] : []),
   ];
   const paragraphs = lines.map((text) => paragraph(text));

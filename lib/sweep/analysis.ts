@@ -12,23 +12,14 @@ import {
   type OutcomeSet,
   type Outcomes,
 } from './curves.js';
+import { type ExactOptimum, exactChoice, optimum } from './exact-choice.js';
 import { accuracyPath } from './exact-path.js';
 import { type FoldCount, foldNote, foldsOf } from './folds.js';
 import { type HeldOutShift, leaveOneShiftOut, type NotLeftOut } from './leave-one-shift-out.js';
 import { type Flips, flips, type McNemar, mcnemarRows } from './mcnemar.js';
 import type { SetOutcome } from './outcome-file.js';
-import { formatRule, type MaxRule, type Rule } from './rule.js';
+import { formatRule, type Rule } from './rule.js';
 import { type Selection, select } from './rules.js';
-import {
-  type AlphaInterval,
-  maximum,
-  maximumSubject,
-  minimum,
-  plateau,
-  representative,
-  type StepFunction,
-  weightedMean,
-} from './step-function.js';
 import { judge, type Verdict } from './verdict.js';
 
 /** A set with what was found per sample, or else its scores alone. */
@@ -47,21 +38,6 @@ export interface AnalysisOptions {
   /** Bootstrap replicates; default 1000. */
   readonly replicates?: number;
   readonly seed: number;
-}
-
-/** An optimum over all alphas of the domain, not only those evaluated. */
-export interface ExactOptimum {
-  /** The alpha to use: inside the widest optimal interval. */
-  readonly alpha: number;
-  /** Accuracy there, 0 to 1. */
-  readonly value: number;
-  /** Everywhere that it is reached. */
-  readonly intervals: readonly AlphaInterval[];
-  /**
-   * Where accuracy is at most 0.1 percentage points lower, whatever the rule's constraint says there: optimal
-   * windows are narrow, this is not.
-   */
-  readonly plateau: readonly AlphaInterval[];
 }
 
 export interface SetAnalysis {
@@ -145,7 +121,7 @@ export function analyse(
     shiftsNotLeftOut: leftOut?.notLeftOut ?? [],
     sets: curves.sets.map(({ name, accuracy }, s) => ({
       name,
-      best: exact[s] ? optimum(exact[s], maximum(exact[s])) : bestEvaluated(grid, accuracy),
+      best: exact[s] ? optimum(exact[s]) : bestEvaluated(grid, accuracy),
       samples: outcomes
         ? analyseSamples(s, outcomes, accuracy, firm!.resamples, selection.index, rule)
         : null,
@@ -236,65 +212,4 @@ export function bitsAt(intervals: CorrectIntervals, alphas: readonly number[]): 
   const bits = new BitMatrix(alphas.length, intervals.lo.length);
   for (const [k, alpha] of alphas.entries()) correctBits(intervals, alpha, bits.row(k));
   return bits;
-}
-
-function exactChoice(
-  rule: Rule,
-  sets: readonly AnalysedSet[],
-  paths: readonly StepFunction[],
-): ExactOptimum | null {
-  const of = (kind?: SetKind) =>
-    paths.filter((_, s) => sets[s]!.role === 'select' && (kind === undefined || sets[s]!.kind === kind));
-  const mean = (some: readonly StepFunction[]) =>
-    weightedMean(
-      some,
-      some.map(() => 1),
-    );
-  switch (rule.kind) {
-    case 'max-id':
-      return unconstrained(mean(of('id')));
-    case 'max-worst':
-      return unconstrained(minimum(of()));
-    case 'max-mean':
-      return unconstrained(meanPath(rule, sets, paths) ?? mean(of()));
-    case 'max-shift': {
-      const shift = mean(of('shift'));
-      if (rule.idWithin === undefined) return unconstrained(shift);
-      const id = mean(of('id'));
-      return optimum(shift, maximumSubject(shift, id, maximum(id).value - rule.idWithin));
-    }
-    default:
-      return null;
-  }
-}
-
-function meanPath(
-  rule: MaxRule & { kind: 'max-mean' },
-  sets: readonly AnalysedSet[],
-  paths: readonly StepFunction[],
-): StepFunction | undefined {
-  if (!rule.weights) return undefined;
-  const chosen = rule.weights.map(({ set }) => paths[sets.findIndex(({ name }) => name === set)]!);
-  return weightedMean(
-    chosen,
-    rule.weights.map(({ weight }) => weight),
-  );
-}
-
-function unconstrained(path: StepFunction): ExactOptimum {
-  return optimum(path, maximum(path));
-}
-
-const nearlyOptimal = 0.001;
-
-function optimum(
-  path: StepFunction,
-  best: { readonly value: number; readonly intervals: readonly AlphaInterval[] },
-): ExactOptimum {
-  return {
-    alpha: representative(best.intervals),
-    value: best.value,
-    intervals: best.intervals,
-    plateau: plateau(path, maximum(path).value - best.value + nearlyOptimal),
-  };
 }

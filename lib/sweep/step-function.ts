@@ -90,15 +90,14 @@ export function plateau(path: StepFunction, within: number): AlphaInterval[] {
 }
 
 /**
- * The largest value of `objective` where `constraint` is at least `atLeast`. Throws ERR_NO_ALPHA where it
- * never is, ERR_DATA_MISMATCH where the domains differ.
+ * `objective` where `constraint` is at least `atLeast`, -Infinity elsewhere. Throws ERR_NO_ALPHA where it never is,
+ * ERR_DATA_MISMATCH where the domains differ.
  */
-export function maximumSubject(objective: StepFunction, constraint: StepFunction, atLeast: number): Maximum {
+export function subjectTo(objective: StepFunction, constraint: StepFunction, atLeast: number): StepFunction {
   const feasible = combine([objective, constraint], (values) =>
     values[1]! >= atLeast - tieTolerance ? values[0]! : Number.NEGATIVE_INFINITY,
   );
-  const best = maximum(feasible);
-  if (best.value === Number.NEGATIVE_INFINITY) {
+  if (largest(feasible) === Number.NEGATIVE_INFINITY) {
     const reached = largest(constraint);
     throw new WisemergeError(
       'ERR_NO_ALPHA',
@@ -106,7 +105,7 @@ export function maximumSubject(objective: StepFunction, constraint: StepFunction
       { hint: `Ask for at most ${reached}.`, details: { atLeast, reached } },
     );
   }
-  return best;
+  return feasible;
 }
 
 /**

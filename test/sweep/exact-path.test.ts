@@ -6,11 +6,11 @@ import { sortedOrder } from '../../lib/sweep/sort.js';
 import {
   type AlphaInterval,
   maximum,
-  maximumSubject,
   minimum,
   plateau,
   representative,
   type StepFunction,
+  subjectTo,
   valueAt,
   weightedMean,
 } from '../../lib/sweep/step-function.js';
@@ -226,12 +226,12 @@ describe('paths over several sets', () => {
         const [objective, constraint] = [pathOf(a), pathOf(b)];
         const feasible = probes.filter((alpha) => valueAt(constraint, alpha) >= atLeast);
         if (feasible.length === 0) {
-          expect(() => maximumSubject(objective, constraint, atLeast)).toThrow(
+          expect(() => subjectTo(objective, constraint, atLeast)).toThrow(
             expect.objectContaining({ code: 'ERR_NO_ALPHA', hint: expect.stringContaining('at most') }),
           );
           return;
         }
-        const best = maximumSubject(objective, constraint, atLeast);
+        const best = maximum(subjectTo(objective, constraint, atLeast));
         expect(best.value).toBeCloseTo(Math.max(...feasible.map((alpha) => valueAt(objective, alpha))), 13);
         expect(valueAt(constraint, representative(best.intervals))).toBeGreaterThanOrEqual(atLeast - 1e-12);
       }),

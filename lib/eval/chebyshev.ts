@@ -1,6 +1,13 @@
-/** Chebyshev points of the second kind on [0, 1], ascending, both ends included. Those of 5 are among those of 9. */
+/**
+ * Chebyshev points of the second kind on [0, 1], ascending, both ends included. Those of 5 are among those of 9, to the
+ * bit, and the middle one is 0.5, so that an alpha that was evaluated is known again: the sine
+ * is 0 in the middle, where a cosine is not.
+ */
 export function chebyshevPoints(count: number): number[] {
-  return Array.from({ length: count }, (_, j) => (1 - Math.cos((Math.PI * j) / (count - 1))) / 2);
+  return Array.from(
+    { length: count },
+    (_, j) => (1 + Math.sin((Math.PI * (2 * j - (count - 1))) / (2 * (count - 1)))) / 2,
+  );
 }
 
 /**

@@ -25,7 +25,7 @@ const levels = [5, 9, 17] as const;
  * Logits at many alphas from few evaluations: along the line between two models they are smooth in alpha, so a
  * polynomial through Chebyshev points stands for them. Two points that it has not seen check it: where a sample's
  * class is another there, points are added, and in the end every alpha is evaluated. Alphas outside [0, 1] always
- * are, and so is everything where interpolation would save nothing.
+ * are, and so is everything where interpolation would not be less than one model per alpha.
  */
 export async function logitsAlong(
   forward: Forward,
@@ -44,7 +44,8 @@ export async function logitsAlong(
     const points = chebyshevPoints(count);
     const checks = checkPoints(count);
     const wanted = [...points, ...checks].filter((alpha) => !known.has(alpha));
-    if (wanted.length >= inside.filter((alpha) => !known.has(alpha)).length) break;
+    // Models that were run in vain count: all of them together are to be fewer than the alphas.
+    if (known.size + wanted.length >= alphas.length) break;
     await evaluate([...points, ...checks]);
     const at = points.map((point) => known.get(point)!);
     const errors = new Float64Array(at[0]!.length / classes);

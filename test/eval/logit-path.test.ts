@@ -9,6 +9,7 @@ describe('Chebyshev interpolation', () => {
       expect(nine.some((one) => Math.abs(one - point) < 1e-15)).toBe(true);
     expect(nine).toEqual([...nine].sort((a, b) => a - b));
     expect([nine[0], nine.at(-1)]).toEqual([0, 1]);
+    for (const count of [5, 9, 17]) expect(chebyshevPoints(count)[(count - 1) / 2]).toBe(0.5);
   });
 
   test('is exact for polynomials of its degree', () => {
@@ -66,6 +67,22 @@ describe('logits along a path', () => {
     expect(found.direct).toBe(1);
     for (const [k, alpha] of alphas.entries()) expect(found.logits[k]).toEqual(kinked.at(alpha));
   });
+
+  test.each([8, 9, 11, 12, 16, 21, 41])(
+    'of %i alphas kinks cost no more than the points of one level beside them',
+    async (count) => {
+      const grid = Array.from({ length: count }, (_, k) => k / (count - 1));
+      const { run, forward } = counting(
+        (i, c, alpha) => (c === i % classes ? 1 : 0) * Math.sign(Math.sin(40 * alpha + i)),
+      );
+      await logitsAlong(forward, grid, classes);
+      const extra = run.filter((alpha) => !grid.includes(alpha)).length;
+      const shared = grid.filter((alpha) => [0, 0.5, 1].includes(alpha)).length;
+      // What is tried at all is fewer models than alphas, so that the most is less than twice their number.
+      expect(run.length).toBe(count + extra);
+      expect(extra).toBeLessThan(count - shared);
+    },
+  );
 
   test('samples near a tie are in doubt', async () => {
     const { forward } = counting(

@@ -1,6 +1,6 @@
 import type { Analysis } from '../sweep/analysis.js';
 import { describeConnectivity } from '../sweep/chord.js';
-import type { CrossValidation } from '../sweep/cross-validation.js';
+import { type CrossValidation, scoresMean } from '../sweep/cross-validation.js';
 import { describeOptimum } from '../sweep/exact-choice.js';
 import { percent, pointsInterval } from '../sweep/figures.js';
 import { explainLayers } from '../sweep/layer-comparison.js';
@@ -107,8 +107,12 @@ export function describeRecords({ alphas, sets, selection }: RecordsPick): strin
 }
 
 function describeValidation(cv: CrossValidation): string {
+  const { repeats, folds, objective, sets, chosen, fixed, zeroshot, finetuned } = cv;
+  const plain = scoresMean(cv)
+    ? ''
+    : ` The plain mean of ${sets.join(', ')} is ${percent(chosen.mean)}, ${percent(fixed.mean)}, ${percent(zeroshot.mean)} and ${percent(finetuned.mean)}.`;
   return (
-    `cross-validation (${cv.repeats > 1 ? `${cv.repeats} × ` : ''}${cv.folds} folds): held-out mean accuracy ${percent(cv.chosen.mean)}; ` +
-    `alpha ${short(cv.fixed.alpha ?? 0.5)} gives ${percent(cv.fixed.mean)}, zero-shot ${percent(cv.zeroshot.mean)}, fine-tuned ${percent(cv.finetuned.mean)}.`
+    `cross-validation (${repeats > 1 ? `${repeats} × ` : ''}${folds} folds): held-out ${objective} ${percent(chosen.score)}; ` +
+    `alpha ${short(fixed.alpha ?? 0.5)} gives ${percent(fixed.score)}, zero-shot ${percent(zeroshot.score)}, fine-tuned ${percent(finetuned.score)}.${plain}`
   );
 }

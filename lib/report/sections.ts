@@ -1,6 +1,6 @@
 import type { SampleAnalysis } from '../sweep/analysis.js';
 import { describeConnectivity } from '../sweep/chord.js';
-import type { CrossValidation, HeldOutScore } from '../sweep/cross-validation.js';
+import { type CrossValidation, type HeldOutScore, scoresMean } from '../sweep/cross-validation.js';
 import { describeOptimum } from '../sweep/exact-choice.js';
 import { percent } from '../sweep/figures.js';
 import type { SweepResult } from '../sweep/result.js';
@@ -159,9 +159,11 @@ function validation({ analysis }: SweepResult): string | undefined {
 }
 
 function heldOut(cv: CrossValidation): string[] {
-  const score = (name: string, { alpha, mean, spread }: HeldOutScore) => [
+  const plain = !scoresMean(cv);
+  const score = (name: string, { alpha, score, mean, spread }: HeldOutScore) => [
     name,
     alpha === null ? 'by fold' : short(alpha),
+    ...(plain ? [percent(score)] : []),
     percent(mean),
     percent(spread),
   ];
@@ -171,9 +173,13 @@ function heldOut(cv: CrossValidation): string[] {
     score('zero-shot', cv.zeroshot),
     score('fine-tuned', cv.finetuned),
   ];
+  const mean = plain ? `plain mean of ${cv.sets.join(', ')}` : `held-out ${cv.objective}`;
   return [
-    `<p>${cv.repeats > 1 ? `${cv.repeats} × ` : ''}${cv.folds}-fold cross-validation, mean over ${escapeText(cv.sets.join(', '))}:</p>`,
-    grid(['alpha', 'value', 'held-out accuracy', 'spread of folds'], rows),
+    `<p>${cv.repeats > 1 ? `${cv.repeats} × ` : ''}${cv.folds}-fold cross-validation:</p>`,
+    grid(
+      ['alpha', 'value', ...(plain ? [`held-out ${cv.objective}`] : []), mean, 'its spread over folds'],
+      rows,
+    ),
   ];
 }
 

@@ -115,10 +115,12 @@ export function meanOf(sets: readonly SetEvidence[], weights: Float64Array): Obj
     if (share[s]! > 0) for (let k = 0; k < value.length; k++) value[k]! += share[s]! * accuracy[k]!;
   }
   const names = used.map(({ name }) => name).join(', ');
+  const shares = share.filter((one) => one > 0);
+  const equal = Math.max(...shares) - Math.min(...shares) < tieTolerance;
   return {
     value,
     weights: () => share,
-    name: used.length > 1 ? `mean accuracy of ${names}` : `accuracy on ${names}`,
+    name: used.length > 1 ? `${equal ? '' : 'weighted '}mean accuracy of ${names}` : `accuracy on ${names}`,
   };
 }
 

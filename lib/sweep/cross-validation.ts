@@ -1,11 +1,11 @@
 import { WisemergeError } from '../errors.js';
 import { type BitMatrix, bitCount, type DistinctColumns, distinctColumns, multipleCounts } from './bits.js';
 import { Clusters } from './clusters.js';
-import type { SetEvidence } from './criteria.js';
+import { evidenceOf, type SetEvidence } from './criteria.js';
 import { curvesOf, nearestAlpha, type OutcomeSet, type Outcomes } from './curves.js';
 import { stratifiedFolds } from './folds.js';
 import { formatRule, type Rule } from './rule.js';
-import { decide, type Selection, select } from './rules.js';
+import { decide, type Selection, scoreOf, select } from './rules.js';
 
 export interface CrossValidationOptions {
   /** Number of folds. Default 5. */
@@ -21,6 +21,8 @@ export interface HeldOutScore {
   readonly alpha: number | null;
   /** Per set, the share of held-out samples that are correct, over all folds and repeats. */
   readonly accuracy: Float64Array;
+  /** What the rule scores, of `accuracy`: for `max-worst` that of the worst set, for `max-id` the mean of the ID sets. */
+  readonly score: number;
   /** The mean of `accuracy` over the sets. */
   readonly mean: number;
   /** Standard deviation, over folds and repeats, of a fold's mean accuracy over the sets. */
@@ -29,6 +31,8 @@ export interface HeldOutScore {
 
 export interface CrossValidation {
   readonly rule: string;
+  /** What `score` is, for people: "accuracy on val". */
+  readonly objective: string;
   readonly folds: number;
   readonly repeats: number;
   /** Names of the sets of role `select`, the order of all accuracies below. */
@@ -61,7 +65,8 @@ export function crossValidate(
   options: CrossValidationOptions,
 ): CrossValidation {
   const { folds = 5, repeats = 1, seed } = options;
-  const refit = select(curvesOf(outcomes), rule);
+  const curves = curvesOf(outcomes);
+  const refit = select(curves, rule);
   const { alphas } = outcomes;
   const sets = outcomes.sets.filter(({ role }) => role === 'select');
   if (sets.length === 0)
@@ -70,8 +75,16 @@ export function crossValidate(
     });
   const split = sets.map((set, s) => splitSet(set, folds, repeats, seed, s));
 
-  const tallies = { chosen: new Tally(split), fixed: new Tally(split) };
-  const ends = { zeroshot: new Tally(split), finetuned: new Tally(split) };
+  const scored = (accuracy: Float64Array): number =>
+    scoreOf(
+      rule,
+      sets.map(({ name, role, kind, correct }, s) => ({
+        ...{ name, role, kind, samples: correct.columns },
+        accuracy: accuracy.subarray(s, s + 1),
+      })),
+    ).value[0]!;
+  const tallies = { chosen: new Tally(split, scored), fixed: new Tally(split, scored) };
+  const ends = { zeroshot: new Tally(split, scored), finetuned: new Tally(split, scored) };
   const [half, zero, one] = [0.5, 0, 1].map((alpha) => nearestAlpha(alphas, alpha)) as [
     number,
     number,
@@ -91,6 +104,7 @@ export function crossValidate(
   }
   return {
     rule: formatRule(rule),
+    objective: scoreOf(rule, curves.sets.map(evidenceOf)).name,
     folds,
     repeats,
     sets: sets.map(({ name }) => name),
@@ -101,6 +115,11 @@ export function crossValidate(
     finetuned: ends.finetuned.score(alphas[one]!),
     refit,
   };
+}
+
+/** Whether what the rule scores is the plain mean of all its sets. */
+export function scoresMean({ chosen, fixed, zeroshot, finetuned }: CrossValidation): boolean {
+  return [chosen, fixed, zeroshot, finetuned].every(({ score, mean }) => Math.abs(score - mean) < 1e-12);
 }
 
 /** A set in folds. */
@@ -209,9 +228,12 @@ class Tally {
   readonly #correct: Float64Array;
   readonly #samples: Float64Array;
   readonly #means: number[] = [];
+  readonly #scored: (accuracy: Float64Array) => number;
 
-  constructor(sets: readonly SplitSet[]) {
+  /** `scored` gives what the rule scores, of the accuracies of the sets. */
+  constructor(sets: readonly SplitSet[], scored: (accuracy: Float64Array) => number) {
     this.#sets = sets;
+    this.#scored = scored;
     this.#correct = new Float64Array(sets.length);
     this.#samples = new Float64Array(sets.length);
   }
@@ -236,6 +258,7 @@ class Tally {
     return {
       alpha,
       accuracy,
+      score: this.#scored(accuracy),
       mean: meanOfValues(accuracy),
       spread: Math.sqrt(squares / (this.#means.length - 1)),
     };

@@ -109,19 +109,45 @@ export function decide(rule: Rule, alphas: Float64Array, sets: readonly SetEvide
     case 'knee': {
       const id = meanOf(sets, requireSets(sets, rule, 'id'));
       const shift = meanOf(sets, requireSets(sets, rule, 'shift'));
-      const [a, b] = [id.weights(0), shift.weights(0)];
-      const score = meanOf(
-        sets,
-        a.map((weight, s) => weight + b[s]!),
-      );
-      return best(alphas, kneeHeights(id.value, shift.value), score);
+      return best(alphas, kneeHeights(id.value, shift.value), scoreOf(rule, sets));
     }
     case 'one-se':
       return decideOneSe(rule.of, alphas, sets);
     default: {
-      const score = objectiveOf(rule, sets);
+      const score = scoreOf(rule, sets);
       return best(alphas, feasible(rule, score, sets), score);
     }
+  }
+}
+
+/** The accuracy that stands for a rule, whatever it chooses. Throws as `select`. */
+export function scoreOf(rule: Rule, sets: readonly SetEvidence[]): Objective {
+  switch (rule.kind) {
+    case 'fixed': {
+      if (sets.length === 0)
+        throw new WisemergeError('ERR_USAGE', 'there is no evaluation set', {
+          hint: 'Add one to the sweep.',
+        });
+      // Nothing is chosen by this mean, so sets kept for reporting may stand in.
+      const shown = sets.some(({ role }) => role === 'select') ? 'select' : 'report';
+      return meanOf(
+        sets,
+        Float64Array.from(sets, ({ role }) => (role === shown ? 1 : 0)),
+      );
+    }
+    case 'knee': {
+      const [id, shift] = (['id', 'shift'] as const).map((kind) =>
+        meanOf(sets, requireSets(sets, rule, kind)).weights(0),
+      ) as [Float64Array, Float64Array];
+      return meanOf(
+        sets,
+        id.map((weight, s) => weight + shift[s]!),
+      );
+    }
+    case 'one-se':
+      return scoreOf(rule.of, sets);
+    default:
+      return objectiveOf(rule, sets);
   }
 }
 
@@ -139,14 +165,7 @@ function decideFixed(alpha: number, alphas: Float64Array, sets: readonly SetEvid
     throw new WisemergeError('ERR_USAGE', `rule fixed:${alpha}: alpha ${alpha} was not evaluated`, {
       hint: `Add it to the alphas of the sweep, or choose one of ${alphas.join(', ')}.`,
     });
-  if (sets.length === 0)
-    throw new WisemergeError('ERR_USAGE', 'there is no evaluation set', { hint: 'Add one to the sweep.' });
-  // Nothing is chosen by this mean, so sets kept for reporting may stand in.
-  const shown = sets.some(({ role }) => role === 'select') ? 'select' : 'report';
-  const score = meanOf(
-    sets,
-    Float64Array.from(sets, ({ role }) => (role === shown ? 1 : 0)),
-  );
+  const score = scoreOf({ kind: 'fixed', alpha }, sets);
   return { index, ties: [index], criterion: score.value, score };
 }
 

@@ -74,6 +74,24 @@ describe('cross-validation', () => {
     expect(refit.index).toBe(used[0]!.indexOf(Math.max(...used[0]!)));
   });
 
+  it.each([
+    ['one-se:max-id', 'accuracy on id', ([id]: readonly number[]) => id!],
+    ['max-shift', 'accuracy on sketch', ([, sketch]: readonly number[]) => sketch!],
+    ['max-worst', 'accuracy on the worst of id, sketch', (all: readonly number[]) => Math.min(...all)],
+    [
+      'max-mean:id=3,sketch=1',
+      'weighted mean accuracy of id, sketch',
+      ([id, sketch]: readonly number[]) => (3 * id! + sketch!) / 4,
+    ],
+    ['knee', 'mean accuracy of id, sketch', ([id, sketch]: readonly number[]) => (id! + sketch!) / 2],
+    ['fixed:0.5', 'mean accuracy of id, sketch', ([id, sketch]: readonly number[]) => (id! + sketch!) / 2],
+  ] as const)('scores what %s maximises', (rule, objective, scored) => {
+    const result = crossValidate(outcomes, parseRule(rule), { seed: 1 });
+    expect(result.objective).toBe(objective);
+    for (const { score, accuracy } of [result.chosen, result.fixed, result.zeroshot, result.finetuned])
+      expect(score).toBeCloseTo(scored([...accuracy]), 12);
+  });
+
   it('is not taken in by the best of equals', () => {
     // Twenty independent alphas of accuracy .5: the best on the data is well above, the held-out score is not.
     const many = Float64Array.from({ length: 20 }, (_, k) => k / 19);

@@ -1,11 +1,13 @@
 // Evaluation sets: what is checked when they are opened, and what their rows are.
 import { describe, expect, it } from 'vitest';
+import type { ArrayFile } from '../../../lib/eval/data/array-file.js';
 import {
   type EvaluationSet,
   type HeadShape,
   openEvaluationSet,
   type SetSource,
 } from '../../../lib/eval/data/evaluation-set.js';
+import { fingerprintOf } from '../../../lib/eval/data/fingerprint.js';
 import { tensor, writeStored } from '../../support/safetensors.js';
 import { write } from './support/files.js';
 import { npy } from './support/npy.js';
@@ -270,7 +272,7 @@ describe('the fingerprint of a set', () => {
     expect(new Set(all).size).toBe(all.length);
   });
 
-  it('sees the first and the last MiB of large features', async () => {
+  it('sees every feature of a few MiB', async () => {
     const rows = 3 * 2 ** 18;
     const y = await write('y.npy', npy('|u1', [rows], new Uint8Array(rows)));
     const of = async (at: number): Promise<string> => {
@@ -278,7 +280,28 @@ describe('the fingerprint of a set', () => {
       if (at >= 0) values[at] = 1;
       return fingerprint({ features: await features([rows, 1], values), labels: y });
     };
-    const all = [await of(-1), await of(0), await of(2 ** 18 - 1), await of(2 ** 19), await of(rows - 1)];
+    const places = [-1, 0, 2 ** 18 - 1, 2 ** 18 + 1, rows / 2, 2 ** 19, rows - 1];
+    const all: string[] = [];
+    for (const at of places) all.push(await of(at));
     expect(new Set(all).size).toBe(all.length);
+  });
+
+  it('sees both ends of 10 GB and a part of the whole between, and reads little', async () => {
+    const size = 10e9;
+    let bytesRead = 0;
+    const of = (from: number, to: number): Promise<string> => {
+      bytesRead = 0;
+      const read = async (into: Uint8Array, position: number): Promise<void> => {
+        bytesRead += into.length;
+        for (let i = Math.max(0, from - position); i < into.length && position + i < to; i++) into[i] = 1;
+      };
+      const file = { dtype: 'F32', shape: [size / 4, 1], data: { size, read } } as unknown as ArrayFile;
+      return fingerprintOf(file, new Int32Array(1), undefined);
+    };
+    const share = size / 64;
+    const all = [await of(0, 0), await of(0, 1), await of(2 ** 20 - 1, 2 ** 20), await of(size - 1, size)];
+    for (const k of [0, 20, 63]) all.push(await of(k * share + 2 ** 20, (k + 1) * share - 2 ** 20));
+    expect(new Set(all).size).toBe(all.length);
+    expect(bytesRead).toBe(6 * 2 ** 20);
   });
 });

@@ -41,12 +41,13 @@ export function describeCurves({ alphas, sets, likelihood, analysis }: SweepResu
 
 /** The choice, and how firm it is. Curves, where they are at hand, give the figures of the sets. */
 export function describeAnalysis(analysis: Analysis, curves?: SweepResult): string {
-  const { selection, exact, firmness, leaveOneShiftOut, shiftsNotLeftOut } = analysis;
+  const { selection, exact, firmness, firmnessNote, leaveOneShiftOut, shiftsNotLeftOut } = analysis;
   const lines = [`chosen alpha: ${short(selection.alpha)}  (rule ${analysis.rule})`, selection.explanation];
   if (firmness) {
     const { lower, upper } = firmness.verdict.selection.alpha;
     lines.push(`95 % of resamples choose alpha in [${short(lower)}, ${short(upper)}].`);
   }
+  if (firmnessNote) lines.push(firmnessNote);
   if (exact) lines.push(`over all alphas: ${describeOptimum(exact)}.`);
   if (firmness?.crossValidation) lines.push(describeValidation(firmness.crossValidation));
   if (firmness?.crossValidationNote) lines.push(firmness.crossValidationNote);

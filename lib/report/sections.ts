@@ -31,7 +31,7 @@ export function sections(result: SweepResult, plots: ReadonlyMap<string, string>
 }
 
 function why({ alphas, analysis, likelihood }: SweepResult): string {
-  const { selection, exact, firmness } = analysis;
+  const { selection, exact, firmness, firmnessNote } = analysis;
   const resampled = firmness?.verdict.selection;
   const lines = [
     selection.explanation,
@@ -40,6 +40,7 @@ function why({ alphas, analysis, likelihood }: SweepResult): string {
           `95 % of resamples choose alpha in [${short(resampled.alpha.lower)}, ${short(resampled.alpha.upper)}]; choosing and scoring on the same samples flatters the accuracy by about ${points(resampled.optimism)} points.`,
         ]
       : []),
+    ...(firmnessNote ? [firmnessNote] : []),
     ...(exact ? [`Over all alphas: ${describeOptimum(exact)}.`] : []),
     ...(likelihood ? [likelihoodText(likelihood, alphas)] : []),
   ];

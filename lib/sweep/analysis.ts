@@ -4,14 +4,7 @@ import { BitMatrix } from './bits.js';
 import { type Resamples, replicateCurves, resampleOutcomes, simultaneousBand } from './bootstrap.js';
 import { type ChordTest, chordTest } from './chord.js';
 import { type CrossValidation, crossValidate } from './cross-validation.js';
-import {
-  accuracies,
-  type CurveSet,
-  curvesOf,
-  nearestAlpha,
-  type OutcomeSet,
-  type Outcomes,
-} from './curves.js';
+import { accuracies, type CurveSet, nearestAlpha, type OutcomeSet, type Outcomes } from './curves.js';
 import { type ExactOptimum, exactChoice, optimum } from './exact-choice.js';
 import { accuracyPath } from './exact-path.js';
 import { type FoldCount, foldNote, foldsOf } from './folds.js';
@@ -71,8 +64,10 @@ export interface Analysis {
    * paths are not known exactly.
    */
   readonly exact: ExactOptimum | null;
-  /** How firm the choice is. Null where some set has scores alone. */
+  /** How firm the choice is, by the sets with results of samples. Null where a select set has scores alone. */
   readonly firmness: Firmness | null;
+  /** A sentence that names the sets with scores alone and what is said without them; null where there are none. */
+  readonly firmnessNote: string | null;
   /** Null with fewer than two shifts of role `select`. */
   readonly leaveOneShiftOut: readonly HeldOutShift[] | null;
   /** Shifts of role `select` that are not in `leaveOneShiftOut`, for want of others to choose on. */
@@ -86,7 +81,7 @@ export interface Firmness {
   readonly crossValidation: CrossValidation | null;
   /** A sentence that says why there is no cross-validation, or why it has fewer folds than usual; else null. */
   readonly crossValidationNote: string | null;
-  /** Over all sets, whatever their role. */
+  /** Over all sets that have results of samples, whatever their role. */
   readonly chord: ChordTest;
 }
 
@@ -101,13 +96,12 @@ export function analyse(
 ): Analysis {
   const { rule } = options;
   const grid = Float64Array.from(alphas);
-  const outcomes = outcomesOf(grid, sets);
-  const curves = outcomes
-    ? curvesOf(outcomes)
-    : { alphas: grid, sets: sets.map((set) => curveOf(set, grid)) };
+  const found = sets.map((set) => outcomeOf(grid, set));
+  const curves = { alphas: grid, sets: sets.map((set, s) => curveOf(set, found[s])) };
   const selection = select(curves, rule);
   const exact = sets.map((set) => ('intervals' in set && set.intervals ? accuracyPath(set.intervals) : null));
   const paths = exact.every((path) => path !== null) ? exact : undefined;
+  const outcomes = outcomesOf(grid, sets, found);
   const firm = outcomes && firmness(outcomes, rule, options);
   const shifts = sets.filter(({ role, kind }) => role === 'select' && kind === 'shift');
   const leftOut = shifts.length < 2 ? undefined : leaveOneShiftOut(curves, rule);
@@ -117,14 +111,23 @@ export function analyse(
     selection,
     exact: paths ? exactChoice(rule, sets, paths) : null,
     firmness: firm?.firmness ?? null,
+    firmnessNote: scoresAloneNote(sets, firm !== undefined),
     leaveOneShiftOut: leftOut?.held ?? null,
     shiftsNotLeftOut: leftOut?.notLeftOut ?? [],
     sets: curves.sets.map(({ name, accuracy }, s) => ({
       name,
       best: exact[s] ? optimum(exact[s]) : bestEvaluated(grid, accuracy),
-      samples: outcomes
-        ? analyseSamples(s, outcomes, accuracy, firm!.resamples, selection.index, rule)
-        : null,
+      samples:
+        firm && found[s]
+          ? analyseSamples(
+              outcomes.sets.indexOf(found[s]),
+              outcomes,
+              accuracy,
+              firm.resamples,
+              selection.index,
+              rule,
+            )
+          : null,
     })),
   };
 }
@@ -183,23 +186,44 @@ function analyseSamples(
   };
 }
 
-/** The results of single samples; undefined where some set has scores alone. */
-function outcomesOf(alphas: Float64Array, sets: readonly AnalysedSet[]): Outcomes | undefined {
-  const found = sets.map((set): OutcomeSet | undefined => {
-    if ('scores' in set) return undefined;
-    const { name, role, kind, labels, groups } = set;
-    const correct = set.correct ?? bitsAt(set.intervals, [...alphas]);
-    return { name, role, kind, correct, ...(labels && { labels }), ...(groups && { groups: groups.ids }) };
-  });
-  return found.every((set) => set !== undefined) ? { alphas, sets: found } : undefined;
+/** The results of single samples, where there are any. */
+function outcomeOf(alphas: Float64Array, set: AnalysedSet): OutcomeSet | undefined {
+  if ('scores' in set) return undefined;
+  const { name, role, kind, labels, groups } = set;
+  const correct = set.correct ?? bitsAt(set.intervals, [...alphas]);
+  return { name, role, kind, correct, ...(labels && { labels }), ...(groups && { groups: groups.ids }) };
+}
+
+/** What resampling is done with: the sets that have samples, where alpha was chosen on no other. */
+function outcomesOf(
+  alphas: Float64Array,
+  sets: readonly AnalysedSet[],
+  found: readonly (OutcomeSet | undefined)[],
+): Outcomes | undefined {
+  const known = found.filter((set) => set !== undefined);
+  const choosing = sets.some(({ role }) => role === 'select') ? 'select' : 'report';
+  const complete = sets.every(({ role }, s) => role !== choosing || found[s]);
+  return complete && known.length > 0 ? { alphas, sets: known } : undefined;
+}
+
+function scoresAloneNote(sets: readonly AnalysedSet[], firm: boolean): string | null {
+  const alone = sets.filter((set) => 'scores' in set && (firm || set.role === 'select'));
+  const named = alone.length > 0 ? alone : sets.filter((set) => 'scores' in set);
+  if (named.length === 0) return null;
+  const names = named.map(({ name }) => name).join(', ');
+  const why = named.length > 1 ? `sets ${names} have scores alone` : `set ${names} has a score alone`;
+  return firm
+    ? `Intervals and the chord test are without ${names}: ${why}, no results of single samples.`
+    : `There is no interval, no cross-validation and no chord test: ${why}, no results of single samples.`;
 }
 
 /** The curve of a set, whether it has scores or results of samples. */
-function curveOf(set: AnalysedSet, alphas: Float64Array): CurveSet {
+function curveOf(set: AnalysedSet, found: OutcomeSet | undefined): CurveSet {
   const { name, role, kind } = set;
   if ('scores' in set) return { name, role, kind, accuracy: set.scores, samples: set.samples };
-  const correct = set.correct ?? bitsAt(set.intervals, [...alphas]);
-  return { name, role, kind, correct, accuracy: accuracies(correct), samples: correct.columns };
+  const { correct, groups } = found!;
+  const more = { accuracy: accuracies(correct), samples: correct.columns, ...(groups && { groups }) };
+  return { name, role, kind, correct, ...more };
 }
 
 function bestEvaluated(alphas: Float64Array, accuracy: Float64Array): { alpha: number; value: number } {

@@ -42,6 +42,26 @@ describe('an analysis', () => {
     expect(firmness!.crossValidationNote).toBe(note);
   });
 
+  it('keeps what samples tell where a report set has a score alone, and says so', () => {
+    const scores = Float64Array.from(accuracy);
+    const scalar = { name: 'sketch', kind: 'shift', samples: 0, scores } as const;
+    const val = set('val', 'id');
+    const alone = analysed('max-mean', [val]);
+    expect(alone.firmnessNote).toBeNull();
+    const { firmness, firmnessNote, sets } = analysed('max-mean', [{ ...scalar, role: 'report' }, val]);
+    expect(firmness).toEqual(alone.firmness);
+    expect(sets.map(({ samples }) => samples)).toEqual([null, alone.sets[0]!.samples]);
+    expect(firmnessNote).toBe(
+      'Intervals and the chord test are without sketch: set sketch has a score alone, no results of single samples.',
+    );
+    const chosen = analysed('max-mean', [{ ...scalar, role: 'select' }, val]);
+    expect(chosen.firmness).toBeNull();
+    expect(chosen.sets.map(({ samples }) => samples)).toEqual([null, null]);
+    expect(chosen.firmnessNote).toBe(
+      'There is no interval, no cross-validation and no chord test: set sketch has a score alone, no results of single samples.',
+    );
+  });
+
   it('is there even where the folds asked for cannot be made', () => {
     const { selection, firmness } = analysed('max-mean', [set('val', 'id', { groups: 4 })], { folds: 6 });
     expect(selection.ties).toContain(selection.alpha);

@@ -13,6 +13,7 @@ import { type Flips, flips, type McNemar, mcnemarRows } from './mcnemar.js';
 import type { SetOutcome } from './outcome-file.js';
 import { formatRule, type Rule } from './rule.js';
 import { type Selection, select } from './rules.js';
+import { describeTwins, sameSamples } from './same-samples.js';
 import { judge, type Verdict } from './verdict.js';
 
 /** A set with what was found per sample, or else its scores alone. */
@@ -49,7 +50,7 @@ export interface SampleAnalysis {
   readonly band: { readonly lower: Float64Array; readonly upper: Float64Array; readonly critical: number };
   /** The chosen alpha against the ends, by sample. */
   readonly flips: Flips;
-  /** Whether alpha was chosen on these samples, so that p-values of `mcnemar` are too small. */
+  /** Whether alpha was chosen on these samples, by this name or another, so that p-values of `mcnemar` are too small. */
   readonly afterSelection: boolean;
   readonly mcnemar: { readonly zeroshot: McNemar; readonly finetuned: McNemar };
 }
@@ -102,7 +103,13 @@ export function analyse(
   const exact = sets.map((set) => ('intervals' in set && set.intervals ? accuracyPath(set.intervals) : null));
   const paths = exact.every((path) => path !== null) ? exact : undefined;
   const outcomes = outcomesOf(grid, sets, found);
-  const firm = outcomes && firmness(outcomes, rule, options);
+  const twins =
+    rule.kind === 'fixed'
+      ? new Map<string, string>()
+      : sameSamples(found.flatMap((set, s) => (set ? [{ ...set, intervals: intervalsOf(sets[s]!) }] : [])));
+  const chosenOn = ({ name, role }: AnalysedSet): boolean =>
+    rule.kind !== 'fixed' && (role === 'select' || twins.has(name));
+  const firm = outcomes && firmness(outcomes, rule, options, describeTwins(twins));
   const shifts = sets.filter(({ role, kind }) => role === 'select' && kind === 'shift');
   const leftOut = shifts.length < 2 ? undefined : leaveOneShiftOut(curves, rule);
   return {
@@ -125,19 +132,20 @@ export function analyse(
               accuracy,
               firm.resamples,
               selection.index,
-              rule,
+              chosenOn(sets[s]!),
             )
           : null,
     })),
   };
 }
 
-function firmness(outcomes: Outcomes, rule: Rule, options: AnalysisOptions) {
+function firmness(outcomes: Outcomes, rule: Rule, options: AnalysisOptions, warnings: readonly string[]) {
   const { repeats = 1, replicates = 1000, seed } = options;
   const { folds, reason } = splitOf(outcomes, options.folds);
   const resamples = resampleOutcomes(outcomes, replicates, seed);
+  const verdict = judge(outcomes, rule, resamples);
   const firmness: Firmness = {
-    verdict: judge(outcomes, rule, resamples),
+    verdict: { ...verdict, warnings: [...warnings, ...verdict.warnings] },
     crossValidation: folds === null ? null : crossValidate(outcomes, rule, { folds, repeats, seed }),
     crossValidationNote: foldNote({ folds, reason }, options.folds),
     chord: chordTest(
@@ -165,10 +173,9 @@ function analyseSamples(
   accuracy: Float64Array,
   resamples: Resamples,
   chosen: number,
-  rule: Rule,
+  afterSelection: boolean,
 ): SampleAnalysis {
-  const { correct, groups, role } = sets[s]!;
-  const afterSelection = role === 'select' && rule.kind !== 'fixed';
+  const { correct, groups } = sets[s]!;
   const replicates = Array.from(
     { length: resamples.replicates },
     (_, r) => replicateCurves(resamples, r)[s]!,
@@ -184,6 +191,10 @@ function analyseSamples(
       finetuned: mcnemarRows(correct, one, chosen, groups),
     },
   };
+}
+
+function intervalsOf(set: AnalysedSet): CorrectIntervals | undefined {
+  return 'intervals' in set ? set.intervals : undefined;
 }
 
 /** The results of single samples, where there are any. */

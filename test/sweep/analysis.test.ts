@@ -62,6 +62,18 @@ describe('an analysis', () => {
     );
   });
 
+  it('knows the samples that alpha was chosen on by another name', () => {
+    const val = set('val', 'id');
+    const twin = { ...val, name: 'twin', role: 'report' } as const;
+    const other = set('other', 'id', { role: 'report' });
+    const { firmness, sets } = analysed('max-mean', [val, twin, other]);
+    expect(sets.map(({ samples }) => samples!.afterSelection)).toEqual([true, true, false]);
+    expect(firmness!.verdict.warnings[0]).toMatch(/^Report set twin has the samples of val/);
+    const given = analysed('fixed:0.5', [val, twin, other]);
+    expect(given.sets.map(({ samples }) => samples!.afterSelection)).toEqual([false, false, false]);
+    expect(given.firmness!.verdict.warnings).not.toContainEqual(expect.stringContaining('twin'));
+  });
+
   it('is there even where the folds asked for cannot be made', () => {
     const { selection, firmness } = analysed('max-mean', [set('val', 'id', { groups: 4 })], { folds: 6 });
     expect(selection.ties).toContain(selection.alpha);

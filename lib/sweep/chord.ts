@@ -54,9 +54,9 @@ export type LinearConnectivity = 'connected' | 'not-connected' | 'undecided';
  * The chord test on the mean accuracy of sets, rows at `alphas` (ascending, with 0 and 1 among them). Intervals
  * are paired by sample. That of `minimum` comes from the simultaneous max-t band of all gaps: where the band holds
  * every gap, the smallest one is between the smallest of its lower and of its upper ends; an interval of the smallest
- * gap found would be pushed down by the noise of every alpha. Samples that never differ have no spread to draw from, but
- * up to 1 - 0.025^(1/n) of their population may differ (the rule of three, two-sided: Clopper and Pearson, 1934), each by
- * 1 at most. The interval of `interiorGain`, which noise pushes up, is the basic one.
+ * gap found would be pushed down by the noise of every alpha. Samples that all have the same gap have no spread to draw from,
+ * but up to 1 - 0.025^(1/n) of their population may have another (the rule of three, two-sided: Clopper and Pearson,
+ * 1934), by 1 at most where theirs is 0. The interval of `interiorGain`, which noise pushes up, is the basic one.
  * Throws ERR_USAGE where an end was not evaluated, and as `resample`.
  */
 export function chordTest(
@@ -98,7 +98,7 @@ export function chordTest(
     chordGap(range, out, out);
   });
   const band = simultaneousBand(gap, gaps, confidence);
-  const unseen = unseenDifferences(sets, zero, one, confidence, clusters);
+  const unseen = unseenDifferences(sets, range, zero, confidence, clusters);
   const least = (values: Float64Array): number => values.reduce((a, b) => Math.min(a, b));
   const minimum: Extremum = {
     alpha: range[lowest]!,
@@ -124,24 +124,43 @@ function connectivityOf({ lower, upper }: Interval, tolerance: number): LinearCo
   return upper < -tolerance ? 'not-connected' : 'undecided';
 }
 
-/** By how much the mean gap may differ for samples unlike all of a set that is the same at an alpha and at both ends. */
+/**
+ * By how much the mean gap may differ for samples unlike all of a set of which no two differ in what they add to it: no
+ * sample does anything at an alpha that it does not at both ends, or all do the same. One sample is always such a set.
+ */
 function unseenDifferences(
   sets: readonly BitMatrix[],
+  range: Float64Array,
   zero: number,
-  one: number,
   confidence: number,
   clusters: ChordOptions['clusters'],
 ): Float64Array {
-  const unseen = new Float64Array(one - zero + 1);
+  const unseen = new Float64Array(range.length);
+  const one = zero + range.length - 1;
   for (const [s, set] of sets.entries()) {
-    if (set.countXor(zero, one) > 0) continue;
+    const ends = [zero, one].map((row) => commonValue(set, row));
     const groups = clusters?.[s];
     // The samples of a group may differ together, or not at all.
     const units = groups ? new Set(Array.from(groups)).size : set.columns;
     const share = clopperPearson(0, units, confidence).upper / sets.length;
-    for (let k = 1; k < unseen.length - 1; k++) if (set.countXor(zero, zero + k) === 0) unseen[k]! += share;
+    for (let k = 1; k < unseen.length - 1; k++) {
+      if (set.countXor(zero, one) === 0 && set.countXor(zero, zero + k) === 0) {
+        unseen[k]! += share;
+        continue;
+      }
+      const [first, at, last] = [ends[0], commonValue(set, zero + k), ends[1]];
+      if (first === undefined || at === undefined || last === undefined) continue;
+      // Gaps of single samples are from -1 to 1.
+      unseen[k]! += share * (1 + Math.abs(at - (1 - range[k]!) * first - range[k]! * last));
+    }
   }
   return unseen;
+}
+
+/** 1 where all samples are right, 0 where all are wrong. */
+function commonValue(set: BitMatrix, row: number): number | undefined {
+  const count = set.count(row);
+  return count === 0 || count === set.columns ? Number(count > 0) : undefined;
 }
 
 /** The height of a curve above its chord, into `out`; `alphas` run from 0 to 1. */

@@ -98,6 +98,19 @@ describe('the chord test', () => {
     expect(test(200, groups).linearConnectivity).toBe('undecided');
   });
 
+  it('does not decide by samples that all change alike, one above all', () => {
+    const alphas = Float64Array.of(0, 0.5, 1);
+    for (const curve of [
+      [0, 1, 1],
+      [1, 1, 0],
+      [0, 0, 1],
+      [0, 1, 0],
+    ]) {
+      const { linearConnectivity } = chordTest(alphas, [nestedBits(curve, 1)], { seed: 1 });
+      expect(linearConnectivity).toBe('undecided');
+    }
+  });
+
   it('has no interior gain without an interior, and needs both ends', () => {
     const two = nestedBits([0.5, 0.6], 50);
     expect(chordTest(Float64Array.of(0, 1), [two], { seed: 1 }).interiorGain).toBeNull();

@@ -111,7 +111,7 @@ function describeValidation(cv: CrossValidation): string {
   const { repeats, folds, objective, sets, chosen, fixed, zeroshot, finetuned } = cv;
   const plain = scoresMean(cv)
     ? ''
-    : ` The plain mean of ${sets.join(', ')} is ${percent(chosen.mean)}, ${percent(fixed.mean)}, ${percent(zeroshot.mean)} and ${percent(finetuned.mean)}.`;
+    : ` The plain mean of ${sets.join(', ')} is ${percent(chosen.mean)}, ${percent(fixed.mean)}, ${percent(zeroshot.mean)} and ${percent(finetuned.mean)}, in this order.`;
   return (
     `cross-validation (${repeats > 1 ? `${repeats} × ` : ''}${folds} folds): held-out ${objective} ${percent(chosen.score)}; ` +
     `alpha ${short(fixed.alpha ?? 0.5)} gives ${percent(fixed.score)}, zero-shot ${percent(zeroshot.score)}, fine-tuned ${percent(finetuned.score)}.${plain}`

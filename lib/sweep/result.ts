@@ -7,12 +7,14 @@ import type { LikelihoodOptimum } from '../eval/likelihood.js';
 import type { Approximation } from '../eval/logit-path.js';
 import type { Metrics } from '../eval/metrics.js';
 import type { OutputComparison } from '../eval/output-comparison.js';
+import { checkOptions, text as nonEmpty } from '../merge/option-checks.js';
 import type { Precision } from '../precision.js';
 import type { Analysis } from './analysis.js';
 import type { Divergence } from './divergence.js';
 import type { LayerOutcome } from './layer-sweep.js';
 import type { ShiftRobustness } from './references.js';
-import type { ResolvedSweep } from './sweep-options.js';
+import { resultSchema } from './result-schema.js';
+import { describeIssue, type ResolvedSweep } from './sweep-options.js';
 
 export const resultName = 'sweep.json';
 export const recordsName = 'results.jsonl';
@@ -81,8 +83,9 @@ export async function writeResult(directory: string, result: SweepResult): Promi
   await replaceFile(join(directory, resultName), `${JSON.stringify(result, plain, 2)}\n`);
 }
 
-/** Throws ERR_SWEEP_RESULT, ERR_IO. */
+/** Throws ERR_USAGE for what is no path, ERR_SWEEP_RESULT, ERR_IO. */
 export async function readResult(directory: string): Promise<SweepResult> {
+  checkOptions({ directory }, { directory: nonEmpty }, ['directory']);
   const path = join(directory, resultName);
   const text = await readFile(path, 'utf8').catch((error) => {
     if (error.code !== 'ENOENT') throw ioError(error, 'read', path);
@@ -101,17 +104,20 @@ export async function readResult(directory: string): Promise<SweepResult> {
       },
     );
   });
+  const refuse = (why: string, hint: string) =>
+    new WisemergeError('ERR_SWEEP_RESULT', `${path} ${why}`, { file: path, hint });
+  const again = 'Write it again with wisemerge sweep --resume: what was evaluated is in the journal.';
   let result: SweepResult;
   try {
     result = JSON.parse(text);
   } catch {
-    throw new WisemergeError('ERR_SWEEP_RESULT', `${path} is not JSON`, { file: path });
+    throw refuse('is not JSON', again);
   }
   if (result?.format !== 'wisemerge-sweep' || result.version !== 1) {
-    throw new WisemergeError('ERR_SWEEP_RESULT', `${path} is not a sweep that this version reads`, {
-      file: path,
-    });
+    throw refuse('is not a sweep that this version reads', 'Name the --out of a wisemerge sweep.');
   }
+  const [issue] = resultSchema.safeParse(result).error?.issues ?? [];
+  if (issue) throw refuse(`is damaged: ${describeIssue(issue)}`, again);
   return result;
 }
 

@@ -11,6 +11,8 @@ import {
   mergeFile,
   openLoraAdapter,
   openMergeFile,
+  pick,
+  pickRecords,
   planMerge,
   planMergeFile,
   planMoe,
@@ -18,6 +20,7 @@ import {
   sweep,
   verify,
   watchSweep,
+  writeReport,
 } from '../lib/index.js';
 import { makePair } from './support/pair.js';
 
@@ -38,6 +41,8 @@ const calls: readonly [string, Call][] = Object.entries({
   planMoe,
   watchSweep: (options: Parameters<typeof watchSweep>[0]) => watchSweep(options).next(),
   diff: (options: Parameters<typeof diff>[2] | null) => diff('a', 'b', options ?? (null as never)),
+  pick: (options: Parameters<typeof pick>[1] | null) => pick('a', options ?? (null as never)),
+  pickRecords: (options: Parameters<typeof pickRecords>[1]) => pickRecords('a.csv', options),
 }) as unknown as [string, Call][];
 
 describe.each(calls)('%s', (_name, call) => {
@@ -116,6 +121,56 @@ describe('calls of a path alone', () => {
     await expect(openLoraAdapter('absent', undefined as never)).rejects.toMatchObject({
       code: 'ERR_USAGE',
       hint: expect.stringContaining('openCheckpoint'),
+    });
+  });
+});
+
+const sets = [{ name: 'val', role: 'select', kind: 'id' }];
+const models = { zeroshot: 'a', finetuned: 'b' };
+const train = { samples: 2, dimension: 3, featureDtype: 'F32', labels: [0, 1], readFeatures: async () => {} };
+
+/** A call that lacks an option or has one of another type, and the option that is to be named. */
+const wrong: readonly [string, string, (...args: never[]) => Promise<unknown>, ...unknown[]][] = [
+  ['sweep without out', 'out', sweep, { ...models, sets }],
+  ['sweep with a number to evaluate', 'evaluate', sweep, { ...models, sets, out: 'o', evaluate: 5 }],
+  ['sweep with a text for force', 'force', sweep, { ...models, sets, out: 'o', force: 'yes' }],
+  ['soup without out', 'out', soup, { models: ['a', 'b'], sets }],
+  ['pick of a number', 'directory', pick, 5],
+  ['pick by a number', 'rule', pick, 'a', { rule: 5 }],
+  ['pick with an unknown option', 'rulee', pick, 'a', { rulee: 'knee' }],
+  ['a report of nothing', 'directory', writeReport, undefined],
+  ['pickRecords of a number', 'path', pickRecords, 5, { sets }],
+  ['pickRecords without sets', 'sets', pickRecords, 'r.csv', {}],
+  ['pickRecords of no role', 'sets', pickRecords, 'r.csv', { sets: [{ ...sets[0], role: 'selec' }] }],
+  ['pickRecords of no name', 'sets', pickRecords, 'r.csv', { sets: [{ role: 'select', kind: 'id' }] }],
+  ['a head without out', 'out', makeZeroshotHead, { model: 'a', classNames: ['x'] }],
+  ['a head of a number', 'model', makeZeroshotHead, { model: 5, classNames: ['x'], out: 'o' }],
+  ['finetune with numpy dtypes', 'train', finetune, finetuning({ featureDtype: 'float32' })],
+  ['finetune in F64', 'train', finetune, finetuning({ featureDtype: 'F64' })],
+  ['finetune without labels', 'train', finetune, finetuning({ labels: undefined })],
+  ['finetune without samples', 'train', finetune, finetuning({ samples: 1.5 })],
+  ['finetune that cannot read', 'train', finetune, finetuning({ readFeatures: 5 })],
+  ['a watch until -1', 'until', watch, { zeroshot: 'a', sets, watch: 'w', out: 'o', until: -1 }],
+  ['a watch at a word', 'interval', watch, { zeroshot: 'a', sets, watch: 'w', out: 'o', interval: 'a' }],
+  ['a watch of nothing', 'watch', watch, { zeroshot: 'a', sets, out: 'o' }],
+  ['a watch without out', 'out', watch, { zeroshot: 'a', sets, watch: 'w' }],
+  ['a watch with an end', 'finetuned', watch, { ...models, sets, watch: 'w', out: 'o' }],
+];
+
+function finetuning(change: object): object {
+  return { zeroshot: 'a', out: 'o', train: { ...train, ...change } };
+}
+
+function watch(options: Parameters<typeof watchSweep>[0]): Promise<unknown> {
+  return watchSweep(options).next();
+}
+
+describe('options of the wrong type are refused by name', () => {
+  it.each(wrong)('%s', async (_what, option, call, ...args) => {
+    await expect(call(...(args as never[]))).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+      message: expect.stringMatching(`^${option}: `),
+      details: { option },
     });
   });
 });

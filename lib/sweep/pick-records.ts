@@ -1,5 +1,7 @@
+import { checkCall } from '../call-options.js';
 import { WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
+import { type Check, checkOptions, text } from '../merge/option-checks.js';
 import { type ResultRecord, readRecords, scoreOf } from './records.js';
 import { parseRule } from './rule.js';
 import { type Selection, select } from './rules.js';
@@ -29,6 +31,23 @@ export interface RecordsPick {
   readonly note: string;
 }
 
+const roles: readonly string[] = ['select', 'report'] satisfies SetRole[];
+const kinds: readonly string[] = ['id', 'shift'] satisfies SetKind[];
+
+const isSet = (value: unknown): boolean => {
+  const { name, role, kind } = (value ?? {}) as Record<string, unknown>;
+  return text(name) === undefined && roles.includes(role as string) && kinds.includes(kind as string);
+};
+
+const checks: { readonly [Option in keyof PickRecordsOptions | 'path']: Check } = {
+  path: text,
+  sets: (value) =>
+    Array.isArray(value) && value.every(isSet)
+      ? undefined
+      : "must be a list of { name, role, kind } with role 'select' or 'report' and kind 'id' or 'shift'",
+  rule: text,
+};
+
 const note =
   'These are accuracies without samples: there is no interval, no cross-validation and no test of whether the choice lies inside the noise.';
 
@@ -37,10 +56,10 @@ const note =
  * .csv with a column `alpha`. Lines whose alpha is not a number (the repository's training epochs) are passed over.
  * Rejects with ERR_DATA where an alpha occurs twice or a score is missing, ERR_USAGE, ERR_REPORT_SET, ERR_IO.
  */
-export async function pickRecords(
-  path: string,
-  { sets, rule = 'max-mean' }: PickRecordsOptions,
-): Promise<RecordsPick> {
+export async function pickRecords(path: string, options: PickRecordsOptions): Promise<RecordsPick> {
+  checkCall(options);
+  checkOptions({ ...options, path }, checks, ['path', 'sets']);
+  const { sets, rule = 'max-mean' } = options;
   const parsed = parseRule(rule);
   const records = new Map<number, ResultRecord>();
   for (const record of await readRecords(path)) {

@@ -1,4 +1,6 @@
 import { resolve } from 'node:path';
+import { checkCall } from '../call-options.js';
+import { checkOptions, text } from '../merge/option-checks.js';
 import { type Analysis, analyse } from './analysis.js';
 import { readResult, type SweepResult } from './result.js';
 import { parseRule } from './rule.js';
@@ -13,9 +15,12 @@ export interface PickOptions {
  * Chooses alpha anew from a finished sweep, without evaluating anything. Throws ERR_SWEEP_RESULT, ERR_USAGE,
  * ERR_REPORT_SET.
  */
-export async function pick(directory: string, { rule }: PickOptions = {}): Promise<Analysis> {
+export async function pick(directory: string, options: PickOptions = {}): Promise<Analysis> {
+  checkCall(options);
+  checkOptions(options, { rule: text }, []);
+  const { rule } = options;
   const result: SweepResult = await readResult(directory);
   const sets = await readOutcomes(resolve(directory), result.sets);
-  const options = analysisOptions(result.config);
-  return analyse(result.alphas, sets, { ...options, ...(rule !== undefined && { rule: parseRule(rule) }) });
+  const own = analysisOptions(result.config);
+  return analyse(result.alphas, sets, { ...own, ...(rule !== undefined && { rule: parseRule(rule) }) });
 }

@@ -14,6 +14,7 @@ import { Journal } from './journal.js';
 import { compareOnReport } from './layer-comparison.js';
 import { plain, replaceFile, requireFinite, type SetMetrics } from './result.js';
 import { formatRule } from './rule.js';
+import { checkRunOptions } from './run-options.js';
 import { type EvaluateSoup, SoupEvaluator } from './soup-evaluator.js';
 import { type ResolvedSoup, resolveSoup, type SoupConfig } from './soup-options.js';
 
@@ -102,6 +103,7 @@ interface Entry extends Evaluated {
 export async function soup(options: SoupOptions): Promise<SoupResult> {
   checkCall(options);
   const { out: given, evaluate, resume = false, force = false, signal, onProgress, ...config } = options;
+  checkRunOptions(options);
   const resolved = await resolveSoup(config, { evaluated: evaluate !== undefined });
   const out = resolve(given);
   const run = new SoupRun(resolved, out, signal, onProgress);

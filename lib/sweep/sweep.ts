@@ -9,6 +9,7 @@ import { type ModelProgress, sweepWith } from './model-sweep.js';
 import { isNetwork, refuseChebyshev, refuseLayers, sweepImages, sweepNetwork } from './network-sweep.js';
 import { readReferences } from './references.js';
 import type { SweepResult } from './result.js';
+import { checkRunOptions } from './run-options.js';
 import type { DirectoryOptions } from './sweep-directory.js';
 import { type ResolvedSweep, readSweepLists, resolveSweep, type SweepConfig } from './sweep-options.js';
 import { hasText } from './text-sets.js';
@@ -46,6 +47,7 @@ export interface SweepOptions extends SweepConfig, DirectoryOptions {
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
   checkCall(options);
   const { out, resume, force, evaluate, signal, onProgress, onCompare, ...given } = options;
+  checkRunOptions(options);
   const config = resolveSweep(await readSweepLists(given), { evaluated: evaluate !== undefined });
   const kind = evaluate || config.command ? 'other' : await kindOf(config);
   refuseUnused(kind, given);

@@ -4,6 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { checkCall } from '../call-options.js';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { ioError, WisemergeError } from '../errors.js';
+import { type Check, checkOptions, failOption, text, whole } from '../merge/option-checks.js';
+import { checkRunOptions } from './run-options.js';
 import { type SweepOptions, sweep } from './sweep.js';
 
 export interface WatchOptions extends Omit<SweepOptions, 'finetuned' | 'resume' | 'force'> {
@@ -32,6 +34,33 @@ export interface WatchedCheckpoint {
 
 export const watchName = 'watch.jsonl';
 
+/** Node's timers fire at once for more than 2^31 - 1 milliseconds. */
+const longest = 2_147_483;
+
+const checks: { readonly [Option in 'watch' | 'until' | 'interval']: Check } = {
+  watch: text,
+  until: (value) => (value === Number.POSITIVE_INFINITY ? undefined : whole(1)(value)),
+  interval: (value) =>
+    typeof value === 'number' && value > 0 && value <= longest
+      ? undefined
+      : `must be a number of seconds above 0, at most ${longest}`,
+};
+
+/** Each checkpoint is a `finetuned` of its own, and has results of its own, which are gone on with. */
+const ofOneSweep = ['finetuned', 'resume', 'force'];
+
+/** Throws ERR_USAGE naming the option; those of each sweep are checked by `sweep`. */
+function checkWatch(options: WatchOptions): void {
+  const { watch, until, interval } = options;
+  const other = ofOneSweep.find(
+    (option) => (options as unknown as Record<string, unknown>)[option] !== undefined,
+  );
+  if (other !== undefined)
+    failOption(other, 'is for one sweep, and a watch makes one for each checkpoint: leave it out');
+  checkOptions({ watch, until, interval }, checks, ['watch']);
+  checkRunOptions(options);
+}
+
 /**
  * Chooses alpha anew for each checkpoint of a fine-tuning run, as it appears: a sweep each, in `out/<checkpoint>`,
  * and a line in `out/watch.jsonl`. Checkpoints that are there already come first, in natural order; those whose
@@ -39,6 +68,7 @@ export const watchName = 'watch.jsonl';
  */
 export async function* watchSweep(options: WatchOptions): AsyncGenerator<WatchedCheckpoint, void, void> {
   checkCall(options);
+  checkWatch(options);
   const { watch, until = Number.POSITIVE_INFINITY, interval = 5, out, ...given } = options;
   const { signal } = given;
   const directory = resolve(watch);

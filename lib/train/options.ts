@@ -1,6 +1,7 @@
 import { WisemergeError } from '../errors.js';
 import { type Activation, activations } from '../eval/dense-network.js';
 import type { FeatureSet } from '../eval/head-session.js';
+import type { HeadDType } from '../eval/linear-head.js';
 
 /**
  * Samples to train on or to watch. Features are taken as they are: CLIP's are saved L2-normalised, pictures as
@@ -88,10 +89,22 @@ const whole =
       : `must be a whole number from ${minimum} to ${limit - 1}`;
 const from0: Check = (value) =>
   typeof value === 'number' && Number.isFinite(value) && value >= 0 ? undefined : 'must be a number from 0';
-const set: Check = (value) =>
-  typeof value === 'object' && value !== null && 'readFeatures' in value
-    ? undefined
-    : 'must be an object with samples, dimension, featureDtype, labels and readFeatures';
+const dtypes: readonly string[] = ['F32', 'F16', 'BF16'] satisfies HeadDType[];
+/** Labels are told one by one, with their row, where the network is known. */
+const set: Check = (value) => {
+  if (typeof value !== 'object' || value === null || !('readFeatures' in value)) {
+    return 'must be an object with samples, dimension, featureDtype, labels and readFeatures';
+  }
+  const { samples, dimension, featureDtype, labels, readFeatures } = value as Record<string, unknown>;
+  if (typeof readFeatures !== 'function') return 'readFeatures must be a function';
+  const wrong = Object.entries({ samples: whole(0)(samples), dimension: whole(1)(dimension) }).find(
+    ([, why]) => why !== undefined,
+  );
+  if (wrong) return wrong.join(' ');
+  if (!dtypes.includes(featureDtype as string)) return `featureDtype must be one of ${dtypes.join(', ')}`;
+  const listed = Array.isArray(labels) || (ArrayBuffer.isView(labels) && !(labels instanceof DataView));
+  return listed ? undefined : 'labels must be an array of class numbers, such as an Int32Array';
+};
 
 const checks: { readonly [Option in keyof Required<FinetuneOptions>]: Check } = {
   zeroshot: text,

@@ -197,11 +197,11 @@ function checkSet(what: string, set: TrainingSet, { sample, classes, tensors }: 
       { hint: 'Give one label for each of at least one row of features.' },
     );
   }
-  const wrong = labels.findIndex((label) => !(label >= 0 && label < classes));
+  const wrong = labels.findIndex((label) => !(Number.isInteger(label) && label >= 0 && label < classes));
   if (wrong >= 0) {
     throw new WisemergeError(
       'ERR_DATA_MISMATCH',
-      `${which}: label ${labels[wrong]} of row ${wrong} is outside 0..${classes - 1}`,
+      `${which}: label ${labels[wrong]} of row ${wrong} is ${Number.isInteger(labels[wrong]) ? `outside 0..${classes - 1}` : 'not a whole number'}`,
       { hint: "Labels are the classes' numbers in the head's order." },
     );
   }

@@ -334,6 +334,12 @@ describe('what goes wrong', () => {
       /label 4 of row 0 is outside 0..3/,
     ],
     [
+      'half a label',
+      { train: { ...set, labels: Array.from(set.labels, () => 1.5) as never } },
+      'ERR_DATA_MISMATCH',
+      /label 1.5 of row 0 is not a whole number/,
+    ],
+    [
       'rows',
       { heldOut: { ...set, samples: 11 } },
       'ERR_DATA_MISMATCH',

@@ -144,6 +144,11 @@ export class PromptHead {
 /** A list, or what a file of it has (`readNames`). Throws ERR_USAGE for an empty one, and as `readNames`. */
 export async function listOf(given: readonly string[] | string, what: string): Promise<readonly string[]> {
   const list = typeof given === 'string' ? await readNames(given, what) : given;
+  if (!Array.isArray(list) || !list.every((text) => typeof text === 'string')) {
+    throw new WisemergeError('ERR_USAGE', `the ${what} are not a list of texts`, {
+      hint: 'Give a list of texts, or the path of a file that has them.',
+    });
+  }
   if (list.length > 0 && list.every((text) => text.trim() !== '')) return list;
   throw new WisemergeError('ERR_USAGE', `there are no ${what}, or an empty one`, {
     hint: 'A head needs a name for every class, and at least one template.',

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { checkCall } from '../../call-options.js';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { checkOutputFile, writeWhole } from '../../checkpoint/whole-file.js';
+import { type Check, checkOptions, flag, text, whole } from '../../merge/option-checks.js';
 import { NetworkModel } from '../network.js';
 import { checkTemplates, defaultTemplates, listOf, PromptHead } from './prompt-head.js';
 
@@ -36,6 +37,14 @@ export interface ZeroshotHead {
   readonly seconds: number;
 }
 
+// The names and templates of classes are checked where they are read.
+const checks: { readonly [Option in 'model' | 'out' | 'force' | 'threads']: Check } = {
+  model: text,
+  out: text,
+  force: flag,
+  threads: whole(1),
+};
+
 const headName = 'head.weight';
 
 /**
@@ -48,11 +57,13 @@ const headName = 'head.weight';
 export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<ZeroshotHead> {
   const started = performance.now();
   checkCall(options);
-  const { model: path, force = false, signal, onProgress } = options;
+  const { signal, onProgress, classNames, templates: given = defaultTemplates, ...rest } = options;
+  checkOptions(rest, checks, ['model', 'out']);
+  const { model: path, force = false } = rest;
   const out = resolve(options.out);
   await checkOutputFile(out, { force });
-  const names = await listOf(options.classNames, 'class names');
-  const templates = await listOf(options.templates ?? defaultTemplates, 'templates');
+  const names = await listOf(classNames, 'class names');
+  const templates = await listOf(given, 'templates');
   checkTemplates(templates);
   await using checkpoint = await openCheckpoint(path, options);
   await using model = await NetworkModel.open(path, undefined, options);

@@ -108,6 +108,8 @@ describe('what is wrong is said before anything is written', () => {
   test.each<[string, object, object]>([
     ['a template without a place', { templates: ['a photo'] }, { code: 'ERR_USAGE' }],
     ['no classes', { classNames: [] }, { code: 'ERR_USAGE' }],
+    ['a number as a name', { classNames: ['a', 5] }, { code: 'ERR_USAGE' }],
+    ['no names at all', { classNames: undefined }, { code: 'ERR_USAGE' }],
     ['an empty name', { classNames: ['a', ' '] }, { code: 'ERR_USAGE' }],
     ['no model', { model: '/nowhere' }, {}],
   ])('%s', async (_what, change, error) => {

@@ -6,12 +6,13 @@ import type { FinetuneOptions, Training, TrainingSet } from './options.js';
  * what they are called.
  */
 export function formatCommand(options: FinetuneOptions, training: Training): string {
-  const { zeroshot, train, heldOut, out, head, activation, device, threads } = options;
+  const { zeroshot, train, heldOut, out, head, activation, device, threads, force } = options;
   const { epochs, batchSize, lr, weightDecay, labelSmoothing, clip, warmup, seed, balanced } = training;
   const flags: Flag[] = [
     ['zeroshot', zeroshot],
     ...setFlags('', train),
     ...setFlags('held-out-', heldOut),
+    ['class-names', train.classNamesFile ?? heldOut?.classNamesFile],
     ['out', out],
     ['head', head],
     ['activation', activation],
@@ -26,6 +27,7 @@ export function formatCommand(options: FinetuneOptions, training: Training): str
     ['balanced', balanced],
     ['device', device],
     ['threads', threads],
+    ['force', force],
   ];
   return formatWords('wisemerge finetune', [], flags);
 }

@@ -11,6 +11,8 @@ export type TrainingSet = Omit<FeatureSet, 'name'> & {
   readonly name?: string;
   /** Where images were decoded from, for the command that is recorded (`openTrainingImages`). */
   readonly images?: string;
+  /** The file that the classes of images were named in, likewise. */
+  readonly classNamesFile?: string;
   /** Of a sample: [channels, height, width] of a picture. Default: [dimension]. */
   readonly shape?: readonly number[];
 };

@@ -1,10 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { writeSafetensors } from '../../lib/checkpoint/write-safetensors.js';
 import type { TrainingSet } from '../../lib/train/options.js';
 import { runCli, startCli } from '../support/cli.js';
 import { noise } from '../support/heads.js';
+import { project as imageProject } from '../support/image-project.js';
 import { contents, listFiles, readModel } from '../support/models.js';
 import { fixture } from '../support/networks.js';
 import { tempDir } from '../support/temp.js';
@@ -102,6 +104,25 @@ describe('wisemerge finetune', () => {
     const second = await runCli(words.map((word) => (word === out ? again : word)));
     expect(second.code, second.stderr).toBe(0);
     expect(contents(readModel(join(again, 'epoch_0002')))).toEqual(contents(readModel(result.directory)));
+  });
+
+  test('the recorded command names the classes of images in the same order', async () => {
+    const { directory } = await imageProject('vit-tiny');
+    const names = join(directory, 'names.txt');
+    await writeFile(names, Array.from({ length: 10 }, (_, c) => `class${9 - c}\n`).join(''));
+    const out = join(directory, 'trained');
+    const images = ['--images', join(directory, 'shift'), '--class-names', names];
+    const args = ['finetune', '--zeroshot', join(directory, 'zeroshot'), ...images, '--out', out];
+    const first = await runCli([...args, '--epochs', '1', '--device', 'cpu', '--force']);
+    expect(first.code, first.stderr).toBe(0);
+    const epoch = join(out, 'epoch_0001');
+    const { command } = JSON.parse(readFileSync(join(epoch, 'wisemerge.json'), 'utf8'));
+    expect(command).toContain(`--class-names ${names} `);
+    expect(command).toMatch(/ --force$/);
+    const trained = contents(readModel(epoch));
+    const second = await runCli(command.split(' ').slice(1));
+    expect(second.code, second.stderr).toBe(0);
+    expect(contents(readModel(epoch))).toEqual(trained);
   });
 
   test('a run that was interrupted goes on', async () => {

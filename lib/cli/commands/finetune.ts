@@ -38,7 +38,11 @@ export async function runFinetune(flags: FinetuneFlags, signal: AbortSignal): Pr
     opened.push(set);
     // The held-out set has the numbers of the classes that the training set has.
     classes ??= set.classNames && [...set.classNames];
-    return { ...set, ...(labels !== undefined && { name: labels }) };
+    return {
+      ...set,
+      ...(labels !== undefined && { name: labels }),
+      ...(classNames !== undefined && { classNamesFile: classNames }),
+    };
   };
   const open = async (name: string, features: string, labels: string): Promise<TrainingSet> => {
     const source = { name, role: 'select', kind: 'id', features, labels } as const;

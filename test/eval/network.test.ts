@@ -282,6 +282,16 @@ describe('networks', () => {
       expect(error.hint).toContain(name);
   });
 
+  test('a file of weights alone is refused with its directory as the remedy', async () => {
+    const [directory] = vit.models;
+    const path = join(directory, 'model.safetensors');
+    await expect(NetworkModel.open(path)).rejects.toMatchObject({
+      code: 'ERR_CONFIG',
+      message: `${path} is a file of weights, which does not say what network they are of`,
+      hint: `Give its directory, with the model's config.json: ${directory}.`,
+    });
+  });
+
   test.each([
     ['hidden_act', 'mish', /hidden_act .* "mish"; wanted is one of gelu,/],
     ['num_attention_heads', 0, /num_attention_heads .* 0; wanted is a whole number/],

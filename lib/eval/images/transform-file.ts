@@ -1,21 +1,24 @@
 import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ioError, WisemergeError } from '../../errors.js';
 import { huggingFaceTransform } from './huggingface-transform.js';
 import { isObject, JsonFields } from './json-fields.js';
 import { openClipTransform, timmTransform } from './torchvision-transform.js';
 import { type ImageTransform, outputSize } from './transform.js';
 
+/** Models may be given by their weights, whose transform lies beside them. */
+const weights = /\.(safetensors|bin|pt|pth)(\.index\.json)?$/i;
 const usualNames = ['preprocessor_config.json', 'open_clip_config.json', 'config.json'];
 
 /**
  * The transform that a model's own pipeline applies when it evaluates, from transformers'
- * `preprocessor_config.json`, open_clip's `open_clip_config.json` or timm's `config.json`: a file, or a directory
- * that has one of them (the first of these).
+ * `preprocessor_config.json`, open_clip's `open_clip_config.json` or timm's `config.json`: a file, a directory
+ * that has one of them (the first of these), or a file of weights in such a directory.
  *
  * Throws ERR_IO, or ERR_CONFIG naming what is not supported.
  */
-export async function readImageTransform(path: string): Promise<ImageTransform> {
+export async function readImageTransform(given: string): Promise<ImageTransform> {
+  const path = weights.test(given) && !(await isDirectory(given)) ? dirname(given) : given;
   const candidates = (await isDirectory(path)) ? usualNames.map((name) => join(path, name)) : [path];
   for (const file of candidates) {
     const config = await readJson(file, candidates.length > 1);

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import type { Checkpoint, Config } from '../../checkpoint/checkpoint.js';
 import { WisemergeError } from '../../errors.js';
 import type { Architecture, ArchitectureFactory } from './architecture.js';
@@ -41,6 +42,13 @@ export function findArchitecture(
   if (config && type === undefined && isTimmVit(config)) return timmVit(config, weights);
   const chain = type === undefined || type === 'mlp' ? mlp(checkpoint) : undefined;
   if (chain) return chain;
+  if (!checkpoint.directory) {
+    throw new WisemergeError(
+      'ERR_CONFIG',
+      `${path} is a file of weights, which does not say what network they are of`,
+      { file: path, hint: `Give its directory, with the model's config.json: ${dirname(path)}.` },
+    );
+  }
   const what = type === undefined ? 'names no model_type' : `has model_type ${JSON.stringify(type)}`;
   const supported = [...Object.keys(families), 'open_clip', 'timm vit_*', 'mlp'];
   throw new WisemergeError('ERR_CONFIG', `config.json of ${path} ${what}: there is no network program`, {

@@ -28,6 +28,28 @@ const vit: ImageTransform = {
   std: [0.5, 0.5, 0.5],
 };
 
+describe('a model given by one of its files', () => {
+  it.each(['model.safetensors', 'pytorch_model.bin', 'model.safetensors.index.json'])(
+    'has its transform beside %s',
+    async (weights) => {
+      const directory = await tempDir();
+      const config = { image_processor_type: 'ViTImageProcessor' };
+      writeFileSync(join(directory, 'preprocessor_config.json'), JSON.stringify(config));
+      writeFileSync(join(directory, weights), '');
+      expect(await readImageTransform(join(directory, weights))).toEqual(await readImageTransform(directory));
+    },
+  );
+
+  it('and nothing beside it, is said to have none', async () => {
+    const directory = await tempDir();
+    writeFileSync(join(directory, 'model.safetensors'), '');
+    await expect(readImageTransform(join(directory, 'model.safetensors'))).rejects.toMatchObject({
+      code: 'ERR_CONFIG',
+      message: `${directory} does not say how images are prepared`,
+    });
+  });
+});
+
 describe('transformers', () => {
   it("reads CLIP's file, of every age", async () => {
     // openai/clip-vit-base-patch32, before and after sizes became objects.

@@ -206,7 +206,8 @@ export function createProgram(signal: AbortSignal): Command {
       ),
     )
     .option('--template <text>', "a prompt (default: 'a photo of a {}.'); repeat it for more", collect)
-    .requiredOption('--out <file>', 'safetensors to write: head.weight')
+    .requiredOption('--out <path>', 'safetensors to write: head.weight; with --in-model a directory')
+    .option('--in-model', 'write a copy of the model with the head in it, for finetune --images')
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--force', 'replace an earlier output of wisemerge')
     .action(async (flags: HeadFlags) => (await import('./commands/head.js')).runHead(flags, signal));

@@ -1,16 +1,16 @@
-import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { xxh3 } from '@node-rs/xxhash';
 import { z } from 'zod';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
-import { layOut, type OutputFile, type OutputLayout } from '../checkpoint/layout.js';
+import { layOut } from '../checkpoint/layout.js';
 import { type DerivedManifest, describeInput, manifestName } from '../checkpoint/manifest.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
-import { writeManifest } from '../checkpoint/own-files.js';
+import { writeIndexAndManifest, writeTensors } from '../checkpoint/rewritten-model.js';
 import { copySidecars, listSidecars } from '../checkpoint/sidecars.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { version } from '../version.js';
 import { stateDirectory, stateName, writeState } from './optimizer-state.js';
+import type { TrainedTensor } from './parameters.js';
 import type { TrainingSession } from './session.js';
 
 const measured = z.object({ loss: z.number(), top1: z.number() });
@@ -119,8 +119,10 @@ export async function writeEpoch(
   const layout = layOut(base, ({ dtype }) => dtype);
   const nonFinite: Record<string, number> = Object.create(null);
   const files: WrittenFile[] = [];
+  const trained = new Map(session.trained.map((item) => [item.tensor.name, item]));
+  const bytesOf = (name: string) => tensorBytes(name, base, session, trained, nonFinite);
   for (const file of layout.files) {
-    files.push(await writeWeights(join(directory, file.name), file, base, session, nonFinite, signal));
+    files.push(await writeTensors(join(directory, file.name), file, bytesOf, signal));
   }
   await copySidecars(base, (await listSidecars(base)).copied, directory, undefined);
   const optimizer = await writeState(join(directory, stateDirectory, stateName), session);
@@ -139,53 +141,21 @@ export async function writeEpoch(
     nonFinite,
     training: { identity, ...(initial && { initial }), epochs, optimizer },
   };
-  await writeIndex(directory, layout);
-  await writeManifest(directory, manifest);
+  await writeIndexAndManifest(directory, layout, manifest);
   return nonFinite;
 }
 
-async function writeIndex(directory: string, { index }: OutputLayout): Promise<void> {
-  if (!index) return;
-  const path = join(directory, index.name);
-  await writeFile(path, index.text).catch((error) => {
-    throw ioError(error, 'write', path);
-  });
-}
-
-async function writeWeights(
-  path: string,
-  file: OutputFile,
+/** Of a trained tensor what training has made of it, of any other what the base has. */
+async function tensorBytes(
+  name: string,
   base: Checkpoint,
   session: TrainingSession,
+  trained: ReadonlyMap<string, TrainedTensor>,
   nonFinite: Record<string, number>,
-  signal?: AbortSignal,
-): Promise<WrittenFile> {
-  const trained = new Map(session.trained.map((item) => [item.tensor.name, item]));
-  const hash = xxh3.Xxh3.withSeed();
-  try {
-    const handle = await open(path, 'wx');
-    try {
-      const write = async (bytes: Uint8Array) => {
-        hash.update(bytes);
-        await handle.writeFile(bytes);
-      };
-      await write(file.header);
-      for (const { name } of file.tensors) {
-        signal?.throwIfAborted();
-        const item = trained.get(name);
-        if (!item) {
-          await write(await base.readTensor(name));
-          continue;
-        }
-        const stored = await session.storedTensor(item);
-        if (stored.nonFinite > 0) nonFinite[name] = stored.nonFinite;
-        await write(stored.bytes);
-      }
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    throw ioError(error, 'write', path);
-  }
-  return { name: file.name, bytes: file.bytes, xxh3: hash.digest().toString(16).padStart(16, '0') };
+): Promise<Uint8Array> {
+  const item = trained.get(name);
+  if (!item) return await base.readTensor(name);
+  const stored = await session.storedTensor(item);
+  if (stored.nonFinite > 0) nonFinite[name] = stored.nonFinite;
+  return stored.bytes;
 }

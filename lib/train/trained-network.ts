@@ -129,6 +129,21 @@ function writeProgram(
   }
   const { id, shape } = builder.outputs[0]!;
   const embeddings: Rows = { id, rows: samples, width: shape.at(-1)! };
-  const weight = findWeight(checkpoint, checkpoint.path, head);
+  const weight = findHead(checkpoint, head);
   return { builder, input, output: builder.linear(embeddings, weight.name).id };
+}
+
+/** Throws ERR_NO_SUCH_TENSOR, where nothing was named with how a CLIP model gets a head. */
+function findHead(checkpoint: Checkpoint, head: string | undefined): TensorInfo {
+  try {
+    return findWeight(checkpoint, checkpoint.path, head);
+  } catch (error) {
+    if (head !== undefined || !(error instanceof WisemergeError)) throw error;
+    const { code, message, hint, file = checkpoint.path } = error;
+    throw new WisemergeError(code, message, {
+      file,
+      hint: `${hint} Or train a copy of the model with a zero-shot head in it: wisemerge head --in-model.`,
+      cause: error,
+    });
+  }
 }

@@ -1,9 +1,11 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { runCli } from '../support/cli.js';
 import { noise } from '../support/heads.js';
-import { readStored, writeStored } from '../support/safetensors.js';
+import { project as imageProject } from '../support/image-project.js';
+import { contents, readModel } from '../support/models.js';
+import { readStored, readTensors, writeStored } from '../support/safetensors.js';
 import { tempDir } from '../support/temp.js';
 import { clipTokenizer, withTokenizer } from '../support/tokenizers.js';
 
@@ -49,6 +51,51 @@ describe('wisemerge head', () => {
     ]);
     expect(swept.code, swept.stderr).toBe(0);
     expect(JSON.parse(swept.stdout).head).toMatchObject({ name: 'head.weight', classes: 3, dimension: 24 });
+  });
+
+  test('puts the head into a copy of the model, which finetune trains on images', async () => {
+    const { directory } = await imageProject('clip-tiny');
+    const model = await withTokenizer('clip-tiny/zeroshot', clipTokenizer());
+    cpSync(join(directory, 'zeroshot', 'preprocessor_config.json'), join(model, 'preprocessor_config.json'));
+    const classes = join(directory, 'names.txt');
+    writeFileSync(classes, Array.from({ length: 10 }, (_, c) => `class${c}\n`).join(''));
+    const [alone, whole] = [join(directory, 'head.safetensors'), join(directory, 'with-head')];
+    const args = ['head', '--model', model, '--classes', classes];
+    expect((await runCli([...args, '--out', alone])).code).toBe(0);
+    const built = await runCli([...args, '--in-model', '--out', whole]);
+    expect(built.code, built.stderr).toBe(0);
+    expect(built.stdout).toContain('classifier.weight [10, 24] from 1 template');
+    const copy = readModel(whole);
+    const head = copy.get('classifier.weight')!;
+    expect(head.data).toEqual(readTensors(alone).get('head.weight')!.data);
+    copy.delete('classifier.weight');
+    expect(contents(copy)).toEqual(contents(readModel(model)));
+    const verified = await runCli(['verify', whole]);
+    expect(verified.code, verified.stderr).toBe(0);
+    const manifest = JSON.parse(readFileSync(join(whole, 'wisemerge.json'), 'utf8'));
+    expect(manifest.command).toBe(
+      `wisemerge head --model ${model} --classes ${classes} --template 'a photo of a {}.' --in-model --out ${whole}`,
+    );
+
+    const trained = await runCli([
+      ...['finetune', '--zeroshot', whole, '--images', join(directory, 'shift'), '--class-names', classes],
+      ...['--epochs', '1', '--device', 'cpu', '--out', join(directory, 'runs'), '--quiet'],
+    ]);
+    expect(trained.code, trained.stderr).toBe(0);
+    expect(readModel(join(directory, 'runs', 'epoch_0001')).has('classifier.weight')).toBe(true);
+
+    const again = await runCli([...args, '--in-model', '--out', whole]);
+    expect([again.code, again.stderr]).toEqual([2, expect.stringContaining('ERR_OUTPUT_EXISTS')]);
+    const twice = await runCli([
+      ...['head', '--model', whole, '--classes', classes],
+      '--in-model',
+      '--out',
+      `${whole}2`,
+    ]);
+    expect([twice.code, twice.stderr]).toEqual([
+      2,
+      expect.stringContaining('has a classifier.weight already'),
+    ]);
   });
 
   test('templates by flags or from a file, one JSON object, --force', async () => {

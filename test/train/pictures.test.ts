@@ -268,6 +268,9 @@ describe('what cannot be trained on pictures', () => {
     await refused({ train, activation: 'relu' }, 'ERR_USAGE', /activation/);
     const clip = fixture('clip-tiny/zeroshot');
     await refused({ zeroshot: clip, train }, 'ERR_NO_SUCH_TENSOR', /classifier/);
+    await expect(run({ zeroshot: clip, train })).rejects.toMatchObject({
+      hint: expect.stringContaining('wisemerge head --in-model'),
+    });
     const bare = writeModel(join(root, 'head'), headTensors(4, 12));
     await refused({ zeroshot: bare, train }, 'ERR_DATA_MISMATCH', /takes no pictures/);
   });

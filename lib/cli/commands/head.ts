@@ -1,3 +1,4 @@
+import { headInModel } from '../../eval/text/model-with-head.js';
 import { makeZeroshotHead, type ZeroshotHeadOptions } from '../../eval/text/zeroshot-head.js';
 import { formatNumber } from '../format.js';
 import { ProgressLine } from '../progress-line.js';
@@ -5,7 +6,7 @@ import { note, type OutputFlags, printResult, warn } from '../terminal.js';
 
 export interface HeadFlags
   extends OutputFlags,
-    Pick<ZeroshotHeadOptions, 'model' | 'out' | 'force' | 'threads'> {
+    Pick<ZeroshotHeadOptions, 'model' | 'out' | 'inModel' | 'force' | 'threads'> {
   readonly classes: string;
   /** A file. */
   readonly templates?: string;
@@ -28,7 +29,7 @@ export async function runHead(flags: HeadFlags, signal: AbortSignal): Promise<vo
     flags,
     result,
     () =>
-      `head.weight [${result.classes}, ${dimension}] from ${count} template${count === 1 ? '' : 's'}, scale ${formatNumber(scale)}`,
+      `${flags.inModel ? headInModel : 'head.weight'} [${result.classes}, ${dimension}] from ${count} template${count === 1 ? '' : 's'}, scale ${formatNumber(scale)}`,
   );
   if (truncated > 0) warn(flags, `${truncated} prompts were too long for the model and lost their end.`);
   note(flags, `${seconds.toFixed(1)} s; ${file}`);

@@ -1,9 +1,13 @@
 import { resolve } from 'node:path';
 import { checkCall } from '../../call-options.js';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { checkTarget, OutputTransaction } from '../../checkpoint/transaction.js';
 import { checkOutputFile, writeWhole } from '../../checkpoint/whole-file.js';
+import { formatWords } from '../../merge/command.js';
 import { type Check, checkOptions, flag, text, whole } from '../../merge/option-checks.js';
+import { checkOutputPath } from '../../merge/plan.js';
 import { NetworkModel } from '../network.js';
+import { checkHasNoHead, writeModelWithHead } from './model-with-head.js';
 import { checkTemplates, defaultTemplates, listOf, PromptHead } from './prompt-head.js';
 
 export interface ZeroshotHeadOptions {
@@ -13,8 +17,10 @@ export interface ZeroshotHeadOptions {
   readonly classNames: readonly string[] | string;
   /** Texts in which `{}` stands for the name, or a file of them. Default: `a photo of a {}.` */
   readonly templates?: readonly string[] | string;
-  /** A new safetensors file. */
+  /** A new safetensors file; with `inModel` a new directory. */
   readonly out: string;
+  /** Write a copy of the model that has the head, as `classifier.weight`: what fine-tuning on images starts from. */
+  readonly inModel?: boolean;
   /** Replace an earlier one. */
   readonly force?: boolean;
   /** CPU threads; default: all. */
@@ -25,6 +31,7 @@ export interface ZeroshotHeadOptions {
 }
 
 export interface ZeroshotHead {
+  /** With `inModel` a directory. */
   readonly file: string;
   readonly classes: number;
   /** Numbers of an embedding. */
@@ -38,9 +45,10 @@ export interface ZeroshotHead {
 }
 
 // The names and templates of classes are checked where they are read.
-const checks: { readonly [Option in 'model' | 'out' | 'force' | 'threads']: Check } = {
+const checks: { readonly [Option in 'model' | 'out' | 'inModel' | 'force' | 'threads']: Check } = {
   model: text,
   out: text,
+  inModel: flag,
   force: flag,
   threads: whole(1),
 };
@@ -49,7 +57,8 @@ const headName = 'head.weight';
 
 /**
  * Builds the zero-shot classifier of CLIP (see `PromptHead`). Writes `head.weight` [classes, dimension] in F32 without a
- * bias, for image embeddings of length 1; names and templates go into the file's metadata.
+ * bias, for image embeddings of length 1; names and templates go into the file's metadata. With `inModel` it is in a copy
+ * of the model instead, and they are in `wisemerge.json`.
  *
  * Throws ERR_USAGE, ERR_OUTPUT_EXISTS, ERR_OUTPUT_NOT_OURS, ERR_CONFIG (no CLIP, no tokenizer), ERR_DATA, ERR_IO and
  * what opening and evaluating a network throws.
@@ -59,13 +68,18 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
   checkCall(options);
   const { signal, onProgress, classNames, templates: given = defaultTemplates, ...rest } = options;
   checkOptions(rest, checks, ['model', 'out']);
-  const { model: path, force = false } = rest;
-  const out = resolve(options.out);
-  await checkOutputFile(out, { force });
+  const { model: path, inModel = false, force = false } = rest;
+  const out = resolve(rest.out);
+  if (!inModel) await checkOutputFile(out, { force });
   const names = await listOf(classNames, 'class names');
   const templates = await listOf(given, 'templates');
   checkTemplates(templates);
   await using checkpoint = await openCheckpoint(path, options);
+  if (inModel) {
+    checkHasNoHead(checkpoint);
+    checkOutputPath(out, [checkpoint]);
+    await checkTarget(out, { force });
+  }
   await using model = await NetworkModel.open(path, undefined, options);
   const head = await PromptHead.open(
     model,
@@ -78,13 +92,48 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
   const scale = head.scaleAt(0);
   const dimension = rows!.length / names.length;
   const data = Buffer.from(rows!.buffer);
-  await writeWhole(out, [{ name: headName, dtype: 'F32', shape: [names.length, dimension], data }], {
-    format: 'wisemerge head',
-    class_names: JSON.stringify(names),
-    templates: JSON.stringify(templates),
-    scale: String(scale),
-  });
+  const weight = { dtype: 'F32', shape: [names.length, dimension], data } as const;
+  if (inModel) {
+    const command = formatCommand({ ...rest, classNames, templates: given });
+    const facts = { model: path, command, classNames: names, templates, scale };
+    const transaction = await OutputTransaction.begin(out, { force });
+    try {
+      await writeModelWithHead(transaction.directory, checkpoint, weight, facts, signal);
+      await transaction.commit();
+    } finally {
+      await transaction.rollback();
+    }
+  } else {
+    await writeWhole(out, [{ name: headName, ...weight }], {
+      format: 'wisemerge head',
+      class_names: JSON.stringify(names),
+      templates: JSON.stringify(templates),
+      scale: String(scale),
+    });
+  }
   const seconds = (performance.now() - started) / 1000;
   const [classes, count] = [names.length, templates.length];
   return { file: out, classes, dimension, templates: count, scale, truncated, seconds };
+}
+
+/** The command line that builds it again, quoted for a POSIX shell. */
+function formatCommand(options: Omit<ZeroshotHeadOptions, 'signal' | 'onProgress'>): string {
+  const { model, classNames, templates = [], out, inModel, force, threads } = options;
+  const command = formatWords(
+    'wisemerge head',
+    [],
+    [
+      ['model', model],
+      ['classes', typeof classNames === 'string' ? classNames : undefined],
+      ...(typeof templates === 'string'
+        ? [['templates', templates] as const]
+        : templates.map((template) => ['template', template] as const)),
+      ['in-model', inModel],
+      ['out', out],
+      ['threads', threads],
+      ['force', force],
+    ],
+  );
+  // A command line has names in a file.
+  return typeof classNames === 'string' ? command : `${command} # and classNames of wisemerge.json`;
 }

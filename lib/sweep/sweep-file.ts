@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import { LineCounter, parseDocument } from 'yaml';
+import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
+import { parseRule } from './rule.js';
 import { describeIssue, type SweepConfig, sweepFileSchema } from './sweep-options.js';
 
 /** What a sweep file says: a configuration that may leave the fine-tuned model to the flags. */
@@ -26,30 +27,71 @@ export async function readCheckedFile<Schema extends z.ZodType>(
   const lines = new LineCounter();
   const document = parseDocument(source, { lineCounter: lines });
   const failure = document.errors[0];
+  if (failure?.code === 'MULTIPLE_DOCS') {
+    throw new WisemergeError('ERR_SWEEP_FILE', `${path} holds more than one document`, {
+      file: path,
+      hint: 'Remove what is behind the first `---` that ends one, or make it a file of its own.',
+    });
+  }
   if (failure) {
     throw new WisemergeError('ERR_SWEEP_FILE', `${path}: ${failure.message.trim()}`, { file: path });
   }
   const config: unknown = document.toJS();
-  const parsed = schema.safeParse(config);
-  if (!parsed.success) {
-    const place = (keys: readonly PropertyKey[]): string => {
-      for (let depth = keys.length; depth >= 0; depth--) {
-        const node = document.getIn(keys.slice(0, depth), true) as {
-          range?: [number, number, number];
-        } | null;
-        if (!node?.range) continue;
-        const { line, col } = lines.linePos(node.range[0]);
-        return `line ${line}, column ${col}: `;
-      }
-      return '';
-    };
-    const said = parsed.error.issues.map((issue) => `  ${place(issue.path)}${describeIssue(issue)}`);
+  const problems = schema.safeParse(config).error?.issues.flatMap(problemsOf) ?? ruleProblems(config);
+  if (problems.length > 0) {
+    const said = problems.map((problem) => `  ${placeOf(document, lines, problem)}${problem.text}`);
     throw new WisemergeError('ERR_SWEEP_FILE', [path, ...said].join('\n'), {
       file: path,
       hint: 'The keys are described in docs/sweep.md.',
     });
   }
   return config as z.input<Schema>;
+}
+
+interface Problem {
+  readonly keys: readonly PropertyKey[];
+  /** Of the map there, where no value is to be shown. */
+  readonly unknown?: string;
+  readonly text: string;
+}
+
+/** Unknown keys are an issue of the map that has them; people look for the keys. */
+function problemsOf(issue: z.core.$ZodIssue): Problem[] {
+  const { path: keys } = issue;
+  if (issue.code !== 'unrecognized_keys') return [{ keys, text: describeIssue(issue) }];
+  return issue.keys.map((unknown) => ({
+    keys,
+    unknown,
+    text: `${[...keys, unknown].join('.')}: unknown key`,
+  }));
+}
+
+/** A rule is text to the schema: what is wrong in it has a place only here. */
+function ruleProblems(config: unknown): Problem[] {
+  const { rule } = (config ?? {}) as { readonly rule?: unknown };
+  if (typeof rule !== 'string') return [];
+  try {
+    parseRule(rule);
+    return [];
+  } catch (error) {
+    if (!(error instanceof WisemergeError)) throw error;
+    return [{ keys: ['rule'], text: [error.message, error.hint].filter(Boolean).join(': ') }];
+  }
+}
+
+/** Line and column of a value or an unknown key, or of the nearest map or list around it. */
+function placeOf(document: Document, lines: LineCounter, { keys, unknown }: Problem): string {
+  for (let depth = keys.length; depth >= 0; depth--) {
+    const value = document.getIn(keys.slice(0, depth), true);
+    const own = isMap(value)
+      ? value.items.find(({ key }) => isScalar(key) && key.value === unknown)
+      : undefined;
+    const node = (own?.key ?? value) as { range?: [number, number, number] } | null;
+    if (!node?.range) continue;
+    const { line, col } = lines.linePos(node.range[0]);
+    return `line ${line}, column ${col}: `;
+  }
+  return '';
 }
 
 function relativeTo(directory: string, config: SweepFile): SweepFile {

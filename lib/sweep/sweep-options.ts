@@ -70,7 +70,9 @@ export const sweepSchema = z.strictObject({
       'For CLIP on images: the classifier is built from prompts, `{}` for the name of a class, by the text tower at every alpha; a list, or a file of them. Needs `classNames`.',
     ),
   alphas: z
-    .union([text, z.array(z.number()).min(1)])
+    .union([text, z.array(z.number()).min(1)], {
+      error: 'must be a list of finite numbers, such as [0, 0.5, 1], or text such as "0:1:0.05"',
+    })
     .default('0:1:0.05')
     .describe('Where metrics are evaluated: a list, or text such as `0:1:0.05`. 0 and 1 are added.'),
   rule: text.default('max-mean').describe('How alpha is chosen.'),

@@ -70,6 +70,27 @@ describe('a sweep file', () => {
     expect(found.sets[0]!.features).toBe(join(path, '..', 'x.npy'));
   });
 
+  const lines = [
+    'zeroshot: a',
+    'finetuned: b',
+    'sets:',
+    '  - { name: val, role: select, kind: id, features: x.npy, labels: y.npy }',
+  ];
+  test.each([
+    ['an unknown key, on its own line', 'alpha: 0.5', 'line 5, column 1: alpha: unknown key'],
+    ['one number as alphas', 'alphas: 0.5', 'line 5, column 9: alphas: must be a list of finite numbers'],
+    ['an alpha that is no number', 'alphas: [0, .nan]', 'line 5, column 9: alphas: must be a list of finite'],
+    ['a rule that there is not', 'rule: best', 'line 5, column 7: rule "best"'],
+    ['a second document', '---\nzeroshot: c', 'holds more than one document'],
+  ])('with %s', async (_what, line, message) => {
+    await expect(read([...lines, line].join('\n'))).rejects.toMatchObject({
+      code: 'ERR_SWEEP_FILE',
+      file: expect.stringMatching(/sweep\.yml$/),
+      message: expect.stringContaining(message),
+      hint: expect.any(String),
+    });
+  });
+
   test('that is not YAML is an error with a line', async () => {
     await expect(read('zeroshot: [a\nsets: }')).rejects.toMatchObject({
       code: 'ERR_SWEEP_FILE',

@@ -15,7 +15,7 @@ import type { ProgressMeter } from '../checkpoint/progress.js';
 import { cutRanges, type OutputRange, type RangeSegment, type Source } from '../checkpoint/ranges.js';
 import { runAhead } from '../checkpoint/run-ahead.js';
 import { settleAll } from '../checkpoint/settle.js';
-import { dtypeInfo, itemSize, type TensorInfo } from '../checkpoint/tensor.js';
+import { dtypeInfo, itemSize } from '../checkpoint/tensor.js';
 import { type DTypeName, dtypeByName, type Engine } from '../native.js';
 import type { ResolvedOptions } from './options.js';
 import type { PreparedMerge } from './plan.js';

@@ -55,7 +55,7 @@ export async function writeModelWithHead(
   }
   await copySidecars(base, (await listSidecars(base)).copied, directory, undefined);
   const { model, command, classNames, templates, scale } = facts;
-  const manifest: HeadManifest = {
+  const manifest: Omit<HeadManifest, 'companions'> = {
     wisemerge: version,
     node: process.version,
     method: 'head',

@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process';
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { WisemergeError } from '../errors.js';
 import { merge } from '../merge/merge.js';
 import { planMerge } from '../merge/plan.js';
 import { refusal } from '../merge/problems.js';
+import { Candidates } from './candidates.js';
 import type { EvaluatedSet, Evaluator, SetEvaluation } from './evaluator.js';
 import { type EvaluatedModel, evaluationsOf, labelOf, type ModelSets } from './function-evaluator.js';
 import { modelIdentities } from './model-identity.js';
@@ -19,7 +18,6 @@ export interface CommandModels extends ModelSets {
   readonly keep?: boolean;
 }
 
-const candidatesName = 'candidates';
 const outputLimit = 64 * 2 ** 20;
 const errorTail = 2000;
 /** Between asking a command to stop and killing it. */
@@ -35,23 +33,24 @@ export class CommandEvaluator implements Evaluator {
   readonly batch = 1;
   readonly calls = Number.POSITIVE_INFINITY;
   readonly #models: CommandModels;
+  readonly #candidates: Candidates;
 
   private constructor(models: CommandModels, sets: readonly EvaluatedSet[], identities: readonly unknown[]) {
     this.#models = models;
+    this.#candidates = candidatesOf(models);
     this.sets = sets;
     this.identity = { command: models.command, models: identities };
   }
 
   /** Rejects with ERR_INCOMPATIBLE, ERR_DATA, and what opening a checkpoint throws. */
   static async open(models: CommandModels, signal?: AbortSignal): Promise<CommandEvaluator> {
-    const { zeroshot, finetuned, out, classNames } = models;
+    const { zeroshot, finetuned, classNames } = models;
     const sets = await Promise.all(models.sets.map((set) => openNamedSet(set, classNames)));
-    const candidate = join(out, candidatesName, 'alpha');
     const plan = await planMerge({
       zeroshot,
       finetuned,
       alpha: 0,
-      out: candidate,
+      out: candidatesOf(models).pathOf('alpha'),
       ...(signal && { signal }),
     });
     if (plan.problems.length > 0) throw refusal(plan.problems);
@@ -65,28 +64,24 @@ export class CommandEvaluator implements Evaluator {
   }
 
   async #evaluateOne(alpha: number, signal: AbortSignal | undefined): Promise<SetEvaluation[]> {
-    const { zeroshot, finetuned, command, out, keep, threads } = this.#models;
-    const model = join(out, candidatesName, `alpha_${alpha}`);
-    // What an earlier run of the command left there goes with its model.
-    await rm(model, { recursive: true, force: true });
-    await merge({
-      ...{ zeroshot, finetuned, alpha, out: model, force: true, extrapolate: true },
-      ...(threads !== undefined && { threads }),
-      ...(signal && { signal }),
-    });
-    try {
-      const replaced = command.map((part) => part.replaceAll('{alpha}', String(alpha)));
-      return await evaluateByCommand(replaced, model, alpha, this.sets, signal);
-    } finally {
-      if (!keep) await rm(model, { recursive: true, force: true });
-    }
+    const { zeroshot, finetuned, command, threads } = this.#models;
+    const replaced = command.map((part) => part.replaceAll('{alpha}', String(alpha)));
+    return await this.#candidates.evaluate(
+      `alpha_${alpha}`,
+      (out) =>
+        merge({
+          ...{ zeroshot, finetuned, alpha, out, force: true, extrapolate: true },
+          ...(threads !== undefined && { threads }),
+          ...(signal && { signal }),
+        }),
+      (model) => evaluateByCommand(replaced, model, alpha, this.sets, signal),
+    );
   }
 
-  async close(): Promise<void> {
-    if (!this.#models.keep)
-      await rm(join(this.#models.out, candidatesName), { recursive: true, force: true });
-  }
+  async close(): Promise<void> {}
 }
+
+const candidatesOf = ({ out, keep = false }: CommandModels): Candidates => new Candidates(out, keep);
 
 /** Runs a command on a model's directory, `{model}` in its arguments. `what` is evaluated, in messages. Throws ERR_EVALUATION. */
 export async function evaluateByCommand(

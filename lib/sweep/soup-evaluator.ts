@@ -1,7 +1,6 @@
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { AveragedCheckpoint, type Ingredient, openIngredients } from '../eval/averaged-checkpoint.js';
+import { Candidates } from '../eval/candidates.js';
 import { evaluateByCommand } from '../eval/command-evaluator.js';
 import type { SetRole } from '../eval/data/evaluation-set.js';
 import { findNetwork } from '../eval/dense-network.js';
@@ -61,6 +60,7 @@ export class SoupEvaluator {
   readonly #ingredients: readonly Ingredient[];
   readonly #heads: readonly Ingredient[] | undefined;
   readonly #engine: Engine;
+  readonly #candidates: Candidates;
   /** Of both roles. */
   readonly sets: readonly EvaluatedSet[];
   readonly identity: unknown;
@@ -77,6 +77,7 @@ export class SoupEvaluator {
     this.#ingredients = ingredients;
     this.#heads = heads;
     this.#engine = engine;
+    this.#candidates = new Candidates(options.out, options.soup.evaluation.keep);
     this.sets = sets;
     this.identity = identity;
   }
@@ -113,8 +114,8 @@ export class SoupEvaluator {
 
   /** The mean of some models, by number, on the sets of a role, in their order. */
   async evaluate(members: readonly number[], role: SetRole): Promise<readonly SetEvaluation[]> {
-    const { signal, evaluate, soup, out, write } = this.#options;
-    const { command, keep } = soup.evaluation;
+    const { signal, evaluate, soup, write } = this.#options;
+    const { command } = soup.evaluation;
     const sets = this.setsOf(role);
     const what = nameOf(members);
     if (evaluate) {
@@ -132,15 +133,11 @@ export class SoupEvaluator {
       if (members.length === 1) {
         return await evaluateByCommand(command, soup.models[members[0]!]!, what, sets, signal);
       }
-      const directory = join(out, 'candidates', `soup_${members.join('_')}`);
-      // What an earlier run of the command left there goes with its model.
-      await rm(directory, { recursive: true, force: true });
-      await write(members, directory, signal);
-      try {
-        return await evaluateByCommand(command, directory, what, sets, signal);
-      } finally {
-        if (!keep) await rm(join(out, 'candidates'), { recursive: true, force: true });
-      }
+      return await this.#candidates.evaluate(
+        `soup_${members.join('_')}`,
+        (directory) => write(members, directory, signal),
+        (directory) => evaluateByCommand(command, directory, what, sets, signal),
+      );
     }
     const opened = await this.#open(members, (set) => set.role === role);
     try {

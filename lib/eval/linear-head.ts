@@ -3,6 +3,7 @@ import { type Checkpoint, type ModelSource, openCheckpoint } from '../checkpoint
 import { formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import { toFloats } from '../checkpoint/to-floats.js';
 import { WisemergeError } from '../errors.js';
+import { asBytes, refuseNonFinite } from './head-range.js';
 
 /** The dtypes that heads and features are computed from. */
 export type HeadDType = 'F32' | 'F16' | 'BF16';
@@ -35,7 +36,8 @@ const usualNames = ['head.weight', 'classifier.weight', 'fc.weight', 'classifica
 /**
  * Reads the linear heads of two checkpoints (files or directories).
  *
- * Throws ERR_NO_SUCH_TENSOR, ERR_SHAPE_MISMATCH, ERR_DTYPE_MISMATCH and what opening a checkpoint throws.
+ * Throws ERR_NO_SUCH_TENSOR, ERR_SHAPE_MISMATCH, ERR_DTYPE_MISMATCH, ERR_DATA for elements that are NaN or infinite, and what
+ * opening a checkpoint throws.
  */
 export async function openHeads(
   zeroshot: ModelSource,
@@ -60,14 +62,22 @@ export async function openHeads(
   }
   const [bytes0, bytes1] = [await a.readTensor(weight0.name), await b.readTensor(weight1.name)];
   const stored = weight0.dtype === weight1.dtype && isHeadDType(weight0.dtype);
+  const dtype = stored ? (weight0.dtype as HeadDType) : 'F32';
+  const ends = stored
+    ? ([bytes0, bytes1] as const)
+    : ([
+        asBytes(toFloats(bytes0, weight0.dtype, weight0.name)),
+        asBytes(toFloats(bytes1, weight1.dtype, weight1.name)),
+      ] as const);
+  for (const [i, info] of [weight0, weight1].entries()) refuseNonFinite(ends[i]!, dtype, info);
   const biases = await readBiases(a, b, weight0.name, classes);
   return {
     classes,
     dimension,
     name: weight0.name,
-    dtype: stored ? (weight0.dtype as HeadDType) : 'F32',
-    zeroshot: stored ? bytes0 : asBytes(toFloats(bytes0, weight0.dtype, weight0.name)),
-    finetuned: stored ? bytes1 : asBytes(toFloats(bytes1, weight1.dtype, weight1.name)),
+    dtype,
+    zeroshot: ends[0],
+    finetuned: ends[1],
     ...(biases && { biases }),
   };
 }
@@ -82,10 +92,6 @@ export function headHash({ zeroshot, finetuned, biases }: HeadPair): string {
 
 function isHeadDType(dtype: string): dtype is HeadDType {
   return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
-}
-
-function asBytes(array: Float32Array): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
 /** The weight matrix of the only linear classifier, or the one named. Throws ERR_NO_SUCH_TENSOR. */
@@ -133,7 +139,9 @@ async function readBiases(a: Checkpoint, b: Checkpoint, weight: string, classes:
         { tensor: name, file: info.file },
       );
     }
-    return toFloats(await checkpoint.readTensor(name), info.dtype, name);
+    const values = toFloats(await checkpoint.readTensor(name), info.dtype, name);
+    refuseNonFinite(asBytes(values), 'F32', info);
+    return values;
   };
   const [zeroshot, finetuned] = [await read(a), await read(b)];
   if (!zeroshot && !finetuned) return undefined;

@@ -3,6 +3,7 @@ import { WisemergeError } from '../errors.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
 import { CurveSession, evaluateCurve } from '../eval/head-curve.js';
 import { domainOf, evaluateHead } from '../eval/head-evaluation.js';
+import { featureLimit } from '../eval/head-range.js';
 import { HeadSession } from '../eval/head-session.js';
 import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
 import { type HeadPair, headHash, openHeads } from '../eval/linear-head.js';
@@ -68,7 +69,9 @@ export async function sweepHead(
     ...(config.head !== undefined && { head: config.head }),
     ...(signal && { signal }),
   });
-  const sets = await openSets(config, heads);
+  const { name, classes, dimension } = heads;
+  const bound = { tensor: name, limit: featureLimit(heads, config.alphas) };
+  const sets = await openSets(config, { classes, dimension, bound });
   try {
     checkRule(parseRule(config.rule), config.alphas, sets);
     checkSplit(sets, config.folds);

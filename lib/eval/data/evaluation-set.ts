@@ -2,8 +2,9 @@ import { elementCount, formatShape, itemSize } from '../../checkpoint/tensor.js'
 import { type ErrorCode, WisemergeError } from '../../errors.js';
 import { type ArrayFile, openArrayFile } from './array-file.js';
 import { parseDataPath } from './data-path.js';
-import { checkFinite, type FeatureDType, narrowToF32 } from './feature-rows.js';
+import { checkFinite, type FeatureBound, narrowToF32 } from './feature-rows.js';
 import { fingerprintOf } from './fingerprint.js';
+import type { FloatDType } from './float-codes.js';
 import { type Groups, readGroups } from './groups.js';
 import { readLabels } from './labels.js';
 
@@ -35,6 +36,8 @@ export interface HeadShape {
   readonly classes?: number;
   /** Features may be pictures, [N, channels, height, width]: for networks that take `pixel_values`. */
   readonly pictures?: boolean;
+  /** Features above it are refused when they are read. */
+  readonly bound?: FeatureBound;
 }
 
 /** Samples to evaluate on: checked, labels in memory, features on disk. */
@@ -49,7 +52,7 @@ export interface EvaluationSet {
   /** Of pictures: [channels, height, width]. */
   readonly shape?: readonly number[];
   /** Of the rows that `readFeatures` gives: the file's, but F32 for F64. */
-  readonly featureDtype: FeatureDType;
+  readonly featureDtype: FloatDType;
   /** [N]. */
   readonly labels: Int32Array;
   readonly groups?: Groups;
@@ -62,7 +65,8 @@ export interface EvaluationSet {
    * Reads rows `first` to `first + count`, little-endian and row by row, into `into`, which has
    * `count * dimension * itemSize(featureDtype)` bytes (ERR_INTERNAL_RANGE); fastest where it is aligned to an
    * element. Elements are checked on the calling thread at about 2 GB/s: pieces of up to 16 MiB keep the event
-   * loop free. Throws ERR_IO, or ERR_DATA naming row and column of a NaN or an infinity.
+   * loop free. Throws ERR_IO, ERR_DATA naming row and column of a NaN or an infinity, or ERR_EVALUATION those of a
+   * feature above the head's bound.
    */
   readFeatures(first: number, count: number, into: Uint8Array): Promise<void>;
   close(): Promise<void>;
@@ -105,7 +109,7 @@ export async function openEvaluationSet(source: SetSource, head: HeadShape = {})
     if (array) problems.push(...featureProblems(array, head));
     problems.push(...rowProblems(source, array, labels, groups));
     if (problems.length > 0 || !array || !labels) throw setError(source, problems);
-    return await evaluationSet(source, array, labels, groups);
+    return await evaluationSet(source, array, labels, groups, head.bound);
   } catch (error) {
     await array?.close();
     throw error;
@@ -117,11 +121,12 @@ async function evaluationSet(
   array: ArrayFile,
   labels: Int32Array,
   groups: Groups | undefined,
+  bound: FeatureBound | undefined,
 ): Promise<EvaluationSet> {
   const [samples, ...shape] = array.shape as [number, ...number[]];
   const dimension = elementCount(shape);
   const wide = array.dtype === 'F64';
-  const featureDtype = wide ? 'F32' : (array.dtype as FeatureDType);
+  const featureDtype = wide ? 'F32' : (array.dtype as FloatDType);
   return {
     name,
     role,
@@ -145,10 +150,10 @@ async function evaluationSet(
       if (wide) {
         const rows = new Uint8Array(count * array.rowBytes);
         await array.readRows(first, count, rows);
-        narrowToF32(rows, into, chunk);
+        narrowToF32(rows, into, chunk, bound);
       } else {
         await array.readRows(first, count, into);
-        checkFinite(into, featureDtype, chunk);
+        checkFinite(into, featureDtype, chunk, bound);
       }
     },
     close: () => array.close(),

@@ -5,6 +5,7 @@ import { Arena, ArenaLayout } from './arena.js';
 import type { SetKind, SetRole } from './data/evaluation-set.js';
 import type { EvaluatedSet, PointEvaluator } from './evaluator.js';
 import { classifierTensors, type ImageClassifier, LogitSource } from './image-classifier.js';
+import { checkClassNames } from './images/class-names.js';
 import { featureKey } from './images/feature-key.js';
 import { ImageLoader } from './images/image-loader.js';
 import { type ImageSet, type ImageSource, openImageSet } from './images/image-set.js';
@@ -102,7 +103,7 @@ export class ImageEvaluator implements PointEvaluator {
 
   /**
    * Opens models, heads, transform and sets. Rejects with ERR_CONFIG (no program, or no image transform), ERR_DATA,
-   * ERR_DATA_MISMATCH where labels or heads do not fit the network, ERR_NO_SUCH_TENSOR without a head, and as
+   * ERR_DATA_MISMATCH where labels, class names or heads do not fit the network, ERR_NO_SUCH_TENSOR without a head, and as
    * `openCheckpoint` and `openImageSet`.
    */
   static async open(options: ImageEvaluatorOptions): Promise<ImageEvaluator> {
@@ -114,6 +115,7 @@ export class ImageEvaluator implements PointEvaluator {
     try {
       const outputs = await probe(model, transform, signal);
       const classifier = await openClassifier(options, model, outputs);
+      checkClassNames(sets, classifier.classes);
       for (const set of sets) checkLabels(set, classifier.classes, labelHint);
       const models = await modelIdentities([zeroshot, ...(finetuned === undefined ? [] : [finetuned])]);
       const identity = { models, ...identityOf(classifier) };

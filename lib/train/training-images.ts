@@ -1,14 +1,19 @@
 import { checkCall } from '../call-options.js';
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { WisemergeError } from '../errors.js';
+import { checkClassNames } from '../eval/images/class-names.js';
 import { ImageLoader } from '../eval/images/image-loader.js';
 import { type ImageSet, type ImageSource, openImageSet } from '../eval/images/image-set.js';
 import { type ImageTransform, outputSize } from '../eval/images/transform.js';
 import { readImageTransform } from '../eval/images/transform-file.js';
 import type { TrainingSet } from './options.js';
+import { findTrainedNetwork } from './trained-network.js';
 
 export interface TrainingImagesOptions extends ImageSource {
   /** The model to train, whose preprocessor_config.json (or open_clip's or timm's) says how images are prepared. */
   readonly zeroshot: string;
+  /** Name of the head's weight, where `finetune` is told one. */
+  readonly head?: string;
   /** Threads that decode. Default: as many as CPUs, 8 at most. */
   readonly threads?: number;
   readonly signal?: AbortSignal;
@@ -26,15 +31,21 @@ export interface TrainingImages extends TrainingSet {
  * normalised, not augmented. They are decoded when they are read, ahead of what is asked for; `finetune` reads every
  * set once and holds it in memory, 12 × height × width bytes for each image.
  *
- * Throws as `openImageSet` and `readImageTransform`, and ERR_OUT_OF_MEMORY where they will not fit; reading as
- * `ImageLoader.next`.
+ * Throws as `openImageSet`, `readImageTransform` and `checkClassNames`, as `finetune` for a network that it does not train, and
+ * ERR_OUT_OF_MEMORY where they will not fit; reading as `ImageLoader.next`.
  */
 export async function openTrainingImages(options: TrainingImagesOptions): Promise<TrainingImages> {
   checkCall(options);
-  const { zeroshot, threads, signal, ...source } = options;
+  const { zeroshot, head, threads, signal, ...source } = options;
   const transform = await readImageTransform(zeroshot);
   const set = await openImageSet(source);
   const { height, width } = outputSize(transform);
+  if (set.classNames) {
+    await using checkpoint = await openCheckpoint(zeroshot, signal ? { signal } : {});
+    const given = head === undefined ? {} : { head };
+    const { classes } = await findTrainedNetwork(checkpoint, [3, height, width], given);
+    checkClassNames([{ images: set }], classes);
+  }
   const [samples, dimension] = [set.files.length, 3 * height * width];
   const [bytes, free] = [4 * samples * dimension, process.availableMemory()];
   if (bytes > free) {

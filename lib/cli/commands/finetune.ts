@@ -32,6 +32,7 @@ export async function runFinetune(flags: FinetuneFlags, signal: AbortSignal): Pr
     const set = await openTrainingImages({
       ...{ zeroshot: flags.zeroshot, images: path, signal },
       ...(labels !== undefined && { labels }),
+      ...(flags.head !== undefined && { head: flags.head }),
       ...(classes && { classNames: classes }),
       ...(flags.threads !== undefined && { threads: flags.threads }),
     });

@@ -108,6 +108,13 @@ export async function openEvaluationSet(source: SetSource, head: HeadShape = {})
     const groups = groupSource === undefined ? undefined : await attempt(() => readGroups(groupSource));
     if (array) problems.push(...featureProblems(array, head));
     problems.push(...rowProblems(source, array, labels, groups));
+    if (classNames && head.classes !== undefined && classNames.length !== head.classes) {
+      problems.push({
+        code: 'ERR_DATA_MISMATCH',
+        message: `there are ${classNames.length} class names for ${head.classes} classes`,
+        hint: 'Name all classes of the head, in its order.',
+      });
+    }
     if (problems.length > 0 || !array || !labels) throw setError(source, problems);
     return await evaluationSet(source, array, labels, groups, head.bound);
   } catch (error) {

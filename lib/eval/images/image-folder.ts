@@ -46,7 +46,7 @@ export async function openImageFolder(root: string, classNames?: readonly string
     source: root,
     files: await statFiles(found, root),
     labels: Int32Array.from(labels),
-    classNames: classNames ?? classes,
+    ...(classNames ? { classNames } : { classNames: classes, byDirectory: true }),
     ignored,
   };
 }

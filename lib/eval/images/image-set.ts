@@ -39,6 +39,8 @@ export interface ImageSet {
   readonly labels: Int32Array;
   readonly groups?: Groups;
   readonly classNames?: readonly string[];
+  /** `classNames` are those of the directories, for want of others. */
+  readonly byDirectory?: boolean;
   /** Files that were passed over, by ending in lower case; '' for none. Tables name their files, so none there. */
   readonly ignored: ReadonlyMap<string, number>;
 }

@@ -83,12 +83,17 @@ export async function sweepHead(
       ...{ precision, headHash: hash, fingerprints },
       ...(references && { references }),
     };
-    // Before the output is touched: a device may be missing.
+    // Before the output is touched: a device may be missing, or memory.
     const opening = engineOptions(device === 'auto' ? 'cpu' : device, config.threads);
     using engine = new Engine({ ...opening, precision });
+    const budget = { ...(config.memory !== undefined && { memory: config.memory }) };
+    using session = config.metrics
+      ? new HeadSession(engine, heads, sets, budget)
+      : new CurveSession(engine, heads, sets, budget);
+    await engine.pin(session.arena.buffer);
     const journal = await openSweepDirectory<JournalEntry>(out, identity, { resume, force });
     try {
-      return await run(engine, config, heads, hash, sets, journal, began, options);
+      return await run(session, config, heads, hash, sets, journal, began, options);
     } finally {
       await journal.close();
     }
@@ -101,7 +106,7 @@ type SetEntry = SweptSet & { readonly seconds: number };
 type JournalEntry = SetEntry | DivergenceEntry;
 
 async function run(
-  engine: Engine,
+  session: HeadSession | CurveSession,
   config: ResolvedSweep,
   heads: HeadPair,
   hash: string,
@@ -110,11 +115,6 @@ async function run(
   began: number,
   { out, signal, onProgress, onCompare, references }: RunOptions<HeadProgress>,
 ): Promise<SweepResult> {
-  const budget = { ...(config.memory !== undefined && { memory: config.memory }) };
-  using session = config.metrics
-    ? new HeadSession(engine, heads, sets, budget)
-    : new CurveSession(engine, heads, sets, budget);
-  await engine.pin(session.arena.buffer);
   const samplesTotal = sets.reduce((sum, set) => sum + set.samples, 0);
   const swept = journal.entries.filter((entry): entry is SetEntry => !isDivergence(entry));
   let before = 0;

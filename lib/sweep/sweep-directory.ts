@@ -7,6 +7,7 @@ import type { AnalysedSet, AnalysisOptions } from './analysis.js';
 import { checkFolds } from './folds.js';
 import { Journal } from './journal.js';
 import { readOutcome, type SetOutcome, writeOutcome } from './outcome-file.js';
+import { presentOf, setAside, settlePrevious } from './previous-results.js';
 import { recordsName, resultName, type SweptSet } from './result.js';
 import { parseRule } from './rule.js';
 import type { ResolvedSweep } from './sweep-options.js';
@@ -14,8 +15,8 @@ import type { ResolvedSweep } from './sweep-options.js';
 const journalName = 'journal.jsonl';
 const outcomesName = 'outcomes';
 const lockName = '.lock';
-/** What the report of an earlier sweep left. */
-const drawn = ['report.html', 'plots'];
+/** All that a sweep and its report leave, the journal first. */
+const ourNames = [journalName, resultName, recordsName, outcomesName, 'report.html', 'plots'];
 
 export interface DirectoryOptions {
   /** Go on where an earlier run of the same configuration stopped. */
@@ -26,7 +27,7 @@ export interface DirectoryOptions {
 
 /**
  * Opens the journal of a sweep in `out`, new or gone on with; until it is closed no other run can. `identity` decides
- * the results. Throws ERR_OUTPUT_EXISTS, ERR_OUTPUT_BUSY, ERR_SWEEP_CHANGED, ERR_SWEEP_RESULT, ERR_IO.
+ * the results. With `force` an earlier sweep is there again if nothing was evaluated by then. Throws ERR_OUTPUT_EXISTS, ERR_OUTPUT_BUSY, ERR_SWEEP_CHANGED, ERR_SWEEP_RESULT, ERR_IO.
  */
 export async function openSweepDirectory<Entry>(
   out: string,
@@ -50,8 +51,15 @@ export async function openSweepDirectory<Entry>(
     .catch((error) => {
       throw ioError(error, 'create', out);
     });
-  const release = (): Promise<void> => rm(lock, { recursive: true, force: true });
+  const release = async (): Promise<void> => {
+    try {
+      await settlePrevious(out, ourNames);
+    } finally {
+      await rm(lock, { recursive: true, force: true });
+    }
+  };
   try {
+    await settlePrevious(out, ourNames);
     return (await openJournal<Entry>(out, identity, options)).releaseOnClose(release);
   } catch (error) {
     await release();
@@ -76,11 +84,15 @@ async function openJournal<Entry>(
       hint: 'Go on with it (--resume), replace it (--force), or give another --out.',
     });
   }
-  if (exists) {
-    for (const name of [resultName, recordsName, outcomesName, journalName, ...drawn]) {
-      await rm(join(out, name), { recursive: true, force: true });
-    }
+  const present = await presentOf(out, ourNames);
+  if (!exists && !force && present.length > 0) {
+    throw new WisemergeError(
+      'ERR_OUTPUT_EXISTS',
+      `${out} has no journal of a sweep, but ${present.join(', ')}`,
+      { file: out, hint: 'Give another --out, or replace what has these names (--force).' },
+    );
   }
+  if (present.length > 0) await setAside(out, ourNames);
   await mkdir(join(out, outcomesName), { recursive: true }).catch((error) => {
     throw ioError(error, 'create', out);
   });

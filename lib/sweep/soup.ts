@@ -12,6 +12,7 @@ import { curveOf, type Evaluated, record } from './evaluated.js';
 import { type GreedySoup, greedySoup } from './greedy.js';
 import { Journal } from './journal.js';
 import { compareOnReport } from './layer-comparison.js';
+import { presentOf } from './previous-results.js';
 import { plain, replaceFile, requireFinite, type SetMetrics } from './result.js';
 import { formatRule } from './rule.js';
 import { checkRunOptions } from './run-options.js';
@@ -218,6 +219,16 @@ class SoupRun {
         file: this.#out,
         hint: 'Go on with it (--resume), replace it (--force), or give another --out.',
       });
+    }
+    // The soup is written last: what it would replace is looked for before anything is evaluated.
+    const present =
+      exists || force ? [] : await presentOf(this.#out, [soupName, configName, modelName, headName]);
+    if (present.length > 0) {
+      throw new WisemergeError(
+        'ERR_OUTPUT_EXISTS',
+        `${this.#out} has no journal of a soup, but ${present.join(', ')}`,
+        { file: this.#out, hint: 'Give another --out, or replace what has these names (--force).' },
+      );
     }
     if (exists) for (const name of [journalName, soupName]) await rm(join(this.#out, name), { force: true });
     await mkdir(this.#out, { recursive: true }).catch((error) => {

@@ -1,5 +1,5 @@
 // Greedy soups, against accuracies of means taken in the test.
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { AveragedCheckpoint, openIngredients } from '../../lib/eval/averaged-checkpoint.js';
@@ -205,6 +205,23 @@ describe('a mean in memory', () => {
     expect(written.get('same')!.data.equals(readModel(models[0]!).get('same')!.data)).toBe(true);
     await mean.close();
   });
+});
+
+it('is not begun where files have the names of its results', async () => {
+  const { options } = await heads();
+  let evaluated = 0;
+  const evaluate = async () => ({ val: ++evaluated / 100 });
+  const sets: SoupOptions['sets'] = [{ name: 'val', role: 'select', kind: 'id' }];
+  for (const name of ['soup.json', 'model']) {
+    const out = `${options.out}-${name}`;
+    mkdirSync(join(out, name === 'model' ? name : ''), { recursive: true });
+    writeFileSync(join(out, name === 'model' ? 'model/notes.txt' : name), 'precious');
+    await expect(soup({ ...options, sets, evaluate, out })).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_EXISTS',
+      message: `${out} has no journal of a soup, but ${name}`,
+    });
+  }
+  expect(evaluated).toBe(0);
 });
 
 describe('soups by the user’s own evaluation', () => {

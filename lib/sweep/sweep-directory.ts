@@ -85,11 +85,12 @@ async function openJournal<Entry>(
     });
   }
   const present = await presentOf(out, ourNames);
-  if (!exists && !force && present.length > 0) {
+  // Without a journal nothing says that they are a sweep's.
+  if (!exists && present.length > 0) {
     throw new WisemergeError(
       'ERR_OUTPUT_EXISTS',
       `${out} has no journal of a sweep, but ${present.join(', ')}`,
-      { file: out, hint: 'Give another --out, or replace what has these names (--force).' },
+      { file: out, hint: 'Give another --out, or move what has these names away.' },
     );
   }
   if (present.length > 0) await setAside(out, ourNames);

@@ -220,14 +220,13 @@ class SoupRun {
         hint: 'Go on with it (--resume), replace it (--force), or give another --out.',
       });
     }
-    // The soup is written last: what it would replace is looked for before anything is evaluated.
-    const present =
-      exists || force ? [] : await presentOf(this.#out, [soupName, configName, modelName, headName]);
+    // Without a journal nothing says that they are a soup's.
+    const present = exists ? [] : await presentOf(this.#out, [soupName, configName]);
     if (present.length > 0) {
       throw new WisemergeError(
         'ERR_OUTPUT_EXISTS',
         `${this.#out} has no journal of a soup, but ${present.join(', ')}`,
-        { file: this.#out, hint: 'Give another --out, or replace what has these names (--force).' },
+        { file: this.#out, hint: 'Give another --out, or move what has these names away.' },
       );
     }
     if (exists) for (const name of [journalName, soupName]) await rm(join(this.#out, name), { force: true });

@@ -216,10 +216,13 @@ it('is not begun where files have the names of its results', async () => {
     const out = `${options.out}-${name}`;
     mkdirSync(join(out, name === 'model' ? name : ''), { recursive: true });
     writeFileSync(join(out, name === 'model' ? 'model/notes.txt' : name), 'precious');
-    await expect(soup({ ...options, sets, evaluate, out })).rejects.toMatchObject({
-      code: 'ERR_OUTPUT_EXISTS',
-      message: `${out} has no journal of a soup, but ${name}`,
-    });
+    for (const force of [false, true]) {
+      await expect(soup({ ...options, sets, evaluate, out, force })).rejects.toMatchObject(
+        name === 'model'
+          ? { code: 'ERR_OUTPUT_NOT_OURS', file: join(out, name) }
+          : { code: 'ERR_OUTPUT_EXISTS', message: `${out} has no journal of a soup, but ${name}` },
+      );
+    }
   }
   expect(evaluated).toBe(0);
 });

@@ -13,10 +13,20 @@ export interface Pair {
   readonly out: string;
 }
 
+/** By count and seed: drawing millions of weights takes longer than merging them. */
+const drawn = new Map<string, Buffer>();
+
+function weightsOf(count: number, seed: number): Buffer {
+  const key = `${count} ${seed}`;
+  const weights = drawn.get(key) ?? randomF32(count, seed);
+  drawn.set(key, weights);
+  return weights;
+}
+
 export async function makePair(elements = 1000, root?: string): Promise<Pair> {
   const directory = root ?? (await tempDir());
   const model = (name: string, seed: number): string => {
-    const weights: Tensor[] = [tensor('w', 'F32', [elements], randomF32(elements, seed))];
+    const weights: Tensor[] = [tensor('w', 'F32', [elements], weightsOf(elements, seed))];
     return writeModel(join(directory, name), weights, { config: { model_type: 'x' } });
   };
   return { root: directory, zeroshot: model('x', 1), finetuned: model('y', 2), out: join(directory, 'out') };

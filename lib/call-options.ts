@@ -1,8 +1,11 @@
 import { WisemergeError } from './errors.js';
 
 /** Throws ERR_USAGE that names the option. */
-function fail(option: string, why: string, hint: string): never {
-  throw new WisemergeError('ERR_USAGE', `${option}: ${why}`, { hint, details: { option } });
+export function failOption(option: string, why: string, hint?: string): never {
+  throw new WisemergeError('ERR_USAGE', `${option}: ${why}`, {
+    ...(hint !== undefined && { hint }),
+    details: { option },
+  });
 }
 
 /**
@@ -12,7 +15,7 @@ function fail(option: string, why: string, hint: string): never {
  */
 export function checkCall(options: unknown): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    fail(
+    failOption(
       'options',
       'must be an object',
       "Give the call's options as one object, such as { out: 'models/out' }.",
@@ -21,11 +24,15 @@ export function checkCall(options: unknown): void {
   for (const [option, value] of Object.entries(options)) {
     if (value === undefined) continue;
     if (typeof value === 'string' && value.includes('\0')) {
-      fail(option, 'must not contain a NUL character', 'No path has one: look where the text comes from.');
+      failOption(
+        option,
+        'must not contain a NUL character',
+        'No path has one: look where the text comes from.',
+      );
     }
     // `onCorrupt` of images is a word.
     if (/^on[A-Z]/.test(option) && option !== 'onCorrupt' && typeof value !== 'function') {
-      fail(option, 'must be a function', 'Give a function, or leave it out.');
+      failOption(option, 'must be a function', 'Give a function, or leave it out.');
     }
   }
   checkSignal((options as { readonly signal?: unknown }).signal);
@@ -35,14 +42,14 @@ export function checkCall(options: unknown): void {
 export function checkNames(options: object, known: readonly string[]): void {
   for (const option of Object.keys(options)) {
     if (known.includes(option)) continue;
-    fail(option, `unknown option; known are ${known.join(', ')}`, 'Correct its name, or leave it out.');
+    failOption(option, `unknown option; known are ${known.join(', ')}`, 'Correct its name, or leave it out.');
   }
 }
 
 /** `what` is a path's name in messages. Throws ERR_USAGE. */
 export function checkPath(path: unknown, what: string): void {
   if (typeof path === 'string' && path !== '' && !path.includes('\0')) return;
-  fail(what, 'must be non-empty text without NUL', 'Give the path of a file or directory.');
+  failOption(what, 'must be non-empty text without NUL', 'Give the path of a file or directory.');
 }
 
 function checkSignal(signal: unknown): void {
@@ -54,7 +61,7 @@ function checkSignal(signal: unknown): void {
     typeof addEventListener !== 'function' ||
     typeof throwIfAborted !== 'function'
   ) {
-    fail(
+    failOption(
       'signal',
       'must be an AbortSignal',
       'Give the signal of an AbortController, or AbortSignal.timeout(ms).',

@@ -1,6 +1,6 @@
 import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { checkCall } from '../call-options.js';
+import { checkCall, checkPath } from '../call-options.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { readShardIndex, type ShardIndex } from './index-file.js';
 import { readSafetensorsFile } from './safetensors-file.js';
@@ -190,11 +190,7 @@ export async function openCheckpoint(
 ): Promise<Checkpoint> {
   checkCall(options);
   if (path instanceof Checkpoint) return path;
-  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
-    throw new WisemergeError('ERR_USAGE', 'the path of a model must be non-empty text without NUL', {
-      hint: 'Give a model directory, a file of weights or an index.',
-    });
-  }
+  checkPath(path, 'path');
   const absolute = resolve(path);
   const info = await stat(absolute).catch((error) => {
     throw ioError(error, 'open', path);

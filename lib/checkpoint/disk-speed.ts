@@ -4,6 +4,7 @@ import { ioError } from '../errors.js';
 import { HostBuffer } from '../native.js';
 import { openDirect, type ReadMode } from './input-file.js';
 import { settleAll } from './settle.js';
+import { blockBytes as requestBytes } from './slot-shape.js';
 
 /** Sequential speed of a directory's disk, in bytes per second. */
 export interface DiskSpeed {
@@ -11,7 +12,7 @@ export interface DiskSpeed {
   readonly read: number;
 }
 
-const blockBytes = 1.5 * 2 ** 20;
+const blockBytes = requestBytes.cpu;
 const inFlight = 4;
 
 /**

@@ -1,4 +1,4 @@
-import { WisemergeError } from '../errors.js';
+import { checkNames, failOption } from '../call-options.js';
 
 /** Says what is wrong with a value; undefined if nothing is. */
 export type Check = (value: unknown) => string | undefined;
@@ -30,22 +30,13 @@ export const device: Check = (value) =>
     ? undefined
     : 'must be auto, cpu, cuda or cuda:N';
 
-/** Throws ERR_USAGE that names the option. */
-export function failOption(option: string, why: string): never {
-  throw new WisemergeError('ERR_USAGE', `${option}: ${why}`, { details: { option } });
-}
-
 /** Checks names, presence and values of options. Throws ERR_USAGE that names the option. */
 export function checkOptions(
   options: object,
   checks: Readonly<Record<string, Check>>,
   required: readonly string[],
 ): void {
-  for (const option of Object.keys(options)) {
-    if (!Object.hasOwn(checks, option)) {
-      failOption(option, `unknown option; known are ${Object.keys(checks).join(', ')}`);
-    }
-  }
+  checkNames(options, Object.keys(checks));
   for (const [option, check] of Object.entries(checks)) {
     const value = (options as Record<string, unknown>)[option];
     if (value === undefined && !required.includes(option)) continue;

@@ -1,9 +1,9 @@
+import { failOption } from '../call-options.js';
 import {
   bytes,
   type Check,
   checkOptions,
   device,
-  failOption,
   flag,
   isNumber,
   oneOf,

@@ -2,7 +2,7 @@ import { alignUp } from '../checkpoint/alignment.js';
 import { ringSlots } from '../checkpoint/block-ring.js';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { mostlyCached, type ReadMode } from '../checkpoint/input-file.js';
-import { type SlotShape, slotBytes, slotShape } from '../checkpoint/slot-shape.js';
+import { blockBytes, type SlotShape, slotBytes, slotShape } from '../checkpoint/slot-shape.js';
 import { itemSize } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import type { TensorPair } from './compatibility.js';
@@ -17,11 +17,6 @@ export interface Ring extends SlotShape {
 const slots = ringSlots;
 const minBlock = 128 * 1024;
 const blockStep = 64 * 1024;
-/**
- * Bytes of output per block. A request costs the processor the same whatever its size; bytes cost it less where all
- * slots together stay in its cache. A GPU wants transfers of many megabytes.
- */
-const maxBlock = { cpu: 1.5 * 2 ** 20, device: 8 * 2 ** 20 };
 
 /**
  * Chooses the block size for the memory budget. A default budget grows where many alphas need it; a given one
@@ -54,7 +49,7 @@ export async function chooseRing(
   const files = inputs.flatMap((input) => input.files);
   const reads = options.readMode ?? ((await mostlyCached(files)) ? 'cached' : 'direct');
   const budget = Math.max(options.memory ?? defaultMemory, smallest);
-  const wanted = options.device === 'cpu' ? maxBlock.cpu : maxBlock.device;
+  const wanted = blockBytes[options.device === 'cpu' ? 'cpu' : 'cuda'];
   const most = Math.floor(((minBlock / smallest) * budget) / blockStep) * blockStep;
   const block = alignUp(Math.min(wanted, Math.max(most, minBlock)), blockStep);
   return { ...slotShape(block, ratio), slots, reads };

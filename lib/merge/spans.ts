@@ -1,6 +1,6 @@
 import { alignUp, ioAlignment } from '../checkpoint/alignment.js';
 import { rangeFiles } from '../checkpoint/ranges.js';
-import type { SlotShape } from '../checkpoint/slot-shape.js';
+import { blockBytes, type SlotShape } from '../checkpoint/slot-shape.js';
 import { itemSize, type TensorInfo } from '../checkpoint/tensor.js';
 import { compareSpan } from '../native.js';
 
@@ -53,9 +53,6 @@ export function* cutSpans(pairs: readonly FloatPair[], size: number): Generator<
 
 /** More than what alignment takes of a region that holds neighbours of one file. */
 const alignmentSlack = 4 * ioAlignment;
-/** Bytes of a region, besides alignment: as `maxBlock` in ring.ts. */
-const maxRegion = { cpu: 1.5 * 2 ** 20, cuda: 8 * 2 ** 20 };
-
 /** Regions for comparing: at least one span of the widest dtype on either side, and its alignment. */
 export function spanShape(
   pairs: readonly FloatPair[],
@@ -64,7 +61,7 @@ export function spanShape(
   backend: 'cpu' | 'cuda',
 ): SlotShape {
   const widest = pairs.reduce((max, { x, y }) => Math.max(max, itemSize(x.dtype), itemSize(y.dtype)), 1);
-  const most = maxRegion[backend];
+  const most = blockBytes[backend];
   const wanted = Math.min(alignUp(memory / slots / 2, ioAlignment), most + alignmentSlack);
   const region = Math.max(wanted, compareSpan * widest + alignmentSlack);
   return { block: 0, x: region, y: region };

@@ -1,10 +1,10 @@
 import { appendFile, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { checkCall } from '../call-options.js';
+import { checkCall, failOption } from '../call-options.js';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { ioError, WisemergeError } from '../errors.js';
-import { type Check, checkOptions, failOption, text, whole } from '../merge/option-checks.js';
+import { type Check, checkOptions, text, whole } from '../merge/option-checks.js';
 import { checkRunOptions } from './run-options.js';
 import { type SweepOptions, sweep } from './sweep.js';
 

@@ -1,9 +1,9 @@
+import { failOption } from '../../call-options.js';
 import { type Flag, formatWords } from '../command.js';
 import {
   type Check,
   checkOptions,
   device,
-  failOption,
   flag,
   isNumber,
   oneOf,

@@ -1,8 +1,8 @@
+import { failOption } from '../../call-options.js';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { formatShape } from '../../checkpoint/tensor.js';
 import type { TensorPair } from '../compatibility.js';
 import { nearest } from '../config/suggest.js';
-import { failOption } from '../option-checks.js';
 
 /** A weight that gets a low-rank factor pair. */
 export interface LoraTarget {

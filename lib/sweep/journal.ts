@@ -1,9 +1,14 @@
 import { type FileHandle, open, readFile, rm, truncate } from 'node:fs/promises';
 import { ioError, WisemergeError } from '../errors.js';
 
+const damaged = 'The journal is damaged: begin anew with --force.';
+
+/** Whose results a journal belongs to. */
+export type JournalKind = 'sweep' | 'soup';
+
 /**
- * What a sweep has done, one JSON object per line, each on disk before the next step begins. The first line
- * holds the configuration. A last line that a kill has cut off is dropped.
+ * What a sweep or soup has done, one JSON object per line, each on disk before the next step begins. The first line
+ * says which of them it is, and holds the configuration. A last line that a kill has cut off is dropped.
  */
 export class Journal<Entry> {
   readonly path: string;
@@ -19,24 +24,24 @@ export class Journal<Entry> {
   }
 
   /** Begins a journal. Throws ERR_IO. */
-  static async create<Entry>(path: string, config: unknown): Promise<Journal<Entry>> {
+  static async create<Entry>(path: string, kind: JournalKind, config: unknown): Promise<Journal<Entry>> {
     const journal = new Journal<Entry>(path, [], await openFile(path, 'wx'));
-    await journal.#append({ config });
+    await journal.#append({ kind, config });
     return journal;
   }
 
   /**
-   * Goes on with a journal; one whose first line was cut off is begun anew. Throws ERR_SWEEP_CHANGED where it was begun with another configuration, naming the
-   * keys that differ, ERR_SWEEP_RESULT where it is damaged, ERR_IO.
+   * Goes on with a journal; one whose first line was cut off is begun anew. Throws ERR_SWEEP_CHANGED where it was begun with
+   * another configuration, naming the keys that differ, ERR_SWEEP_RESULT where it is damaged, ERR_IO.
    */
-  static async resume<Entry>(path: string, config: unknown): Promise<Journal<Entry>> {
+  static async resume<Entry>(path: string, kind: JournalKind, config: unknown): Promise<Journal<Entry>> {
     const text = await readFile(path, 'utf8').catch((error) => {
       throw ioError(error, 'read', path);
     });
     const whole = text.slice(0, text.lastIndexOf('\n') + 1);
     if (whole === '') {
       await rm(path, { force: true });
-      return await Journal.create<Entry>(path, config);
+      return await Journal.create<Entry>(path, kind, config);
     }
     const lines = whole.split('\n').slice(0, -1);
     const objects = lines.map((line, i) => {
@@ -45,7 +50,7 @@ export class Journal<Entry> {
       } catch {
         throw new WisemergeError('ERR_SWEEP_RESULT', `${path} line ${i + 1} is not JSON`, {
           file: path,
-          hint: 'The journal is damaged: sweep again with --force.',
+          hint: damaged,
         });
       }
     });
@@ -53,14 +58,14 @@ export class Journal<Entry> {
     if (first?.config === undefined) {
       throw new WisemergeError('ERR_SWEEP_RESULT', `${path} does not begin with a configuration`, {
         file: path,
-        hint: 'The journal is damaged: sweep again with --force.',
+        hint: damaged,
       });
     }
     const changed = differences(first.config, JSON.parse(JSON.stringify(config)));
     if (changed.length > 0) {
       throw new WisemergeError(
         'ERR_SWEEP_CHANGED',
-        `the sweep in ${path} was begun with other options: ${changed.join(', ')}`,
+        `the ${kind} in ${path} was begun with other options: ${changed.join(', ')}`,
         { file: path, hint: 'Use the same options to resume, another --out, or --force to begin anew.' },
       );
     }
@@ -93,6 +98,19 @@ export class Journal<Entry> {
   async close(): Promise<void> {
     await this.#handle.close();
     await this.#release?.();
+  }
+}
+
+/** What the first line of a journal says; undefined without a journal, and where one is damaged. */
+export async function kindOfJournal(path: string): Promise<JournalKind | undefined> {
+  const text = await readFile(path, 'utf8').catch((error) => {
+    if (error.code === 'ENOENT') return '';
+    throw ioError(error, 'read', path);
+  });
+  try {
+    return (JSON.parse(text.slice(0, text.indexOf('\n'))) as { kind?: JournalKind }).kind;
+  } catch {
+    return undefined;
   }
 }
 

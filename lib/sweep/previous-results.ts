@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
 
-const previousName = '.wisemerge-previous';
+export const previousName = '.wisemerge-previous';
 
 /** What there is in `out` of some files and directories; of these, such as have something in them. */
 export async function presentOf(out: string, names: readonly string[]): Promise<string[]> {

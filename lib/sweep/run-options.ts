@@ -1,5 +1,5 @@
 import { type Check, checkOptions, flag, text } from '../merge/option-checks.js';
-import type { DirectoryOptions } from './sweep-directory.js';
+import type { DirectoryOptions } from './results-directory.js';
 
 /** What a sweep and a soup are told beside their configuration, which has a schema of its own. */
 interface RunOptions extends DirectoryOptions {

@@ -1,8 +1,7 @@
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { checkTarget } from '../checkpoint/transaction.js';
-import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
 import { mergeFile } from '../merge/many/merge-file.js';
@@ -10,10 +9,10 @@ import { version } from '../version.js';
 import { evidenceOf, objectiveOf, type SetEvidence } from './criteria.js';
 import { curveOf, type Evaluated, record } from './evaluated.js';
 import { type GreedySoup, greedySoup } from './greedy.js';
-import { Journal } from './journal.js';
+import type { Journal } from './journal.js';
 import { compareOnReport } from './layer-comparison.js';
-import { presentOf } from './previous-results.js';
 import { plain, replaceFile, requireFinite, type SetMetrics } from './result.js';
+import { type DirectoryOptions, openResultsDirectory, type Results } from './results-directory.js';
 import { formatRule } from './rule.js';
 import { checkRunOptions } from './run-options.js';
 import { type EvaluateSoup, SoupEvaluator } from './soup-evaluator.js';
@@ -85,7 +84,11 @@ export interface SoupResult extends GreedySoup {
 }
 
 export const soupName = 'soup.json';
-const [journalName, configName, modelName, headName] = ['journal.jsonl', 'soup.yml', 'model', 'head'];
+const [configName, headConfigName, modelName, headName] = ['soup.yml', 'head-soup.yml', 'model', 'head'];
+const soupResults: Results = {
+  kind: 'soup',
+  names: [soupName, configName, headConfigName, modelName, headName],
+};
 
 interface Entry extends Evaluated {
   readonly members: readonly number[];
@@ -146,14 +149,11 @@ class SoupRun {
     objectiveOf(this.#soup.rule, evidence);
   }
 
-  async run(
-    evaluator: SoupEvaluator,
-    { resume, force }: { readonly resume: boolean; readonly force: boolean },
-  ): Promise<SoupResult> {
+  async run(evaluator: SoupEvaluator, options: DirectoryOptions): Promise<SoupResult> {
     const { models, rule } = this.#soup;
     // Now, and not once everything is evaluated.
     for (const name of [modelName, headName]) await checkTarget(join(this.#out, name), { force: true });
-    const journal = await this.#openJournal(evaluator, resume, force);
+    const journal = await this.#openJournal(evaluator, options);
     try {
       const known = new Map(journal.entries.map((entry) => [key(entry), entry]));
       const evaluate = async (members: readonly number[], role: SetRole): Promise<Entry> => {
@@ -201,39 +201,14 @@ class SoupRun {
     }
   }
 
-  async #openJournal(evaluator: SoupEvaluator, resume: boolean, force: boolean): Promise<Journal<Entry>> {
+  async #openJournal(evaluator: SoupEvaluator, options: DirectoryOptions): Promise<Journal<Entry>> {
     const { threads: _threads, ...evaluation } = this.#soup.evaluation;
     const identity = {
       ...{ ...this.#soup, evaluation },
       evaluator: evaluator.identity,
       fingerprints: evaluator.sets.map(({ fingerprint }) => fingerprint),
     };
-    const path = join(this.#out, journalName);
-    const exists = await stat(path).then(
-      () => true,
-      () => false,
-    );
-    if (exists && resume) return await Journal.resume<Entry>(path, identity);
-    if (exists && !force) {
-      throw new WisemergeError('ERR_OUTPUT_EXISTS', `${this.#out} holds a soup`, {
-        file: this.#out,
-        hint: 'Go on with it (--resume), replace it (--force), or give another --out.',
-      });
-    }
-    // Without a journal nothing says that they are a soup's.
-    const present = exists ? [] : await presentOf(this.#out, [soupName, configName]);
-    if (present.length > 0) {
-      throw new WisemergeError(
-        'ERR_OUTPUT_EXISTS',
-        `${this.#out} has no journal of a soup, but ${present.join(', ')}`,
-        { file: this.#out, hint: 'Give another --out, or move what has these names away.' },
-      );
-    }
-    if (exists) for (const name of [journalName, soupName]) await rm(join(this.#out, name), { force: true });
-    await mkdir(this.#out, { recursive: true }).catch((error) => {
-      throw ioError(error, 'create', this.#out);
-    });
-    return await Journal.create<Entry>(path, identity);
+    return await openResultsDirectory<Entry>(this.#out, soupResults, identity, options);
   }
 
   async #evaluate(evaluator: SoupEvaluator, members: readonly number[], role: SetRole): Promise<Entry> {
@@ -268,7 +243,7 @@ class SoupRun {
     await replaceFile(config, this.#mergeFile(this.#soup.models, members));
     await this.#merge(config, join(this.#out, modelName));
     if (!this.#soup.heads) return;
-    const head = join(this.#out, `head-${configName}`);
+    const head = join(this.#out, headConfigName);
     await replaceFile(head, this.#mergeFile(this.#soup.heads, members));
     await this.#merge(head, join(this.#out, headName));
   }

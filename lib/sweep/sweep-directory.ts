@@ -1,103 +1,35 @@
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { lockDirectory } from '../checkpoint/directory-lock.js';
-import { ioError, WisemergeError } from '../errors.js';
+import { ioError } from '../errors.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
 import type { AnalysedSet, AnalysisOptions } from './analysis.js';
 import { checkFolds } from './folds.js';
-import { Journal } from './journal.js';
+import type { Journal } from './journal.js';
 import { readOutcome, type SetOutcome, writeOutcome } from './outcome-file.js';
-import { presentOf, setAside, settlePrevious } from './previous-results.js';
 import { recordsName, resultName, type SweptSet } from './result.js';
+import { type DirectoryOptions, openResultsDirectory, type Results } from './results-directory.js';
 import { parseRule } from './rule.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
-const journalName = 'journal.jsonl';
 const outcomesName = 'outcomes';
-const lockName = '.lock';
-/** All that a sweep and its report leave, the journal first. */
-const ourNames = [journalName, resultName, recordsName, outcomesName, 'report.html', 'plots'];
+/** All that a sweep and its report leave. */
+const sweepResults: Results = {
+  kind: 'sweep',
+  names: [resultName, recordsName, outcomesName, 'report.html', 'plots'],
+};
 
-export interface DirectoryOptions {
-  /** Go on where an earlier run of the same configuration stopped. */
-  readonly resume?: boolean;
-  /** Replace an earlier sweep. */
-  readonly force?: boolean;
-}
-
-/**
- * Opens the journal of a sweep in `out`, new or gone on with; until it is closed no other run can. `identity` decides
- * the results. With `force` an earlier sweep is there again if nothing was evaluated by then. Throws ERR_OUTPUT_EXISTS, ERR_OUTPUT_BUSY, ERR_SWEEP_CHANGED, ERR_SWEEP_RESULT, ERR_IO.
- */
+/** Opens the journal of a sweep in `out`: `openResultsDirectory`. */
 export async function openSweepDirectory<Entry>(
   out: string,
   identity: unknown,
   options: DirectoryOptions,
 ): Promise<Journal<Entry>> {
-  const lock = join(out, lockName);
-  if (
-    await stat(out).then(
-      (there) => !there.isDirectory(),
-      () => false,
-    )
-  ) {
-    throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} is a file; the output is a directory`, {
-      file: out,
-      hint: 'Give another --out.',
-    });
-  }
-  await mkdir(out, { recursive: true })
-    .then(() => lockDirectory(lock))
-    .catch((error) => {
-      throw ioError(error, 'create', out);
-    });
-  const release = async (): Promise<void> => {
-    try {
-      await settlePrevious(out, ourNames);
-    } finally {
-      await rm(lock, { recursive: true, force: true });
-    }
-  };
-  try {
-    await settlePrevious(out, ourNames);
-    return (await openJournal<Entry>(out, identity, options)).releaseOnClose(release);
-  } catch (error) {
-    await release();
-    throw error;
-  }
-}
-
-async function openJournal<Entry>(
-  out: string,
-  identity: unknown,
-  { resume, force }: DirectoryOptions,
-): Promise<Journal<Entry>> {
-  const path = join(out, journalName);
-  const exists = await stat(path).then(
-    () => true,
-    () => false,
-  );
-  if (exists && resume) return await Journal.resume<Entry>(path, identity);
-  if (exists && !force) {
-    throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} holds a sweep`, {
-      file: out,
-      hint: 'Go on with it (--resume), replace it (--force), or give another --out.',
-    });
-  }
-  const present = await presentOf(out, ourNames);
-  // Without a journal nothing says that they are a sweep's.
-  if (!exists && present.length > 0) {
-    throw new WisemergeError(
-      'ERR_OUTPUT_EXISTS',
-      `${out} has no journal of a sweep, but ${present.join(', ')}`,
-      { file: out, hint: 'Give another --out, or move what has these names away.' },
-    );
-  }
-  if (present.length > 0) await setAside(out, ourNames);
-  await mkdir(join(out, outcomesName), { recursive: true }).catch((error) => {
+  const journal = await openResultsDirectory<Entry>(out, sweepResults, identity, options);
+  await mkdir(join(out, outcomesName), { recursive: true }).catch(async (error) => {
+    await journal.close();
     throw ioError(error, 'create', out);
   });
-  return await Journal.create<Entry>(path, identity);
+  return journal;
 }
 
 /** Writes what set number `index` gave. Gives the file's name below `out`. */

@@ -89,7 +89,11 @@ export async function* watchSweep(options: WatchOptions): AsyncGenerator<Watched
     for (const checkpoint of settled.sort(naturalOrder).slice(0, until - done.size)) {
       const target = join(root, checkpoint);
       const finetuned = join(directory, checkpoint);
-      const { alphas, sets, analysis } = await sweep({ ...given, finetuned, out: target, resume: true });
+      const { alphas, sets, analysis } = await sweep({
+        ...{ ...given, finetuned, out: target, resume: true },
+      }).catch((error) => {
+        throw withoutForce(error, target);
+      });
       const { alpha, score } = analysis.selection;
       const at = alphas.indexOf(alpha);
       const best = score > highest;
@@ -110,6 +114,15 @@ export async function* watchSweep(options: WatchOptions): AsyncGenerator<Watched
     }
     if (done.size < until) await pause(interval, signal);
   }
+}
+
+/** An error of resuming, whose hint is to begin anew with what watching does not have. */
+function withoutForce(error: unknown, target: string): unknown {
+  if (!(error instanceof WisemergeError)) return error;
+  const { code, message, file = target, details } = error;
+  if (code !== 'ERR_SWEEP_CHANGED' && code !== 'ERR_SWEEP_RESULT') return error;
+  const hint = `Use the options it was begun with, give another --out, or delete ${target} to begin it anew.`;
+  return new WisemergeError(code, message, { file, hint, ...(details && { details }) });
 }
 
 /** Size and time of every file of every checkpoint that can be opened and is not done, by name. */

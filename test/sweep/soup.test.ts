@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { AveragedCheckpoint, openIngredients } from '../../lib/eval/averaged-checkpoint.js';
-import { openCheckpoint, type SoupOptions, soup, verify } from '../../lib/index.js';
+import { openCheckpoint, type SoupOptions, soup, sweep, verify } from '../../lib/index.js';
 import { mergeFile } from '../../lib/merge/many/merge-file.js';
 import { Engine } from '../../lib/native.js';
 import { runCli } from '../support/cli.js';
@@ -227,6 +227,42 @@ it('is not begun where files have the names of its results', async () => {
   expect(evaluated).toBe(0);
 });
 
+it('neither shares a directory with another run nor takes that of a sweep', async () => {
+  const { options } = await heads();
+  const sets: SoupOptions['sets'] = [{ name: 'val', role: 'select', kind: 'id' }];
+  let second: Promise<unknown> | undefined;
+  await soup({
+    ...{ ...options, sets },
+    evaluate: async () => {
+      second ??= soup({ ...options, sets, evaluate: async () => ({ val: 0.5 }), resume: true }).catch(
+        (e) => e,
+      );
+      await second;
+      return { val: 0.5 };
+    },
+  });
+  expect(await second).toMatchObject({ code: 'ERR_OUTPUT_BUSY' });
+  const sweepOut = `${options.out}-sweep`;
+  const [zeroshot, finetuned] = options.models as [string, string];
+  await sweep({
+    zeroshot,
+    finetuned,
+    sets,
+    alphas: '0:1:1',
+    out: sweepOut,
+    evaluate: async () => ({ val: 0.5 }),
+  });
+  const before = readdirSync(sweepOut);
+  for (const given of [{}, { force: true }, { resume: true }]) {
+    const run = soup({ ...options, ...given, sets, out: sweepOut, evaluate: async () => ({ val: 0.5 }) });
+    await expect(run).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_EXISTS',
+      message: `${sweepOut} holds a sweep, not a soup`,
+    });
+  }
+  expect(readdirSync(sweepOut)).toEqual(before);
+});
+
 describe('soups by the user’s own evaluation', () => {
   it('go through a command on models that are written for it, and removed', async () => {
     const { root, options } = await heads();
@@ -252,8 +288,13 @@ console.log(JSON.stringify({ val: Math.min(1, Math.abs(file.readFloatLE(start)))
     });
     rmSync(join(options.out, 'model', 'eval.json'));
     rmSync(script);
+    const before = readModel(join(options.out, 'model'));
     const failing = soup({ ...options, sets, command, force: true });
     await expect(failing).rejects.toMatchObject({ code: 'ERR_EVALUATION', message: /^model 0: / });
+    // Nothing was evaluated: the earlier soup is there again.
+    expect(readdirSync(options.out).sort()).toEqual(['journal.jsonl', 'model', 'soup.json', 'soup.yml']);
+    expect(readModel(join(options.out, 'model'))).toEqual(before);
+    expect(await soup({ ...options, sets, command, resume: true })).toEqual(result);
   });
 
   it('go through a function that reads the mean', async () => {

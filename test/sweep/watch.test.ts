@@ -117,3 +117,22 @@ test('a directory that is not there is an error', async () => {
   const watching = watchSweep({ ...options, watch: join(directory, 'nowhere') });
   await expect(watching.next()).rejects.toMatchObject({ code: 'ERR_IO' });
 });
+
+test('other options than a checkpoint was begun with are an error whose hint watching can follow', async () => {
+  const { runs, options } = await project();
+  await save(join(runs, 'epoch_1'), 2);
+  const watchOnce = async (alphas: string) => {
+    for await (const _ of watchSweep({ ...options, alphas, until: 1 }));
+  };
+  await watchOnce('0:1:0.5');
+  const out = join(options.out, 'epoch_1');
+  await expect(watchOnce('0:1:0.25')).rejects.toMatchObject({
+    code: 'ERR_SWEEP_CHANGED',
+    hint: `Use the options it was begun with, give another --out, or delete ${out} to begin it anew.`,
+  });
+  await writeFile(join(out, 'journal.jsonl'), '{\n');
+  await expect(watchOnce('0:1:0.5')).rejects.toMatchObject({
+    code: 'ERR_SWEEP_RESULT',
+    hint: expect.not.stringContaining('--force'),
+  });
+});

@@ -1,0 +1,110 @@
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { lockDirectory } from '../checkpoint/directory-lock.js';
+import { ioError, WisemergeError } from '../errors.js';
+import { Journal, type JournalKind, kindOfJournal } from './journal.js';
+import { presentOf, previousName, setAside, settlePrevious } from './previous-results.js';
+
+export const journalName = 'journal.jsonl';
+const lockName = '.lock';
+
+export interface DirectoryOptions {
+  /** Go on where an earlier run of the same configuration stopped. */
+  readonly resume?: boolean;
+  /** Replace earlier results. */
+  readonly force?: boolean;
+}
+
+/** What a run leaves in its directory. */
+export interface Results {
+  readonly kind: JournalKind;
+  /** Files and directories beside the journal. */
+  readonly names: readonly string[];
+}
+
+/**
+ * Opens the journal of a sweep or soup in `out`, new or gone on with; until it is closed no other run can. `identity` decides
+ * the results. With `force` earlier results are there again if nothing was evaluated by then. Throws ERR_OUTPUT_EXISTS,
+ * ERR_OUTPUT_BUSY, ERR_SWEEP_CHANGED, ERR_SWEEP_RESULT, ERR_IO.
+ */
+export async function openResultsDirectory<Entry>(
+  out: string,
+  results: Results,
+  identity: unknown,
+  options: DirectoryOptions,
+): Promise<Journal<Entry>> {
+  const lock = join(out, lockName);
+  const ourNames = [journalName, ...results.names];
+  if (
+    await stat(out).then(
+      (there) => !there.isDirectory(),
+      () => false,
+    )
+  ) {
+    throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} is a file; the output is a directory`, {
+      file: out,
+      hint: 'Give another --out.',
+    });
+  }
+  await mkdir(out, { recursive: true })
+    .then(() => lockDirectory(lock))
+    .catch((error) => {
+      throw ioError(error, 'create', out);
+    });
+  const unlock = (): Promise<void> => rm(lock, { recursive: true, force: true });
+  try {
+    await refuseOtherKind(out, results.kind);
+  } catch (error) {
+    await unlock();
+    throw error;
+  }
+  const release = (): Promise<void> => settlePrevious(out, ourNames).finally(unlock);
+  try {
+    await settlePrevious(out, ourNames);
+    return (await openJournal<Entry>(out, results, identity, options)).releaseOnClose(release);
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+/** Results of another kind have other names: neither replaced nor put back, they would be mixed with these. */
+async function refuseOtherKind(out: string, own: JournalKind): Promise<void> {
+  for (const directory of [out, join(out, previousName)]) {
+    const kind = await kindOfJournal(join(directory, journalName));
+    if (kind === undefined || kind === own) continue;
+    throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} holds a ${kind}, not a ${own}`, {
+      file: out,
+      hint: 'Give another --out.',
+    });
+  }
+}
+
+async function openJournal<Entry>(
+  out: string,
+  { kind, names }: Results,
+  identity: unknown,
+  { resume, force }: DirectoryOptions,
+): Promise<Journal<Entry>> {
+  const path = join(out, journalName);
+  const ourNames = [journalName, ...names];
+  const present = await presentOf(out, ourNames);
+  const exists = present.includes(journalName);
+  if (exists && resume) return await Journal.resume<Entry>(path, kind, identity);
+  if (exists && !force) {
+    throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} holds a ${kind}`, {
+      file: out,
+      hint: 'Go on with it (--resume), replace it (--force), or give another --out.',
+    });
+  }
+  // Without a journal nothing says that they are ours.
+  if (!exists && present.length > 0) {
+    throw new WisemergeError(
+      'ERR_OUTPUT_EXISTS',
+      `${out} has no journal of a ${kind}, but ${present.join(', ')}`,
+      { file: out, hint: 'Give another --out, or move what has these names away.' },
+    );
+  }
+  if (present.length > 0) await setAside(out, ourNames);
+  return await Journal.create<Entry>(path, kind, identity);
+}

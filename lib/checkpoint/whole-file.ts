@@ -20,7 +20,7 @@ export async function checkOutputFile(out: string, { force = false } = {}): Prom
   if (!force) {
     throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} exists`, {
       file: out,
-      hint: 'Remove it, or write elsewhere.',
+      hint: 'Replace it with force (--force), or write elsewhere.',
     });
   }
   const format = await readSafetensorsFile(out).then(

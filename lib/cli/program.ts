@@ -179,13 +179,16 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--model <path>', 'a model to run as it is')
     .option('--zeroshot <path>', 'or both ends of a path: zero-shot model')
     .option('--finetuned <path>', 'model fine-tuned from it')
-    .option('--alpha <values>', 'one value, a list or a range start:end:step', parseAlphas)
+    .option('--alpha <values>', 'one value, a list or a range start:end:step', (text: string) =>
+      parseAlphas(text),
+    )
     .option('--extrapolate', 'allow alphas outside [0, 1]')
     .requiredOption(
       '--inputs <file>',
       'safetensors with pixel_values, input_ids, attention_mask, features, …',
     )
     .requiredOption('--out <file>', 'safetensors to write: alpha_0.3.logits, …')
+    .option('--force', 'replace an earlier one')
     .option('--outputs <names>', 'of the results to give, such as loss (default: all)', parseNames)
     .option('--device <device>', 'auto (a GPU if there is one), cpu, cuda or cuda:N (default: auto)')
     .addOption(

@@ -53,8 +53,9 @@ const arrays = /\.(npy|npz|safetensors)(:[^/]*)?$/i;
 type SetConfig = SweepConfig['sets'][number];
 
 /**
- * `name:role:kind=features,labels[,groups]`, as `val:select:id=val.npy,labels.npy`; `name:role:kind=images` for a
- * directory or table of images; `name:role:kind` alone where a command evaluates. Collects repeated flags.
+ * `name:role:kind=features,labels[,groups]`, as `val:select:id=val.npy,labels.npy`; `name:role:kind=images[,labels[,groups]]`
+ * for a directory or table of images, where labels and groups may be empty; `name:role:kind` alone where a command evaluates.
+ * Collects repeated flags.
  */
 export function parseSetFlag(text: string, earlier: readonly SetConfig[] = []): readonly SetConfig[] {
   const equals = text.indexOf('=');
@@ -62,30 +63,28 @@ export function parseSetFlag(text: string, earlier: readonly SetConfig[] = []): 
   const paths = equals < 0 ? [] : text.slice(equals + 1).split(',');
   const [first, labels, groups, ...files] = paths;
   const roles = role === 'select' || role === 'report';
+  // Of a command labels and groups alone can be known.
+  const empty = equals >= 0 && paths.every((path) => path === '');
   const kinds = kind === 'id' || kind === 'shift';
-  if (
-    !name ||
-    !roles ||
-    !kinds ||
-    more.length > 0 ||
-    (paths.length === 1 && paths[0] === '') ||
-    files.length > 0
-  ) {
+  if (!name || !roles || !kinds || more.length > 0 || empty || files.length > 0) {
     throw new InvalidArgumentError(
       'Write NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS] with ROLE select or report and KIND id or shift,' +
-        ' such as val:select:id=val.npy,labels.npy; NAME:ROLE:KIND=IMAGES for a directory or table of images;' +
+        ' such as val:select:id=val.npy,labels.npy; NAME:ROLE:KIND=IMAGES[,LABELS[,GROUPS]] for a directory or table' +
+        ' of images;' +
         ' for a --command NAME:ROLE:KIND will do.',
     );
   }
   // Images are a directory or a table: arrays are features, whose labels were forgotten.
-  if (paths.length === 1 && arrays.test(paths[0]!)) {
-    throw new InvalidArgumentError(`Set ${name} has features and no labels: write ${text},LABELS.`);
+  const features = arrays.test(first ?? '');
+  if (features && !labels) {
+    const written = `${text.slice(0, equals + 1)}${first}`;
+    throw new InvalidArgumentError(`Set ${name} has features and no labels: write ${written},LABELS.`);
   }
   return [
     ...earlier,
     {
       ...{ name, role, kind },
-      ...(first && (paths.length > 1 ? { features: first } : { images: first })),
+      ...(first && (features ? { features: first } : { images: first })),
       ...(labels && { labels }),
       ...(groups && { groups }),
     },
@@ -123,7 +122,7 @@ export function parseRecordedSet(text: string, earlier: readonly RecordedSet[] =
 
 /** Text that `resolveSweep` will read, checked while the flag is still known. */
 export function parseAlphasFlag(text: string): string {
-  parseAlphas(text);
+  parseAlphas(text, '--alphas');
   return text;
 }
 

@@ -144,6 +144,13 @@ function layersOf(units: readonly Unit[], checkpoint: Checkpoint, options: Netwo
   const linears = units.flatMap(({ linear }, i) => (linear ? [i] : []));
   // The unit behind which each activation stands.
   const places = new Set(linears.slice(1).map((to, i) => activationPlace(units, linears[i]!, to)));
+  if (places.size === 0 && options.activation !== undefined) {
+    throw new WisemergeError(
+      'ERR_USAGE',
+      `activation: ${checkpoint.path} has no two linear layers with one between them`,
+      { file: checkpoint.path, hint: 'Leave activation out.' },
+    );
+  }
   const activation = places.size > 0 ? (options.activation ?? configActivation(checkpoint)) : undefined;
   const layers: NetworkLayer[] = [];
   for (const [i, { weight, bias, linear }] of units.entries()) {

@@ -5,6 +5,17 @@ import { checkOutputFile, writeWhole } from '../checkpoint/whole-file.js';
 import type { TensorData } from '../checkpoint/write-safetensors.js';
 import { WisemergeError } from '../errors.js';
 import { checkAlphas } from '../merge/alpha.js';
+import {
+  type Check,
+  checkOptions,
+  device,
+  flag,
+  isNumber,
+  oneOf,
+  text,
+  whole,
+} from '../merge/option-checks.js';
+import { precisions } from '../precision.js';
 import { type CandidateOutputs, NetworkModel } from './network.js';
 import type { NetworkDevice } from './network-device.js';
 import type { NetworkInput } from './programs/inputs.js';
@@ -22,6 +33,8 @@ export interface ForwardOptions extends NetworkDevice {
   readonly inputs: string;
   /** A new safetensors file for the results. */
   readonly out: string;
+  /** Replace an earlier file of results. */
+  readonly force?: boolean;
   /** Names of the results wanted. Default: all. */
   readonly outputs?: readonly string[];
   /** CPU threads; default: all. */
@@ -44,20 +57,44 @@ export interface ForwardResult {
   readonly seconds: number;
 }
 
+const names: Check = (value) =>
+  Array.isArray(value) && value.length > 0 && value.every((name) => text(name) === undefined)
+    ? undefined
+    : 'must be a list of names';
+
+const numbers: Check = (value) =>
+  Array.isArray(value) && value.every(isNumber) ? undefined : 'must be a list of numbers';
+
+const checks: { readonly [Option in keyof Omit<ForwardOptions, 'signal'>]-?: Check } = {
+  model: text,
+  zeroshot: text,
+  finetuned: text,
+  alphas: numbers,
+  extrapolate: flag,
+  inputs: text,
+  out: text,
+  force: flag,
+  outputs: names,
+  device,
+  precision: oneOf(...precisions),
+  threads: whole(1),
+};
+
 /**
  * Evaluates a network on inputs from a file, at one or many alphas, without writing a merged model. Results are F32
  * tensors named `alpha_0.3.logits`, or `logits` where a single model was given.
  *
- * Throws ERR_USAGE, ERR_ALPHA_RANGE, ERR_OUTPUT_EXISTS, ERR_CONFIG (no program for this model), ERR_DATA_MISMATCH,
+ * Throws ERR_USAGE, ERR_ALPHA_RANGE, ERR_OUTPUT_EXISTS, ERR_OUTPUT_NOT_OURS, ERR_CONFIG (no program for this model), ERR_DATA_MISMATCH,
  * ERR_DEVICE_UNAVAILABLE, ERR_DEVICE_MEMORY, ERR_IO and what opening and reading checkpoints throws.
  */
 export async function forward(options: ForwardOptions): Promise<ForwardResult> {
   const started = performance.now();
   checkCall(options);
-  const { signal } = options;
+  const { signal, ...given } = options;
+  checkOptions(given, checks, ['inputs', 'out']);
   const { first, second, alphas } = modelsOf(options);
   const out = resolve(options.out);
-  await checkOutputFile(out);
+  await checkOutputFile(out, options);
   await using model = await NetworkModel.open(first, second, {
     ...options,
     device: options.device ?? 'auto',

@@ -5,41 +5,44 @@ const maxAlphas = 1001;
 
 /**
  * Parses the command line's alphas: a number, a list `0.1,0.3`, a range `start:end:step` with both ends
- * included, or a mixture. Returns them in order of appearance, without repeats. Throws ERR_USAGE.
+ * included, or a mixture. Returns them in order of appearance, without repeats. Throws ERR_USAGE that names `option`.
  */
-export function parseAlphas(text: string): number[] {
+export function parseAlphas(text: string, option = '--alpha'): number[] {
+  const fail = (why: string) => badAlphas(option, text, why);
   const alphas = new Set<number>();
   // A trailing comma asks for a list of one.
   for (const part of text.replace(/,$/, '').split(',')) {
-    const numbers = part.split(':').map((field) => parseNumber(field, text));
+    const numbers = part.split(':').map((field) => parseNumber(field, fail));
     if (numbers.length === 1) alphas.add(numbers[0]!);
     else if (numbers.length === 3) {
-      for (const alpha of range(numbers[0]!, numbers[1]!, numbers[2]!, text)) alphas.add(alpha);
-    } else throw badAlphas(text, `"${part}" is neither a number nor start:end:step`);
+      for (const alpha of range(numbers[0]!, numbers[1]!, numbers[2]!, fail)) alphas.add(alpha);
+    } else throw fail(`"${part}" is neither a number nor start:end:step`);
   }
   return [...alphas];
 }
 
-function parseNumber(field: string, text: string): number {
+type Fail = (why: string) => WisemergeError;
+
+function parseNumber(field: string, fail: Fail): number {
   const trimmed = field.trim();
   const value = Number(trimmed);
-  if (trimmed === '' || !Number.isFinite(value)) throw badAlphas(text, `"${field}" is not a number`);
+  if (trimmed === '' || !Number.isFinite(value)) throw fail(`"${field}" is not a number`);
   return value;
 }
 
-function range(start: number, end: number, step: number, text: string): number[] {
+function range(start: number, end: number, step: number, fail: Fail): number[] {
   const steps = (end - start) / step;
   if (!(steps >= 0) || !Number.isFinite(steps))
-    throw badAlphas(text, `a step of ${step} never leads from ${start} to ${end}`);
-  if (steps >= maxAlphas) throw badAlphas(text, `${Math.floor(steps) + 1} values; the limit is ${maxAlphas}`);
+    throw fail(`a step of ${step} never leads from ${start} to ${end}`);
+  if (steps >= maxAlphas) throw fail(`${Math.floor(steps) + 1} values; the limit is ${maxAlphas}`);
   // Half a percent of a step forgives the binary representation of decimal steps: 0:1:0.05 has 21 values.
   const count = Math.floor(steps + 0.005);
   // Twelve digits undo the rounding of start + i * step, so that 0.15 is the double nearest to 0.15.
   return Array.from({ length: count + 1 }, (_, i) => Number((start + i * step).toFixed(12)));
 }
 
-function badAlphas(text: string, why: string): WisemergeError {
-  return new WisemergeError('ERR_USAGE', `--alpha ${text}: ${why}`, {
+function badAlphas(option: string, text: string, why: string): WisemergeError {
+  return new WisemergeError('ERR_USAGE', `${option} ${text}: ${why}`, {
     hint: 'Write one value (0.5), a list (0.1,0.3,0.5) or a range with step (0:1:0.05).',
   });
 }

@@ -46,7 +46,8 @@ export function scoreOf({ place, values }: ResultRecord, key: string): number | 
 
 function fromCsv(text: string, path: string): ResultRecord[] {
   try {
-    const rows = parse(text, { bom: true, columns: true, trim: true, skip_empty_lines: true, info: true });
+    const columns = (names: string[]) => checkColumns(names, path);
+    const rows = parse(text, { bom: true, columns, trim: true, skip_empty_lines: true, info: true });
     return (rows as unknown as { record: Record<string, string>; info: { lines: number } }[]).map(
       ({ record, info }) => ({ place: `${path} line ${info.lines}`, values: record }),
     );
@@ -58,6 +59,16 @@ function fromCsv(text: string, path: string): ResultRecord[] {
       cause: error,
     });
   }
+}
+
+/** Of two columns with one name nobody can say which is meant. */
+function checkColumns(names: string[], path: string): string[] {
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice === undefined) return names;
+  throw new WisemergeError('ERR_DATA', `${path} has more than one column "${twice}"`, {
+    file: path,
+    hint: 'Save it again with distinct names.',
+  });
 }
 
 function fromJsonLines(text: string, path: string): ResultRecord[] {

@@ -89,7 +89,11 @@ export async function resolveSoup(config: SoupConfig, { evaluated = false } = {}
     });
   }
   const ends = { zeroshot: models[0]!, finetuned: models[0]! };
-  const evaluation = resolveSweep(await readSweepLists({ ...shared, ...ends } as SweepConfig), { evaluated });
+  const evaluation = resolveSweep(await readSweepLists({ ...shared, ...ends } as SweepConfig), {
+    evaluated,
+    // A soup has no alpha.
+    placeholders: ['{model}'],
+  });
   return { models, ...(heads && { heads }), ...(dtype && { dtype }), rule, evaluation };
 }
 

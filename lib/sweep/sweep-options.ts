@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseByteSize } from '../byte-size.js';
 import { WisemergeError } from '../errors.js';
 import { activations } from '../eval/dense-network.js';
 import { readNames } from '../eval/text/name-list.js';
@@ -10,6 +11,22 @@ import { checkTextSets, hasText, textSetFields } from './text-sets.js';
 
 const text = z.string().min(1);
 const count = z.int().min(1);
+
+/** As on the command line: `1GiB`, or a number of bytes. */
+const size = z.union(
+  [
+    count,
+    text.transform((written, context) => {
+      try {
+        return parseByteSize(written);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: (error as Error).message });
+        return z.NEVER;
+      }
+    }),
+  ],
+  { error: 'must be bytes, from 1, or text such as 512MiB or 5GB' },
+);
 
 const set = z.strictObject({
   name: text.regex(/^[^\s/\\]+$/, 'a name has no spaces or slashes').describe('Of the set in every result.'),
@@ -142,7 +159,7 @@ export const sweepSchema = z.strictObject({
       'Of matrix products: `exact` (default), the same bits on every device; `fast`, by the tensor cores of a GPU, within the bound of docs/numerics.md; `tf32`, of networks, by cuBLASLt where it is installed, with operands rounded to 11 bits.',
     ),
   threads: count.optional().describe('CPU threads; default: all.'),
-  memory: count.optional().describe('Bytes for logits and features.'),
+  memory: size.optional().describe('For logits and features of a head: bytes, or text such as `1GiB`.'),
 });
 
 /** The same in a file, which leaves `finetuned` out where checkpoints are watched or a flag gives it. */
@@ -167,10 +184,13 @@ export function sweepJsonSchema(): object {
 }
 
 /**
- * Checks a configuration. `evaluated`: models are evaluated by a function. Throws ERR_SWEEP_FILE with every
- * problem.
+ * Checks a configuration. `evaluated`: models are evaluated by a function. `placeholders`: what a command has at least one of.
+ * Throws ERR_SWEEP_FILE with every problem.
  */
-export function resolveSweep(config: SweepConfig, { evaluated = false } = {}): ResolvedSweep {
+export function resolveSweep(
+  config: SweepConfig,
+  { evaluated = false, placeholders = ['{model}', '{alpha}'] } = {},
+): ResolvedSweep {
   const parsed = sweepSchema.safeParse(config);
   if (!parsed.success) {
     throw wrongOptions(parsed.error.issues);
@@ -189,10 +209,17 @@ export function resolveSweep(config: SweepConfig, { evaluated = false } = {}): R
       'models are evaluated by a function or by a command, not both',
     );
   }
+  if (command && !placeholders.some((name) => command.some((part) => part.includes(name)))) {
+    throw new WisemergeError(
+      'ERR_SWEEP_FILE',
+      `the command has no ${placeholders.join(' and no ')}: it could not tell one model from another`,
+      { hint: 'Write {model} where it takes the directory of a model, such as `python eval.py {model}`.' },
+    );
+  }
   const whole = evaluated || command !== undefined;
   checkTextSets(parsed.data, whole);
   if (!hasText(parsed.data.sets)) checkSources(parsed.data, whole);
-  const list = typeof alphas === 'string' ? parseAlphas(alphas) : alphas;
+  const list = typeof alphas === 'string' ? parseAlphas(alphas, 'alphas') : alphas;
   const { classNames, templates, heads, search, tolerance, layerGroups, ...rest } = parsed.data;
   const byLayer = search === 'layers' || search === 'linear';
   if (layerGroups !== undefined && !byLayer) {

@@ -97,6 +97,7 @@ const usedBy: Readonly<Partial<Record<keyof SweepConfig, readonly SweepKind[]>>>
   minGain: ['network', 'images', 'text', 'other'],
   concurrency: ['other'],
   precision: ['head', 'images', 'text'],
+  memory: ['head'],
 };
 
 /** An option that would do nothing is a misunderstanding. Throws ERR_SWEEP_FILE. */

@@ -97,6 +97,8 @@ export async function findLastEpoch(
 export interface EpochFacts extends Omit<TrainingRecord, 'optimizer'> {
   /** The command that makes this output again. */
   readonly command: string;
+  /** Where it trains: `cpu` or `cuda:N`. */
+  readonly device: string;
   /** As it was given. */
   readonly zeroshot: string;
 }
@@ -126,14 +128,14 @@ export async function writeEpoch(
   }
   await copySidecars(base, (await listSidecars(base)).copied, directory, undefined);
   const optimizer = await writeState(join(directory, stateDirectory, stateName), session);
-  const { identity, initial, epochs, command, zeroshot } = facts;
+  const { identity, initial, epochs, command, device, zeroshot } = facts;
   const manifest: Omit<DerivedManifest, 'companions'> & { training: TrainingRecord } = {
     wisemerge: version,
     node: process.version,
     method: 'finetune',
     formula: 'AdamW on softmax cross-entropy',
     dtype: null,
-    device: 'cpu',
+    device,
     command,
     zeroshot: describeInput(zeroshot, base),
     parameters: layout.parameters,

@@ -93,7 +93,7 @@ export async function finetune(options: FinetuneOptions & FinetuneRunOptions): P
   const device = trainingDevice(given.device, network);
   using engine = new Engine(networkEngine(device, threads));
   using session = new TrainingSession(engine, network, training, given, threads);
-  const run = new Run(given, training, base, network, session, { signal, onProgress, onEpoch });
+  const run = new Run(given, training, base, network, session, device, { signal, onProgress, onEpoch });
   const warnings = await run.go();
   return {
     directory: join(resolve(given.out), epochName(training.epochs)),
@@ -135,6 +135,7 @@ class Run {
   readonly #base: Checkpoint;
   readonly #network: TrainedNetwork;
   readonly #session: TrainingSession;
+  readonly #device: string;
   readonly #listeners: Listeners;
   readonly #schedule: Schedule;
   /** Of an epoch. */
@@ -148,6 +149,7 @@ class Run {
     base: Checkpoint,
     network: TrainedNetwork,
     session: TrainingSession,
+    device: string,
     listeners: Listeners,
   ) {
     this.#options = options;
@@ -155,6 +157,7 @@ class Run {
     this.#base = base;
     this.#network = network;
     this.#session = session;
+    this.#device = device;
     this.#listeners = listeners;
     this.#steps = Math.ceil(options.train.samples / training.batchSize);
     const { lr, warmup, epochs } = training;
@@ -251,7 +254,8 @@ class Run {
   #facts(identity: Record<string, unknown>): Omit<EpochFacts, 'epochs'> {
     const command = formatCommand(this.#options, this.#training);
     const { zeroshot } = this.#options;
-    return { identity, ...(this.initial && { initial: this.initial }), command, zeroshot };
+    const initial = this.initial && { initial: this.initial };
+    return { identity, ...initial, command, device: this.#device, zeroshot };
   }
 
   async #evaluate(): Promise<Measured | undefined> {

@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { type ForwardOptions, forward } from '../../lib/eval/forward.js';
 import { devices } from '../../lib/native.js';
 import { runCli } from '../support/cli.js';
 import { asFloats, fixture, relativeError } from '../support/networks.js';
@@ -131,5 +132,36 @@ describe('wisemerge forward', () => {
       ...['forward', '--out', out, '--inputs', inputs, ...path, '--alpha', '0.5'],
     ]);
     expect([code, stderr]).toEqual([2, expect.stringContaining('ERR_OUTPUT_EXISTS')]);
+    expect(stderr).toContain('--force');
+    const forced = await runCli([
+      ...['forward', '--out', out, '--inputs', inputs, ...path, '--alpha', '0.5', '--force'],
+    ]);
+    expect(forced.stderr).toContain('ERR_OUTPUT_NOT_OURS');
+    expect(readFileSync(out, 'utf8')).toBe('mine');
+    rmSync(out);
+    for (const alpha of ['0.5', '0.25']) {
+      const again = await runCli([
+        ...['forward', '--out', out, '--inputs', inputs, ...path, '--alpha', alpha, '--force'],
+      ]);
+      expect(again.code, again.stderr).toBe(0);
+      expect([...readTensors(out).keys()]).toContain(`alpha_${alpha}.logits`);
+    }
+  });
+
+  test('a call refuses options that are not its own', async () => {
+    const options = { inputs: 'in.safetensors', out: 'out.safetensors', model: 'model' };
+    for (const [change, message] of [
+      [{ output: ['loss'] }, /output: unknown option/],
+      [{ outputs: 'loss' }, /outputs: must be a list of names/],
+      [{ threads: 0 }, /threads: must be a whole number from 1/],
+      [{ device: 'gpu' }, /device: must be auto, cpu/],
+      [{ force: 'yes' }, /force: must be true or false/],
+    ] as const) {
+      const call = forward({ ...options, ...change } as ForwardOptions);
+      await expect(call).rejects.toMatchObject({
+        code: 'ERR_USAGE',
+        message: expect.stringMatching(message),
+      });
+    }
   });
 });

@@ -71,7 +71,14 @@ describe('wisemerge sweep', () => {
     expect(swept.code).toBe(0);
     expect(swept.stdout).not.toContain('log-likelihood');
     expect(swept.stdout).toContain('chosen alpha');
-    const whole = ['--command', 'true', '--set', 'id:select:id', '--out', join(said.directory, 'other')];
+    const whole = [
+      '--command',
+      'true {model}',
+      '--set',
+      'id:select:id',
+      '--out',
+      join(said.directory, 'other'),
+    ];
     const ends = ['--zeroshot', said.options.zeroshot, '--finetuned', said.options.finetuned];
     const refused = await runCli(['sweep', ...ends, ...whole, '--no-metrics']);
     expect(refused.stderr).toContain('ERR_SWEEP_FILE');
@@ -223,7 +230,7 @@ describe('wisemerge sweep', () => {
     await writeFile(script, '#!/bin/sh\necho "{\\"id\\": {\\"correct\\": [1, 0, 1, 1]}}"\n');
     const ends = ['--zeroshot', options.zeroshot, '--finetuned', options.finetuned];
     const set = ['--set', `id:select:id=,${labels}`, '--folds', '2', '--alphas', '0,1', '--replicates', '5'];
-    const made = await runCli(['sweep', ...ends, ...set, '--command', `sh ${script}`, '--out', out]);
+    const made = await runCli(['sweep', ...ends, ...set, '--command', `sh ${script} {model}`, '--out', out]);
     expect(made.code).toBe(0);
     const html = await readFile(join(out, 'report.html'), 'utf8');
     const printed = /<pre>(.*?)<\/pre>/s.exec(html)![1]!.replaceAll('&#39;', "'").replaceAll('\\\n', ' ');
@@ -242,6 +249,15 @@ describe('wisemerge sweep', () => {
       [['sweep', path, '--out', out, '--set', 'id=val.npy'], 'NAME:ROLE:KIND'],
       [['sweep', path, '--out', out, '--rule', 'maximum'], 'maximum'],
       [['sweep', path, '--out', out, '--set', 'val:select:id=val.npy'], 'Set val has features and no labels'],
+      [
+        ['sweep', path, '--out', out, '--set', 'val:select:id=val.npy,,g.npy'],
+        'write val:select:id=val.npy,LABELS',
+      ],
+      [['sweep', path, '--out', out, '--alphas', '0:1:0'], '--alphas 0:1:0: a step of 0 never leads'],
+      [
+        ['sweep', path, '--out', out, '--command', 'python eval.py'],
+        'the command has no {model} and no {alpha}',
+      ],
       [['sweep', path, '--out', out, '--folds', '1'], "option '--folds <n>' argument '1' is invalid"],
       [['sweep', path, '--out', path], 'is a file; the output is a directory (ERR_OUTPUT_EXISTS)'],
       [['pick', directory], '--resume'],

@@ -294,7 +294,8 @@ describe('a sweep by a function', () => {
     const attempt = (change: object) => code(sweep({ ...options, out, evaluate: never, ...change }));
     expect(await attempt({ budget: 4 })).toBe('ERR_USAGE');
     expect(await attempt({ rule: 'max-mean:kept=1' })).toBe('ERR_REPORT_SET');
-    expect(await attempt({ command: ['true'] })).toBe('ERR_SWEEP_FILE');
+    expect(await attempt({ command: ['true', '{model}'] })).toBe('ERR_SWEEP_FILE');
+    expect(await attempt({ memory: '1GiB' })).toBe('ERR_SWEEP_FILE');
     expect(await attempt({ activation: 'relu' })).toBe('ERR_SWEEP_FILE');
     expect(await attempt({ device: 'cuda' })).toBe('ERR_SWEEP_FILE');
     expect(await attempt({ sets: [{ ...options.sets[0]!, features: 'a.npy' }] })).toBe('ERR_SWEEP_FILE');
@@ -362,13 +363,17 @@ console.log(JSON.stringify({ id: 1 - Math.abs(first - 1.3), far: { correct: [1, 
 
   test('a program that is not there, and an interruption', async () => {
     const { directory, options } = await models();
-    const missing = sweep({ ...options, out: join(directory, 'missing'), command: ['no-such-program'] });
+    const missing = sweep({
+      ...options,
+      out: join(directory, 'missing'),
+      command: ['no-such-program', '{model}'],
+    });
     await expect(missing).rejects.toMatchObject({
       code: 'ERR_EVALUATION',
       message: expect.stringContaining('cannot start no-such-program'),
     });
     // What the command itself has started holds its pipes, and must end as well.
-    const command = ['sh', '-c', 'sleep 60 & sleep 60', 'sh'];
+    const command = ['sh', '-c', 'sleep 60 & sleep 60', '{model}'];
     const stop = new AbortController();
     await mkdir(join(directory, 'stopped'), { recursive: true });
     setTimeout(() => stop.abort(new Error('Ctrl-C')), 500);

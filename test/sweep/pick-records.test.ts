@@ -63,6 +63,14 @@ describe('results in the form of the WiSE-FT repository', () => {
     });
   });
 
+  test('a column twice is refused: nobody can say which is meant', async () => {
+    const path = await saved('r.csv', 'alpha,val,val\n0,0.5,0.9\n1,0.6,0.1\n');
+    await expect(pickRecords(path, { sets: [sets[0]] })).rejects.toMatchObject({
+      code: 'ERR_DATA',
+      message: `${path} has more than one column "val"`,
+    });
+  });
+
   test.each([
     ['an alpha twice', [...lines(), lines()[1]!], [...sets], 'max-mean', 'ERR_DATA', 'line 23'],
     ['a set that is not there', lines(), [{ ...sets[0], name: 'Sketch' }], 'max-mean', 'ERR_DATA', 'Sketch'],

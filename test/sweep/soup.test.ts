@@ -282,7 +282,9 @@ console.log(JSON.stringify({ val: Math.min(1, Math.abs(file.readFloatLE(start)))
     expect(readdirSync(options.out).sort()).toEqual(['journal.jsonl', 'model', 'soup.json', 'soup.yml']);
     expect(result.comparison).toMatchObject({ interval: null, difference: 0 });
     writeFileSync(join(options.out, 'model', 'eval.json'), '{}');
-    await expect(soup({ ...options, sets, command: ['false'], force: true })).rejects.toMatchObject({
+    await expect(
+      soup({ ...options, sets, command: ['false', '{model}'], force: true }),
+    ).rejects.toMatchObject({
       code: 'ERR_OUTPUT_NOT_OURS',
       details: { strangers: ['eval.json'] },
     });

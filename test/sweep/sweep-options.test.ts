@@ -27,6 +27,8 @@ describe('resolving', () => {
     });
     expect(resolveSweep(config).alphas).toHaveLength(21);
     expect(resolveSweep({ ...config, alphas: [0.7, 0.2, 0.7] }).alphas).toEqual([0, 0.2, 0.7, 1]);
+    expect(resolveSweep({ ...config, memory: '1GiB' }).memory).toBe(2 ** 30);
+    expect(resolveSweep({ ...config, memory: 5 }).memory).toBe(5);
     expect(resolveSweep({ ...config, alphas: '-0.5,1.5' }).alphas).toEqual([-0.5, 0, 1, 1.5]);
   });
 
@@ -39,6 +41,12 @@ describe('resolving', () => {
     ['sets.0.kind', { sets: [{ ...config.sets[0], kind: 'ood' }] }],
     ['sets.0.name', { sets: [{ ...config.sets[0], name: 'a/b' }] }],
     ['alpha', { alpha: '0:1:0.1' }],
+    ['memory: must be bytes, from 1, or text such as 512MiB', { memory: '1G' }],
+    ['memory: must be bytes', { memory: 0 }],
+    [
+      'no {model} and no {alpha}',
+      { command: ['python', 'eval.py'], sets: [{ name: 'a', role: 'select', kind: 'id' }] },
+    ],
   ])('%s is named when it is wrong', (key, change) => {
     expect(() => resolveSweep({ ...config, ...change } as SweepConfig)).toThrow(
       expect.objectContaining({ code: 'ERR_SWEEP_FILE', message: expect.stringContaining(key) }),

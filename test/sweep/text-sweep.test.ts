@@ -119,7 +119,7 @@ describe('a sweep file with text', () => {
       'has stride but no text',
       { sets: [{ ...set, text: undefined, features: 'x', labels: 'y', stride: 3 }] },
     ],
-    ['a command or function', { sets: [set], command: ['x'] }],
+    ['a command or function', { sets: [set], command: ['x', '{model}'] }],
     ['a command or function', { sets: [set] }, { evaluated: true }],
   ])('is refused where it says too much: %s', (what, change, options) => {
     expect(() => resolveSweep({ ...files, ...change } as SweepConfig, options)).toThrow(

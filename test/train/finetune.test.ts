@@ -320,6 +320,7 @@ describe('what goes wrong', () => {
     ['seed', { seed: -1 }, 'ERR_USAGE', /seed/],
     ['warmup', { warmup: 28 }, 'ERR_USAGE', /28 steps of warm-up leave nothing of the 28 steps/],
     ['activation', { activation: 'silu' as 'relu' }, 'ERR_USAGE', /one of gelu, relu/],
+    ['activation of a head', { activation: 'relu' }, 'ERR_USAGE', /no two linear layers/],
     ['an unknown option', { epoch: 3 } as object, 'ERR_USAGE', /epoch: unknown option/],
     [
       'the dimension',

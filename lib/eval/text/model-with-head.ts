@@ -43,7 +43,7 @@ export async function writeModelWithHead(
   directory: string,
   base: Checkpoint,
   head: Omit<TensorData, 'name'>,
-  facts: HeadFacts & { readonly model: string; readonly command: string },
+  facts: HeadFacts & Record<'model' | 'command' | 'device', string>,
   signal?: AbortSignal,
 ): Promise<void> {
   const { dtype, shape, data } = head;
@@ -54,13 +54,13 @@ export async function writeModelWithHead(
     files.push(await writeTensors(join(directory, file.name), file, bytesOf, signal));
   }
   await copySidecars(base, (await listSidecars(base)).copied, directory, undefined);
-  const { model, command, classNames, templates, scale } = facts;
+  const { model, command, device, classNames, templates, scale } = facts;
   const manifest: Omit<HeadManifest, 'companions'> = {
     wisemerge: version,
     node: process.version,
     method: 'head',
     dtype: null,
-    device: 'cpu',
+    device,
     command,
     model: describeInput(model, base),
     head: { classNames, templates, scale },

@@ -95,7 +95,8 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
   const weight = { dtype: 'F32', shape: [names.length, dimension], data } as const;
   if (inModel) {
     const command = formatCommand({ ...rest, classNames, templates: given });
-    const facts = { model: path, command, classNames: names, templates, scale };
+    const { device } = model;
+    const facts = { model: path, command, device, classNames: names, templates, scale };
     const transaction = await OutputTransaction.begin(out, { force });
     try {
       await writeModelWithHead(transaction.directory, checkpoint, weight, facts, signal);

@@ -42,7 +42,7 @@ describe('resolving', () => {
     ['sets.0.name', { sets: [{ ...config.sets[0], name: 'a/b' }] }],
     ['alpha', { alpha: '0:1:0.1' }],
     ['memory: must be bytes, from 1, or text such as 512MiB', { memory: '1G' }],
-    ['memory: must be bytes', { memory: 0 }],
+    ['memory: must be at least 1', { memory: 0 }],
     [
       'no {model} and no {alpha}',
       { command: ['python', 'eval.py'], sets: [{ name: 'a', role: 'select', kind: 'id' }] },

@@ -6,7 +6,7 @@ import { ioError, WisemergeError } from '../errors.js';
 import { openCheckpoint } from './checkpoint.js';
 import { manifestName } from './manifest.js';
 import { type ProgressListener, ProgressMeter } from './progress.js';
-import { type AnyManifest, readManifest } from './read-manifest.js';
+import type { AnyManifest } from './read-manifest.js';
 
 /** What verification found in one output; JSON-serialisable. */
 export interface VerifyResult {
@@ -28,6 +28,7 @@ export async function verify(
   checkCall(options);
   checkNames(options, ['signal', 'onProgress']);
   checkPath(path, 'path');
+  const { readManifest } = await import('./read-manifest.js');
   const directories = await findOutputs(resolve(path));
   const manifests = await Promise.all(directories.map(readManifest));
   const progress = new ProgressMeter(options.onProgress);

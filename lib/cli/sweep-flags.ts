@@ -133,9 +133,7 @@ export function parseAlphasFlag(text: string): string {
 export async function toSweepConfig(file: string | undefined, flags: SweepFlags): Promise<SweepConfig> {
   const { json: _json, quiet: _quiet, out: _out, resume: _resume, force: _force, ...more } = flags;
   const { set, divergence, metrics, watch, until: _until, ...given } = more;
-  // Loaded when needed: the parsers of sweep files would slow the start of every other command.
-  const { readSweepFile } = await import('../sweep/sweep-file.js');
-  const base = file === undefined ? {} : await readSweepFile(file);
+  const base = file === undefined ? {} : await (await import('../sweep/sweep-file.js')).readSweepFile(file);
   const config = {
     ...base,
     ...given,

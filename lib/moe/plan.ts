@@ -11,7 +11,6 @@ import type { TensorSource } from '../merge/many/model-data.js';
 import { ownBytes } from '../merge/many/work.js';
 import { checkOutputPath, freeBytes } from '../merge/plan.js';
 import { checkMoeOptions, type MoeOptions } from './options.js';
-import { readMoeFile } from './read.js';
 import { type MoeTensor, type ResolvedMoe, resolveMoe } from './resolve.js';
 import { sourceDefaults } from './source-defaults.js';
 
@@ -62,6 +61,7 @@ export async function planMoe(options: MoeOptions & { readonly signal?: AbortSig
 
 export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Promise<PreparedMoe> {
   checkMoeOptions(options);
+  const { readMoeFile } = await import('./read.js');
   const config = await readMoeFile(options.config);
   const resolved = await resolveMoe(config, {
     ...(signal && { signal }),

@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
-import { CsvError, parse } from 'csv-parse/sync';
 import { ioError, WisemergeError } from '../errors.js';
 
 /** A line of a table of results. */
@@ -25,7 +24,7 @@ export async function readRecords(path: string): Promise<ResultRecord[]> {
   const text = await readFile(path, 'utf8').catch((error) => {
     throw ioError(error, 'read', path);
   });
-  return ending === '.csv' ? fromCsv(text, path) : fromJsonLines(text, path);
+  return ending === '.csv' ? await fromCsv(text, path) : fromJsonLines(text, path);
 }
 
 /** The accuracy under `key`, or under `key:top1`; undefined where there is neither. Throws ERR_DATA. */
@@ -44,7 +43,8 @@ export function scoreOf({ place, values }: ResultRecord, key: string): number | 
   );
 }
 
-function fromCsv(text: string, path: string): ResultRecord[] {
+async function fromCsv(text: string, path: string): Promise<ResultRecord[]> {
+  const { CsvError, parse } = await import('csv-parse/sync');
   try {
     const columns = (names: string[]) => checkColumns(names, path);
     const rows = parse(text, { bom: true, columns, trim: true, skip_empty_lines: true, info: true });

@@ -13,8 +13,7 @@ import type { Analysis } from './analysis.js';
 import type { Divergence } from './divergence.js';
 import type { LayerOutcome } from './layer-sweep.js';
 import type { ShiftRobustness } from './references.js';
-import { resultSchema } from './result-schema.js';
-import { describeIssue, type ResolvedSweep } from './sweep-options.js';
+import type { ResolvedSweep } from './sweep-options.js';
 
 export const resultName = 'sweep.json';
 export const recordsName = 'results.jsonl';
@@ -116,6 +115,10 @@ export async function readResult(directory: string): Promise<SweepResult> {
   if (result?.format !== 'wisemerge-sweep' || result.version !== 1) {
     throw refuse('is not a sweep that this version reads', 'Name the --out of a wisemerge sweep.');
   }
+  const [{ resultSchema }, { describeIssue }] = await Promise.all([
+    import('./result-schema.js'),
+    import('./sweep-options.js'),
+  ]);
   const [issue] = resultSchema.safeParse(result).error?.issues ?? [];
   if (issue) throw refuse(`is damaged: ${describeIssue(issue)}`, again);
   return result;

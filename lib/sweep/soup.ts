@@ -16,7 +16,7 @@ import { type DirectoryOptions, openResultsDirectory, type Results } from './res
 import { formatRule } from './rule.js';
 import { checkRunOptions } from './run-options.js';
 import { type EvaluateSoup, SoupEvaluator } from './soup-evaluator.js';
-import { type ResolvedSoup, resolveSoup, type SoupConfig } from './soup-options.js';
+import type { ResolvedSoup, SoupConfig } from './soup-options.js';
 
 export interface SoupProgress {
   /** Models and soups evaluated so far. */
@@ -108,6 +108,7 @@ export async function soup(options: SoupOptions): Promise<SoupResult> {
   checkCall(options);
   const { out: given, evaluate, resume = false, force = false, signal, onProgress, ...config } = options;
   checkRunOptions(options);
+  const { resolveSoup } = await import('./soup-options.js');
   const resolved = await resolveSoup(config, { evaluated: evaluate !== undefined });
   const out = resolve(given);
   const run = new SoupRun(resolved, out, signal, onProgress);

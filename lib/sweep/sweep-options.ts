@@ -7,7 +7,8 @@ import { parseAlphas } from '../merge/alpha.js';
 import { precisions } from '../precision.js';
 import { formatRule, parseRule } from './rule.js';
 import { searchKinds } from './search.js';
-import { checkTextSets, hasText, textSetFields } from './text-sets.js';
+import { textSetFields } from './text-set-fields.js';
+import { checkTextSets, hasText } from './text-sets.js';
 
 const text = z.string().min(1);
 const count = z.int().min(1);

@@ -11,7 +11,7 @@ import { readReferences } from './references.js';
 import type { SweepResult } from './result.js';
 import type { DirectoryOptions } from './results-directory.js';
 import { checkRunOptions } from './run-options.js';
-import { type ResolvedSweep, readSweepLists, resolveSweep, type SweepConfig } from './sweep-options.js';
+import type { ResolvedSweep, SweepConfig } from './sweep-options.js';
 import { hasText } from './text-sets.js';
 import { sweepText } from './text-sweep.js';
 
@@ -48,6 +48,7 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
   checkCall(options);
   const { out, resume, force, evaluate, signal, onProgress, onCompare, ...given } = options;
   checkRunOptions(options);
+  const { readSweepLists, resolveSweep } = await import('./sweep-options.js');
   const config = resolveSweep(await readSweepLists(given), { evaluated: evaluate !== undefined });
   const kind = evaluate || config.command ? 'other' : await kindOf(config);
   refuseUnused(kind, given);

@@ -1,35 +1,16 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { layOut } from '../checkpoint/layout.js';
-import { type DerivedManifest, describeInput, manifestName } from '../checkpoint/manifest.js';
+import { type DerivedManifest, describeInput } from '../checkpoint/manifest.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
 import { writeIndexAndManifest, writeTensors } from '../checkpoint/rewritten-model.js';
 import { copySidecars, listSidecars } from '../checkpoint/sidecars.js';
-import { ioError, WisemergeError } from '../errors.js';
+import { ioError } from '../errors.js';
 import { version } from '../version.js';
 import { stateDirectory, stateName, writeState } from './optimizer-state.js';
 import type { TrainedTensor } from './parameters.js';
 import type { TrainingSession } from './session.js';
-
-const measured = z.object({ loss: z.number(), top1: z.number() });
-const record = z.object({
-  epoch: z.number(),
-  loss: z.number(),
-  top1: z.number(),
-  learningRate: z.number(),
-  largestGradientNorm: z.number(),
-  heldOut: measured.optional(),
-});
-const training = z.object({
-  /** Everything that decides what comes out: a run goes on only where it is the same. */
-  identity: z.record(z.string(), z.unknown()),
-  initial: measured.optional(),
-  epochs: z.array(record),
-  optimizer: z.object({ name: z.string(), bytes: z.number(), xxh3: z.string() }),
-});
-const manifestSchema = z.object({ method: z.literal('finetune'), training });
 
 /** Mean cross-entropy in nats, without label smoothing, and accuracy. */
 export interface Measured {
@@ -63,36 +44,6 @@ export interface TrainingRecord {
 }
 
 export const epochName = (epoch: number): string => `epoch_${String(epoch).padStart(4, '0')}`;
-
-/** The last complete epoch of a run; undefined where there is none. Throws ERR_TRAINING_STATE, ERR_IO. */
-export async function findLastEpoch(
-  out: string,
-): Promise<{ directory: string; record: TrainingRecord } | undefined> {
-  const entries = await readdir(out).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw ioError(error, 'list', out);
-  });
-  const last = entries
-    .filter((name) => /^epoch_\d{4,}$/.test(name))
-    .sort((a, b) => Number(a.slice(6)) - Number(b.slice(6)))
-    .at(-1);
-  if (last === undefined) return undefined;
-  const directory = join(out, last);
-  const path = join(directory, manifestName);
-  const text = await readFile(path, 'utf8').catch((error) => {
-    throw ioError(error, 'read', path);
-  });
-  try {
-    const { training: found } = manifestSchema.parse(JSON.parse(text));
-    if (found.epochs.at(-1)?.epoch === Number(last.slice(6))) return { directory, record: found };
-  } catch {
-    // Not JSON, or not of this kind.
-  }
-  throw new WisemergeError('ERR_TRAINING_STATE', `${path} is not the manifest of an epoch of training`, {
-    file: path,
-    hint: 'Remove the directory of this epoch to go on from the one before, or begin anew with --force.',
-  });
-}
 
 export interface EpochFacts extends Omit<TrainingRecord, 'optimizer'> {
   /** The command that makes this output again. */

@@ -12,7 +12,6 @@ import {
   type EpochFacts,
   type EpochRecord,
   epochName,
-  findLastEpoch,
   type Measured,
   type TrainingRecord,
   writeEpoch,
@@ -169,7 +168,7 @@ class Run {
     const out = resolve(this.#options.out);
     const { resume = false, force = false } = this.#options;
     const { signal } = this.#listeners;
-    const last = resume ? await findLastEpoch(out) : undefined;
+    const last = resume ? await (await import('./last-epoch.js')).findLastEpoch(out) : undefined;
     // Taken before an epoch is trained, not when it is written: two runs would both work for one result.
     const lock = async (epoch: number) =>
       epoch === 1

@@ -1,6 +1,5 @@
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
-import { CsvError, parse } from 'csv-parse';
 import { ioError, WisemergeError } from '../../errors.js';
 import type { Column } from './column.js';
 import { chooseName, type DataPath, type DataRole } from './data-path.js';
@@ -13,6 +12,7 @@ const maxRecordBytes = 2 ** 20;
  * blank lines are ignored. Throws ERR_IO or ERR_DATA naming the line.
  */
 export async function csvColumn(path: DataPath, role: DataRole): Promise<Column> {
+  const { CsvError, parse } = await import('csv-parse');
   const { file } = path;
   const values: string[] = [];
   const lines: number[] = [];
@@ -45,7 +45,7 @@ export async function csvColumn(path: DataPath, role: DataRole): Promise<Column>
   try {
     await pipeline(createReadStream(file), parser.resume());
   } catch (error) {
-    throw asTyped(error, file);
+    throw error instanceof CsvError ? notCsv(error, file) : ioError(error, 'read', file);
   }
   if (header === undefined) chooseName([], path, role);
   return { file, values, place: (i) => `${file} line ${lines[i]}` };
@@ -62,9 +62,8 @@ function chooseColumn(header: string[], path: DataPath, role: DataRole): string 
   return chooseName(header, path, role);
 }
 
-function asTyped(error: unknown, file: string): Error {
-  if (!(error instanceof CsvError)) return ioError(error, 'read', file);
-  // The parser's messages name the line.
+/** The parser's messages name the line. */
+function notCsv(error: Error, file: string): Error {
   return new WisemergeError('ERR_DATA', `${file} is not a CSV file: ${error.message}`, {
     file,
     hint: 'Every line needs as many cells as the first; quote cells that hold commas.',

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { type Entry, openPromise, type ZipFile } from 'yauzl';
+import type { Entry, ZipFile } from 'yauzl';
 import { WisemergeError } from '../../errors.js';
 import type { Bytes, DataFile } from './data-file.js';
 
@@ -21,6 +21,7 @@ export async function openNpzMember(
   file: DataFile,
   choose: (names: string[]) => string,
 ): Promise<{ readonly member: string; readonly bytes: Bytes }> {
+  const { openPromise } = await import('yauzl');
   const zip = await openPromise(file.path, { autoClose: false }).catch((error) => {
     throw damaged(file, error);
   });

@@ -1,12 +1,5 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
-import {
-  type AsyncBuffer,
-  type ColumnData,
-  type Compressors,
-  parquetMetadataAsync,
-  parquetRead,
-  parquetSchema,
-} from 'hyparquet';
+import type { AsyncBuffer, ColumnData, Compressors } from 'hyparquet';
 import { WisemergeError } from '../../errors.js';
 import type { Cell, Column } from './column.js';
 import { DataFile } from './data-file.js';
@@ -26,6 +19,7 @@ const compressors: Compressors = {
  * read. Throws ERR_IO or ERR_DATA.
  */
 export async function parquetColumn(path: DataPath, role: DataRole): Promise<Column> {
+  const { parquetMetadataAsync, parquetRead, parquetSchema } = await import('hyparquet');
   const file = await DataFile.open(path.file);
   try {
     const buffer: AsyncBuffer = {

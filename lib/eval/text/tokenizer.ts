@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Tokenizer } from '@huggingface/tokenizers';
+import type { Tokenizer } from '@huggingface/tokenizers';
 import { xxh3 } from '@node-rs/xxhash';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { ioError, WisemergeError } from '../../errors.js';
@@ -37,6 +37,7 @@ export class TextTokenizer {
     const source = await readOptional(file);
     if (source === undefined) throw noTokenizer(path, `there is no ${tokenizerName}`);
     const config = await readOptional(join(directory, configName));
+    const { Tokenizer } = await import('@huggingface/tokenizers');
     const hash = xxh3.Xxh3.withSeed();
     hash.update(JSON.stringify([source, config ?? null]));
     try {

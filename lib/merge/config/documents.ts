@@ -2,6 +2,9 @@ import type { MergeConfig } from './config.js';
 import { type ModelReference, modelKey } from './model-reference.js';
 import type { Problems } from './problems.js';
 
+/** Directory of the document without a name, of several. */
+export const unnamedDocument = 'final';
+
 /** The models that a configuration names, distinct, in its order; an unlisted base comes last. */
 export function configModels(config: MergeConfig): ModelReference[] {
   const sources = config.modules.flatMap(({ slices }) => slices.flatMap((slice) => slice.sources));

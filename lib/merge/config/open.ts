@@ -11,7 +11,7 @@ import { localPath, type ModelReference } from './model-reference.js';
 import { openModel } from './open-model.js';
 import type { ModelHeaders } from './output-tensors.js';
 import { Problems } from './problems.js';
-import { type ReadOptions, readMergeFile } from './read.js';
+import type { ReadOptions } from './read.js';
 import { type OpenedModels, resolvedHeaders, resolveMerge } from './resolve.js';
 import type { ResolvedMerge } from './resolved.js';
 import { withVocabulary } from './vocabulary.js';
@@ -50,6 +50,7 @@ export async function openMergeFile(path: string, options: OpenOptions = {}): Pr
   checkCall(options);
   checkNames(options, ['cache', 'signal', 'exists']);
   checkPath(path, 'path');
+  const { readMergeFile } = await import('./read.js');
   const { signal, cache, ...read } = options;
   if (cache !== undefined) checkPath(cache, 'cache');
   const results = new Map<string, DocumentResult>();

@@ -6,7 +6,7 @@ import type { MethodSpec } from '../methods/spec.js';
 import { dtypeNames } from '../options.js';
 import { checkConfig } from './check.js';
 import type { MergeConfig } from './config.js';
-import { orderDocuments } from './documents.js';
+import { orderDocuments, unnamedDocument } from './documents.js';
 import { type Fields, isNull, readFields, readText } from './keys.js';
 import { Problems } from './problems.js';
 import { type ReadContext, readReference } from './read-reference.js';
@@ -20,9 +20,6 @@ import { parseYaml, type YamlNode } from './yaml-nodes.js';
 export interface ReadOptions {
   readonly exists?: (path: string) => boolean;
 }
-
-/** Directory of the document without a name, of several. */
-export const unnamedDocument = 'final';
 
 const templates = ['auto', 'alpaca', 'chatml', 'exaone', 'llama3', 'mistral'];
 

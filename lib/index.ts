@@ -53,7 +53,7 @@ export type { MoeOptions } from './moe/options.js';
 export { type MoePlan, planMoe } from './moe/plan.js';
 export { type DeviceReport, type DTypeName, devices } from './native.js';
 export { writeReport } from './report/report.js';
-export type { Analysis } from './sweep/analysis.js';
+export type { Analysis } from './selection/analysis.js';
 export { type PickOptions, pick } from './sweep/pick.js';
 export { type PickRecordsOptions, pickRecords, type RecordsPick } from './sweep/pick-records.js';
 export type { SweepResult } from './sweep/result.js';

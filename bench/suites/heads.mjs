@@ -10,8 +10,8 @@ export async function heads({ quick, pairs, log }) {
   const { HeadSession } = await import('../../dist/eval/head-session.js');
   const { CurveSession, evaluateCurve } = await import('../../dist/eval/head-curve.js');
   const { evaluateHead, evaluateModel } = await import('../../dist/eval/head-evaluation.js');
-  const { analyse } = await import('../../dist/sweep/analysis.js');
-  const { parseRule } = await import('../../dist/sweep/rule.js');
+  const { analyse } = await import('../../dist/selection/analysis.js');
+  const { parseRule } = await import('../../dist/selection/rule.js');
   const { Engine } = await import('../../dist/native.js');
   const { head, set } = problem(quick ? 5000 : samples);
   const engine = new Engine();

@@ -1,6 +1,6 @@
 import type { ControlResult, DemoResult, Estimate } from '../demo/demo.js';
 import type { Control } from '../demo/seed-run.js';
-import { percent } from '../sweep/figures.js';
+import { percent } from '../selection/figures.js';
 import { formatTable } from './format.js';
 
 const points = (share: number): string => `${share >= 0 ? '+' : ''}${(100 * share).toFixed(2)}`;

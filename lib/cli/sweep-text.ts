@@ -1,9 +1,9 @@
-import type { Analysis } from '../sweep/analysis.js';
-import { describeConnectivity } from '../sweep/chord.js';
-import { type CrossValidation, scoresMean } from '../sweep/cross-validation.js';
-import { describeOptimum } from '../sweep/exact-choice.js';
-import { percent, pointsInterval } from '../sweep/figures.js';
-import { explainLayers } from '../sweep/layer-comparison.js';
+import type { Analysis } from '../selection/analysis.js';
+import { describeConnectivity } from '../selection/chord.js';
+import { type CrossValidation, scoresMean } from '../selection/cross-validation.js';
+import { describeOptimum } from '../selection/exact-choice.js';
+import { percent, pointsInterval } from '../selection/figures.js';
+import { explainLayers } from '../selection/layer-comparison.js';
 import type { LayerOutcome } from '../sweep/layer-sweep.js';
 import type { RecordsPick } from '../sweep/pick-records.js';
 import type { SetMetrics, SweepResult } from '../sweep/result.js';

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { OutputTransaction } from '../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind } from '../eval/data/evaluation-set.js';
-import { meanInterval } from '../sweep/student.js';
+import { meanInterval } from '../statistics/student.js';
 import { version } from '../version.js';
 import { type Accuracies, meanAccuracies, type PairOutcome } from './outcome.js';
 import { type Recipe, standardRecipe } from './recipe.js';

@@ -1,4 +1,4 @@
-import { Random } from '../sweep/random.js';
+import { Random } from '../statistics/random.js';
 
 /** Points of a glyph. */
 export const glyphPoints = 5;

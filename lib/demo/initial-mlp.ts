@@ -1,5 +1,5 @@
 import type { TensorData } from '../checkpoint/write-safetensors.js';
-import type { Random } from '../sweep/random.js';
+import type { Random } from '../statistics/random.js';
 import type { MlpRecipe } from './recipe.js';
 import { pixels } from './renderer.js';
 

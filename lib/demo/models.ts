@@ -2,7 +2,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeSafetensors } from '../checkpoint/write-safetensors.js';
 import { ioError } from '../errors.js';
-import { Random } from '../sweep/random.js';
+import { Random } from '../statistics/random.js';
 import { finetune } from '../train/finetune.js';
 import { distributions } from './distributions.js';
 import { makeGlyphs } from './glyphs.js';

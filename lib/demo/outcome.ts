@@ -1,10 +1,10 @@
 import type { SetKind } from '../eval/data/evaluation-set.js';
 import type { EvaluatedSet, SetEvaluation } from '../eval/evaluator.js';
-import { BitMatrix } from '../sweep/bits.js';
-import { crossValidate } from '../sweep/cross-validation.js';
-import type { Outcomes } from '../sweep/curves.js';
-import { nearestAlpha } from '../sweep/curves.js';
-import type { Rule } from '../sweep/rule.js';
+import { crossValidate } from '../selection/cross-validation.js';
+import type { Outcomes } from '../selection/curves.js';
+import { nearestAlpha } from '../selection/curves.js';
+import type { Rule } from '../selection/rule.js';
+import { BitMatrix } from '../statistics/bits.js';
 
 /** Accuracies in [0, 1], on samples that had no part in the choice of alpha. */
 export interface Accuracies {

@@ -4,7 +4,7 @@ import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { type TensorData, writeSafetensors } from '../checkpoint/write-safetensors.js';
 import { ioError } from '../errors.js';
 import { findNetwork } from '../eval/dense-network.js';
-import { Random } from '../sweep/random.js';
+import { Random } from '../statistics/random.js';
 
 /**
  * Writes an MLP, float32 and without normalisation layers, with the units of every hidden layer in another order:

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { xxh3 } from '@node-rs/xxhash';
 import type { EvaluationSet, SetKind, SetRole } from '../eval/data/evaluation-set.js';
-import { Random } from '../sweep/random.js';
+import { Random } from '../statistics/random.js';
 import type { TrainingSet } from '../train/options.js';
 import type { Distribution } from './distributions.js';
 import type { Glyph } from './glyphs.js';

@@ -1,4 +1,4 @@
-import type { Random } from '../sweep/random.js';
+import type { Random } from '../statistics/random.js';
 import type { Distribution, Range } from './distributions.js';
 import { type Glyph, glyphPoints } from './glyphs.js';
 

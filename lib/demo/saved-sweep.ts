@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Evaluator, SetEvaluation } from '../eval/evaluator.js';
 import { writeReport } from '../report/report.js';
+import { formatRule } from '../selection/rule.js';
 import { sweepWith } from '../sweep/model-sweep.js';
-import { formatRule } from '../sweep/rule.js';
 import { resolveSweep } from '../sweep/sweep-options.js';
 import { demoRule } from './outcome.js';
 

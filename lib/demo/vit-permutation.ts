@@ -4,7 +4,7 @@ import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { TensorInfo } from '../checkpoint/tensor.js';
 import { type TensorData, writeSafetensors } from '../checkpoint/write-safetensors.js';
 import { ioError } from '../errors.js';
-import { Random } from '../sweep/random.js';
+import { Random } from '../statistics/random.js';
 
 /** Places of a tensor's rows and columns: out[i][j] = stored[rows[i]][columns[j]]. */
 interface Move {

@@ -1,4 +1,4 @@
-import { percent } from '../sweep/figures.js';
+import { percent } from '../selection/figures.js';
 import type { SweepResult } from '../sweep/result.js';
 import { grid, paragraph, points, section } from './parts.js';
 

@@ -1,4 +1,4 @@
-import type { StepFunction } from '../sweep/step-function.js';
+import type { StepFunction } from '../statistics/step-function.js';
 import {
   colour,
   drawing,

@@ -1,5 +1,5 @@
-import { percent } from '../sweep/figures.js';
-import { explainLayers } from '../sweep/layer-comparison.js';
+import { percent } from '../selection/figures.js';
+import { explainLayers } from '../selection/layer-comparison.js';
 import type { LayerObjective, LayerOutcome } from '../sweep/layer-sweep.js';
 import { grid, paragraph, points, section, short, wideFigure } from './parts.js';
 import { escapeText, text } from './svg.js';

@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
-import type { AnalysedSet } from '../sweep/analysis.js';
-import { accuracyPath } from '../sweep/exact-path.js';
+import type { AnalysedSet } from '../selection/analysis.js';
+import { accuracyPath } from '../selection/exact-path.js';
 import { readResult, type SweepResult } from '../sweep/result.js';
 import { readOutcomes } from '../sweep/sweep-directory.js';
 import { plotCurves } from './curves-plot.js';

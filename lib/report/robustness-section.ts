@@ -1,5 +1,5 @@
-import type { EffectiveRobustness } from '../sweep/effective-robustness.js';
-import { percent } from '../sweep/figures.js';
+import type { EffectiveRobustness } from '../selection/effective-robustness.js';
+import { percent } from '../selection/figures.js';
 import type { ShiftRobustness } from '../sweep/references.js';
 import { grid, paragraph, points, section } from './parts.js';
 

@@ -1,8 +1,8 @@
-import type { SampleAnalysis } from '../sweep/analysis.js';
-import { describeConnectivity } from '../sweep/chord.js';
-import { type CrossValidation, type HeldOutScore, scoresMean } from '../sweep/cross-validation.js';
-import { describeOptimum } from '../sweep/exact-choice.js';
-import { percent } from '../sweep/figures.js';
+import type { SampleAnalysis } from '../selection/analysis.js';
+import { describeConnectivity } from '../selection/chord.js';
+import { type CrossValidation, type HeldOutScore, scoresMean } from '../selection/cross-validation.js';
+import { describeOptimum } from '../selection/exact-choice.js';
+import { percent } from '../selection/figures.js';
 import type { SweepResult } from '../sweep/result.js';
 import { sweepCommand } from '../sweep/sweep-command.js';
 import { confidenceSection, ensembleSection } from './confidence-section.js';

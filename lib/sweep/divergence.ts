@@ -1,5 +1,5 @@
 import type { DiffResult, TensorDiff } from '../merge/diff.js';
-import { layerOf } from './layer-groups.js';
+import { layerOf } from '../selection/layer-groups.js';
 
 /** How far the tensors of one module of one layer are apart. */
 export interface DivergenceCell {

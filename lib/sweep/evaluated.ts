@@ -1,8 +1,8 @@
 import { WisemergeError } from '../errors.js';
 import type { EvaluatedSet, SetEvaluation } from '../eval/evaluator.js';
 import type { Approximation } from '../eval/logit-path.js';
-import { BitMatrix, bitCount } from './bits.js';
-import type { CurveSet } from './curves.js';
+import type { CurveSet } from '../selection/curves.js';
+import { BitMatrix, bitCount } from '../statistics/bits.js';
 import type { SetMetrics } from './result.js';
 
 /** What one model did on all sets. */

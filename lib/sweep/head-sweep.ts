@@ -9,15 +9,15 @@ import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
 import { type HeadPair, headHash, openHeads } from '../eval/linear-head.js';
 import { compareOutputs, type OutputComparison } from '../eval/output-comparison.js';
 import { Engine, engineOptions } from '../native.js';
+import { analyse } from '../selection/analysis.js';
+import { parseRule } from '../selection/rule.js';
+import { checkRule } from '../selection/rules.js';
 import { version } from '../version.js';
-import { analyse } from './analysis.js';
 import { compareOnce, type DivergenceEntry, isDivergence } from './compare-once.js';
 import type { Journal } from './journal.js';
 import { openSets } from './open-sets.js';
 import { type ReferenceModel, robustnessOfSweep } from './references.js';
 import { type SweepResult, type SweptSet, writeResult } from './result.js';
-import { parseRule } from './rule.js';
-import { checkRule } from './rules.js';
 import {
   analysisOptions,
   checkSplit,

@@ -1,20 +1,20 @@
 import { WisemergeError } from '../errors.js';
 import type { EvaluatedSet, PointEvaluator } from '../eval/evaluator.js';
 import type { NetworkPoint } from '../eval/network.js';
-import { evidenceOf } from './criteria.js';
-import { bitsOf, curveOf, type Evaluated, record } from './evaluated.js';
+import { evidenceOf } from '../selection/criteria.js';
 import {
   compareOnFolds,
   compareOnReport,
   compareRows,
   type LayerComparison,
   type LayeredSet,
-} from './layer-comparison.js';
-import { groupByDepth, type LayerGroup } from './layer-groups.js';
-import { alphasOf, searchPattern } from './layer-search.js';
-import { parseRule, type Rule } from './rule.js';
-import { type Decision, decide } from './rules.js';
-import { tieTolerance } from './step-function.js';
+} from '../selection/layer-comparison.js';
+import { groupByDepth, type LayerGroup } from '../selection/layer-groups.js';
+import { alphasOf, searchPattern } from '../selection/layer-search.js';
+import { parseRule, type Rule } from '../selection/rule.js';
+import { type Decision, decide } from '../selection/rules.js';
+import { tieTolerance } from '../statistics/step-function.js';
+import { bitsOf, curveOf, type Evaluated, record } from './evaluated.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
 /** What a search by layer found: `layers` of `sweep.json`. */

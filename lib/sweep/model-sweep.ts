@@ -1,20 +1,20 @@
 import { WisemergeError } from '../errors.js';
 import type { EvaluatedSet, Evaluator, PointEvaluator } from '../eval/evaluator.js';
 import type { Approximation } from '../eval/logit-path.js';
+import { analyse } from '../selection/analysis.js';
+import { evidenceOf } from '../selection/criteria.js';
+import { checkCurves } from '../selection/curves.js';
+import { parseRule } from '../selection/rule.js';
+import { checkRule, decide } from '../selection/rules.js';
+import { checkSearch, type Found, nextAlphas, type Search } from '../selection/search.js';
 import { version } from '../version.js';
-import { analyse } from './analysis.js';
 import { compareOnce, type DivergenceEntry, isDivergence } from './compare-once.js';
-import { evidenceOf } from './criteria.js';
-import { checkCurves } from './curves.js';
 import { bitsOf, curveOf, type Evaluated, record } from './evaluated.js';
 import type { RunOptions } from './head-sweep.js';
 import type { Journal } from './journal.js';
 import { checkLayerRule, type LayerRun, sweepLayers } from './layer-sweep.js';
 import { robustnessOfSweep } from './references.js';
 import { type SweepResult, type SweptSet, writeResult } from './result.js';
-import { parseRule } from './rule.js';
-import { checkRule, decide } from './rules.js';
-import { checkSearch, type Found, nextAlphas, type Search } from './search.js';
 import {
   analysisOptions,
   checkSplit,

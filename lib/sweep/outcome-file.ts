@@ -2,21 +2,8 @@ import { rename, rm } from 'node:fs/promises';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { type TensorData, writeSafetensors } from '../checkpoint/write-safetensors.js';
 import { ioError, WisemergeError } from '../errors.js';
-import type { CorrectIntervals } from '../eval/correct-intervals.js';
-import type { Groups } from '../eval/data/groups.js';
-import { BitMatrix } from './bits.js';
-
-/**
- * What was found per sample: where on the path each is right, or which are right at each evaluated alpha.
- * Enough to choose alpha anew without evaluating again.
- */
-export type SetOutcome = (
-  | { readonly intervals: CorrectIntervals; readonly correct?: never }
-  | { readonly correct: BitMatrix; readonly intervals?: never }
-) & {
-  readonly labels?: Int32Array;
-  readonly groups?: Groups;
-};
+import type { SetOutcome } from '../selection/set-outcome.js';
+import { BitMatrix } from '../statistics/bits.js';
 
 /**
  * Writes an outcome as safetensors: lo, hi (F64 [N]) and open (U8 [N]), with the domain in the metadata; or

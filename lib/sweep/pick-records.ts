@@ -2,9 +2,9 @@ import { checkCall } from '../call-options.js';
 import { WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import { type Check, checkOptions, text } from '../merge/option-checks.js';
+import { parseRule } from '../selection/rule.js';
+import { type Selection, select } from '../selection/rules.js';
 import { type ResultRecord, readRecords, scoreOf } from './records.js';
-import { parseRule } from './rule.js';
-import { type Selection, select } from './rules.js';
 
 /** A column of results, and what it is for. */
 export interface RecordedSet {

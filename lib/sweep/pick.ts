@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { checkOptions, text } from '../merge/option-checks.js';
-import { type Analysis, analyse } from './analysis.js';
+import { type Analysis, analyse } from '../selection/analysis.js';
+import { parseRule } from '../selection/rule.js';
 import { readResult, type SweepResult } from './result.js';
-import { parseRule } from './rule.js';
 import { analysisOptions, readOutcomes } from './sweep-directory.js';
 
 export interface PickOptions {

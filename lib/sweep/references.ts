@@ -7,7 +7,7 @@ import {
   fitReferenceLine,
   type NoReferenceLine,
   type ReferenceLine,
-} from './effective-robustness.js';
+} from '../selection/effective-robustness.js';
 import { readRecords, scoreOf } from './records.js';
 
 /** A model that was trained on the reference distribution alone. */

@@ -9,7 +9,7 @@ import type { Metrics } from '../eval/metrics.js';
 import type { OutputComparison } from '../eval/output-comparison.js';
 import { checkOptions, text as nonEmpty } from '../merge/option-checks.js';
 import type { Precision } from '../precision.js';
-import type { Analysis } from './analysis.js';
+import type { Analysis } from '../selection/analysis.js';
 import type { Divergence } from './divergence.js';
 import type { LayerOutcome } from './layer-sweep.js';
 import type { ShiftRobustness } from './references.js';

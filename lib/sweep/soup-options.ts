@@ -1,8 +1,8 @@
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import { WisemergeError } from '../errors.js';
-import type { MaxRule } from './rule.js';
-import { formatRule, parseRule } from './rule.js';
+import type { MaxRule } from '../selection/rule.js';
+import { formatRule, parseRule } from '../selection/rule.js';
 import { readCheckedFile, setsFrom } from './sweep-file.js';
 import {
   type ResolvedSweep,

@@ -2,13 +2,14 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
-import type { AnalysedSet, AnalysisOptions } from './analysis.js';
-import { checkFolds } from './folds.js';
+import type { AnalysedSet, AnalysisOptions } from '../selection/analysis.js';
+import { parseRule } from '../selection/rule.js';
+import type { SetOutcome } from '../selection/set-outcome.js';
+import { checkFolds } from '../statistics/folds.js';
 import type { Journal } from './journal.js';
-import { readOutcome, type SetOutcome, writeOutcome } from './outcome-file.js';
+import { readOutcome, writeOutcome } from './outcome-file.js';
 import { recordsName, resultName, type SweptSet } from './result.js';
 import { type DirectoryOptions, openResultsDirectory, type Results } from './results-directory.js';
-import { parseRule } from './rule.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
 const outcomesName = 'outcomes';

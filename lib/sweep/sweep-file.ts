@@ -3,7 +3,7 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
-import { parseRule } from './rule.js';
+import { parseRule } from '../selection/rule.js';
 import { describeIssue, type SweepConfig, sweepFileSchema } from './sweep-options.js';
 
 /** What a sweep file says: a configuration that may leave the fine-tuned model to the flags. */

@@ -5,8 +5,8 @@ import { activations } from '../eval/dense-network.js';
 import { readNames } from '../eval/text/name-list.js';
 import { parseAlphas } from '../merge/alpha.js';
 import { precisions } from '../precision.js';
-import { formatRule, parseRule } from './rule.js';
-import { searchKinds } from './search.js';
+import { formatRule, parseRule } from '../selection/rule.js';
+import { searchKinds } from '../selection/search.js';
 import { textSetFields } from './text-set-fields.js';
 import { checkTextSets, hasText } from './text-sets.js';
 

@@ -4,7 +4,7 @@ import { type Distribution, distributions } from '../../lib/demo/distributions.j
 import { glyphDistance, leastDistance, makeGlyphs } from '../../lib/demo/glyphs.js';
 import { drawPictures, evaluationSet, splitInHalf, trainingSet } from '../../lib/demo/pictures.js';
 import { drawPicture, pixels, side } from '../../lib/demo/renderer.js';
-import { Random } from '../../lib/sweep/random.js';
+import { Random } from '../../lib/statistics/random.js';
 
 const glyphs = makeGlyphs(16);
 const all = Object.entries({ broad: distributions.broad, id: distributions.id, ...distributions.shifts });

@@ -7,7 +7,7 @@ import { thin } from '../../lib/report/curves-plot.js';
 import { plotFrontier } from '../../lib/report/frontier-plot.js';
 import { renderReport, writeReport } from '../../lib/report/report.js';
 import { makeAxis, standalone } from '../../lib/report/svg.js';
-import { accuracyPath } from '../../lib/sweep/exact-path.js';
+import { accuracyPath } from '../../lib/selection/exact-path.js';
 import { sweep } from '../../lib/sweep/sweep.js';
 import { readOutcomes } from '../../lib/sweep/sweep-directory.js';
 import type { SweepConfig } from '../../lib/sweep/sweep-options.js';

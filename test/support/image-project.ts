@@ -1,7 +1,7 @@
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { Random } from '../../lib/sweep/random.js';
+import { Random } from '../../lib/statistics/random.js';
 import type { SweepOptions } from '../../lib/sweep/sweep.js';
 import { readModel, writeModel } from './models.js';
 import { fixture } from './networks.js';

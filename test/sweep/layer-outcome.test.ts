@@ -6,8 +6,8 @@ import { record } from '../../lib/sweep/evaluated.js';
 import { sweepLayers } from '../../lib/sweep/layer-sweep.js';
 import { plain, type SweepResult, writeResult } from '../../lib/sweep/result.js';
 import { resolveSweep } from '../../lib/sweep/sweep-options.js';
+import { nestedBits } from '../support/outcomes.js';
 import { tempDir } from '../support/temp.js';
-import { nestedBits } from './outcomes.js';
 
 const tensors = ['vit.layer.0.weight', 'vit.layer.1.weight'];
 const sets = (['id', 'shift'] as const).map((kind) => ({

@@ -4,9 +4,9 @@ import { describe, expect, test } from 'vitest';
 import { pickRecords } from '../../lib/sweep/pick-records.js';
 import { sweep } from '../../lib/sweep/sweep.js';
 import { runCli } from '../support/cli.js';
+import { averageShift, grid, imagenet } from '../support/published.js';
 import { sweepProject } from '../support/sweep-project.js';
 import { tempDir } from '../support/temp.js';
-import { averageShift, grid, imagenet } from './published.js';
 
 const sets = [
   { name: 'ImageNet', role: 'select', kind: 'id' },

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { effectiveRobustness, fitReferenceLine } from '../../lib/sweep/effective-robustness.js';
+import { effectiveRobustness, fitReferenceLine } from '../../lib/selection/effective-robustness.js';
 import { readReferences, robustnessOf } from '../../lib/sweep/references.js';
 import { sweep } from '../../lib/sweep/sweep.js';
 import { readSweepFile } from '../../lib/sweep/sweep-file.js';

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { WisemergeError } from '../../errors.js';
-import { percent, points, pointsInterval } from '../../sweep/figures.js';
+import { percent, points, pointsInterval } from '../../selection/figures.js';
 import { plain, type SetMetrics } from '../../sweep/result.js';
 import { type SoupResult, soup } from '../../sweep/soup.js';
 import { readSoupFile, type SoupConfig } from '../../sweep/soup-options.js';

@@ -1,5 +1,5 @@
 import { writeReport } from '../../report/report.js';
-import { percent } from '../../sweep/figures.js';
+import { percent } from '../../selection/figures.js';
 import { type WatchOptions, watchName, watchSweep } from '../../sweep/watch.js';
 import type { SweepFlags } from '../sweep-flags.js';
 import { note, printResult } from '../terminal.js';

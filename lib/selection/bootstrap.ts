@@ -1,0 +1,260 @@
+import { WisemergeError } from '../errors.js';
+import { multinomial } from '../statistics/binomial.js';
+import { type BitMatrix, distinctColumns, multipleCounts } from '../statistics/bits.js';
+import { checkConfidence, type Interval } from '../statistics/intervals.js';
+import { Random } from '../statistics/random.js';
+import { evidenceOf, type SetEvidence } from './criteria.js';
+import { type Curves, curvesOf, type Outcomes } from './curves.js';
+import type { Rule } from './rule.js';
+import { decide } from './rules.js';
+
+/** Accuracies of resampled sets. */
+export interface Resamples {
+  readonly replicates: number;
+  readonly sets: number;
+  readonly alphas: number;
+  /** `[replicate][set][alpha]`, row-major, each in [0, 1]. */
+  readonly values: Float64Array;
+}
+
+/**
+ * Paired bootstrap (Efron and Tibshirani, 1993, chapter 6): each replicate draws as many samples of each set as
+ * it has, with replacement, the same ones for every alpha. `clusters` has a group per sample for sets whose
+ * groups are drawn as a whole, as many groups as there are; accuracy is then over the samples drawn. The draws
+ * for a set depend on the seed and its place in the list only. Throws ERR_USAGE, ERR_DATA or
+ * ERR_DATA_MISMATCH.
+ */
+export function resample(
+  sets: readonly BitMatrix[],
+  replicates: number,
+  seed: number,
+  clusters: readonly (ArrayLike<number> | undefined)[] = [],
+): Resamples {
+  if (!(Number.isSafeInteger(replicates) && replicates >= 1))
+    throw new WisemergeError('ERR_USAGE', `replicates: ${replicates} is not a whole number from 1`);
+  const alphas = sets[0]?.rows ?? 0;
+  const values = new Float64Array(replicates * sets.length * alphas);
+  for (const [s, set] of sets.entries()) {
+    if (set.rows !== alphas)
+      throw new WisemergeError('ERR_DATA_MISMATCH', `sets with results at ${alphas} and ${set.rows} alphas`);
+    if (set.columns === 0) throw new WisemergeError('ERR_DATA', 'a set without samples cannot be resampled');
+    const distinct = distinctColumns(set);
+    const counts = new Uint32Array(distinct.matrix.columns);
+    const draw = drawer(distinct.of, counts.length, new Random(seed, s), clusters[s]);
+    for (let r = 0; r < replicates; r++) {
+      const row = values.subarray((r * sets.length + s) * alphas, (r * sets.length + s + 1) * alphas);
+      counts.fill(0);
+      const drawn = draw(counts);
+      multipleCounts(distinct.matrix, counts, row);
+      for (let k = 0; k < alphas; k++) row[k]! /= drawn;
+    }
+  }
+  return { replicates, sets: sets.length, alphas, values };
+}
+
+/** Draws a resample into counts of distinct columns; returns its size. */
+function drawer(
+  of: Uint32Array,
+  columns: number,
+  random: Random,
+  groups: ArrayLike<number> | undefined,
+): (counts: Uint32Array) => number {
+  const samples = of.length;
+  if (!groups) return sampleDrawer(of, columns, random);
+  if (groups.length !== samples)
+    throw new WisemergeError('ERR_DATA_MISMATCH', `${groups.length} groups for ${samples} samples`);
+  const members = new Map<number, number[]>();
+  for (let i = 0; i < samples; i++) {
+    const list = members.get(groups[i]!);
+    if (list) list.push(of[i]!);
+    else members.set(groups[i]!, [of[i]!]);
+  }
+  const lists = [...members.values()];
+  return (counts) => {
+    let drawn = 0;
+    for (let g = 0; g < lists.length; g++) {
+      const list = lists[random.below(lists.length)]!;
+      for (const column of list) counts[column]!++;
+      drawn += list.length;
+    }
+    return drawn;
+  };
+}
+
+/** Columns of fewer samples than this are drawn sample by sample: a binomial for each would cost more. */
+const rare = 10;
+
+/** Draws as many samples as there are, in one multinomial over the columns, all rare ones being one class of it. */
+function sampleDrawer(of: Uint32Array, columns: number, random: Random): (counts: Uint32Array) => number {
+  const members = new Uint32Array(columns);
+  for (let i = 0; i < of.length; i++) members[of[i]!]!++;
+  const common = [...members.keys()].filter((column) => members[column]! >= rare);
+  const rest = of.filter((column) => members[column]! < rare);
+  const sizes = Uint32Array.from([...common.map((column) => members[column]!), rest.length]);
+  const drawn = new Uint32Array(sizes.length);
+  return (counts) => {
+    drawn.fill(0);
+    multinomial(random, of.length, sizes, drawn);
+    for (let i = 0; i < common.length; i++) counts[common[i]!] = drawn[i]!;
+    for (let left = drawn[common.length]!; left > 0; left--) counts[rest[random.below(rest.length)]!]!++;
+    return of.length;
+  };
+}
+
+/** `resample` for the sets of a sweep, with their groups as clusters. */
+export function resampleOutcomes({ sets }: Outcomes, replicates: number, seed: number): Resamples {
+  return resample(
+    sets.map(({ correct }) => correct),
+    replicates,
+    seed,
+    sets.map(({ groups }) => groups),
+  );
+}
+
+/** The accuracy curves of one replicate, per set, not copied. */
+export function replicateCurves({ sets, alphas, values }: Resamples, replicate: number): Float64Array[] {
+  return Array.from({ length: sets }, (_, s) =>
+    values.subarray((replicate * sets + s) * alphas, (replicate * sets + s + 1) * alphas),
+  );
+}
+
+/**
+ * One curve of `length` values per replicate, filled in from the accuracy curves of its sets. All lie in one piece
+ * of memory: thousands of small arrays would cost more than what is computed.
+ */
+export function mapReplicates(
+  resamples: Resamples,
+  length: number,
+  fill: (curves: readonly Float64Array[], out: Float64Array) => void,
+): Float64Array[] {
+  const values = new Float64Array(resamples.replicates * length);
+  return Array.from({ length: resamples.replicates }, (_, r) => {
+    const out = values.subarray(r * length, (r + 1) * length);
+    fill(replicateCurves(resamples, r), out);
+    return out;
+  });
+}
+
+/** The p-quantile by linear interpolation between order statistics (definition 7 of Hyndman and Fan, 1996). */
+export function quantile(sorted: Float64Array, p: number): number {
+  const at = p * (sorted.length - 1);
+  const below = Math.floor(at);
+  const low = sorted[below]!;
+  const high = sorted[Math.min(below + 1, sorted.length - 1)]!;
+  return low + (at - below) * (high - low);
+}
+
+/** The percentile interval of a statistic from its replicates. */
+export function percentileInterval(replicates: ArrayLike<number>, confidence = 0.95): Interval {
+  checkConfidence(confidence);
+  const sorted = Float64Array.from(replicates).sort();
+  return { lower: quantile(sorted, (1 - confidence) / 2), upper: quantile(sorted, (1 + confidence) / 2) };
+}
+
+/**
+ * The basic interval, the percentile one reflected at the estimate. For a maximum over alphas: noise pushes
+ * it up, and pushes replicates up once more, which the reflection takes back.
+ */
+export function basicInterval(estimate: number, replicates: ArrayLike<number>, confidence = 0.95): Interval {
+  const { lower, upper } = percentileInterval(replicates, confidence);
+  return { lower: 2 * estimate - upper, upper: 2 * estimate - lower };
+}
+
+/** A band that holds the whole curve with the confidence asked for. */
+export interface Band {
+  /** Half width in standard errors. */
+  readonly critical: number;
+  /** Bootstrap standard error per alpha. */
+  readonly standardErrors: Float64Array;
+  readonly lower: Float64Array;
+  readonly upper: Float64Array;
+}
+
+/**
+ * Simultaneous max-t band: estimate -+ c * SE, c the quantile over replicates of the largest
+ * |replicate - estimate| / SE of any alpha (Westfall and Young, 1993). Neighbouring alphas are highly
+ * correlated, so it is much narrower than Bonferroni's. An alpha whose replicates are all equal has width 0.
+ */
+export function simultaneousBand(
+  estimate: Float64Array,
+  replicates: readonly Float64Array[],
+  confidence = 0.95,
+): Band {
+  checkConfidence(confidence);
+  const standardErrors = estimate.map((_, k) => {
+    const mean = replicates.reduce((sum, curve) => sum + curve[k]!, 0) / replicates.length;
+    const squares = replicates.reduce((sum, curve) => sum + (curve[k]! - mean) ** 2, 0);
+    // Rounding alone is no spread.
+    const error = Math.sqrt(squares / Math.max(1, replicates.length - 1));
+    return error > 1e-14 ? error : 0;
+  });
+  const largest = Float64Array.from(replicates, (curve) => {
+    let most = 0;
+    for (let k = 0; k < curve.length; k++)
+      if (standardErrors[k]! > 0)
+        most = Math.max(most, Math.abs(curve[k]! - estimate[k]!) / standardErrors[k]!);
+    return most;
+  }).sort();
+  const critical = quantile(largest, confidence);
+  return {
+    critical,
+    standardErrors,
+    lower: estimate.map((value, k) => value - critical * standardErrors[k]!),
+    upper: estimate.map((value, k) => value + critical * standardErrors[k]!),
+  };
+}
+
+/** How a rule's choice would vary with the samples. */
+export interface SelectionBootstrap {
+  /** Percentile interval of the chosen alpha. */
+  readonly alpha: Interval;
+  /** Share of replicates that choose each alpha. */
+  readonly frequencies: Float64Array;
+  /** The accuracy that stands for the rule (`Decision.score`), at the chosen alpha. */
+  readonly score: number;
+  /** By how much that accuracy is too good because alpha was chosen on the same samples. */
+  readonly optimism: number;
+}
+
+/**
+ * Applies a rule to every replicate of `resamples`, one per set of `outcomes`. Optimism is the mean, over
+ * replicates, of the replicate's own score at its choice less the score of the data there (Efron, JASA 78,
+ * 1983). Standard errors of `one-se` are those of the data. Throws as `select`.
+ */
+export function bootstrapSelection(
+  outcomes: Outcomes,
+  rule: Rule,
+  resamples: Resamples,
+  confidence = 0.95,
+): SelectionBootstrap {
+  const { alphas, sets } = curvesOf(outcomes);
+  checkResamples({ alphas, sets }, resamples);
+  const evidence = sets.map(evidenceOf);
+  const { index, score } = decide(rule, alphas, evidence);
+  const frequencies = new Float64Array(alphas.length);
+  const chosen = new Float64Array(resamples.replicates);
+  let optimism = 0;
+  for (let r = 0; r < resamples.replicates; r++) {
+    const curves = replicateCurves(resamples, r);
+    const drawn = evidence.map((set, s): SetEvidence => ({ ...set, accuracy: curves[s]! }));
+    const decision = decide(rule, alphas, drawn);
+    frequencies[decision.index]! += 1 / resamples.replicates;
+    chosen[r] = alphas[decision.index]!;
+    optimism += decision.score.value[decision.index]! - score.value[decision.index]!;
+  }
+  return {
+    alpha: percentileInterval(chosen, confidence),
+    frequencies,
+    score: score.value[index]!,
+    optimism: optimism / resamples.replicates,
+  };
+}
+
+/** Throws ERR_DATA_MISMATCH where resamples are not of these sets and alphas. */
+export function checkResamples({ alphas, sets }: Curves, resamples: Resamples): void {
+  if (resamples.sets !== sets.length || resamples.alphas !== alphas.length)
+    throw new WisemergeError(
+      'ERR_DATA_MISMATCH',
+      `resamples of ${resamples.sets} sets at ${resamples.alphas} alphas, for ${sets.length} sets at ${alphas.length}`,
+    );
+}

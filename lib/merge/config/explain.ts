@@ -194,7 +194,10 @@ function layerGroups(merge: ResolvedMerge, tensors: readonly ResolvedTensor[]): 
   const layers = [...groupBy(tensors, ({ layer }) => layer!.index)].sort(([a], [b]) => a - b);
   const rest = ({ name }: ResolvedTensor): string => splitLayer(name)!.rest.replace(/^\./, '');
   const pattern = (list: readonly ResolvedTensor[]): string =>
-    JSON.stringify(list.map((tensor) => [rest(tensor), signature(tensor)]).sort());
+    list
+      .map((tensor) => `${rest(tensor)}\n${signature(tensor)}`)
+      .sort()
+      .join('\n');
   const runs: { key: string; tensors: ResolvedTensor[]; indices: number[] }[] = [];
   for (const [index, list] of layers) {
     const key = pattern(list);

@@ -2,65 +2,17 @@
 
 #include <string>
 
+#include "core/numbers.h"
 #include "core/status.h"
 
 namespace wisemerge {
 namespace {
 
 constexpr size_t kLerpNumbers = 10, kCompareNumbers = 7;
-constexpr double kMaxExact = 9007199254740991.0;  // 2^53 - 1
 
 [[noreturn]] void refuse(const std::string& message) { throw Error("ERR_INTERNAL_ARGUMENT", message); }
 
-// Reads numbers in order.
-class Numbers {
- public:
-  Numbers(const double* numbers, size_t length) : next_(numbers), left_(length) {}
-
-  bool empty() const { return left_ == 0; }
-
-  size_t left() const { return left_; }
-
-  uint64_t whole() {
-    const double number = take();
-    if (!(number >= 0 && number <= kMaxExact) ||
-        number != static_cast<double>(static_cast<uint64_t>(number))) {
-      refuse(std::to_string(number) + " is not a whole number from 0 to 2^53 - 1");
-    }
-    return static_cast<uint64_t>(number);
-  }
-
-  uint32_t index() {
-    const uint64_t value = whole();
-    if (value > INT32_MAX) refuse(std::to_string(value) + " is no index");
-    return static_cast<uint32_t>(value);
-  }
-
-  // -1: none.
-  int index_or_none() {
-    if (left_ > 0 && *next_ == -1) {
-      take();
-      return -1;
-    }
-    return static_cast<int>(index());
-  }
-
-  DType dtype() {
-    const uint64_t index = whole();
-    if (index >= kDTypeCount) refuse(std::to_string(index) + " is no dtype");
-    return static_cast<DType>(index);
-  }
-
- private:
-  double take() {
-    if (left_ == 0) refuse("the numbers of a range are cut short");
-    left_--;
-    return *next_++;
-  }
-
-  const double* next_;
-  size_t left_;
-};
+int index_or_none(Numbers& numbers) { return numbers.none() ? -1 : static_cast<int>(numbers.index()); }
 
 class Parser {
  public:
@@ -85,9 +37,9 @@ class Parser {
     made.y_dtype = numbers_.dtype();
     made.out_dtype = compared_ ? made.x_dtype : numbers_.dtype();
     made.count = numbers_.whole();
-    const int x = numbers_.index_or_none();
+    const int x = index_or_none(numbers_);
     made.x = {file(x), numbers_.whole()};
-    const int y = numbers_.index_or_none();
+    const int y = index_or_none(numbers_);
     made.copied = y < 0 && !compared_;
     made.y = {made.copied ? 0 : file(y), numbers_.whole()};
     if (made.copied) made.x_dtype = made.y_dtype = made.out_dtype = DType::kU8;
@@ -134,7 +86,7 @@ StreamWork parse_work(const double* files, size_t files_length, const double* ra
   StreamWork work;
   for (Numbers numbers(files, files_length); !numbers.empty();) {
     const int cached = static_cast<int>(numbers.index());
-    work.files.push_back({cached, numbers.index_or_none()});
+    work.files.push_back({cached, index_or_none(numbers)});
   }
   Parser({range, range_length}, work, compared).range();
   return work;

@@ -5,33 +5,29 @@
 namespace wisemerge {
 namespace {
 
-// -1 or a whole number below `limit`.
-int32_t optional_index(NumberRow& row, double limit) {
-  const double value = row.number();
-  if (value == -1) return -1;
-  if (!(value >= 0 && value < limit) || value != std::floor(value)) {
-    throw Error("ERR_INTERNAL_ARGUMENT",
-                std::to_string(value) + " is neither -1 nor below " + std::to_string(limit));
+uint64_t below(NumberRow& row, uint64_t limit, const char* what) {
+  const uint64_t value = row.whole(what);
+  if (value >= limit) {
+    throw Error("ERR_INTERNAL_ARGUMENT", "there is no " + std::string(what) + " " + std::to_string(value));
   }
-  return static_cast<int32_t>(value);
+  return value;
 }
 
-uint64_t below(NumberRow& row, uint64_t limit, const char* what) {
-  const uint64_t value = row.whole();
-  if (value >= limit) throw Error("ERR_INTERNAL_ARGUMENT", "there is no " + std::string(what));
-  return value;
+// -1 or a number below `limit`, which int32_t holds.
+int32_t optional_below(NumberRow& row, uint64_t limit, const char* what) {
+  return row.none() ? -1 : static_cast<int32_t>(below(row, limit, what));
 }
 
 MergeFile parse_file(NumberRow& row) {
   const auto fd = static_cast<int>(below(row, INT32_MAX, "file"));
-  return {fd, optional_index(row, 2147483648.0)};
+  return {fd, optional_below(row, INT32_MAX, "file")};
 }
 
 // One of `added`, or null.
 template <class Part>
 std::shared_ptr<const Part> parse_part(NumberRow& row,
                                        const std::vector<std::shared_ptr<const Part>>& added) {
-  const int32_t index = optional_index(row, static_cast<double>(added.size()));
+  const int32_t index = optional_below(row, added.size(), "part");
   return index < 0 ? nullptr : added[static_cast<size_t>(index)];
 }
 
@@ -98,7 +94,6 @@ std::vector<MergeBatch::Job> parse_merge_jobs(const double* numbers, size_t leng
                                               const std::vector<std::string>& names, uint64_t seed,
                                               const MergeParts& parts) {
   constexpr size_t kJobColumns = 8, kInputColumns = 6;
-  constexpr double kDescriptors = 2147483648.0;
   std::vector<MergeBatch::Job> jobs;
   size_t at = 0;
   const auto take = [&](size_t columns) {
@@ -119,7 +114,7 @@ std::vector<MergeBatch::Job> parse_merge_jobs(const double* numbers, size_t leng
     job->out_dtype = static_cast<DType>(below(head, kDTypeCount, "dtype"));
     job->count = head.whole();
     job->row = head.whole();
-    job->base = optional_index(head, kDescriptors);
+    job->base = optional_below(head, INT32_MAX, "base");
     const uint64_t inputs = head.whole();
     NumberRow parameters = take(method.parameters);
     for (uint32_t i = 0; i < method.parameters; i++) job->parameters.push_back(parameters.number());

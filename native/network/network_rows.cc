@@ -12,21 +12,16 @@ constexpr size_t kNetworkNumbers = 2, kParameterNumbers = 5, kProgramNumbers = 2
 constexpr size_t kOpNumbers = 2 + kOpValues + kOpParameters + kOpSizes + 1;
 
 DType weight_dtype(NumberRow& row) {
-  const uint64_t number = row.whole();
-  const DType dtype = static_cast<DType>(number);
-  if (number >= kDTypeCount || (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16)) {
-    throw Error("ERR_INTERNAL_ARGUMENT", "dtype " + std::to_string(number) + " is none of F32, F16, BF16");
+  const DType dtype = row.dtype();
+  if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16) {
+    throw Error("ERR_INTERNAL_ARGUMENT", std::string(dtype_info(dtype).name) + " is none of F32, F16, BF16");
   }
   return dtype;
 }
 
 uint32_t place(NumberRow& row, bool optional) {
-  const double number = row.number();
-  if (optional && number == -1) return kNone;
-  if (!(number >= 0 && number < kNone) || number != std::floor(number)) {
-    throw Error("ERR_INTERNAL_ARGUMENT", std::to_string(number) + " is no place in a table");
-  }
-  return static_cast<uint32_t>(number);
+  if (optional && row.none()) return kNone;
+  return row.index("a place in a table");
 }
 
 Value parse_value(NumberRow& row, uint64_t candidates) {

@@ -16,10 +16,7 @@ constexpr size_t kTrainerNumbers = 12, kProgramNumbers = 4, kLayerNumbers = 6, k
 constexpr size_t kNetworkNumbers = 3, kLogitsNumbers = 7;
 
 uint64_t optional_place(NumberRow& row) {
-  const double place = row.number();
-  if (place == -1) return Layer::kNone;
-  if (!(place >= 0 && place < 0x1p52)) throw Error("ERR_INTERNAL_ARGUMENT", "not a place of a parameter");
-  return static_cast<uint64_t>(place);
+  return row.none() ? Layer::kNone : row.whole("the place of a parameter");
 }
 
 // How many layers are described behind `before` other numbers.

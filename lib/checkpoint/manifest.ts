@@ -55,6 +55,14 @@ export interface MergeFileManifest extends OutputManifest {
   readonly config: string;
 }
 
+/** Of a mixture of experts. */
+export interface MoeManifest extends OutputManifest {
+  readonly architecture: string;
+  readonly gateMode: string;
+  readonly models: readonly ManifestInput[];
+  readonly seed: number;
+}
+
 /** An input's identity: sizes and header hashes tell one save from another without hashing the data. */
 export function describeInput(path: string, { files }: Checkpoint): ManifestInput {
   return {

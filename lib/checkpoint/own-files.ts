@@ -1,32 +1,14 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ioError } from '../errors.js';
 import { ownerName } from './directory-lock.js';
 import { manifestName, type OutputManifest } from './manifest.js';
 
 /** What a killed run left behind inside an output. */
 const leftover = /^\..*\.wisemerge-(tmp|old)$/;
 
-/**
- * Writes the manifest of an output, last: it names everything that lies there by now, so that whatever is added later is known
- * not to be wisemerge's. Throws ERR_IO, ERR_NO_SPACE.
- */
-export async function writeManifest<T extends Omit<OutputManifest, 'companions'>>(
-  directory: string,
-  manifest: T,
-): Promise<void> {
-  const path = join(directory, manifestName);
-  const weights = new Set(manifest.files.map(({ name }) => name));
-  try {
-    const companions = (await listFiles(directory)).filter((name) => !weights.has(name));
-    await writeFile(path, `${JSON.stringify({ ...manifest, companions }, null, 2)}\n`);
-  } catch (error) {
-    throw ioError(error, 'write', path);
-  }
-}
-
-async function listFiles(directory: string, below = ''): Promise<string[]> {
+/** Relative paths of all files below a directory but the mark of its owner. */
+export async function listFiles(directory: string, below = ''): Promise<string[]> {
   const files: string[] = [];
   for (const entry of await readdir(join(directory, below), { withFileTypes: true })) {
     const path = join(below, entry.name);

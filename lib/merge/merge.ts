@@ -1,15 +1,14 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkCall } from '../call-options.js';
+import { finishOutput } from '../checkpoint/finish-output.js';
 import { describeInput, type Manifest } from '../checkpoint/manifest.js';
 import { renderCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
-import { writeManifest } from '../checkpoint/own-files.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
 import { publishedOptions } from '../checkpoint/published-paths.js';
 import { copySidecars } from '../checkpoint/sidecars.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
-import { ioError, WisemergeError } from '../errors.js';
+import { WisemergeError } from '../errors.js';
 import { Engine, engineOptions } from '../native.js';
 import { version } from '../version.js';
 import { formatCommand } from './command.js';
@@ -136,36 +135,28 @@ async function writeCompanions(
 ): Promise<void> {
   const command = formatCommand(given);
   await copySidecars(zeroshot, plan.sidecars, directory, options.dtype);
-  const manifest: Omit<Manifest, 'companions'> = {
-    wisemerge: version,
-    node: process.version,
-    method: 'wise_ft',
-    formula: 'fma(alpha, y - x, x), one rounding',
-    alpha,
-    ...(options.tensorAlphas && { tensorAlphas: options.tensorAlphas }),
-    dtype: options.dtype ?? null,
-    device: plan.device,
-    command,
-    zeroshot: describeInput(given.zeroshot, zeroshot),
-    finetuned: describeInput(given.finetuned, finetuned),
-    parameters: layout.parameters,
-    files: [...files],
-    nonFinite: Object.fromEntries(nonFinite),
-  };
   const dtype = options.dtype ?? 'the dtype of the zero-shot model';
   const card = await renderCard({
     ...{ zeroshot, finetuned, alpha, dtype, command: formatCommand(publishedOptions(given)), version },
     ...(options.tensorAlphas && { tensorAlphas: options.tensorAlphas }),
   });
-  const texts: [string, string][] = [
-    ...(layout.index ? [[layout.index.name, layout.index.text] as [string, string]] : []),
-    ['README.md', card],
-  ];
-  for (const [name, text] of texts) {
-    const path = join(directory, name);
-    await writeFile(path, text).catch((error) => {
-      throw ioError(error, 'write', path);
-    });
-  }
-  await writeManifest(directory, manifest);
+  await finishOutput<Manifest>(
+    directory,
+    layout,
+    { 'README.md': card },
+    {
+      method: 'wise_ft',
+      formula: 'fma(alpha, y - x, x), one rounding',
+      alpha,
+      ...(options.tensorAlphas && { tensorAlphas: options.tensorAlphas }),
+      dtype: options.dtype ?? null,
+      device: plan.device,
+      command,
+      zeroshot: describeInput(given.zeroshot, zeroshot),
+      finetuned: describeInput(given.finetuned, finetuned),
+      parameters: layout.parameters,
+      files: [...files],
+      nonFinite: Object.fromEntries(nonFinite),
+    },
+  );
 }

@@ -1,10 +1,10 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkCall } from '../call-options.js';
-import { describeInput } from '../checkpoint/manifest.js';
+import { finishOutput } from '../checkpoint/finish-output.js';
+import { describeInput, type MoeManifest } from '../checkpoint/manifest.js';
 import { renderMoeCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
-import { writeManifest } from '../checkpoint/own-files.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
 import { publishedOptions } from '../checkpoint/published-paths.js';
 import { readSafetensorsFile } from '../checkpoint/safetensors-file.js';
@@ -13,7 +13,7 @@ import { elementCount } from '../checkpoint/tensor.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
 import type { WeightFile } from '../checkpoint/weight-file.js';
 import { writeSafetensors } from '../checkpoint/write-safetensors.js';
-import { ioError, WisemergeError } from '../errors.js';
+import { WisemergeError } from '../errors.js';
 import type { NativeCall } from '../merge/many/native-call.js';
 import { type StreamedFiles, streamTensors } from '../merge/many/tensor-stream.js';
 import type { TensorWork } from '../merge/many/work.js';
@@ -191,35 +191,28 @@ class Assembly {
     );
     const command = formatMoeCommand(this.#options);
     const checkpoints = [...models.values()].map(({ checkpoint }) => checkpoint);
-    const manifest = {
-      wisemerge: version,
-      node: process.version,
-      method: 'moe',
-      architecture: plan.architecture,
-      gateMode: plan.gateMode,
-      dtype: config.dtype ?? null,
-      device: 'cpu',
-      command,
-      seed: this.#options.seed ?? 0,
-      models: checkpoints.map((one) => describeInput(one.path, one)),
-      parameters: layout.parameters,
-      files,
-      nonFinite: Object.fromEntries(nonFinite),
-    };
     const { experts, shared, expertsPerToken, gateMode } = plan;
     const published = formatMoeCommand(publishedOptions(this.#options));
     const facts = { donor: base, models: checkpoints, command: published, version };
     const card = await renderMoeCard({ ...facts, experts, shared, expertsPerToken, gateMode });
-    const texts: [string, string][] = [
-      ...(layout.index ? [[layout.index.name, layout.index.text] as [string, string]] : []),
-      ['README.md', card],
-    ];
-    for (const [file, content] of texts) {
-      await writeFile(join(directory, file), content).catch((error) => {
-        throw ioError(error, 'write', join(directory, file));
-      });
-    }
-    await writeManifest(directory, manifest);
+    await finishOutput<MoeManifest>(
+      directory,
+      layout,
+      { 'README.md': card },
+      {
+        method: 'moe',
+        architecture: plan.architecture,
+        gateMode,
+        dtype: config.dtype ?? null,
+        device: 'cpu',
+        command,
+        seed: this.#options.seed ?? 0,
+        models: checkpoints.map((one) => describeInput(one.path, one)),
+        parameters: layout.parameters,
+        files,
+        nonFinite: Object.fromEntries(nonFinite),
+      },
+    );
   }
 }
 

@@ -1,13 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { finishOutput } from '../checkpoint/finish-output.js';
 import { layOut } from '../checkpoint/layout.js';
 import { type DerivedManifest, describeInput } from '../checkpoint/manifest.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
-import { writeIndexAndManifest, writeTensors } from '../checkpoint/rewritten-model.js';
+import { writeTensors } from '../checkpoint/rewritten-model.js';
 import { copySidecars, listSidecars } from '../checkpoint/sidecars.js';
 import { ioError } from '../errors.js';
-import { version } from '../version.js';
 import { stateDirectory, stateName, writeState } from './optimizer-state.js';
 import type { TrainedTensor } from './parameters.js';
 import type { TrainingSession } from './session.js';
@@ -80,21 +80,23 @@ export async function writeEpoch(
   await copySidecars(base, (await listSidecars(base)).copied, directory, undefined);
   const optimizer = await writeState(join(directory, stateDirectory, stateName), session);
   const { identity, initial, epochs, command, device, zeroshot } = facts;
-  const manifest: Omit<DerivedManifest, 'companions'> & { training: TrainingRecord } = {
-    wisemerge: version,
-    node: process.version,
-    method: 'finetune',
-    formula: 'AdamW on softmax cross-entropy',
-    dtype: null,
-    device,
-    command,
-    zeroshot: describeInput(zeroshot, base),
-    parameters: layout.parameters,
-    files,
-    nonFinite,
-    training: { identity, ...(initial && { initial }), epochs, optimizer },
-  };
-  await writeIndexAndManifest(directory, layout, manifest);
+  await finishOutput<DerivedManifest & { training: TrainingRecord }>(
+    directory,
+    layout,
+    {},
+    {
+      method: 'finetune',
+      formula: 'AdamW on softmax cross-entropy',
+      dtype: null,
+      device,
+      command,
+      zeroshot: describeInput(zeroshot, base),
+      parameters: layout.parameters,
+      files,
+      nonFinite,
+      training: { identity, ...(initial && { initial }), epochs, optimizer },
+    },
+  );
   return nonFinite;
 }
 

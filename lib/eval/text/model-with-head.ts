@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
+import { finishOutput } from '../../checkpoint/finish-output.js';
 import { layOutTensors } from '../../checkpoint/layout.js';
 import { describeInput, type ManifestInput, type OutputManifest } from '../../checkpoint/manifest.js';
 import type { WrittenFile } from '../../checkpoint/output-writer.js';
-import { writeIndexAndManifest, writeTensors } from '../../checkpoint/rewritten-model.js';
+import { writeTensors } from '../../checkpoint/rewritten-model.js';
 import { copySidecars, listSidecars } from '../../checkpoint/sidecars.js';
 import type { TensorData } from '../../checkpoint/write-safetensors.js';
 import { WisemergeError } from '../../errors.js';
-import { version } from '../../version.js';
 
 /** Where fine-tuning and sweeps on images look for the head of a CLIP model. */
 export const headInModel = 'classifier.weight';
@@ -55,18 +55,20 @@ export async function writeModelWithHead(
   }
   await copySidecars(base, (await listSidecars(base)).copied, directory, undefined);
   const { model, command, device, classNames, templates, scale } = facts;
-  const manifest: Omit<HeadManifest, 'companions'> = {
-    wisemerge: version,
-    node: process.version,
-    method: 'head',
-    dtype: null,
-    device,
-    command,
-    model: describeInput(model, base),
-    head: { classNames, templates, scale },
-    parameters: layout.parameters,
-    files,
-    nonFinite: {},
-  };
-  await writeIndexAndManifest(directory, layout, manifest);
+  await finishOutput<HeadManifest>(
+    directory,
+    layout,
+    {},
+    {
+      method: 'head',
+      dtype: null,
+      device,
+      command,
+      model: describeInput(model, base),
+      head: { classNames, templates, scale },
+      parameters: layout.parameters,
+      files,
+      nonFinite: {},
+    },
+  );
 }

@@ -1,17 +1,16 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkCall } from '../../call-options.js';
 import { type Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { finishOutput } from '../../checkpoint/finish-output.js';
 import { GrowingFile } from '../../checkpoint/growing-file.js';
 import { InputPool } from '../../checkpoint/input-pool.js';
-import { describeInput } from '../../checkpoint/manifest.js';
+import { describeInput, type ManifestInput, type OutputManifest } from '../../checkpoint/manifest.js';
 import { modelName, renderAdapterCard } from '../../checkpoint/model-card.js';
-import { writeManifest } from '../../checkpoint/own-files.js';
 import { type ProgressListener, ProgressMeter } from '../../checkpoint/progress.js';
 import { publishedOptions } from '../../checkpoint/published-paths.js';
 import { itemSize, type TensorInfo } from '../../checkpoint/tensor.js';
 import { OutputTransaction } from '../../checkpoint/transaction.js';
-import { ioError, WisemergeError } from '../../errors.js';
+import { WisemergeError } from '../../errors.js';
 import { LowRank } from '../../native/low-rank.js';
 import { dtypeByName, Engine, engineOptions, HostBuffer } from '../../native.js';
 import { version } from '../../version.js';
@@ -359,9 +358,8 @@ class Extraction {
       ...{ base, finetuned, ...total, version },
       command: formatExtractCommand(publishedOptions(this.#options)),
     });
-    const manifest = {
-      wisemerge: version,
-      node: process.version,
+    const texts = { 'adapter_config.json': `${JSON.stringify(config, null, 2)}\n`, 'README.md': card };
+    await finishOutput<AdapterManifest>(directory, {}, texts, {
       method: 'extract-lora',
       formula: 'W + B A',
       dtype: this.#dtype,
@@ -375,18 +373,15 @@ class Extraction {
       total,
       tensors: result.tensors,
       left: result.left,
-    };
-    const texts: [string, string][] = [
-      ['adapter_config.json', `${JSON.stringify(config, null, 2)}\n`],
-      ['README.md', card],
-    ];
-    for (const [name, content] of texts) {
-      await writeFile(join(directory, name), content).catch((error) => {
-        throw ioError(error, 'write', join(directory, name));
-      });
-    }
-    await writeManifest(directory, manifest);
+    });
   }
+}
+
+/** `wisemerge.json` of an adapter. */
+interface AdapterManifest extends OutputManifest, Pick<ExtractLoraResult, 'total' | 'tensors' | 'left'> {
+  readonly formula: string;
+  readonly base: ManifestInput;
+  readonly finetuned: ManifestInput;
 }
 
 /** Views are at most 4 GiB, and a factor may be larger. */

@@ -1,10 +1,7 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { finishOutput } from '../../checkpoint/finish-output.js';
 import { describeInput, type MergeFileManifest } from '../../checkpoint/manifest.js';
 import { renderMergeCard } from '../../checkpoint/model-card.js';
-import { writeManifest } from '../../checkpoint/own-files.js';
 import { publishedOptions } from '../../checkpoint/published-paths.js';
-import { ioError } from '../../errors.js';
 import { version } from '../../version.js';
 import { type Flag, formatWords } from '../command.js';
 import type { MergeFileOptions } from './options.js';
@@ -27,15 +24,20 @@ export async function writeRecords(
   directory: string,
   { options, device }: RunFacts,
 ): Promise<void> {
-  const command = formatMergeFileCommand(options);
-  const manifest: Omit<MergeFileManifest, 'companions'> = {
-    wisemerge: version,
-    node: process.version,
+  const facts = { models, donor: models[merge.donor]!, method: merge.method, config: config.text, version };
+  const published = formatMergeFileCommand(publishedOptions(options));
+  const texts = {
+    ...((options.modelCard ?? true) && {
+      'README.md': await renderMergeCard({ ...facts, command: published }),
+    }),
+    [mergeFileName]: config.text,
+  };
+  await finishOutput<MergeFileManifest>(directory, layout, texts, {
     ...(config.name !== undefined && { name: config.name }),
     method: merge.method,
     dtype: merge.outDtype ?? merge.dtype ?? null,
     device,
-    command,
+    command: formatMergeFileCommand(options),
     models: models.map((model, i) => describeInput(merge.models[i]!.model.path, model)),
     seed: options.seed ?? 0,
     ...(options.compat && { compat: options.compat }),
@@ -43,22 +45,7 @@ export async function writeRecords(
     parameters: layout.parameters,
     files,
     nonFinite: Object.fromEntries(nonFinite),
-  };
-  const texts: [string, string][] = layout.index ? [[layout.index.name, layout.index.text]] : [];
-  if (options.modelCard ?? true) {
-    const donor = models[merge.donor]!;
-    const published = formatMergeFileCommand(publishedOptions(options));
-    const facts = { models, donor, method: merge.method, config: config.text, command: published, version };
-    texts.push(['README.md', await renderMergeCard(facts)]);
-  }
-  texts.push([mergeFileName, config.text]);
-  for (const [name, content] of texts) {
-    const path = join(directory, name);
-    await writeFile(path, content).catch((error) => {
-      throw ioError(error, 'write', path);
-    });
-  }
-  await writeManifest(directory, manifest);
+  });
 }
 
 /** The command line that does what `options` say, quoted for a POSIX shell. */

@@ -53,8 +53,8 @@ const arrays = /\.(npy|npz|safetensors)(:[^/]*)?$/i;
 type SetConfig = SweepConfig['sets'][number];
 
 /**
- * `name:role:kind=features,labels[,groups]`, as `val:select:id=val.npy,labels.npy`; `name:role:kind=images[,labels[,groups]]`
- * for a directory or table of images, where labels and groups may be empty; `name:role:kind` alone where a command evaluates.
+ * `name:role:kind=features,labels[,groups]`, as `val:select:id=val.npy,labels.npy`; `name:role:kind=images` for a directory of
+ * images, `name:role:kind=images[,labels[,groups]]` for a table, where labels may be empty; `name:role:kind` alone where a command evaluates.
  * Collects repeated flags.
  */
 export function parseSetFlag(text: string, earlier: readonly SetConfig[] = []): readonly SetConfig[] {
@@ -69,9 +69,8 @@ export function parseSetFlag(text: string, earlier: readonly SetConfig[] = []): 
   if (!name || !roles || !kinds || more.length > 0 || empty || files.length > 0) {
     throw new InvalidArgumentError(
       'Write NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS] with ROLE select or report and KIND id or shift,' +
-        ' such as val:select:id=val.npy,labels.npy; NAME:ROLE:KIND=IMAGES[,LABELS[,GROUPS]] for a directory or table' +
-        ' of images;' +
-        ' for a --command NAME:ROLE:KIND will do.',
+        ' such as val:select:id=val.npy,labels.npy; NAME:ROLE:KIND=IMAGES[,LABELS[,GROUPS]] for a table of' +
+        ' images, IMAGES for a directory of them; for a --command NAME:ROLE:KIND will do.',
     );
   }
   // Images are a directory or a table: arrays are features, whose labels were forgotten.

@@ -3,8 +3,9 @@ import { ioError, WisemergeError } from '../errors.js';
 
 const damaged = 'The journal is damaged: begin anew with --force.';
 
+const kinds = ['sweep', 'soup'] as const;
 /** Whose results a journal belongs to. */
-export type JournalKind = 'sweep' | 'soup';
+export type JournalKind = (typeof kinds)[number];
 
 /**
  * What a sweep or soup has done, one JSON object per line, each on disk before the next step begins. The first line
@@ -101,14 +102,15 @@ export class Journal<Entry> {
   }
 }
 
-/** What the first line of a journal says; undefined without a journal, and where one is damaged. */
+/** What the first line of a journal says; undefined without a journal, and where one is damaged or somebody else's. */
 export async function kindOfJournal(path: string): Promise<JournalKind | undefined> {
   const text = await readFile(path, 'utf8').catch((error) => {
     if (error.code === 'ENOENT') return '';
     throw ioError(error, 'read', path);
   });
   try {
-    return (JSON.parse(text.slice(0, text.indexOf('\n'))) as { kind?: JournalKind }).kind;
+    const { kind } = JSON.parse(text.slice(0, text.indexOf('\n'))) as { kind?: unknown };
+    return kinds.find((one) => one === kind);
   } catch {
     return undefined;
   }

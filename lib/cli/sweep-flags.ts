@@ -48,7 +48,7 @@ export interface SweepFlags {
 }
 
 /** Files of features, and members of them. */
-const arrays = /\.(npy|npz|safetensors)(:[^/]*)?$/i;
+const arrays = /\.(npy|npz|safetensors)(:.+)?$/is;
 
 type SetConfig = SweepConfig['sets'][number];
 

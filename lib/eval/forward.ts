@@ -15,6 +15,7 @@ import {
   text,
   whole,
 } from '../merge/option-checks.js';
+import { checkOutputPath } from '../merge/plan.js';
 import { precisions } from '../precision.js';
 import { type CandidateOutputs, NetworkModel } from './network.js';
 import type { NetworkDevice } from './network-device.js';
@@ -84,7 +85,8 @@ const checks: { readonly [Option in keyof Omit<ForwardOptions, 'signal'>]-?: Che
  * Evaluates a network on inputs from a file, at one or many alphas, without writing a merged model. Results are F32
  * tensors named `alpha_0.3.logits`, or `logits` where a single model was given.
  *
- * Throws ERR_USAGE, ERR_ALPHA_RANGE, ERR_OUTPUT_EXISTS, ERR_OUTPUT_NOT_OURS, ERR_CONFIG (no program for this model), ERR_DATA_MISMATCH,
+ * Throws ERR_USAGE, ERR_ALPHA_RANGE, ERR_OUTPUT_EXISTS, ERR_OUTPUT_NOT_OURS, ERR_OUTPUT_IS_INPUT,
+ * ERR_CONFIG (no program for this model), ERR_DATA_MISMATCH,
  * ERR_DEVICE_UNAVAILABLE, ERR_DEVICE_MEMORY, ERR_IO and what opening and reading checkpoints throws.
  */
 export async function forward(options: ForwardOptions): Promise<ForwardResult> {
@@ -94,6 +96,11 @@ export async function forward(options: ForwardOptions): Promise<ForwardResult> {
   checkOptions(given, checks, ['inputs', 'out']);
   const { first, second, alphas } = modelsOf(options);
   const out = resolve(options.out);
+  checkOutputPath(out, [
+    { path: options.inputs },
+    { path: first },
+    ...(second === undefined ? [] : [{ path: second }]),
+  ]);
   await checkOutputFile(out, options);
   await using model = await NetworkModel.open(first, second, {
     ...options,

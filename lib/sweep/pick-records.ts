@@ -4,7 +4,7 @@ import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import { type Check, checkOptions, text } from '../merge/option-checks.js';
 import { parseRule } from '../selection/rule.js';
 import { type Selection, select } from '../selection/rules.js';
-import { type ResultRecord, readRecords, scoreOf } from './records.js';
+import { cellOf, type ResultRecord, readRecords, scoreOf } from './records.js';
 
 /** A column of results, and what it is for. */
 export interface RecordedSet {
@@ -97,7 +97,8 @@ export async function pickRecords(path: string, options: PickRecordsOptions): Pr
   return { rule: selection.rule, alphas, sets: curves, selection, note };
 }
 
-function alphaOf({ values: { alpha } }: ResultRecord): number | undefined {
+function alphaOf(record: ResultRecord): number | undefined {
+  const alpha = cellOf(record, 'alpha');
   const value = typeof alpha === 'string' && alpha !== '' ? Number(alpha) : alpha;
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 }

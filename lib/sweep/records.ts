@@ -7,6 +7,8 @@ export interface ResultRecord {
   /** For messages: file and line. */
   readonly place: string;
   readonly values: Readonly<Record<string, unknown>>;
+  /** Names of several columns. */
+  readonly repeated?: ReadonlySet<string>;
 }
 
 /**
@@ -27,11 +29,20 @@ export async function readRecords(path: string): Promise<ResultRecord[]> {
   return ending === '.csv' ? await fromCsv(text, path) : fromJsonLines(text, path);
 }
 
+/** The value under a name. Throws ERR_DATA where several columns have it: nobody can say which is meant. */
+export function cellOf({ place, values, repeated }: ResultRecord, key: string): unknown {
+  if (!repeated?.has(key)) return Object.hasOwn(values, key) ? values[key] : undefined;
+  throw new WisemergeError('ERR_DATA', `${place}: there is more than one column "${key}"`, {
+    hint: 'Save it again with distinct names.',
+  });
+}
+
 /** The accuracy under `key`, or under `key:top1`; undefined where there is neither. Throws ERR_DATA. */
-export function scoreOf({ place, values }: ResultRecord, key: string): number | undefined {
+export function scoreOf(record: ResultRecord, key: string): number | undefined {
+  const { place, values } = record;
   const found = Object.hasOwn(values, key) ? key : `${key}:top1`;
-  if (!Object.hasOwn(values, found) || values[found] === '') return undefined;
-  const given = values[found];
+  const given = cellOf(record, found);
+  if (given === undefined || given === '') return undefined;
   const score = typeof given === 'string' ? Number(given) : given;
   if (typeof score === 'number' && score >= 0 && score <= 1) return score;
   throw new WisemergeError(
@@ -46,10 +57,14 @@ export function scoreOf({ place, values }: ResultRecord, key: string): number | 
 async function fromCsv(text: string, path: string): Promise<ResultRecord[]> {
   const { CsvError, parse } = await import('csv-parse/sync');
   try {
-    const columns = (names: string[]) => checkColumns(names, path);
+    let repeated = new Set<string>();
+    const columns = (names: string[]) => {
+      repeated = new Set(names.filter((name, i) => names.indexOf(name) !== i));
+      return names;
+    };
     const rows = parse(text, { bom: true, columns, trim: true, skip_empty_lines: true, info: true });
     return (rows as unknown as { record: Record<string, string>; info: { lines: number } }[]).map(
-      ({ record, info }) => ({ place: `${path} line ${info.lines}`, values: record }),
+      ({ record, info }) => ({ place: `${path} line ${info.lines}`, values: record, repeated }),
     );
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
@@ -59,16 +74,6 @@ async function fromCsv(text: string, path: string): Promise<ResultRecord[]> {
       cause: error,
     });
   }
-}
-
-/** Of two columns with one name nobody can say which is meant. */
-function checkColumns(names: string[], path: string): string[] {
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice === undefined) return names;
-  throw new WisemergeError('ERR_DATA', `${path} has more than one column "${twice}"`, {
-    file: path,
-    hint: 'Save it again with distinct names.',
-  });
 }
 
 function fromJsonLines(text: string, path: string): ResultRecord[] {

@@ -5,6 +5,7 @@ import { checkTarget } from '../checkpoint/transaction.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
 import { mergeFile } from '../merge/many/merge-file.js';
+import { checkOutputPath } from '../merge/plan.js';
 import { evidenceOf, objectiveOf, type SetEvidence } from '../selection/criteria.js';
 import { type GreedySoup, greedySoup } from '../selection/greedy.js';
 import { compareOnReport } from '../selection/layer-comparison.js';
@@ -85,10 +86,8 @@ export interface SoupResult extends GreedySoup {
 
 export const soupName = 'soup.json';
 const [configName, headConfigName, modelName, headName] = ['soup.yml', 'head-soup.yml', 'model', 'head'];
-const soupResults: Results = {
-  kind: 'soup',
-  names: [soupName, configName, headConfigName, modelName, headName],
-};
+/** `model` and `head` stay where they are until those of this soup take their place. */
+const soupResults: Results = { kind: 'soup', names: [soupName, configName, headConfigName] };
 
 interface Entry extends Evaluated {
   readonly members: readonly number[];
@@ -101,7 +100,7 @@ interface Entry extends Evaluated {
  * soup is written to `out/model`, by the merge file `out/soup.yml`.
  *
  * What is evaluated is journalled, and `resume` goes on with it. Rejects with ERR_SWEEP_FILE, ERR_USAGE, ERR_REPORT_SET,
- * ERR_INCOMPATIBLE, ERR_DATA, ERR_DATA_MISMATCH, ERR_CONFIG, ERR_OUTPUT_EXISTS, ERR_SWEEP_CHANGED (before any work),
+ * ERR_INCOMPATIBLE, ERR_DATA, ERR_DATA_MISMATCH, ERR_CONFIG, ERR_OUTPUT_EXISTS, ERR_OUTPUT_IS_INPUT, ERR_OUTPUT_BUSY, ERR_SWEEP_CHANGED (before any work),
  * ERR_EVALUATION, ERR_IO, with what `evaluate` throws, or with the abort reason.
  */
 export async function soup(options: SoupOptions): Promise<SoupResult> {
@@ -111,6 +110,8 @@ export async function soup(options: SoupOptions): Promise<SoupResult> {
   const { resolveSoup } = await import('./soup-options.js');
   const resolved = await resolveSoup(config, { evaluated: evaluate !== undefined });
   const out = resolve(given);
+  const inputs = [...resolved.models, ...(resolved.heads ?? [])].map((path) => ({ path }));
+  for (const name of [modelName, headName]) checkOutputPath(join(out, name), inputs);
   const run = new SoupRun(resolved, out, signal, onProgress);
   const evaluator = await SoupEvaluator.open({
     ...{ soup: resolved, evaluate, out, signal },

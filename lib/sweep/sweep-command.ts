@@ -15,7 +15,7 @@ export function sweepCommand(config: ResolvedSweep): string {
       : [` --device ${config.device} --precision ${config.precision}`]),
   ].join('');
   const sets = config.sets.map(({ name, role, kind, features, images, labels, groups }) => {
-    const files = images ?? [features ?? '', labels ?? '', groups ?? ''].join(',').replace(/,+$/, '');
+    const files = [images ?? features ?? '', labels ?? '', groups ?? ''].join(',').replace(/,+$/, '');
     return `--set ${quote(`${name}:${role}:${kind}${files && `=${files}`}`)}`;
   });
   const search = [
@@ -42,9 +42,6 @@ export function sweepCommand(config: ResolvedSweep): string {
     ...(command?.some((part) => /\s/.test(part)) ? ['command'] : []),
     ...(config.sets.some(({ text }) => text !== undefined) ? ['what sets say about text'] : []),
     ...(Array.isArray(config.references) ? ['references'] : []),
-    ...(config.sets.some(({ images, labels, groups }) => images && (labels ?? groups))
-      ? ['labels and groups of images']
-      : []),
   ];
   const rest =
     unsaid.length > 0 ? `# not among flags, so in a sweep file: ${unsaid.join(', ')} of sweep.json\n` : '';

@@ -160,7 +160,11 @@ export const sweepSchema = z.strictObject({
       'Of matrix products: `exact` (default), the same bits on every device; `fast`, by the tensor cores of a GPU, within the bound of docs/numerics.md; `tf32`, of networks, by cuBLASLt where it is installed, with operands rounded to 11 bits.',
     ),
   threads: count.optional().describe('CPU threads; default: all.'),
-  memory: size.optional().describe('For logits and features of a head: bytes, or text such as `1GiB`.'),
+  memory: size
+    .optional()
+    .describe(
+      'For logits and features of a head, and models that a function reads: bytes, or text such as `1GiB`.',
+    ),
 });
 
 /** The same in a file, which leaves `finetuned` out where checkpoints are watched or a flag gives it. */

@@ -98,7 +98,7 @@ const usedBy: Readonly<Partial<Record<keyof SweepConfig, readonly SweepKind[]>>>
   minGain: ['network', 'images', 'text', 'other'],
   concurrency: ['other'],
   precision: ['head', 'images', 'text'],
-  memory: ['head'],
+  memory: ['head', 'other'],
 };
 
 /** An option that would do nothing is a misunderstanding. Throws ERR_SWEEP_FILE. */
@@ -114,6 +114,11 @@ function refuseUnused(kind: SweepKind, given: SweepConfig): void {
     if (given[option as keyof SweepConfig] === undefined || kinds.includes(kind)) continue;
     throw new WisemergeError('ERR_SWEEP_FILE', `${option} does nothing where ${what} is evaluated`, {
       hint: `Leave ${option} out.`,
+    });
+  }
+  if (given.memory !== undefined && given.command) {
+    throw new WisemergeError('ERR_SWEEP_FILE', 'memory does nothing where a command evaluates models', {
+      hint: 'Leave memory out.',
     });
   }
   const { precision = 'exact' } = given;

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { writeWhole } from '../../lib/checkpoint/whole-file.js';
 import { type ForwardOptions, forward } from '../../lib/eval/forward.js';
 import { devices } from '../../lib/native.js';
 import { runCli } from '../support/cli.js';
@@ -146,6 +147,24 @@ describe('wisemerge forward', () => {
       expect(again.code, again.stderr).toBe(0);
       expect([...readTensors(out).keys()]).toContain(`alpha_${alpha}.logits`);
     }
+  });
+
+  test('does not replace what it reads', async () => {
+    const root = await tempDir();
+    const head = join(root, 'head.safetensors');
+    await writeWhole(head, [{ name: 'head.weight', dtype: 'F32', shape: [1], data: new Uint8Array(4) }], {
+      format: 'wisemerge head',
+    });
+    const before = readFileSync(head);
+    const inputs = join(root, 'in.safetensors');
+    for (const given of [
+      { model: head, inputs },
+      { model: root, inputs: head },
+    ]) {
+      const call = forward({ ...given, out: head, force: true });
+      await expect(call).rejects.toMatchObject({ code: 'ERR_OUTPUT_IS_INPUT' });
+    }
+    expect(readFileSync(head).equals(before)).toBe(true);
   });
 
   test('a call refuses options that are not its own', async () => {

@@ -295,7 +295,9 @@ describe('a sweep by a function', () => {
     expect(await attempt({ budget: 4 })).toBe('ERR_USAGE');
     expect(await attempt({ rule: 'max-mean:kept=1' })).toBe('ERR_REPORT_SET');
     expect(await attempt({ command: ['true', '{model}'] })).toBe('ERR_SWEEP_FILE');
-    expect(await attempt({ memory: '1GiB' })).toBe('ERR_SWEEP_FILE');
+    expect(await attempt({ memory: '1GiB', evaluate: undefined, command: ['true', '{model}'] })).toBe(
+      'ERR_SWEEP_FILE',
+    );
     expect(await attempt({ activation: 'relu' })).toBe('ERR_SWEEP_FILE');
     expect(await attempt({ device: 'cuda' })).toBe('ERR_SWEEP_FILE');
     expect(await attempt({ sets: [{ ...options.sets[0]!, features: 'a.npy' }] })).toBe('ERR_SWEEP_FILE');

@@ -63,12 +63,21 @@ describe('results in the form of the WiSE-FT repository', () => {
     });
   });
 
-  test('a column twice is refused: nobody can say which is meant', async () => {
-    const path = await saved('r.csv', 'alpha,val,val\n0,0.5,0.9\n1,0.6,0.1\n');
-    await expect(pickRecords(path, { sets: [sets[0]] })).rejects.toMatchObject({
-      code: 'ERR_DATA',
-      message: `${path} has more than one column "val"`,
-    });
+  test('of a column twice nobody can say which is meant; others may be', async () => {
+    const set = { name: 'val', role: 'select', kind: 'id' } as const;
+    for (const [header, name] of [
+      ['alpha,val,val', 'val'],
+      ['alpha,val,alpha', 'alpha'],
+    ]) {
+      const path = await saved('r.csv', `${header}\n0,0.5,0.9\n1,0.6,0.1\n`);
+      await expect(pickRecords(path, { sets: [set] })).rejects.toMatchObject({
+        code: 'ERR_DATA',
+        message: `${path} line 2: there is more than one column "${name}"`,
+      });
+    }
+    // Trailing commas of a spreadsheet, and notes.
+    const path = await saved('r.csv', 'alpha,val,note,note,,\n0,0.5,a,b,,\n1,0.6,,,,\n');
+    expect((await pickRecords(path, { sets: [set] })).selection.alpha).toBe(1);
   });
 
   test.each([

@@ -1,5 +1,14 @@
 // Greedy soups, against accuracies of means taken in the test.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { AveragedCheckpoint, openIngredients } from '../../lib/eval/averaged-checkpoint.js';
@@ -225,6 +234,22 @@ it('is not begun where files have the names of its results', async () => {
     }
   }
   expect(evaluated).toBe(0);
+});
+
+it('takes no model from where the soup goes, and leaves a linked directory linked', async () => {
+  const { root, options } = await heads();
+  const sets: SoupOptions['sets'] = [{ name: 'val', role: 'select', kind: 'id' }];
+  const evaluate = async () => ({ val: 0.5 });
+  mkdirSync(options.out);
+  mkdirSync(join(root, 'disk'));
+  symlinkSync(join('..', 'disk'), join(options.out, 'model'));
+  await soup({ ...options, sets, evaluate });
+  const own = join(options.out, 'model');
+  const again = soup({ ...options, sets, evaluate, models: [...options.models, own], force: true });
+  await expect(again).rejects.toMatchObject({ code: 'ERR_OUTPUT_IS_INPUT' });
+  await soup({ ...options, sets, evaluate, force: true });
+  expect(lstatSync(own).isSymbolicLink()).toBe(true);
+  expect(readdirSync(join(root, 'disk'))).toContain('model.safetensors');
 });
 
 it('neither shares a directory with another run nor takes that of a sweep', async () => {

@@ -3,8 +3,9 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { verify } from '../../lib/checkpoint/verify.js';
+import { runDemo } from '../../lib/cli/commands/demo.js';
 import { type DemoResult, demo } from '../../lib/demo/demo.js';
 import { standardRecipe, vitRecipe } from '../../lib/demo/recipe.js';
 import { NetworkModel } from '../../lib/eval/network.js';
@@ -128,6 +129,27 @@ describe('the demo', () => {
 });
 
 describe('a run of the demo', () => {
+  it('prints one object with --json, and says on stderr where the models are', async () => {
+    const out = join(await tempDir(), 'demo');
+    const printed = { stdout: '', stderr: '' };
+    for (const stream of ['stdout', 'stderr'] as const) {
+      vi.spyOn(process[stream], 'write').mockImplementation((text) => {
+        printed[stream] += String(text);
+        return true;
+      });
+    }
+    await runDemo({ out, seeds: 2, json: true }, new AbortController().signal, tiny).finally(() =>
+      vi.restoreAllMocks(),
+    );
+    const result = JSON.parse(printed.stdout);
+    const ends = { zeroshot: expect.any(Number), finetuned: expect.any(Number), chosen: expect.any(Number) };
+    const gain = { mean: expect.any(Number), ci95: [expect.any(Number), expect.any(Number)] };
+    expect(result).toMatchObject({ alpha: expect.any(Number), id: ends, shift: ends, gain, seeds: 2 });
+    expect(result).not.toHaveProperty('control');
+    expect(printed.stderr).toContain(`the first seed's models are in ${out}/zeroshot`);
+    expect((await verify(out)).map(({ problems }) => problems)).toEqual([[], []]);
+  });
+
   it('gives the same figures again', async () => {
     const figures = async () => {
       const { seconds: _seconds, ...rest } = await demo({ seeds: 2, recipe: tiny });

@@ -1,5 +1,5 @@
 import { type DemoResult, demo } from '../../demo/demo.js';
-import { vitRecipe } from '../../demo/recipe.js';
+import { type Recipe, standardRecipe, vitRecipe } from '../../demo/recipe.js';
 import { describeControl, describeDemo } from '../demo-text.js';
 import { ProgressLine } from '../progress-line.js';
 import { note, type OutputFlags, printResult } from '../terminal.js';
@@ -12,14 +12,19 @@ export interface DemoFlags extends OutputFlags {
   readonly force?: boolean;
 }
 
-export async function runDemo(flags: DemoFlags, signal: AbortSignal): Promise<void> {
-  const { json: _json, quiet: _quiet, vit = false, ...options } = flags;
+/** `recipe` is for tests, which have less time. */
+export async function runDemo(
+  flags: DemoFlags,
+  signal: AbortSignal,
+  recipe: Recipe = flags.vit ? vitRecipe : standardRecipe,
+): Promise<void> {
+  const { json: _json, quiet: _quiet, vit: _vit, ...options } = flags;
   const progress = new ProgressLine(flags);
   let result: DemoResult;
   try {
     result = await demo({
-      ...(vit && { recipe: vitRecipe }),
       ...options,
+      recipe,
       signal,
       onProgress: ({ run, runs, what, share }) =>
         progress.show(`seed ${run} of ${runs}: ${what}, ${Math.round(100 * share)} %`),

@@ -25,15 +25,20 @@ function nodeGyp() {
   }
 }
 
-/** Configures and builds; prints the compiler's output only if that fails. */
+/** Configures and builds; prints the compiler's output only if that fails, and else its warnings. */
 export function buildAddon(gypArguments = []) {
   for (const step of [
     ['configure', ...nodedir(), '--', ...gypArguments],
     ['build', '-j', String(availableParallelism())],
   ]) {
     const result = spawnSync(process.execPath, [nodeGyp(), ...step], { cwd: root, encoding: 'utf8' });
-    if (result.status === 0) continue;
-    process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`);
+    const output = `${result.stdout ?? ''}${result.stderr ?? ''}`;
+    if (result.status === 0) {
+      const warnings = output.split('\n').filter((line) => line.includes(' warning: '));
+      for (const line of new Set(warnings)) process.stderr.write(`${line}\n`);
+      continue;
+    }
+    process.stderr.write(output);
     process.stderr.write(`node-gyp ${step[0]} failed: it needs Python 3, make and a C++20 compiler\n`);
     process.exit(result.status ?? 1);
   }

@@ -262,7 +262,7 @@ TEST("block cutter: offsets are exact in a tensor of 6 GB") {
   const std::vector<Spec> specs = {{3000000000, kBF16, kBF16, kBF16}, {5, kF32, kF32, kF32}};
   const StreamWork work = make(specs, 4096, 100, {0, 1});
   const std::vector<Block> blocks = check_range(work, shape_for(work, 8 << 20, 1), true);
-  CHECK_EQ(blocks.back().position + blocks.back().length, 8192 + 4096 + 6000000020);
+  CHECK_EQ(blocks.back().position + blocks.back().length, uint64_t{8192 + 4096 + 6000000020});
   CHECK_EQ(blocks.back().lerp.rows.back().count, uint64_t{5});
 }
 

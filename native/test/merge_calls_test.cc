@@ -55,7 +55,7 @@ void run_range(const MergeContext& context, const MergeTensors& t, Calls calls, 
   if (calls == Calls::kAny) {
     const WmMergeCount count = {in, 1, WM_SCORE_MAGNITUDE, nullptr, 16, 0, r.table.data()};
     done(backend.merge_count(context.context, &count, nullptr, nullptr));
-    const WmMergeSums sums = {in, keeps, r.spans.data() + span * 8};
+    const WmMergeSums sums = {in, keeps, r.spans.data() + span * 8, WM_AXIS_WHOLE};
     done(backend.merge_sums(context.context, &sums, nullptr, nullptr));
     const WmMergeOverlap overlap = {in, 1e-3, r.counts.data()};
     done(backend.merge_overlap(context.context, &overlap, nullptr, nullptr));
@@ -87,7 +87,8 @@ void run_range(const MergeContext& context, const MergeTensors& t, Calls calls, 
                                     {1e-3, 1},
                                     bf16,
                                     r.out.data() + static_cast<size_t>(variant) * t.count + first,
-                                    &non_finite};
+                                    &non_finite,
+                                    static_cast<int32_t>(DType::kF32)};
     WmMergeCombine call = combine;
     if (variant == 3) call.operation = WM_MERGE_CONSENSUS;
     if (variant == 4) call.operation = WM_MERGE_ELECTED;
@@ -161,12 +162,12 @@ TEST("merge calls: random masks far into a tensor, and at the ends of probabilit
       in.first = (1ull << 34) - kMergeSpan / 64;
       in.first -= in.first % kMergeSpan;
       std::vector<double> sums(kMergeSumColumns);
-      CHECK_EQ(context.sums({in, &keep, sums.data()}), WM_OK);
+      CHECK_EQ(context.sums({in, &keep, sums.data(), WM_AXIS_WHOLE}), WM_OK);
       double expected = 0;
       for (size_t e = 0; e < count; e++) expected += merge_keep_random(keep, in.first + e);
       CHECK_EQ(sums[kMergeSumKept], expected);
       in.first = 5ull << 40;
-      CHECK_EQ(context.sums({in, &keep, sums.data()}), WM_OK);
+      CHECK_EQ(context.sums({in, &keep, sums.data(), WM_AXIS_WHOLE}), WM_OK);
       expected = 0;
       for (size_t e = 0; e < count; e++) expected += merge_keep_random(keep, in.first + e);
       CHECK_EQ(sums[kMergeSumKept], expected);
@@ -214,16 +215,16 @@ TEST("merge calls: wrong arguments are refused, a raised flag cancels") {
   refused(count(in, 0, WM_SCORE_ROW_SCALED, table.data()), "row_scores");
   refused(count(in, 0, 0, nullptr), "table");
 
-  refused(context.sums({inputs_with([](auto& i) { i.first = 16; }), keeps, numbers.data()}),
+  refused(context.sums({inputs_with([](auto& i) { i.first = 16; }), keeps, numbers.data(), WM_AXIS_WHOLE}),
           "multiple of 65536");
-  refused(context.sums({in, nullptr, numbers.data()}), "keeps is null");
+  refused(context.sums({in, nullptr, numbers.data(), WM_AXIS_WHOLE}), "keeps is null");
   keeps[1].rule = 9;
-  refused(context.sums({in, keeps, numbers.data()}), "keep 1: there is no rule 9");
+  refused(context.sums({in, keeps, numbers.data(), WM_AXIS_WHOLE}), "keep 1: there is no rule 9");
   keeps[1].rule = WM_KEEP_MASKED;
-  refused(context.sums({in, keeps, numbers.data()}), "mask is null");
+  refused(context.sums({in, keeps, numbers.data(), WM_AXIS_WHOLE}), "mask is null");
   keeps[1].rule = WM_KEEP_RANDOM;
   keeps[1].probability = NAN;
-  refused(context.sums({in, keeps, numbers.data()}), "NaN");
+  refused(context.sums({in, keeps, numbers.data(), WM_AXIS_WHOLE}), "NaN");
   refused(context.gram({in, 3, numbers.data()}), "no axis 3");
   refused(context.gram({inputs_with([](auto& i) { i.row = 0; }), WM_AXIS_ROW, numbers.data()}), "rows of 0");
   refused(context.gram({inputs_with([](auto& i) { i.row = 48; }), WM_AXIS_COLUMN, numbers.data()}),
@@ -235,8 +236,8 @@ TEST("merge calls: wrong arguments are refused, a raised flag cancels") {
 
   const auto combine = [&](const WmMergeInputs& inputs, int32_t operation, int32_t axis, const double* w,
                            int32_t dtype, WmCancelFlag cancelled = nullptr) {
-    return context.combine({inputs, operation, axis, w, w, nullptr, {1, 1}, dtype, out.data(), &non_finite},
-                           cancelled);
+    return context.combine(
+        {inputs, operation, axis, w, w, nullptr, {1, 1}, dtype, out.data(), &non_finite, f32}, cancelled);
   };
   const WmMergeInputs no_base = inputs_with([](auto& i) { i.base = nullptr; });
   const double infinite[] = {0.5, INFINITY};
@@ -249,10 +250,13 @@ TEST("merge calls: wrong arguments are refused, a raised flag cancels") {
   refused(combine(in, WM_MERGE_NEARSWAP, 0, weights.data(), f32), "does not take 2 inputs");
   refused(combine(in, WM_MERGE_TAKE, 0, weights.data(), f32), "does not take 2 inputs");
   refused(combine(in, WM_MERGE_DELTA_SUM, 0, weights.data(), u8), "of out");
-  WmMergeCombine rounded = {
-      in,         WM_MERGE_ROUNDED_DELTA_SUM, 0, weights.data(), nullptr, nullptr, {1, 1}, f32, out.data(),
-      &non_finite};
-  rounded.work_dtype = u8;
+  WmMergeCombine rounded = {in,         WM_MERGE_ROUNDED_DELTA_SUM,
+                            0,          weights.data(),
+                            nullptr,    nullptr,
+                            {1, 1},     f32,
+                            out.data(), &non_finite,
+                            u8};
+
   refused(context.combine(rounded), "nothing is rounded to dtype");
 
   CHECK_EQ(combine(in, WM_MERGE_DELTA_SUM, 0, weights.data(), f32), WM_OK);

@@ -62,7 +62,7 @@ TEST("merge kernels: sums over what every rule keeps") {
         const Keeps keeps(t, reference, start);
         const auto expected = reference.sums(keeps.all.data());
         std::vector<double> sums(expected.size());
-        CHECK_EQ(context.sums({t.inputs(), keeps.all.data(), sums.data()}), WM_OK);
+        CHECK_EQ(context.sums({t.inputs(), keeps.all.data(), sums.data(), WM_AXIS_WHOLE}), WM_OK);
         check_sums(sums, expected, where + ", keeps " + std::to_string(start));
       }
     });

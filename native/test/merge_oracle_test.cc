@@ -86,7 +86,8 @@ std::vector<float> combined(MergeContext& context, const MergeTensors& t, WmMerg
                                {merge.parameters[0], merge.parameters[1]},
                                static_cast<int32_t>(DType::kF32),
                                out.data(),
-                               &non_finite};
+                               &non_finite,
+                               static_cast<int32_t>(DType::kF32)};
   CHECK_EQ(context.combine(call), WM_OK);
   CHECK_EQ(non_finite, 0u);
   return out;
@@ -136,7 +137,7 @@ TEST("merge oracle: TIES trims by exact ranks, elects signs and takes the disjoi
     keeps.push_back(keep_largest(context, t, i, WM_SCORE_MAGNITUDE, kept, scores));
   }
   std::vector<double> sums(2 * 3 * kMergeSumColumns);
-  CHECK_EQ(context.sums({t.inputs(), keeps.data(), sums.data()}), WM_OK);
+  CHECK_EQ(context.sums({t.inputs(), keeps.data(), sums.data(), WM_AXIS_WHOLE}), WM_OK);
   for (size_t i = 0; i < 3; i++) {
     const double* const first = sums.data() + i * kMergeSumColumns;
     const double* const second = first + 3 * kMergeSumColumns;

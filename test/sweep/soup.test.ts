@@ -1,92 +1,17 @@
 // Greedy soups, against accuracies of means taken in the test.
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { AveragedCheckpoint, openIngredients } from '../../lib/eval/averaged-checkpoint.js';
-import { openCheckpoint, type SoupOptions, soup, sweep, verify } from '../../lib/index.js';
+import { openCheckpoint, type SoupOptions, soup, verify } from '../../lib/index.js';
 import { mergeFile } from '../../lib/merge/many/merge-file.js';
 import { Engine } from '../../lib/native.js';
 import { runCli } from '../support/cli.js';
-import { noise } from '../support/heads.js';
 import { readModel, writeModel } from '../support/models.js';
 import { randomWeights } from '../support/random.js';
-import { tensor, writeStored } from '../support/safetensors.js';
+import { tensor } from '../support/safetensors.js';
+import { classes, dimension, heads, names } from '../support/soup-heads.js';
 import { tempDir } from '../support/temp.js';
-
-const [classes, dimension] = [5, 12];
-const names = ['m0', 'm1', 'm2', 'm3', 'm4'];
-
-/** Linear heads about a common one, the last of which is far off, and two sets. */
-async function heads() {
-  const root = await tempDir();
-  const random = noise(3);
-  const truth = Array.from({ length: classes * dimension }, () => random());
-  const weights = names.map((_, i) =>
-    Float32Array.from(truth, (v) => v + [0.5, 0.55, 0.6, 0.6, 3][i]! * random()),
-  );
-  for (const [i, name] of names.entries()) {
-    writeModel(join(root, name), [tensor('head.weight', 'F32', [classes, dimension], weights[i]!)], {
-      config: { model_type: 'x' },
-    });
-  }
-  const sets = Object.fromEntries(
-    [
-      ['val', 300],
-      ['test', 200],
-    ].map(([name, count]) => {
-      const features = Float32Array.from({ length: Number(count) * dimension }, () => random());
-      const labels = Int32Array.from({ length: Number(count) }, (_, s) => {
-        const logits = Array.from({ length: classes }, (_, c) =>
-          truth
-            .slice(c * dimension, (c + 1) * dimension)
-            .reduce((sum, w, d) => sum + w * features[s * dimension + d]!, 0.3 * random()),
-        );
-        return logits.indexOf(Math.max(...logits));
-      });
-      writeStored(join(root, `${name}.safetensors`), [
-        tensor('features', 'F32', [Number(count), dimension], features),
-        tensor('labels', 'I32', [Number(count)], labels),
-      ]);
-      return [name, { features, labels }] as const;
-    }),
-  );
-  const accuracy = (set: string, members: readonly number[]): number => {
-    const { features, labels } = sets[set]!;
-    const mean = truth.map((_, e) => members.reduce((sum, i) => sum + weights[i]![e]!, 0) / members.length);
-    let right = 0;
-    for (const [s, label] of labels.entries()) {
-      const logits = Array.from({ length: classes }, (_, c) =>
-        mean
-          .slice(c * dimension, (c + 1) * dimension)
-          .reduce((sum, w, d) => sum + w * features[s * dimension + d]!, 0),
-      );
-      right += Number(logits.indexOf(Math.max(...logits)) === label);
-    }
-    return right / labels.length;
-  };
-  const files = (name: string) => ({
-    features: join(root, `${name}.safetensors:features`),
-    labels: join(root, `${name}.safetensors:labels`),
-  });
-  const options: SoupOptions = {
-    models: names.map((name) => join(root, name)),
-    sets: [
-      { name: 'val', role: 'select', kind: 'id', ...files('val') },
-      { name: 'test', role: 'report', kind: 'id', ...files('test') },
-    ],
-    out: join(root, 'soup'),
-  };
-  return { root, options, accuracy };
-}
 
 describe('a soup of heads', () => {
   it('is the one that the recipe makes of accuracies by the definition', async () => {
@@ -214,78 +139,6 @@ describe('a mean in memory', () => {
     expect(written.get('same')!.data.equals(readModel(models[0]!).get('same')!.data)).toBe(true);
     await mean.close();
   });
-});
-
-it('is not begun where files have the names of its results', async () => {
-  const { options } = await heads();
-  let evaluated = 0;
-  const evaluate = async () => ({ val: ++evaluated / 100 });
-  const sets: SoupOptions['sets'] = [{ name: 'val', role: 'select', kind: 'id' }];
-  for (const name of ['soup.json', 'model']) {
-    const out = `${options.out}-${name}`;
-    mkdirSync(join(out, name === 'model' ? name : ''), { recursive: true });
-    writeFileSync(join(out, name === 'model' ? 'model/notes.txt' : name), 'precious');
-    for (const force of [false, true]) {
-      await expect(soup({ ...options, sets, evaluate, out, force })).rejects.toMatchObject(
-        name === 'model'
-          ? { code: 'ERR_OUTPUT_NOT_OURS', file: join(out, name) }
-          : { code: 'ERR_OUTPUT_EXISTS', message: `${out} has no journal of a soup, but ${name}` },
-      );
-    }
-  }
-  expect(evaluated).toBe(0);
-});
-
-it('takes no model from where the soup goes, and leaves a linked directory linked', async () => {
-  const { root, options } = await heads();
-  const sets: SoupOptions['sets'] = [{ name: 'val', role: 'select', kind: 'id' }];
-  const evaluate = async () => ({ val: 0.5 });
-  mkdirSync(options.out);
-  mkdirSync(join(root, 'disk'));
-  symlinkSync(join('..', 'disk'), join(options.out, 'model'));
-  await soup({ ...options, sets, evaluate });
-  const own = join(options.out, 'model');
-  const again = soup({ ...options, sets, evaluate, models: [...options.models, own], force: true });
-  await expect(again).rejects.toMatchObject({ code: 'ERR_OUTPUT_IS_INPUT' });
-  await soup({ ...options, sets, evaluate, force: true });
-  expect(lstatSync(own).isSymbolicLink()).toBe(true);
-  expect(readdirSync(join(root, 'disk'))).toContain('model.safetensors');
-});
-
-it('neither shares a directory with another run nor takes that of a sweep', async () => {
-  const { options } = await heads();
-  const sets: SoupOptions['sets'] = [{ name: 'val', role: 'select', kind: 'id' }];
-  let second: Promise<unknown> | undefined;
-  await soup({
-    ...{ ...options, sets },
-    evaluate: async () => {
-      second ??= soup({ ...options, sets, evaluate: async () => ({ val: 0.5 }), resume: true }).catch(
-        (e) => e,
-      );
-      await second;
-      return { val: 0.5 };
-    },
-  });
-  expect(await second).toMatchObject({ code: 'ERR_OUTPUT_BUSY' });
-  const sweepOut = `${options.out}-sweep`;
-  const [zeroshot, finetuned] = options.models as [string, string];
-  await sweep({
-    zeroshot,
-    finetuned,
-    sets,
-    alphas: '0:1:1',
-    out: sweepOut,
-    evaluate: async () => ({ val: 0.5 }),
-  });
-  const before = readdirSync(sweepOut);
-  for (const given of [{}, { force: true }, { resume: true }]) {
-    const run = soup({ ...options, ...given, sets, out: sweepOut, evaluate: async () => ({ val: 0.5 }) });
-    await expect(run).rejects.toMatchObject({
-      code: 'ERR_OUTPUT_EXISTS',
-      message: `${sweepOut} holds a sweep, not a soup`,
-    });
-  }
-  expect(readdirSync(sweepOut)).toEqual(before);
 });
 
 describe('soups by the user’s own evaluation', () => {

@@ -11,6 +11,7 @@ import {
   device,
   flag,
   isNumber,
+  names,
   oneOf,
   text,
   whole,
@@ -58,11 +59,6 @@ export interface ForwardResult {
   readonly seconds: number;
 }
 
-const names: Check = (value) =>
-  Array.isArray(value) && value.length > 0 && value.every((name) => text(name) === undefined)
-    ? undefined
-    : 'must be a list of names';
-
 const numbers: Check = (value) =>
   Array.isArray(value) && value.every(isNumber) ? undefined : 'must be a list of numbers';
 
@@ -75,7 +71,7 @@ const checks: { readonly [Option in keyof Omit<ForwardOptions, 'signal'>]-?: Che
   inputs: text,
   out: text,
   force: flag,
-  outputs: names,
+  outputs: (value) => names(value) ?? ((value as []).length > 0 ? undefined : 'must name one at least'),
   device,
   precision: oneOf(...precisions),
   threads: whole(1),

@@ -17,6 +17,10 @@ export const whole =
     Number.isSafeInteger(value) && (value as number) >= minimum && (value as number) <= maximum
       ? undefined
       : `must be a whole number from ${minimum} to ${maximum}`;
+export const names: Check = (value) =>
+  Array.isArray(value) && value.every((name) => text(name) === undefined)
+    ? undefined
+    : 'must be a list of names';
 /** Those that the command line takes, so that an output's recorded command can make it again. */
 export const seed: Check = whole(0, 2 ** 32 - 1);
 /** Sizes; `example` is a flag that would do. */

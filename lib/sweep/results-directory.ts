@@ -61,7 +61,7 @@ export async function openResultsDirectory<Entry>(
   const release = (): Promise<void> => settlePrevious(out, ourNames).finally(unlock);
   try {
     await settlePrevious(out, ourNames);
-    return (await openJournal<Entry>(out, results, identity, options)).releaseOnClose(release);
+    return (await openJournal<Entry>(out, results.kind, ourNames, identity, options)).releaseOnClose(release);
   } catch (error) {
     await release();
     throw error;
@@ -82,12 +82,12 @@ async function refuseOtherKind(out: string, own: JournalKind): Promise<void> {
 
 async function openJournal<Entry>(
   out: string,
-  { kind, names }: Results,
+  kind: JournalKind,
+  ourNames: readonly string[],
   identity: unknown,
   { resume, force }: DirectoryOptions,
 ): Promise<Journal<Entry>> {
   const path = join(out, journalName);
-  const ourNames = [journalName, ...names];
   const present = await presentOf(out, ourNames);
   const exists = present.includes(journalName);
   if (exists && resume) return await Journal.resume<Entry>(path, kind, identity);

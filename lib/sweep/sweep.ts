@@ -50,7 +50,7 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
   checkRunOptions(options);
   const { readSweepLists, resolveSweep } = await import('./sweep-options.js');
   const config = resolveSweep(await readSweepLists(given), { evaluated: evaluate !== undefined });
-  const kind = evaluate || config.command ? 'other' : await kindOf(config);
+  const kind = evaluate ? 'function' : config.command ? 'command' : await kindOf(config);
   refuseUnused(kind, given);
   const references = config.references && (await readReferences(config.references, config.sets));
   const run = {
@@ -78,7 +78,7 @@ export async function sweep(options: SweepOptions): Promise<SweepResult> {
   }
 }
 
-type SweepKind = 'head' | 'network' | 'images' | 'text' | 'other';
+type SweepKind = 'head' | 'network' | 'images' | 'text' | 'function' | 'command';
 
 async function kindOf(config: ResolvedSweep): Promise<SweepKind> {
   if (hasText(config.sets)) return 'text';
@@ -88,17 +88,17 @@ async function kindOf(config: ResolvedSweep): Promise<SweepKind> {
 
 /** Options that only some kinds of sweeps have a use for. */
 const usedBy: Readonly<Partial<Record<keyof SweepConfig, readonly SweepKind[]>>> = {
-  keep: ['other'],
+  keep: ['function', 'command'],
   heads: ['images'],
   templates: ['images'],
   layerGroups: ['images', 'text'],
   activation: ['network'],
-  budget: ['network', 'images', 'text', 'other'],
-  tolerance: ['network', 'images', 'text', 'other'],
-  minGain: ['network', 'images', 'text', 'other'],
-  concurrency: ['other'],
+  budget: ['network', 'images', 'text', 'function', 'command'],
+  tolerance: ['network', 'images', 'text', 'function', 'command'],
+  minGain: ['network', 'images', 'text', 'function', 'command'],
+  concurrency: ['function', 'command'],
   precision: ['head', 'images', 'text'],
-  memory: ['head', 'other'],
+  memory: ['head', 'function'],
 };
 
 /** An option that would do nothing is a misunderstanding. Throws ERR_SWEEP_FILE. */
@@ -108,17 +108,13 @@ function refuseUnused(kind: SweepKind, given: SweepConfig): void {
     network: 'an MLP',
     images: 'a network on images',
     text: 'a decoder on text',
-    other: 'models by your own code',
+    function: 'a model by a function',
+    command: 'a model by a command',
   }[kind];
   for (const [option, kinds] of Object.entries(usedBy)) {
     if (given[option as keyof SweepConfig] === undefined || kinds.includes(kind)) continue;
     throw new WisemergeError('ERR_SWEEP_FILE', `${option} does nothing where ${what} is evaluated`, {
       hint: `Leave ${option} out.`,
-    });
-  }
-  if (given.memory !== undefined && given.command) {
-    throw new WisemergeError('ERR_SWEEP_FILE', 'memory does nothing where a command evaluates models', {
-      hint: 'Leave memory out.',
     });
   }
   const { precision = 'exact' } = given;
@@ -136,8 +132,9 @@ function refuseUnused(kind: SweepKind, given: SweepConfig): void {
       hint: 'Use `precision: fast`.',
     });
   }
-  if ((kind === 'network' || kind === 'other') && given.device?.startsWith('cuda')) {
-    const how = kind === 'other' ? 'on a device of its choice' : 'on the CPU';
+  const own = kind === 'function' || kind === 'command';
+  if ((kind === 'network' || own) && given.device?.startsWith('cuda')) {
+    const how = own ? 'on a device of its choice' : 'on the CPU';
     throw new WisemergeError('ERR_SWEEP_FILE', `${what} is evaluated ${how}, not on ${given.device}`, {
       hint: 'Leave `device` out; heads, and networks on images and text, can be evaluated on a GPU.',
     });

@@ -90,7 +90,10 @@ export async function* watchSweep(options: WatchOptions): AsyncGenerator<Watched
       const target = join(root, checkpoint);
       const finetuned = join(directory, checkpoint);
       const { alphas, sets, analysis } = await sweep({
-        ...{ ...given, finetuned, out: target, resume: true },
+        ...given,
+        finetuned,
+        out: target,
+        resume: true,
       }).catch((error) => {
         throw withoutForce(error, target);
       });

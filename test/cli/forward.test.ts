@@ -172,6 +172,7 @@ describe('wisemerge forward', () => {
     for (const [change, message] of [
       [{ output: ['loss'] }, /output: unknown option/],
       [{ outputs: 'loss' }, /outputs: must be a list of names/],
+      [{ outputs: [] }, /outputs: must name one/],
       [{ threads: 0 }, /threads: must be a whole number from 1/],
       [{ device: 'gpu' }, /device: must be auto, cpu/],
       [{ force: 'yes' }, /force: must be true or false/],

@@ -6,6 +6,7 @@ import {
   device,
   flag,
   isNumber,
+  names,
   oneOf,
   seed,
   text,
@@ -50,10 +51,6 @@ export const defaultMaxRank = 128;
 
 const share: Check = (value) =>
   isNumber(value) && value > 0 && value < 1 ? undefined : 'must be a share above 0 and below 1';
-const names: Check = (value) =>
-  Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== '')
-    ? undefined
-    : 'must be a list of names';
 
 const checks: { readonly [Option in keyof Required<ExtractLoraOptions>]: Check } = {
   base: text,

@@ -278,8 +278,10 @@ void BlockStream::produce(BlockBatch& batch, const Block& block, Output& output,
     });
   }
   hash_up_to(block.length);
-  std::lock_guard<std::mutex> lock(mutex_);
-  output.produced += block.length;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    output.produced += block.length;
+  }
   turned_.notify_all();
 }
 

@@ -84,15 +84,13 @@ struct CodecBF16 : Codec16 {
 };
 
 // BF16 to itself: the even elements are the low halves of 32-bit lanes and the odd ones the upper halves, so
-// widening and narrowing need no shuffle. A NaN here has no payload below bit 16: round_bf16 keeps it one.
+// widening and narrowing need no shuffle. A NaN here has no payload below bit 16: rounding keeps it one.
 struct CodecBF16Halves : CodecBF16 {
   WM_FORCE_INLINE static Wide widen(Line v) {
     const Vu codes = reinterpret_cast<Vu>(v);
     return {reinterpret_cast<Vf>(codes << 16), reinterpret_cast<Vf>(codes & 0xffff0000u)};
   }
   WM_FORCE_INLINE static Line narrow(Wide v) {
-    const Vu even = round_bf16(reinterpret_cast<Vu>(v.lo)) >> 16;
-    const Vu odd = round_bf16(reinterpret_cast<Vu>(v.hi)) & 0xffff0000u;
-    return reinterpret_cast<Line>(even | odd);
+    return round_bf16_pairs(reinterpret_cast<Vu>(v.lo), reinterpret_cast<Vu>(v.hi));
   }
 };

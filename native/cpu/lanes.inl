@@ -10,3 +10,6 @@ WM_FORCE_INLINE size_t store_lanes(Code* to, Vu v, uint32_t lanes) {
   for (; lanes; lanes &= lanes - 1) to[count++] = static_cast<Code>(values[__builtin_ctz(lanes)]);
   return count;
 }
+WM_FORCE_INLINE Line round_bf16_pairs(Vu even, Vu odd) {
+  return reinterpret_cast<Line>(round_bf16(even) >> 16 | (round_bf16(odd) & 0xffff0000u));
+}

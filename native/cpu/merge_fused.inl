@@ -3,7 +3,7 @@
 
 WM_FORCE_INLINE Vf add_delta(Vf sum, Vf w, Vf d) { return d == Vf{} ? sum : fma(w, d, sum); }
 
-// As kPrefetchBytes: there is one output, and its inputs come from memory.
+// Far, as there is one output: with so much arithmetic between its loads, too few fit the reorder buffer.
 inline constexpr size_t kSumPrefetchBytes = 2048;
 
 // Elements [begin, end), whole steps.

@@ -109,6 +109,17 @@ WM_FORCE_INLINE Line pack16(Vu lo, Vu hi) {
   const __m256i b = _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(hi));
   return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
 }
+// All codes at once, as 16-bit lanes: up where what is cut off, with the code's last bit stuck to it, is
+// above half.
+WM_FORCE_INLINE Line round_bf16_pairs(Vu even, Vu odd) {
+  constexpr __mmask32 kOdd = 0xaaaaaaaa;
+  const __m512i one = _mm512_set1_epi16(1), half = _mm512_set1_epi16(static_cast<int16_t>(0x8000));
+  const __m512i lo = reinterpret_cast<__m512i>(even), hi = reinterpret_cast<__m512i>(odd);
+  const __m512i code = _mm512_mask_blend_epi16(kOdd, _mm512_srli_epi32(lo, 16), hi);
+  const __m512i rest = _mm512_mask_blend_epi16(kOdd, lo, _mm512_slli_epi32(hi, 16));
+  const __m512i sticky = _mm512_ternarylogic_epi32(rest, code, one, 0xf8);  // rest | (code & one)
+  return _mm512_mask_add_epi16(code, _mm512_cmpgt_epu16_mask(sticky, half), code, one);
+}
 WM_FORCE_INLINE Vu load_u8(const uint8_t* from) {
   return reinterpret_cast<Vu>(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
 }

@@ -25,6 +25,7 @@
 //   lane_mask           bit i is set where lane i of a comparison is true
 //   any_non_finite16    whether a 16-bit code has all bits of `exponent` set; any_non_finite: f32, f64
 //   unpack16, pack16    16-bit codes, in order, to and from the low halves of u32 lanes
+//   round_bf16_pairs    f32 bits of two vectors, a lane of each in turn, rounded to the upper 16 (round_bf16)
 //   widen_f16, narrow_f16, to_doubles: in order; conversions as convert.h has them
 //
 // Included inside the namespace of kernels_base.cc.

@@ -94,37 +94,3 @@ export async function evaluateModel(
   const { metrics } = await evaluateHead(session, set, [0], options);
   return metrics[0]!;
 }
-
-/** The class predicted for each sample at one alpha. `intervals` are those of the same set. */
-export async function predictHead(
-  session: HeadSession,
-  set: FeatureSet,
-  alpha: number,
-  intervals: CorrectIntervals,
-  signal?: AbortSignal,
-): Promise<Int32Array> {
-  const { arena, engine } = session;
-  const predictions = new Int32Array(set.samples);
-  await session.forEach(
-    set,
-    async (batch) => {
-      const range = [batch.first, batch.first + batch.rows] as const;
-      arena.doubles(batch.lo, batch.rows).set(intervals.lo.subarray(...range));
-      arena.doubles(batch.hi, batch.rows).set(intervals.hi.subarray(...range));
-      arena.bytes(batch.open, batch.rows).set(intervals.open.subarray(...range));
-      const at = [batch.lo, batch.hi, batch.open];
-      const numbers = [...batch.numbers, ...at, session.sums, -1, session.predictions];
-      await engine.headMetrics(arena.buffer, numbers, Float64Array.of(alpha), signal);
-      predictions.set(arena.ints(session.predictions, batch.rows), batch.first);
-    },
-    signal,
-  );
-  return predictions;
-}
-
-/** Counts [label][predicted], row-major. */
-export function confusion(labels: Int32Array, predictions: Int32Array, classes: number): Uint32Array {
-  const counts = new Uint32Array(classes * classes);
-  for (let i = 0; i < labels.length; i++) counts[labels[i]! * classes + predictions[i]!]! += 1;
-  return counts;
-}

@@ -65,7 +65,6 @@ export class HeadSession implements Disposable {
   /** Where calls put their sums: room for `maxAlphas` of everything. */
   readonly sums: number;
   readonly predicted: number;
-  readonly predictions: number;
   /** Room for `outputColumns` numbers of each sample of a batch. */
   readonly outputs: number;
 
@@ -100,7 +99,6 @@ export class HeadSession implements Disposable {
     this.#features = [layout.reserve(featureBytes), layout.reserve(featureBytes)];
     this.sums = layout.reserve(8 * 64 * maxAlphas);
     this.predicted = layout.reserve(4 * head.classes * maxAlphas);
-    this.predictions = layout.reserve(4 * this.#rows);
     this.outputs = layout.reserve(8 * outputColumns * this.#rows);
 
     const regionBytes = this.#rows * (perRow + 4 + 4 * 8) + 8 * 64;

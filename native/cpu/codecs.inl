@@ -11,6 +11,11 @@ struct PairF64 {
   Vd lo, hi;
 };
 
+// The lines of `bytes` bytes from `p`. May name addresses past the end: a prefetch does not fault.
+WM_FORCE_INLINE void prefetch(uintptr_t p, size_t bytes) {
+  for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(reinterpret_cast<const void*>(p + line));
+}
+
 WM_FORCE_INLINE const void* after_line(const void* p) { return static_cast<const char*>(p) + sizeof(Line); }
 WM_FORCE_INLINE void* after_line(void* p) { return static_cast<char*>(p) + sizeof(Line); }
 

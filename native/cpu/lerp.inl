@@ -27,16 +27,16 @@ uint64_t copy_or_cast(DType from_dtype, const char* from, DType out_dtype, char*
   return cast_general<float>(from_dtype, from, out_dtype, out, count);
 }
 
-using FusedFn = void (*)(const void* x, const void* y, Outputs& outputs, size_t count);
+using FusedFn = uint64_t (*)(const void* x, const void* y, void* out, double alpha, size_t count);
 
-// The fused code for these dtypes and as many outputs; null where there is none.
-template <bool Stream, bool One>
+// The fused code for these dtypes; null where there is none.
+template <bool Stream>
 FusedFn find_fused(DType x_dtype, DType y_dtype, DType out_dtype) {
   if (x_dtype != y_dtype) return nullptr;
   switch (conversion(x_dtype, out_dtype)) {
 #define FUSED(in, to, In, Out)           \
   case conversion(DType::in, DType::to): \
-    return lerp_fused<In, Out, Stream, One>;
+    return lerp_fused<In, Out, Stream>;
     FUSED(kBF16, kBF16, CodecBF16Halves, CodecBF16Halves)
     FUSED(kF16, kF16, CodecF16, CodecF16)
     FUSED(kF32, kF32, CodecF32, CodecF32)
@@ -51,76 +51,47 @@ FusedFn find_fused(DType x_dtype, DType y_dtype, DType out_dtype) {
   }
 }
 
-// One output of a piece, by a pass of its own.
+// One output of a piece.
 template <bool Stream>
-uint64_t lerp_single(const WmLerp& item, const char* x, const char* y, char* out, size_t count,
+uint64_t lerp_single(const WmLerp& item, FusedFn fused, const char* x, const char* y, char* out, size_t count,
                      double alpha) {
   const auto x_dtype = static_cast<DType>(item.x_dtype), y_dtype = static_cast<DType>(item.y_dtype),
              out_dtype = static_cast<DType>(item.out_dtype);
   if (alpha == 0.0) return copy_or_cast<Stream>(x_dtype, x, out_dtype, out, count);
   if (alpha == 1.0) return copy_or_cast<Stream>(y_dtype, y, out_dtype, out, count);
-  if (const FusedFn fused = find_fused<Stream, true>(x_dtype, y_dtype, out_dtype)) {
-    Outputs outputs;
-    outputs.count = 1;
-    outputs.data[0] = out;
-    outputs.alphas[0] = alpha;
-    outputs.non_finite[0] = 0;
-    fused(x, y, outputs, count);
-    return outputs.non_finite[0];
-  }
+  if (fused) return fused(x, y, out, alpha, count);
   if (x_dtype == DType::kF64 || y_dtype == DType::kF64) {
     return lerp_general<Vd>(item, x, y, out, count, alpha);
   }
   return lerp_general<Vf>(item, x, y, out, count, static_cast<float>(alpha));
 }
 
-// Several outputs read x and y from memory once. Those that the fused code can do in one pass share it; the
-// others (copies, other dtypes, another alignment) take turns on pieces that stay in the L1 cache.
+// Several outputs take turns on pieces of this many bytes of x and y, which stay in the L1 cache: read from
+// memory once, and each output is written in runs.
 inline constexpr size_t kPieceBytes = 8u << 10;
-
-WM_FORCE_INLINE uintptr_t line_offset(const void* p) { return reinterpret_cast<uintptr_t>(p) % sizeof(Line); }
 
 template <bool Stream>
 void lerp_range(const WmLerp& item, size_t begin, size_t end, uint64_t* non_finite) {
   const auto x_dtype = static_cast<DType>(item.x_dtype), y_dtype = static_cast<DType>(item.y_dtype),
              out_dtype = static_cast<DType>(item.out_dtype);
   const uint32_t x_size = item_size(x_dtype), y_size = item_size(y_dtype), out_size = item_size(out_dtype);
-  const FusedFn fused = find_fused<Stream, false>(x_dtype, y_dtype, out_dtype);
-
-  uint32_t together[kMaxAlphas], alone[kMaxAlphas], alone_count = 0;
-  Outputs outputs;
-  outputs.count = 0;
-  for (uint32_t k = 0; k < item.alpha_count; k++) {
-    const bool interpolated = item.alphas[k] != 0.0 && item.alphas[k] != 1.0;
-    if (fused && interpolated && item.alpha_count > 1 &&
-        (outputs.count == 0 || line_offset(item.outs[k]) == line_offset(item.outs[together[0]]))) {
-      outputs.alphas[outputs.count] = item.alphas[k];
-      outputs.non_finite[outputs.count] = 0;
-      together[outputs.count++] = k;
-    } else {
-      alone[alone_count++] = k;
-    }
+  const FusedFn fused = find_fused<Stream>(x_dtype, y_dtype, out_dtype);
+  const size_t piece =
+      item.alpha_count == 1 ? end - begin : kPieceBytes / (x_size + y_size) / sizeof(Line) * sizeof(Line);
+  // The first piece ends where a line of the first output does, and usually of all: so do the others.
+  size_t n = piece;
+  if constexpr (Stream) {
+    n += unaligned_head(static_cast<const char*>(item.outs[0]) + begin * out_size, out_size, piece);
   }
-
-  const uint32_t passes = alone_count + (outputs.count > 0);
-  const size_t piece = passes == 1 ? end - begin : kPieceBytes / (x_size + y_size) / 64 * 64;
-  for (size_t at = begin; at < end; at += piece) {
-    const size_t n = end - at < piece ? end - at : piece;
+  for (size_t at = begin; at < end; at += n, n = piece) {
+    n = end - at < n ? end - at : n;
     const char* x = static_cast<const char*>(item.x) + at * x_size;
     const char* y = item.y ? static_cast<const char*>(item.y) + at * y_size : nullptr;
-    if (outputs.count > 0) {
-      for (uint32_t j = 0; j < outputs.count; j++) {
-        outputs.data[j] = static_cast<char*>(item.outs[together[j]]) + at * out_size;
-      }
-      fused(x, y, outputs, n);
-    }
-    for (uint32_t j = 0; j < alone_count; j++) {
-      const uint32_t k = alone[j];
+    for (uint32_t k = 0; k < item.alpha_count; k++) {
       char* out = static_cast<char*>(item.outs[k]) + at * out_size;
-      non_finite[k] += lerp_single<Stream>(item, x, y, out, n, item.alphas[k]);
+      non_finite[k] += lerp_single<Stream>(item, fused, x, y, out, n, item.alphas[k]);
     }
   }
-  for (uint32_t j = 0; j < outputs.count; j++) non_finite[together[j]] += outputs.non_finite[j];
   if constexpr (Stream) stream_fence();
 }
 

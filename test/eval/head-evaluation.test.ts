@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { isCorrectAt } from '../../lib/eval/correct-intervals.js';
-import { confusion, evaluateHead, evaluateModel, predictHead } from '../../lib/eval/head-evaluation.js';
+import { evaluateHead, evaluateModel } from '../../lib/eval/head-evaluation.js';
 import { HeadSession } from '../../lib/eval/head-session.js';
 import { Engine } from '../../lib/native.js';
 import { type HeadCase, headCase, logitsAt, noise } from '../support/heads.js';
@@ -52,7 +52,6 @@ function scores(testCase: HeadCase, alpha: number) {
     nll: nll / samples,
     brier: brier / samples,
     ece: bins.reduce((sum, [, hits, confidence]) => sum + Math.abs(hits - confidence), 0) / samples,
-    table,
   };
 }
 
@@ -74,7 +73,7 @@ describe.each(cases)('a head of %s', (_, testCase) => {
 
   test('metrics equal their definitions in f64', async () => {
     using session = new HeadSession(engine, testCase.head, [testCase.set]);
-    const { metrics, intervals } = await evaluateHead(session, testCase.set, alphas);
+    const { metrics } = await evaluateHead(session, testCase.set, alphas);
     for (const [k, alpha] of alphas.entries()) {
       const expected = scores(testCase, alpha);
       const got = metrics[k]!;
@@ -85,10 +84,6 @@ describe.each(cases)('a head of %s', (_, testCase) => {
       expect(Math.abs(got.nll / expected.nll - 1)).toBeLessThan(1e-5);
       expect(Math.abs(got.brier / expected.brier - 1)).toBeLessThan(1e-5);
       expect(Math.abs(got.ece - expected.ece)).toBeLessThan(1e-5);
-      const predictions = await predictHead(session, testCase.set, alpha, intervals);
-      expect(Array.from(confusion(testCase.set.labels, predictions, testCase.head.classes))).toEqual(
-        expected.table.flat(),
-      );
     }
     expect(metrics[0]!.disagreement.zeroshot).toBe(0);
     expect(metrics[3]!.disagreement.finetuned).toBe(0);

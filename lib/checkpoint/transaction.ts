@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readlink, realpath, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
 import { lockDirectory, ownerName } from './directory-lock.js';
 import { manifestName } from './manifest.js';
+import { isMountPoint } from './mount-point.js';
 import { findStrangers } from './own-files.js';
 
 /** Files in the way that a message names. */
@@ -122,10 +123,7 @@ async function followLinks(path: string): Promise<string> {
 
 /** Nothing can be renamed to a mount point, which would show only when everything has been written. */
 async function refuseMountPoint(target: string): Promise<void> {
-  const [own, parent] = await Promise.all(
-    [target, dirname(target)].map((path) => stat(path).catch(() => undefined)),
-  );
-  if (!own?.isDirectory() || own.dev === parent?.dev) return;
+  if (!(await isMountPoint(target))) return;
   throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} is a mount point, which cannot be replaced`, {
     file: target,
     hint: `Give a directory in it, such as ${join(target, 'merged')}.`,

@@ -1,5 +1,6 @@
 // An output appears whole or not at all, and nothing of others is touched.
 
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   lstatSync,
@@ -15,7 +16,7 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { merge, type Progress } from '../../lib/index.js';
 import { listFiles } from '../support/models.js';
 import { besideInputs, makePair, type Pair } from '../support/pair.js';
@@ -194,6 +195,24 @@ describe('an output that is a mount point', () => {
       message: expect.stringContaining('mount point'),
       hint: expect.stringContaining(join(mount, 'merged')),
     });
+  });
+
+  it('of the same device, too', async ({ skip }) => {
+    const pair = await makePair();
+    const [elsewhere, mount] = ['elsewhere', 'a mount'].map((name) => join(pair.root, name));
+    for (const directory of [elsewhere!, mount!]) mkdirSync(directory);
+    try {
+      execFileSync('mount', ['--bind', elsewhere!, mount!], { stdio: 'ignore' });
+    } catch {
+      return skip('a bind mount takes root, on Linux');
+    }
+    onTestFinished(() => void execFileSync('umount', ['-l', mount!]));
+    await expect(run(pair, { out: mount })).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_EXISTS',
+      file: mount,
+      message: expect.stringContaining('mount point'),
+    });
+    await run(pair, { out: join(mount!, 'merged') });
   });
 });
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { isCorrectAt } from '../../lib/eval/correct-intervals.js';
+import { type CorrectIntervals, isCorrectAt } from '../../lib/eval/correct-intervals.js';
 import { evaluateHead, evaluateModel } from '../../lib/eval/head-evaluation.js';
 import { HeadSession } from '../../lib/eval/head-session.js';
 import { Engine } from '../../lib/native.js';
@@ -52,6 +52,7 @@ function scores(testCase: HeadCase, alpha: number) {
     nll: nll / samples,
     brier: brier / samples,
     ece: bins.reduce((sum, [, hits, confidence]) => sum + Math.abs(hits - confidence), 0) / samples,
+    table,
   };
 }
 
@@ -68,12 +69,34 @@ const cases: [string, HeadCase][] = [
   ['classes of which some are predicted and never occur', withoutOdd(headCase(200, 8, 12, { seed: 4 }))],
 ];
 
+/** Counts [label][predicted] of the engine's predictions, which go where outputs would. */
+async function confusion(
+  session: HeadSession,
+  { set, head: { classes } }: HeadCase,
+  alpha: number,
+  intervals: CorrectIntervals,
+): Promise<number[][]> {
+  const { arena, outputs, sums } = session;
+  const table = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  await session.forEach(set, async ({ first, rows, lo, hi, open, numbers }) => {
+    arena.doubles(lo, rows).set(intervals.lo.subarray(first, first + rows));
+    arena.doubles(hi, rows).set(intervals.hi.subarray(first, first + rows));
+    arena.bytes(open, rows).set(intervals.open.subarray(first, first + rows));
+    const row = [...numbers, lo, hi, open, sums, -1, outputs];
+    await engine.headMetrics(arena.buffer, row, Float64Array.of(alpha));
+    for (const [i, predicted] of arena.ints(outputs, rows).entries()) {
+      table[set.labels[first + i]!]![predicted]! += 1;
+    }
+  });
+  return table;
+}
+
 describe.each(cases)('a head of %s', (_, testCase) => {
   const alphas = [0, 0.3, 0.5, 1];
 
   test('metrics equal their definitions in f64', async () => {
     using session = new HeadSession(engine, testCase.head, [testCase.set]);
-    const { metrics } = await evaluateHead(session, testCase.set, alphas);
+    const { metrics, intervals } = await evaluateHead(session, testCase.set, alphas);
     for (const [k, alpha] of alphas.entries()) {
       const expected = scores(testCase, alpha);
       const got = metrics[k]!;
@@ -84,6 +107,7 @@ describe.each(cases)('a head of %s', (_, testCase) => {
       expect(Math.abs(got.nll / expected.nll - 1)).toBeLessThan(1e-5);
       expect(Math.abs(got.brier / expected.brier - 1)).toBeLessThan(1e-5);
       expect(Math.abs(got.ece - expected.ece)).toBeLessThan(1e-5);
+      expect(await confusion(session, testCase, alpha, intervals)).toEqual(expected.table);
     }
     expect(metrics[0]!.disagreement.zeroshot).toBe(0);
     expect(metrics[3]!.disagreement.finetuned).toBe(0);

@@ -41,6 +41,11 @@ export function tiedSource<T extends { readonly shape: readonly number[] }>(
   return undefined;
 }
 
+/** An embedding to which models tie their output head. */
+export function isTiedEmbedding(name: string): boolean {
+  return embeddingNames.includes(name);
+}
+
 /** Where a configuration says whether the head is tied to the embedding, by dotted path, and what it says. */
 export function statedTie(config: Config | undefined): { path: string; tied: boolean } | undefined {
   const key = 'tie_word_embeddings';

@@ -1,7 +1,7 @@
-import { statedTie, tiedSource } from '../tied.js';
+import { isTiedEmbedding, statedTie, tiedSource } from '../tied.js';
 import { isOutputHead } from '../vocabulary-tensors.js';
 import { moduleMatcher } from './module-names.js';
-import type { OutputContext, OutputTensor } from './output-tensors.js';
+import type { ModelHeaders, OutputContext, OutputTensor } from './output-tensors.js';
 
 /**
  * The output head that a donor's configuration promises where no model that gives the end of the output stores one:
@@ -41,3 +41,34 @@ export function missingHead(
   }
   return undefined;
 }
+
+/**
+ * Warns of an output without a head whose models tie theirs to the embedding: the embedding is the first slice's, so that it is
+ * also the head behind the layers of the last one.
+ */
+export function warnForeignHead(
+  outputs: readonly OutputTensor[],
+  { config, donor, headers, name, problems }: OutputContext,
+): void {
+  if (!endsWithEmbedding(donor) || outputs.some((tensor) => isOutputHead(tensor.name))) return;
+  for (const { slices } of config.modules) {
+    const [first, last] = [slices[0], slices.at(-1)].map((slice) => slice?.sources.map(headers) ?? []);
+    const embedding = outputs.find(
+      (tensor) => tensor.slice === slices[0] && isTiedEmbedding(tensor.name) && tensor.inputs.some(Boolean),
+    );
+    if (!embedding || sameModels(first!, last!)) continue;
+    const list = (models: readonly ModelHeaders[]) => models.map(name).join(', ');
+    problems.warnings.push(
+      `${config.file}: the output has no head of its own: it ends with ${embedding.name} of ${list(first!)}, not of ${list(last!)}, whose layers it ends with`,
+    );
+  }
+}
+
+/** Gemma's configuration does not say that it ties its head: its kind of network does. */
+function endsWithEmbedding({ config }: ModelHeaders): boolean {
+  const kinds = Array.isArray(config?.architectures) ? config.architectures : [];
+  return statedTie(config)?.tied ?? kinds.some((kind) => /For(CausalLM|ConditionalGeneration)$/.test(kind));
+}
+
+const sameModels = (a: readonly ModelHeaders[], b: readonly ModelHeaders[]): boolean =>
+  a.length === b.length && a.every((model) => b.includes(model));

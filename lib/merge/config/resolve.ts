@@ -5,7 +5,7 @@ import { configChanges, type LayerOrigin, untiedHead } from './config-changes.js
 import { configModels, configStatistics } from './documents.js';
 import { mainStack } from './layer-names.js';
 import { listNames } from './list-names.js';
-import { missingHead } from './missing-head.js';
+import { missingHead, warnForeignHead } from './missing-head.js';
 import { warnMixedDtypes } from './mixed-dtypes.js';
 import { formatModelReference, type ModelReference, modelKey } from './model-reference.js';
 import { moduleMatcher } from './module-names.js';
@@ -137,7 +137,9 @@ class Resolver {
     this.#copyUnclaimed(names, claimed, outputs);
     const all = [...outputs.values()];
     const head = missingHead(all, names, this.#context(donor));
-    return head ? [...all, head] : all;
+    if (head) return [...all, head];
+    warnForeignHead(all, this.#context(donor));
+    return all;
   }
 
   #unlayered(module: ModuleConfig, slice: SliceConfig, belongs: (name: string) => boolean): OutputTensor[] {

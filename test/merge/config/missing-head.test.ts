@@ -61,6 +61,18 @@ it('tied models among themselves stay tied', () => {
   const merge = resolveText(slices('t', 'v'), [tied('t'), tied('v')]);
   expect(merge.tensors.map(({ name }) => name)).not.toContain(head);
   expect(merge.configChanges).toEqual({});
+  expect(merge.warnings).toContainEqual(
+    expect.stringMatching(/no head of its own: .* model\.embed_tokens\.weight of t, not of v, .* ends with/),
+  );
+});
+
+it('slices of one tied model, or of models whose embedding is merged at both ends, are not warned of', () => {
+  const both = (range: string) =>
+    `  - sources: [{model: t, layer_range: ${range}}, {model: v, layer_range: ${range}}]\n`;
+  const same = `merge_method: linear\nparameters: {weight: 1}\nslices:\n${both('[0, 1]')}${both('[1, 2]')}`;
+  for (const text of [slices('t', 't'), same]) {
+    expect(resolveText(text, [tied('t'), tied('v')]).warnings.join()).not.toContain('head of its own');
+  }
 });
 
 it('donors without a head get none, whatever they say of it', () => {

@@ -18,18 +18,20 @@ const anyKeys = ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers', 'dept
 const encoderKeys = ['encoder_layers', 'num_encoder_layers'];
 const decoderKeys = ['decoder_layers', 'num_decoder_layers', 'decoder_num_hidden_layers'];
 
-/** The number of layers wherever a configuration, or its part for text, states one of no particular stack. */
-export function textLayerCounts(config: Config | undefined): StatedCount[] {
-  return textParts.flatMap((part) => read(config, part, anyKeys));
+/** The number of layers wherever a configuration, or its part for the text of a stack's model, states one of no particular stack. */
+export function textLayerCounts(config: Config | undefined, stack: string): StatedCount[] {
+  const root = rootOf(config, stack);
+  return textParts.flatMap((part) => read(config, root + part, anyKeys));
 }
 
 /** Parts of a configuration, as prefixes of paths, that describe a stack of layers, of all `stacks` of the model. */
 export function stackParts(config: Config | undefined, stack: string, stacks: Iterable<string>): string[] {
+  const root = rootOf(config, stack);
   const own = towerOf(stack);
-  if (own === undefined) return textParts.filter((part) => partOf(config, part));
-  if (partOf(config, own)) return [own];
+  if (own === undefined) return textParts.map((part) => root + part).filter((part) => partOf(config, part));
+  if (partOf(config, root + own)) return [root + own];
   // The configuration of a tower alone describes it itself.
-  return [...stacks].every((other) => towerOf(other) === own) ? [''] : [];
+  return beside(config, stack, stacks).every((other) => towerOf(other) === own) ? [root] : [];
 }
 
 /** Where a configuration states the number of layers of one stack: equal numbers of others are none of its. */
@@ -38,7 +40,7 @@ export function stackLayerCounts(
   stack: string,
   stacks: Iterable<string>,
 ): StatedCount[] {
-  const all = [...stacks];
+  const all = beside(config, stack, stacks);
   const parts = stackParts(config, stack, all);
   const readAll = (keys: readonly string[]): StatedCount[] =>
     parts.flatMap((part) => read(config, part, keys));
@@ -59,21 +61,43 @@ export function unstatedDecoder(
   layers: number,
   counts: ReadonlyMap<string, number>,
 ): Record<string, number> {
-  const decoder = [...counts.keys()].find((stack) => sideOf(stack) === 'decoder');
+  const stacks = beside(config, changed, counts.keys());
+  const decoder = stacks.find((stack) => sideOf(stack) === 'decoder');
   const side = sideOf(changed);
   if (!decoder || !side || towerOf(decoder) !== towerOf(changed)) return {};
-  if (![...counts.keys()].some((stack) => sideOf(stack) === 'encoder')) return {};
-  const [part] = stackParts(config, decoder, counts.keys()).filter(
+  if (!stacks.some((stack) => sideOf(stack) === 'encoder')) return {};
+  const [part] = stackParts(config, decoder, stacks).filter(
     (one) => read(config, one, ['num_layers']).length > 0 && read(config, one, decoderKeys).length === 0,
   );
   if (part === undefined) return {};
   return { [`${part}num_decoder_layers`]: side === 'decoder' ? layers : counts.get(decoder)! };
 }
 
+/** The part of a configuration at a prefix of paths: `thinker_config.text_config.`, or '' for all of it. */
 export function partOf(config: Config | undefined, prefix: string): Config | undefined {
-  if (prefix === '') return config;
-  const nested = config?.[prefix.slice(0, -1)];
-  return typeof nested === 'object' && nested !== null ? (nested as Config) : undefined;
+  let part: unknown = config;
+  for (const key of prefix.split('.').slice(0, -1)) {
+    part = typeof part === 'object' && part !== null ? (part as Config)[key] : undefined;
+  }
+  return typeof part === 'object' && part !== null ? (part as Config) : undefined;
+}
+
+/**
+ * The configuration of the model that a stack is in, where it is one of several: `thinker_config.` of thinker.model.layers,
+ * `decoder.` of decoder.model.layers.
+ */
+function rootOf(config: Config | undefined, stack: string): string {
+  for (const word of stack.split('.')) {
+    const part = [`${word}_config.`, `${word}.`].find((prefix) => partOf(config, prefix));
+    if (part && towerOf(stack) !== part && !textParts.includes(part)) return part;
+  }
+  return '';
+}
+
+/** Those stacks that are in the same model as `stack`. */
+function beside(config: Config | undefined, stack: string, stacks: Iterable<string>): string[] {
+  const root = rootOf(config, stack);
+  return [...stacks].filter((other) => rootOf(config, other) === root);
 }
 
 function read(config: Config | undefined, part: string, keys: readonly string[]): StatedCount[] {

@@ -53,8 +53,8 @@ export function mainStack(
     if (stack === undefined) continue;
     elements.set(stack, (elements.get(stack) ?? 0) + shape.reduce((product, dim) => product * dim, 1));
   }
-  const stated = new Set(textLayerCounts(config).map(({ value }) => value));
-  const rank = (stack: string): number => (stated.has(counts.get(stack)!) ? 1 : 0);
+  const rank = (stack: string): number =>
+    textLayerCounts(config, stack).some(({ value }) => value === counts.get(stack)) ? 1 : 0;
   const [best] = [...counts.keys()].sort((a, b) => rank(b) - rank(a) || elements.get(b)! - elements.get(a)!);
   return best === undefined ? undefined : { stack: best, count: counts.get(best)! };
 }

@@ -38,6 +38,23 @@ const audioConfig = {
   text_config: { num_hidden_layers: 3 },
   audio_config: { encoder_layers: 3, num_hidden_layers: 3 },
 };
+const omni = {
+  'thinker.model.layers': 3,
+  'thinker.visual.blocks': 3,
+  'thinker.audio_tower.layers': 3,
+  'talker.model.layers': 3,
+};
+const omniConfig = {
+  thinker_config: {
+    text_config: { num_hidden_layers: 3, layer_types: ['x', 'y', 'z'] },
+    vision_config: { depth: 3 },
+    audio_config: { encoder_layers: 3, num_hidden_layers: 3 },
+  },
+  talker_config: { num_hidden_layers: 3 },
+};
+const t5gemmaConfig = { encoder: { num_hidden_layers: 3 }, decoder: { num_hidden_layers: 3 } };
+const trocr = { 'encoder.encoder.layer': 3, 'decoder.model.decoder.layers': 3 };
+const trocrConfig = { encoder: { num_hidden_layers: 3 }, decoder: { decoder_layers: 3 } };
 
 it.each<[string, string, Record<string, number>, Record<string, unknown>, Record<string, unknown>]>([
   ["T5's decoder", 'decoder', t5, { num_layers: 3, num_decoder_layers: 3 }, { num_decoder_layers: 4 }],
@@ -77,6 +94,32 @@ it.each<[string, string, Record<string, number>, Record<string, unknown>, Record
     { num_hidden_layers: 3 },
     { num_hidden_layers: 4 },
   ],
+  [
+    "Qwen-Omni's text",
+    'thinker',
+    omni,
+    omniConfig,
+    {
+      'thinker_config.text_config.num_hidden_layers': 4,
+      'thinker_config.text_config.layer_types': ['x', 'y', 'y', 'z'],
+    },
+  ],
+  ["Qwen-Omni's vision", 'visual', omni, omniConfig, { 'thinker_config.vision_config.depth': 4 }],
+  [
+    "Qwen-Omni's audio",
+    'audio_tower',
+    omni,
+    omniConfig,
+    {
+      'thinker_config.audio_config.encoder_layers': 4,
+      'thinker_config.audio_config.num_hidden_layers': 4,
+    },
+  ],
+  ["Qwen-Omni's talker", 'talker', omni, omniConfig, { 'talker_config.num_hidden_layers': 4 }],
+  ["T5Gemma's encoder", 'encoder', bart, t5gemmaConfig, { 'encoder.num_hidden_layers': 4 }],
+  ["T5Gemma's decoder", 'decoder', bart, t5gemmaConfig, { 'decoder.num_hidden_layers': 4 }],
+  ["TrOCR's encoder", 'encoder', trocr, trocrConfig, { 'encoder.num_hidden_layers': 4 }],
+  ["TrOCR's decoder", 'decoder', trocr, trocrConfig, { 'decoder.decoder_layers': 4 }],
 ])('%s', (_name, module, stacks, config, changes) => {
   expect(changed(module, stacks, config)).toEqual({ changes, doubts: [] });
 });

@@ -58,7 +58,7 @@ export async function checkCompatibility(
     if (y.name !== x.name)
       warnings.push(`"${x.name}" is tied to "${y.name}" in the fine-tuned model; interpolated with that`);
     used.add(y.name);
-    const pair = pairTensors(x, y, outDtype, problems);
+    const pair = pairTensors([x, base], [y, finetuned], outDtype, problems);
     if (pair) pairs.push(pair);
   }
   for (const y of finetuned.tensors.values()) {
@@ -92,8 +92,8 @@ export async function checkCompatibility(
 }
 
 function pairTensors(
-  x: TensorInfo,
-  y: TensorInfo,
+  [x, base]: readonly [TensorInfo, Checkpoint],
+  [y, finetuned]: readonly [TensorInfo, Checkpoint],
   outDtype: DTypeName | undefined,
   problems: Problem[],
 ): TensorPair | undefined {
@@ -107,8 +107,8 @@ function pairTensors(
       shapeFix(x, y),
     );
   }
-  for (const side of [x, y]) {
-    const why = quantisation(side);
+  for (const [side, model] of [[x, base] as const, [y, finetuned] as const]) {
+    const why = quantisation(side, model);
     if (why)
       return report(
         'ERR_QUANTISED',

@@ -264,6 +264,7 @@ class Resolution {
       if (seen.has(key)) continue;
       seen.add(key);
       const { checkpoint } = this.#models.get(key)!;
+      const quantised = (tensor: TensorInfo) => quantisation(tensor, checkpoint);
       const refuse =
         (code: 'ERR_MISSING_TENSOR' | 'ERR_SHAPE_MISMATCH' | 'ERR_DTYPE_MISMATCH' | 'ERR_QUANTISED') =>
         (tensor: string, why: string, fix: string) =>
@@ -291,8 +292,8 @@ class Resolution {
               `is ${formatShape(tensor.shape)}; the other experts need ${formatShape(wanted)}`,
               'All experts must be of the size of the base model.',
             );
-          } else if (quantisation(tensor) !== undefined) {
-            refuse('ERR_QUANTISED')(name, quantisation(tensor)!, 'Give the unquantised model.');
+          } else if (quantised(tensor) !== undefined) {
+            refuse('ERR_QUANTISED')(name, quantised(tensor)!, 'Give the unquantised model.');
           } else if (dtypeInfo(tensor.dtype).kind !== 'float') {
             refuse('ERR_DTYPE_MISMATCH')(name, `is of dtype ${tensor.dtype}`, 'Give a model of floats.');
           }

@@ -136,9 +136,19 @@ describe('quantised tensors', () => {
       'weight_packed',
       'input_scale',
       'weight_scale_inv',
+      'scale_weight',
+      'scale_input',
+      '_scale',
+      'weight._scale',
+      'qscale_weight',
+      'activation_scale',
+      'experts.gate_up_proj_scale',
+      'experts.down_proj_input_scale',
     ].map((ending): [string, string, number[]] => [`layer.${ending}`, 'F32', [2]]),
     ['gate_up_proj_blocks', 'U8', [2, 2]],
     ['gate_up_proj_scales', 'U8', [2]],
+    ['w_scale_inv', 'F32', [2]],
+    ['scaled_fp8', 'F8_E4M3', [2]],
     ['layer.weight.quant_state.bitsandbytes__nf4', 'U8', [2]],
     ['w', 'F8_E8M0', [2]],
     ['layer.weight', 'U8', [2, 2]],
@@ -160,9 +170,23 @@ describe('quantised tensors', () => {
     expect(codes(problems)).toEqual({ w: 'ERR_QUANTISED' });
   });
 
+  it('of FP8 are told by a scale beside them, which elsewhere is the weight of a norm', async () => {
+    const scale = tensor('norm.scale', 'F32', [2]);
+    const plain = tensor('norm.weight', 'BF16', [2, 2]);
+    expect((await plan({ tensors: [scale, plain] }, { tensors: [scale, plain] })).problems).toEqual([]);
+    const coded = tensor('norm.weight', 'F8_E4M3', [2, 2]);
+    const { problems } = await plan({ tensors: [scale, plain] }, { tensors: [scale, coded] });
+    expect(problems).toMatchObject([
+      { code: 'ERR_QUANTISED', tensor: 'norm.weight', message: expect.stringMatching(/"norm\.scale" beside/) },
+    ]);
+    const bare = tensor('norm.weight', 'F8_E4M3', [2, 2]);
+    expect((await plan({ tensors: [bare] }, { tensors: [bare] })).problems).toEqual([]);
+  });
+
   it('are not seen in ordinary names', async () => {
     const names = [
       'logit_scale',
+      'per_layer_input_scale',
       'layer_scale.lambda',
       'scales.weight',
       'blocks.0.weight',

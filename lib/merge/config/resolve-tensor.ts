@@ -165,7 +165,7 @@ export class TensorResolver {
     for (const present of all) {
       const { tensor } = present;
       const { path } = model(present.model);
-      const why = quantisation(tensor);
+      const why = quantisation(tensor, model(present.model));
       if (why !== undefined) {
         problems.addModel(
           'ERR_QUANTISED',

@@ -2,7 +2,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { readParent } from '../checkpoint/model-card.js';
 import { dtypeInfo, formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import type { DTypeName } from '../native.js';
-import { bufferWarning, isDerivedBuffer } from './derived-buffers.js';
+import { bufferWarning, isBatchCounter, isDerivedBuffer } from './derived-buffers.js';
 import type { Problem } from './problems.js';
 import { quantisation } from './quantised.js';
 import { tiedSource } from './tied.js';
@@ -14,7 +14,7 @@ export interface TensorPair {
   readonly y: TensorInfo;
   /**
    * `lerp`: interpolated. `copy`: integer or boolean, which must be equal in both (checked when data is
-   * read). `keep`: a derived buffer that the fine-tuned model lacks.
+   * read). `keep`: a derived buffer that the fine-tuned model lacks, or a counter of batches.
    */
   readonly action: 'lerp' | 'copy' | 'keep';
   readonly outDtype: DTypeName;
@@ -48,8 +48,14 @@ export async function checkCompatibility(
   const pairs: TensorPair[] = [];
   const used = new Set<string>();
   const leftOut: string[] = [];
+  let counters = 0;
   for (const x of base.tensors.values()) {
     const y = finetuned.tensors.get(x.name) ?? tiedSource(x, finetuned);
+    if (isBatchCounter(x) && y?.dtype === x.dtype) {
+      pairs.push({ x, y: x, action: 'keep', outDtype: x.dtype });
+      counters++;
+      continue;
+    }
     if (!y) {
       if (isDerivedBuffer(x)) pairs.push({ x, y: x, action: 'keep', outDtype: x.dtype });
       else problems.push(missing(x, base, finetuned, 'fine-tuned'));
@@ -84,7 +90,8 @@ export async function checkCompatibility(
       );
     }
   }
-  const kept = pairs.flatMap(({ x, action }) => (action === 'keep' ? [x.name] : []));
+  if (counters > 0) warnings.push(`counters of batches are the zero-shot model's (${counters} num_batches_tracked)`);
+  const kept = pairs.flatMap(({ x, action }) => (action === 'keep' && !isBatchCounter(x) ? [x.name] : []));
   if (kept.length > 0) warnings.push(bufferWarning(kept, 'kept, though only in the zero-shot model'));
   if (leftOut.length > 0) warnings.push(bufferWarning(leftOut, 'left out, as only in the fine-tuned model'));
   warnAboutDtypes(pairs, outDtype, warnings);

@@ -21,6 +21,11 @@ export function isDerivedBuffer({
   return batch === 1 && heads === 1 && rows === columns;
 }
 
+/** How many batches a batch normalisation has seen, which differs between models and which nothing but more training reads. */
+export function isBatchCounter({ name, dtype }: Pick<TensorInfo, 'name' | 'dtype'>): boolean {
+  return /(^|\.)num_batches_tracked$/.test(name) && dtypeInfo(dtype).kind === 'integer';
+}
+
 /** `outcome`: what becomes of buffers that not all models have, and why. */
 export function bufferWarning(buffers: readonly string[], outcome: string): string {
   const count = buffers.length === 1 ? '1 buffer' : `${buffers.length} buffers`;

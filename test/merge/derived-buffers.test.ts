@@ -22,6 +22,8 @@ const frequencies = tensor(
 );
 const mask = tensor('h.0.attn.bias', 'F32', [1, 1, 2, 2], Float32Array.of(1, 0, 1, 1));
 const buffers = [ids, frequencies, mask];
+const counter = (batches: bigint) =>
+  tensor('bn.num_batches_tracked', 'I64', [], BigInt64Array.from([batches]));
 const weights = (seed: number): Tensor[] => [tensor('w.weight', 'F32', [4, 4], randomF32(16, seed))];
 
 describe('a derived buffer', () => {
@@ -96,6 +98,15 @@ describe('of two models', () => {
     expect([...readModel(given.out).keys()]).toEqual(['w.weight']);
   });
 
+  it('counters of batches are those of the zero-shot model', async () => {
+    const given = await pair([...weights(1), counter(100n)], [...weights(2), counter(250n)]);
+    const { problems, warnings } = await planMerge(given);
+    expect(problems).toEqual([]);
+    expect(warnings).toEqual(["counters of batches are the zero-shot model's (1 num_batches_tracked)"]);
+    await merge(given);
+    expect(readModel(given.out).get(counter(0n).name)!.data).toEqual(counter(100n).data);
+  });
+
   it('other tensors of one model alone stay a problem', async () => {
     const given = await pair([...weights(1), tensor('h.0.attn.bias', 'F32', [4])], weights(2));
     expect((await planMerge(given)).problems).toMatchObject([{ code: 'ERR_MISSING_TENSOR' }]);
@@ -133,6 +144,13 @@ describe('of a merge file', () => {
     linear:
       'merge_method: linear\nparameters: {weight: 1}\nmodels: [{model: $/base}, {model: $/a}, {model: $/b}]',
   };
+
+  it.each(Object.entries(configs))("%s has the donor's counters of batches", async (_, text) => {
+    const [base, a, b] = [1n, 20n, 300n].map((batches, i) => [...weights(i), counter(batches)]);
+    const made = await shop(base!, a!, b!);
+    await made.merge(text);
+    expect(made.output().get(counter(0n).name)!.data).toEqual(counter(1n).data);
+  });
 
   it.each(Object.entries(configs))('%s keeps a buffer that the donor has', async (_, text) => {
     const made = await shop([...weights(1), ...buffers], weights(2), [...weights(3), frequencies]);

@@ -1,6 +1,6 @@
 import { dtypeInfo, formatShape } from '../../checkpoint/tensor.js';
 import type { DTypeName } from '../../native.js';
-import { bufferWarning, isDerivedBuffer } from '../derived-buffers.js';
+import { bufferWarning, isBatchCounter, isDerivedBuffer } from '../derived-buffers.js';
 import type { MethodSpec, TensorValues } from '../methods/spec.js';
 import { quantisation } from '../quantised.js';
 import { tiedSource } from '../tied.js';
@@ -78,6 +78,7 @@ export class TensorResolver {
     }
     const all = base ? [base, ...inputs] : inputs;
     if (absent.length > 0 && all[0] && isDerivedBuffer(all[0].tensor)) return this.#buffer(output, all);
+    if (absent.length === 0 && all[0] && isBatchCounter(all[0].tensor)) return this.#counter(output, all);
     for (const model of absent) note(this.#absent, model, output.name);
     if (!this.#checkInputs(output, all)) return undefined;
     const reference = all[0]!.tensor;
@@ -110,6 +111,13 @@ export class TensorResolver {
     const common = own && this.#common(output, own.tensor, [own]);
     (common ? this.#buffers.kept : this.#buffers.leftOut).push(output.name);
     return common && this.#copy(common, own);
+  }
+
+  /** Counters of batches differ between models and are no indices: the output has the donor's. */
+  #counter(output: OutputTensor, all: readonly Present[]): ResolvedTensor | undefined {
+    const own = all.find(({ model }) => model === this.#context.donor) ?? all[0]!;
+    const common = this.#checkInputs(output, all) && this.#common(output, own.tensor, [own]);
+    return common ? this.#copy(common, own) : undefined;
   }
 
   /** What needs no parameters. Undefined if dtypes cannot go together. */

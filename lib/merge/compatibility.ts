@@ -5,7 +5,7 @@ import type { DTypeName } from '../native.js';
 import { bufferWarning, isBatchCounter, isDerivedBuffer } from './derived-buffers.js';
 import type { Problem } from './problems.js';
 import { quantisation } from './quantised.js';
-import { tiedSource } from './tied.js';
+import { statedTie, tiedSource } from './tied.js';
 
 /** What happens to one tensor of the base model. */
 export interface TensorPair {
@@ -76,7 +76,7 @@ export async function checkCompatibility(
     const tied = tiedSource(y, base);
     if (!tied) {
       problems.push(missing(y, finetuned, base, 'zero-shot'));
-    } else if (finetuned.config?.tie_word_embeddings === false) {
+    } else if (statedTie(finetuned.config)?.tied === false) {
       problems.push({
         code: 'ERR_TIED_WEIGHTS',
         tensor: y.name,
@@ -90,7 +90,8 @@ export async function checkCompatibility(
       );
     }
   }
-  if (counters > 0) warnings.push(`counters of batches are the zero-shot model's (${counters} num_batches_tracked)`);
+  if (counters > 0)
+    warnings.push(`counters of batches are the zero-shot model's (${counters} num_batches_tracked)`);
   const kept = pairs.flatMap(({ x, action }) => (action === 'keep' && !isBatchCounter(x) ? [x.name] : []));
   if (kept.length > 0) warnings.push(bufferWarning(kept, 'kept, though only in the zero-shot model'));
   if (leftOut.length > 0) warnings.push(bufferWarning(leftOut, 'left out, as only in the fine-tuned model'));

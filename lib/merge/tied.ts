@@ -1,5 +1,8 @@
 import type { Config } from '../checkpoint/checkpoint.js';
+import { partOf } from './config/layer-counts.js';
 import { isOutputHead } from './vocabulary-tensors.js';
+
+export const tieKey = 'tie_word_embeddings';
 
 const embeddingNames = [
   'model.embed_tokens.weight',
@@ -28,7 +31,7 @@ export function tiedSource<T extends { readonly shape: readonly number[] }>(
   { anyRows = false } = {},
 ): T | undefined {
   if (!isOutputHead(tensor.name)) return undefined;
-  if (textConfig(model.config)?.tie_word_embeddings === false) return undefined;
+  if (statedTie(model.config)?.tied === false) return undefined;
   for (const name of embeddingNames) {
     const embedding = model.tensors.get(name);
     if (
@@ -46,16 +49,23 @@ export function isTiedEmbedding(name: string): boolean {
   return embeddingNames.includes(name);
 }
 
-/** Where a configuration says whether the head is tied to the embedding, by dotted path, and what it says. */
-export function statedTie(config: Config | undefined): { path: string; tied: boolean } | undefined {
-  const key = 'tie_word_embeddings';
-  const value = textConfig(config)?.[key];
-  if (typeof value !== 'boolean') return undefined;
-  return { path: config && key in config ? key : `text_config.${key}`, tied: value };
+/** A statement of whether the head is tied to the embedding, by dotted path. */
+export interface StatedTie {
+  readonly path: string;
+  readonly tied: boolean;
 }
 
-function textConfig(config: Config | undefined): Config | undefined {
-  if (config === undefined || 'tie_word_embeddings' in config) return config;
-  const nested = config.text_config;
-  return typeof nested === 'object' && nested !== null ? (nested as Config) : config;
+/** Parts of a configuration that may say so. Where several do, readers differ in which they follow. */
+const parts = ['', 'text_config.', 'llm_config.', 'language_config.', 'thinker_config.text_config.'];
+
+/** Everywhere that a configuration says whether the head is tied; the first is followed here. */
+export function statedTies(config: Config | undefined): StatedTie[] {
+  return parts.flatMap((part) => {
+    const tied = partOf(config, part)?.[tieKey];
+    return typeof tied === 'boolean' ? [{ path: part + tieKey, tied }] : [];
+  });
+}
+
+export function statedTie(config: Config | undefined): StatedTie | undefined {
+  return statedTies(config)[0];
 }

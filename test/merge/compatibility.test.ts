@@ -177,7 +177,11 @@ describe('quantised tensors', () => {
     const coded = tensor('norm.weight', 'F8_E4M3', [2, 2]);
     const { problems } = await plan({ tensors: [scale, plain] }, { tensors: [scale, coded] });
     expect(problems).toMatchObject([
-      { code: 'ERR_QUANTISED', tensor: 'norm.weight', message: expect.stringMatching(/"norm\.scale" beside/) },
+      {
+        code: 'ERR_QUANTISED',
+        tensor: 'norm.weight',
+        message: expect.stringMatching(/"norm\.scale" beside/),
+      },
     ]);
     const bare = tensor('norm.weight', 'F8_E4M3', [2, 2]);
     expect((await plan({ tensors: [bare] }, { tensors: [bare] })).problems).toEqual([]);

@@ -1,4 +1,4 @@
-import { statedTie } from '../tied.js';
+import { statedTie, statedTies, tieKey } from '../tied.js';
 import { isOutputHead } from '../vocabulary-tensors.js';
 import { partOf, stackLayerCounts, stackParts, unstatedDecoder } from './layer-counts.js';
 import { countLayers } from './layer-names.js';
@@ -64,7 +64,7 @@ export function configChanges(
 
 /**
  * A donor that ties its output head to its embedding must no longer say so where the output has a head of its own:
- * readers would pass over it.
+ * readers would pass over it. Some kinds of models tie theirs unless the configuration denies it.
  */
 export function untiedHead(
   tensors: readonly ResolvedTensor[],
@@ -75,14 +75,15 @@ export function untiedHead(
   const { tensors: own, config } = models[donor]!;
   const stated = statedTie(config);
   const head = tensors.find(({ name }) => isOutputHead(name));
-  if (!head || !stated?.tied) return {};
+  if (!head || !config || stated?.tied === false) return {};
   const untied = [...head.inputs, ...(head.base ? [head.base] : [])].some(
     ({ model, tensor }) => tensor === head.name && statedTie(models[model]!.config)?.tied === false,
   );
   // A donor that stores a copy of its embedding beside it stays tied among its like.
-  if (own.has(head.name) && !untied) return {};
+  if (own.has(head.name) && !(stated && untied)) return {};
+  const paths = stated ? statedTies(config).flatMap(({ path, tied }) => (tied ? [path] : [])) : [tieKey];
   problems.warnings.push(
-    `${problems.file}: the output has ${head.name} of its own: ${stated.path} becomes false in config.json`,
+    `${problems.file}: the output has ${head.name} of its own: ${paths.join(' and ')} becomes false in config.json`,
   );
-  return { [stated.path]: false };
+  return Object.fromEntries(paths.map((path) => [path, false]));
 }

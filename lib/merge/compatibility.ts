@@ -2,6 +2,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { readParent } from '../checkpoint/model-card.js';
 import { dtypeInfo, formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import type { DTypeName } from '../native.js';
+import { configDifferences, describeDifference } from './config-differences.js';
 import { bufferWarning, isBatchCounter, isDerivedBuffer } from './derived-buffers.js';
 import type { Problem } from './problems.js';
 import { quantisation } from './quantised.js';
@@ -194,14 +195,19 @@ async function checkKinds(
       fix: 'Write a merge file, which takes base+adapter for a model, or give the two merged (merge_and_unload in PEFT).',
     });
   }
-  const [type, otherType] = [base.config?.model_type, finetuned.config?.model_type];
-  if (type !== undefined && otherType !== undefined && type !== otherType) {
+  const differences = configDifferences(base.config, finetuned.config);
+  const described = differences.map(describeDifference).join(', ');
+  if (differences.some(({ key, incompatible }) => incompatible || key === 'model_type')) {
     problems.push({
       code: 'ERR_ARCHITECTURE_MISMATCH',
       file: finetuned.path,
-      message: `the zero-shot model is of type "${String(type)}", the fine-tuned model of type "${String(otherType)}"`,
+      message: `config.json of the zero-shot and of the fine-tuned model have ${described}`,
       fix: 'Give two models of one architecture.',
     });
+  } else if (differences.length > 0) {
+    warnings.push(
+      `config.json of the zero-shot and of the fine-tuned model have ${described}; the output has those of the first`,
+    );
   }
   if (base.path === finetuned.path)
     warnings.push('both inputs are the same path: every alpha gives the input back');

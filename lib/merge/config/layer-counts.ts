@@ -14,6 +14,11 @@ const towers: readonly (readonly [word: RegExp, part: string])[] = [
 ];
 const textParts = ['text_config.', 'llm_config.', 'language_config.', ''];
 
+/** The part of a configuration that describes a model of text, as a prefix of paths; '' where all of it does. */
+export function textPart(config: Config | undefined): string {
+  return textParts.find((part) => part !== '' && partOf(config, part)) ?? '';
+}
+
 const anyKeys = ['num_hidden_layers', 'n_layer', 'n_layers', 'num_layers', 'depth'];
 const encoderKeys = ['encoder_layers', 'num_encoder_layers'];
 const decoderKeys = ['decoder_layers', 'num_decoder_layers', 'decoder_num_hidden_layers'];

@@ -1,5 +1,7 @@
+import { configDifferences, describeDifference } from '../config-differences.js';
 import { findMethod } from '../methods/registry.js';
 import type { MethodSpec } from '../methods/spec.js';
+import { checkCommonNames } from './common-names.js';
 import type { MergeConfig, ModuleConfig, SliceConfig, SourceConfig } from './config.js';
 import { configChanges, type LayerOrigin, untiedHead } from './config-changes.js';
 import { configModels, configStatistics } from './documents.js';
@@ -61,6 +63,7 @@ class Resolver {
     const { dtype, outDtype, tokenizer, chatTemplate, base } = this.#config;
     this.#checkAdapters();
     const donor = base ? this.#indexOf(base) : 0;
+    this.#checkConfigs(donor);
     const outputs = this.#outputs(this.#opened.models[donor]!);
     const tensors = this.#tensors(outputs, donor);
     const changes = {
@@ -90,10 +93,12 @@ class Resolver {
 
   #headers = (source: SourceConfig): ModelHeaders => this.#opened.models[this.#indexOf(source.model)]!;
 
+  #name = (model: ModelHeaders): string =>
+    formatModelReference(this.#models[this.#opened.models.indexOf(model)]!);
+
   #context(donor: ModelHeaders): OutputContext {
-    const { models } = this.#opened;
-    const name = (model: ModelHeaders): string => formatModelReference(this.#models[models.indexOf(model)]!);
-    return { config: this.#config, donor, headers: this.#headers, name, problems: this.#problems };
+    const [config, name, problems] = [this.#config, this.#name, this.#problems];
+    return { config, donor, headers: this.#headers, name, problems };
   }
 
   #checkAdapters(): void {
@@ -107,6 +112,27 @@ class Resolver {
         `${path} is a PEFT adapter: low-rank factors, not weights`,
         `Write it behind its base model: base+${name}.`,
       );
+    }
+  }
+
+  /** The output has the donor's configuration, and with it the donor's heads. */
+  #checkConfigs(donor: number): void {
+    const own = this.#opened.models[donor]!;
+    for (const model of new Set(this.#opened.models)) {
+      const differences = configDifferences(own.config, model.config);
+      if (differences.length === 0) continue;
+      const message = `config.json of ${this.#name(own)} and ${this.#name(model)} have ${differences.map(describeDifference).join(', ')}`;
+      if (differences.some(({ incompatible }) => incompatible)) {
+        this.#problems.addModel(
+          'ERR_ARCHITECTURE_MISMATCH',
+          model.path,
+          undefined,
+          message,
+          'Equal shapes do not hold the same heads: merge models of one architecture.',
+        );
+      } else {
+        this.#problems.warnings.push(`${this.#config.file}: ${message}; the output has those of the first`);
+      }
     }
   }
 
@@ -149,6 +175,8 @@ class Resolver {
     // A base that only gives configuration and tokenizer has no tensors in the output.
     const unlisted = listed || this.#method.base === 'donor' ? undefined : headers;
     const anyRows = this.#config.tokenizer !== undefined;
+    const models = slice.sources.map(this.#headers);
+    checkCommonNames(unlisted ? [unlisted, ...models] : models, belongs, this.#name, this.#problems);
     return unlayeredTensors(module, slice, headers, this.#headers, belongs, { base: unlisted, anyRows });
   }
 

@@ -1,13 +1,26 @@
+import type { Config } from '../../checkpoint/checkpoint.js';
 import { statedTie, statedTies, tieKey } from '../tied.js';
 import { isOutputHead } from '../vocabulary-tensors.js';
 import { partOf, stackLayerCounts, stackParts, unstatedDecoder } from './layer-counts.js';
+import { layerKindChanges, stageChanges } from './layer-kinds.js';
 import { countLayers } from './layer-names.js';
 import type { ModelHeaders } from './output-tensors.js';
 import type { Problems } from './problems.js';
 import type { ResolvedTensor } from './resolved.js';
 
 /** Lists whose numbers are layer indices, unlike those with one entry per layer. */
-const indexLists = ['mlp_only_layers', 'attn_layer_indices', 'full_attn_idxs', 'cross_attention_layers'];
+const indexLists = [
+  'mlp_only_layers',
+  'moe_layers',
+  'attn_layer_indices',
+  'full_attn_idxs',
+  'cross_attention_layers',
+  'fullatt_block_indexes',
+  'deepstack_visual_indexes',
+  'hybrid_layer_ids',
+];
+/** Strings with one letter per layer. */
+const letters = ['hybrid_override_pattern'];
 
 /** A layer of the output and the model and layer that it comes from. */
 export interface LayerOrigin {
@@ -17,49 +30,104 @@ export interface LayerOrigin {
 
 /**
  * What config.json must say about layers that were cut, repeated or put together: their number, lists with one
- * entry per layer, and lists of layer indices. By dotted path.
+ * entry per layer, lists of layer indices, and what it says of layers by their place. By dotted path.
  */
 export function configChanges(
   donor: ModelHeaders,
   { stack, count: layers }: { readonly stack: string; readonly count: number },
-  origins: readonly LayerOrigin[],
+  all: readonly LayerOrigin[],
   warnings: string[],
 ): Record<string, unknown> {
   const changes: Record<string, unknown> = {};
-  const all = countLayers(donor.tensors.keys());
-  const stacks = [...all.keys()];
-  const stated = stackLayerCounts(donor.config, stack, stacks);
-  const counts = stated.filter(({ value }) => value === layers);
-  for (const { path, value } of counts) {
+  const counts = countLayers(donor.tensors.keys());
+  const stacks = [...counts.keys()];
+  const parts = stackParts(donor.config, stack, stacks);
+  const { further, origins } = furtherTokens(donor.config, parts, layers, all, warnings);
+  const own = layers - further.stored;
+  Object.assign(changes, further.changes);
+  const stated = stackLayerCounts(donor.config, stack, stacks).filter(({ value }) => value === own);
+  for (const { path, value } of stated) {
     if (value !== origins.length) changes[path] = origins.length;
   }
-  const decoder = origins.length === layers ? {} : unstatedDecoder(donor.config, stack, origins.length, all);
+  const decoder = origins.length === own ? {} : unstatedDecoder(donor.config, stack, origins.length, counts);
   Object.assign(changes, decoder);
-  const followed = counts.length > 0 || Object.keys(decoder).length > 0;
-  if (!followed && donor.config && origins.length !== layers) {
+  const followed = stated.length > 0 || Object.keys(decoder).length > 0;
+  if (!followed && donor.config && origins.length !== own) {
     warnings.push(
       `config.json of ${donor.path} states no number of layers for ${stack}, or another one; the output has ${origins.length}`,
     );
   }
-  for (const prefix of stackParts(donor.config, stack, stacks)) {
-    for (const [key, list] of Object.entries(partOf(donor.config, prefix) ?? {})) {
-      if (!Array.isArray(list)) continue;
-      const path = prefix + key;
-      if (indexLists.includes(key)) {
-        changes[path] = origins.flatMap(({ model, layer }, index) => {
-          const own = partOf(model.config, prefix)?.[key];
-          return (Array.isArray(own) ? own : list).includes(layer) ? [index] : [];
-        });
-      } else if (list.length === layers && layers > 1) {
-        changes[path] = origins.map(({ model, layer }) => {
-          const own = partOf(model.config, prefix)?.[key];
-          return Array.isArray(own) && layer < own.length ? own[layer] : list[layer];
-        });
-      } else continue;
-      if (JSON.stringify(changes[path]) === JSON.stringify(list)) delete changes[path];
-    }
+  for (const prefix of parts) {
+    const config = partOf(donor.config, prefix)!;
+    const listed = listChanges(config, prefix, own, origins);
+    const indices = origins.map(({ layer }) => layer);
+    const kinds = {
+      ...layerKindChanges(config, indices, warnings),
+      ...stageChanges(config, own, origins.length),
+    };
+    for (const [key, value] of Object.entries({ ...listed, ...kinds })) changes[prefix + key] = value;
   }
   return changes;
+}
+
+/** Lists and strings of one part of the configuration, by key. */
+function listChanges(
+  config: Config,
+  prefix: string,
+  layers: number,
+  origins: readonly LayerOrigin[],
+): Record<string, unknown> {
+  const changes: Record<string, unknown> = {};
+  for (const [key, list] of Object.entries(config)) {
+    const of = (model: ModelHeaders): unknown => partOf(model.config, prefix)?.[key];
+    let changed: unknown;
+    if (Array.isArray(list) && indexLists.includes(key)) {
+      changed = origins.flatMap(({ model, layer }, index) => {
+        const own = of(model);
+        return (Array.isArray(own) ? own : list).includes(layer) ? [index] : [];
+      });
+    } else if (Array.isArray(list) && list.length === layers && layers > 1) {
+      changed = origins.map(({ model, layer }) => {
+        const own = of(model);
+        return Array.isArray(own) && layer < own.length ? own[layer] : list[layer];
+      });
+    } else if (typeof list === 'string' && letters.includes(key) && list.length === layers) {
+      changed = origins.map(({ model, layer }) => String(of(model) ?? list)[layer] ?? list[layer]).join('');
+    } else continue;
+    if (JSON.stringify(changed) !== JSON.stringify(list)) changes[key] = changed;
+  }
+  return changes;
+}
+
+/**
+ * Layers behind the last one that predict further tokens (DeepSeek-V3, GLM-4.5), which `num_hidden_layers` does not count:
+ * `stored` of them are in the donor. `origins` are those of all other layers of the output.
+ */
+function furtherTokens(
+  config: Config | undefined,
+  parts: readonly string[],
+  layers: number,
+  all: readonly LayerOrigin[],
+  warnings: string[],
+): { further: { stored: number; changes: Record<string, unknown> }; origins: readonly LayerOrigin[] } {
+  const key = 'num_nextn_predict_layers';
+  for (const prefix of parts) {
+    const part = partOf(config, prefix)!;
+    const [stored, own] = [part[key], part.num_hidden_layers];
+    if (typeof stored !== 'number' || stored === 0 || typeof own !== 'number' || own + stored !== layers) {
+      continue;
+    }
+    const last = all.findLastIndex(({ layer }) => layer < own);
+    const origins = all.slice(0, last + 1);
+    if (origins.some(({ layer }) => layer >= own)) {
+      warnings.push(
+        `a layer that predicts further tokens (${key}) is put before others: it belongs behind all of them`,
+      );
+    }
+    const kept = all.length - origins.length;
+    return { further: { stored, changes: kept === stored ? {} : { [prefix + key]: kept } }, origins };
+  }
+  return { further: { stored: 0, changes: {} }, origins: all };
 }
 
 /**

@@ -59,8 +59,20 @@ export function mainStack(
   return best === undefined ? undefined : { stack: best, count: counts.get(best)! };
 }
 
+/**
+ * The module that holds a stack and not `stack`, by the names of the two: `model.vision_tower` of
+ * model.vision_tower.encoder.layers beside model.language_model.layers.
+ */
+export function moduleBeside(stack: string, other: string): string {
+  const own = stack.split('.');
+  const parts = other.split('.');
+  const split = parts.findIndex((part, i) => part !== own[i]);
+  return parts.slice(0, split + 1).join('.');
+}
+
 /** Modules at the end of a model, with all that they hold. */
-const heads = /^(lm_head|embed_out|head|heads|classifier|score|scores|qa_outputs|pooler|cls)$/;
+const heads =
+  /^(lm_head|embed_out|head|heads|classifier|score|scores|qa_outputs|pooler|cls|output_layer|norm_out|proj_out)$/;
 /** Modules and parameters at the end of a model by their own name alone: others hold modules of these names too. */
 const lasts =
   /^(output|norm|norm_f|norm_out|ln_f|ln_final|ln_post|post_layernorm|fc_norm|final_\w+|layernorm|logit_scale|\w+_projection|text_proj|proj|out_proj)$/;
@@ -71,6 +83,9 @@ export function followsLayers(name: string): boolean {
   const parts = name.split('.');
   // Projections and norms of embeddings come first, whatever they are called.
   if (parts.some((part) => part.includes('embed') && !heads.test(part))) return false;
-  const last = parts.length > 1 && parameters.test(parts.at(-1)!) ? parts.at(-2)! : parts.at(-1)!;
+  const modules = parts.length > 1 && parameters.test(parts.at(-1)!) ? parts.slice(0, -1) : parts;
+  const last = modules.at(-1)!;
+  // Whisper's, where projections of features have one of this name before the layers.
+  if (last === 'layer_norm' && /^(en|de)coder$/.test(modules.at(-2) ?? '')) return true;
   return lasts.test(last) || parts.some((part) => heads.test(part));
 }

@@ -1,3 +1,5 @@
+import { isOutputHead } from '../vocabulary-tensors.js';
+
 /** Parts of a model under the names that architectures and configurations give them. */
 const text = ['text_decoder', 'language_model', 'text_model', 'llm', 'lm', 'decoder'];
 const others: readonly (readonly string[])[] = [
@@ -5,6 +7,9 @@ const others: readonly (readonly string[])[] = [
   ['multi_modal_projector', 'projector', 'mm_projector', 'connector', 'aligner'],
   ['audio_tower', 'audio_encoder', 'audio_model', 'speech_encoder'],
 ];
+
+/** Modules to which the output head of the whole model belongs. */
+const decoders = ['text_decoder', 'language_model'];
 
 /**
  * Whether a tensor belongs to a module: one part of its name is the module's name, or a synonym of it if no
@@ -18,7 +23,12 @@ export function moduleMatcher(
   if (module === 'default') return () => true;
   const names = [...tensors];
   const parts = new Set(names.flatMap((name) => name.split('.')));
-  const has = (word: string) => (name: string) => name.split('.').includes(word);
+  const has = (word: string): ((name: string) => boolean) => {
+    const within = (name: string) => name.split('.').includes(word);
+    // Newer names have the head beside the model of text, not in it.
+    const bare = decoders.includes(module) && !names.some((name) => isOutputHead(name) && within(name));
+    return bare ? (name) => within(name) || isOutputHead(name) : within;
+  };
   if (parts.has(module)) return has(module);
   const synonyms = [text, ...others].find((group) => group.includes(module)) ?? [];
   const present = synonyms.find((word) => parts.has(word));

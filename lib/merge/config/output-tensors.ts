@@ -2,7 +2,14 @@ import type { Config } from '../../checkpoint/checkpoint.js';
 import type { TensorInfo } from '../../checkpoint/tensor.js';
 import { tiedSource } from '../tied.js';
 import type { MergeConfig, ModuleConfig, SliceConfig, SourceConfig } from './config.js';
-import { countLayers, followsLayers, layerTensor, mainStack, splitLayer } from './layer-names.js';
+import {
+  countLayers,
+  followsLayers,
+  layerTensor,
+  mainStack,
+  moduleBeside,
+  splitLayer,
+} from './layer-names.js';
 import { formatModelReference } from './model-reference.js';
 import type { Problems } from './problems.js';
 import type { ResolvedTensor } from './resolved.js';
@@ -123,31 +130,37 @@ export function layeredTensors(
   }
   const { stack } = main;
   const total = slices.reduce((sum, { sources }) => sum + sources[0]!.layers![1] - sources[0]!.layers![0], 0);
-  const outside = (slice: SliceConfig, after: boolean): OutputTensor[] =>
-    unlayeredTensors(module, slice, undefined, headers, belongs, { anyRows: config.tokenizer !== undefined })
-      .filter(({ name }) => splitLayer(name)?.stack !== stack)
-      .filter(({ name }) => (splitLayer(name) === undefined && followsLayers(name)) === after);
-  const before = outside(head, false);
-  const others = new Set(before.flatMap(({ layer }) => layer?.stack ?? []));
+  const outside = (slice: SliceConfig): OutputTensor[] =>
+    unlayeredTensors(module, slice, undefined, headers, belongs, {
+      anyRows: config.tokenizer !== undefined,
+    }).filter(({ name }) => splitLayer(name)?.stack !== stack);
+  const start = outside(head);
+  const others = new Set(start.flatMap(({ layer }) => layer?.stack ?? []));
+  const beside = [...others].map((other) => `${moduleBeside(stack, other)}.`);
+  // What is in another stack's module goes with that stack.
+  const isLast = ({ name }: OutputTensor): boolean =>
+    followsLayers(name) && !splitLayer(name) && !beside.some((prefix) => name.startsWith(prefix));
+  const before = start.filter((tensor) => !isLast(tensor));
   if (others.size > 0) {
     problems.warnings.push(
       `layer ranges are those of ${stack}; ${[...others].join(', ')} ${others.size === 1 ? 'is' : 'are'} merged whole, from the models of the first slice`,
     );
   }
   const layers: OutputTensor[] = [];
+  const ofFirst = (rest: string): boolean => onlyFirst(donor, stack, rest);
   let offset = 0;
   for (const slice of slices) {
     const [start, end] = slice.sources[0]!.layers!;
     checkRanges(slice, stack, headers, problems);
     for (let k = 0; k < end - start; k++) {
       layers.push(
-        ...layerTensors(module, slice, k, end - start, stack, { index: offset + k, total }, headers),
+        ...layerTensors(module, slice, k, end - start, stack, { index: offset + k, total }, headers, ofFirst),
       );
     }
     offset += end - start;
   }
   warnUnused(config, module, stack, headers, problems);
-  return [...before, ...layers, ...outside(tail, true)];
+  return [...before, ...layers, ...outside(tail).filter(isLast)];
 }
 
 function layerTensors(
@@ -158,13 +171,19 @@ function layerTensors(
   stack: string,
   output: { index: number; total: number },
   headers: Headers,
+  ofFirst: (rest: string) => boolean,
 ): OutputTensor[] {
   const rows = slice.sources.map((source) => {
     const index = source.layers![0] + k;
     const byRest = new Map<string, HeaderTensor>();
-    for (const tensor of layerIndex(headers(source), stack).get(index) ?? []) {
-      byRest.set(splitLayer(tensor.name)!.rest, tensor);
-    }
+    const read = (from: number, wanted: (rest: string) => boolean): void => {
+      for (const tensor of layerIndex(headers(source), stack).get(from) ?? []) {
+        const { rest } = splitLayer(tensor.name)!;
+        if (wanted(rest)) byRest.set(rest, tensor);
+      }
+    };
+    read(index, (rest) => !ofFirst(rest));
+    if (output.index === 0) read(0, ofFirst);
     return byRest;
   });
   const rests = new Set(rows.flatMap((row) => [...row.keys()]));
@@ -177,6 +196,15 @@ function layerTensors(
     depth: position(output.index, output.total),
     layer: { stack, index: output.index, count: output.total },
   }));
+}
+
+/** Whether the first layer alone has a tensor that all layers of a stack use: position biases of T5 and WavLM. */
+function onlyFirst(model: ModelHeaders, stack: string, rest: string): boolean {
+  if (!/\.(relative_attention_bias|rel_attn_embed)\.weight$/.test(rest)) return false;
+  const holders = [...layerIndex(model, stack)].filter(([, tensors]) =>
+    tensors.some(({ name }) => name.endsWith(rest)),
+  );
+  return holders.length === 1 && holders[0]![0] === 0;
 }
 
 /** Tensors of one stack by layer; kept, since every layer of every slice asks. */

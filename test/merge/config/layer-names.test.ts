@@ -21,7 +21,8 @@ const names = {
     ...['transformer.ln_f.weight', 'output.weight', 'classifier.dense.weight', 'bert.pooler.dense.bias'],
     ...['cls.predictions.bias', 'vision_model.post_layernorm.weight', 'visual_projection.weight'],
     ...['text_model.final_layer_norm.weight', 'final_logits_bias', 'vision_model.head.layernorm.weight'],
-    ...['score.weight', 'classifier.out_proj.weight'],
+    ...['score.weight', 'classifier.out_proj.weight', 'transformer.output_layer.weight'],
+    ...['model.decoder.layer_norm.bias', 'proj_out.weight', 'norm_out.linear.weight'],
   ],
 };
 

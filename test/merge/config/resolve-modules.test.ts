@@ -78,6 +78,22 @@ parameters: {weight: 1}
     );
   });
 
+  it.each(['text_decoder', 'language_model'])('%s has the head of newer names, beside it', (module) => {
+    const { 'lm_head.weight': head, ...rest } = llamaShapes(1);
+    const inner = Object.entries(rest).map(([name, shape]) => [
+      name.replace('model', 'model.language_model'),
+      shape,
+    ]);
+    const newer = (path: string) =>
+      headers(path, { 'lm_head.weight': head!, ...Object.fromEntries(inner), 'model.visual.w': [2] });
+    const merge = resolveText(
+      `merge_method: linear\nmodules: {${module}: {models: [{model: a}, {model: b}], parameters: {weight: 1}}}`,
+      [newer('a'), newer('b')],
+    );
+    expect(tensorOf(merge, 'lm_head.weight').inputs).toHaveLength(2);
+    expect(tensorOf(merge, 'model.visual.w').inputs).toHaveLength(1);
+  });
+
   it('a module that no tensor belongs to is an error', () => {
     const text = 'merge_method: uniform_soup\nmodules: {audio: {models: [{model: a}]}}';
     expect(problemsOf(() => resolveText(text, [vision('a')]))).toMatchObject([{ line: 2, column: 11 }]);

@@ -1,52 +1,69 @@
 import type { Config } from '../checkpoint/checkpoint.js';
 import { partOf } from './config/layer-counts.js';
+import { splitLayer } from './config/layer-names.js';
 import { isOutputHead } from './vocabulary-tensors.js';
 
 export const tieKey = 'tie_word_embeddings';
 
-const embeddingNames = [
-  'model.embed_tokens.weight',
-  'embed_tokens.weight',
-  'model.decoder.embed_tokens.weight',
-  'model.language_model.embed_tokens.weight',
-  'language_model.model.embed_tokens.weight',
-  'transformer.wte.weight',
-  'wte.weight',
-  'gpt_neox.embed_in.weight',
-  'model.tok_embeddings.weight',
-  'tok_embeddings.weight',
-  'language_model.model.tok_embeddings.weight',
-  'transformer.embedding.word_embeddings.weight',
-  'shared.weight',
-  'model.shared.weight',
-];
+/** Names of input embeddings, outside layers. */
+const embeddings =
+  /(^|\.)(embed_tokens|wte|word_embeddings|tok_embeddings|token_embedding|embed_in|embeddings?|shared)\.weight$/;
+/** T5's and BART's second and third name of `shared.weight`. */
+const copies = /(^|\.)(en|de)coder\.embed_tokens\.weight$/;
+
+interface Stored {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+interface Tying<T> {
+  readonly tensors: ReadonlyMap<string, T>;
+  readonly config: Config | undefined;
+}
 
 /**
- * The input embedding that stands in for an output head that `model` does not store because it ties them. `anyRows`:
- * the two may have vocabularies of different sizes.
+ * The input embedding that stands in for a tensor that `model` does not store because it ties the two: an output head, or
+ * the embedding of an encoder and a decoder that share it. `anyRows`: they may have vocabularies of different sizes.
  */
-export function tiedSource<T extends { readonly shape: readonly number[] }>(
-  tensor: { readonly name: string; readonly shape: readonly number[] },
-  model: { readonly tensors: ReadonlyMap<string, T>; readonly config: Config | undefined },
+export function tiedSource<T extends Stored>(
+  tensor: Stored,
+  model: Tying<T>,
   { anyRows = false } = {},
 ): T | undefined {
-  if (!isOutputHead(tensor.name)) return undefined;
-  if (statedTie(model.config)?.tied === false) return undefined;
-  for (const name of embeddingNames) {
-    const embedding = model.tensors.get(name);
-    if (
-      embedding?.shape.length === tensor.shape.length &&
-      embedding.shape.every((dim, i) => dim === tensor.shape[i] || (anyRows && i === 0))
-    ) {
-      return embedding;
-    }
+  const fits = ({ shape }: T): boolean =>
+    shape.length === tensor.shape.length &&
+    shape.every((dim, i) => dim === tensor.shape[i] || (anyRows && i === 0));
+  if (copies.test(tensor.name)) {
+    const shared = model.tensors.get(tensor.name.replace(copies, '$1shared.weight'));
+    return shared && fits(shared) ? shared : undefined;
   }
-  return undefined;
+  if (!isOutputHead(tensor.name) || statedTie(model.config)?.tied === false) return undefined;
+  let best: { embedding: T; rank: number } | undefined;
+  for (const embedding of model.tensors.values()) {
+    if (!isTiedEmbedding(embedding.name) || !fits(embedding)) continue;
+    // Of a model in several, its own; an encoder has none for the head.
+    const rank = 2 * commonParts(embedding.name, tensor.name) - (/encoder\./.test(embedding.name) ? 1 : 0);
+    if (!best || rank > best.rank) best = { embedding, rank };
+  }
+  return best?.embedding;
+}
+
+/** The embedding whose bytes a tensor of `model` always has: both are stored, and the model ties them. */
+export function storedTwice<T extends Stored>(tensor: Stored, model: Tying<T>): T | undefined {
+  if (!model.tensors.has(tensor.name)) return undefined;
+  if (!copies.test(tensor.name) && statedTie(model.config)?.tied !== true) return undefined;
+  return tiedSource(tensor, model);
 }
 
 /** An embedding to which models tie their output head. */
 export function isTiedEmbedding(name: string): boolean {
-  return embeddingNames.includes(name);
+  return embeddings.test(name) && !splitLayer(name);
+}
+
+function commonParts(a: string, b: string): number {
+  const other = b.split('.');
+  const differs = a.split('.').findIndex((part, i) => part !== other[i]);
+  return differs === -1 ? other.length : differs;
 }
 
 /** A statement of whether the head is tied to the embedding, by dotted path. */

@@ -2,12 +2,15 @@ import { splitLayer } from './config/layer-names.js';
 
 /** Parts of names under which models keep one row per token, wherever they stand. */
 const tables =
-  /(^|\.)(lm_head|lm_head\.decoder|embed_out|embed_tokens|embed_in|wte|word_embeddings|tok_embeddings|token_embedding|shared_head\.head|vocab_projector|cls\.predictions|cls\.predictions\.decoder)\.(weight|bias)$/;
+  /(^|\.)(lm_head|lm_head\.decoder|lm_head\.out_proj|embed_out|embed_tokens|embed_in|wte|word_embeddings|tok_embeddings|token_embedding|shared_head\.head|vocab_projector|cls\.predictions|cls\.predictions\.decoder)\.(weight|bias)$/;
 /** BART's and T5's embedding, under any prefix. In a layer, `shared` is an expert. */
 const shared = /(^|\.)shared\.weight$/;
 /** `output` is also the last matrix of many a module: a head is directly below the model. */
 const heads =
   /^((base_model|model|module|transformer|language_model|llm|text_model|decoder)\.)*(output|output_layer)\.(weight|bias)$/;
+/** Heads under names of their own: RoBERTa's, T5Gemma's, BERT's, DistilBERT's and Whisper's among them. */
+const matrices =
+  /(^|\.)(lm_head|lm_head\.decoder|lm_head\.out_proj|embed_out|cls\.predictions\.decoder|vocab_projector)\.weight$|^proj_out\.weight$/;
 /** A bias of logits with a leading axis for batches. */
 const batched = /(^|\.)final_logits_bias$/;
 
@@ -27,5 +30,5 @@ export function isVocabularyTensor(name: string, shape: readonly number[]): bool
 
 /** The matrix that turns hidden states into logits, which may be tied to the input embedding. */
 export function isOutputHead(name: string): boolean {
-  return /(^|\.)(lm_head|embed_out)\.weight$/.test(name) || (heads.test(name) && name.endsWith('.weight'));
+  return matrices.test(name) || (heads.test(name) && name.endsWith('.weight'));
 }

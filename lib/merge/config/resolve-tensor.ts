@@ -3,7 +3,7 @@ import type { DTypeName } from '../../native.js';
 import { bufferWarning, isBatchCounter, isDerivedBuffer } from '../derived-buffers.js';
 import type { MethodSpec, TensorValues } from '../methods/spec.js';
 import { quantisation } from '../quantised.js';
-import { tiedSource } from '../tied.js';
+import { storedTwice, tiedSource } from '../tied.js';
 import { isVocabularyTensor, vocabularyAxis } from '../vocabulary-tensors.js';
 import type { MergeConfig, SourceConfig } from './config.js';
 import { listNames } from './list-names.js';
@@ -264,7 +264,9 @@ export class TensorResolver {
       this.#context,
     );
     if (!statistics) return undefined;
-    const values = method.derive?.(given, output.depth) ?? given;
+    const donor = this.#context.model(this.#context.donor);
+    const twin = storedTwice({ name: output.name, shape: common.shape }, donor);
+    const values = method.derive?.(given, twin ? 0 : output.depth) ?? given;
     const resolved = inputs.map(({ model, tensor }, i): ResolvedInput => {
       const own = statistics[i];
       return { model, tensor: tensor.name, parameters: values.inputs[i]!, ...(own && { statistics: own }) };
@@ -281,6 +283,7 @@ export class TensorResolver {
       inputs: resolved,
       ...(base && { base: { model: base.model, tensor: base.tensor.name } }),
       parameters: plain ? { normalize: 1 } : values.parameters,
+      ...(twin && { twin: twin.name }),
     };
   }
 

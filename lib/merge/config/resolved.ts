@@ -47,6 +47,8 @@ export interface ResolvedTensor {
   readonly remapped?: true;
   /** Integers: all inputs and the base must hold equal bytes, and are copied. */
   readonly mustEqual?: true;
+  /** The embedding to which the donor ties it: both are to be merged alike, with the same random masks. */
+  readonly twin?: string;
   /** Layer of the output and how many there are in its stack; absent outside layers. */
   readonly layer?: { readonly stack: string; readonly index: number; readonly count: number };
 }

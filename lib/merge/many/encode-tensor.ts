@@ -50,7 +50,7 @@ export interface EncodedItem {
 
 /** As the native stream takes it. A complex tensor is merged as twice as many reals. */
 export function encodeTensor(
-  { work: { name, call, sources, count }, dtype, last }: EncodedItem,
+  { work: { name, drawnAs = name, call, sources, count }, dtype, last }: EncodedItem,
   output: number,
   lease: Lease,
   parts: StreamParts,
@@ -76,7 +76,7 @@ export function encodeTensor(
     };
   });
   return {
-    name,
+    name: drawnAs,
     method: call.method,
     output,
     last,

@@ -19,6 +19,8 @@ export interface MergeData {
 /** An output tensor with all it takes to make it. */
 export interface TensorWork {
   readonly name: string;
+  /** The name by which random masks are drawn, if not its own: that of the embedding to which it is tied. */
+  readonly drawnAs?: string;
   readonly call: NativeCall;
   /** In the order of `call.inputs`. */
   readonly sources: readonly TensorSource[];
@@ -70,7 +72,7 @@ function tensorWork(
     sources.filter((_, i) => call.inputs[i]!.of !== 'statistics'),
   );
   const count = sources[0] ? sourceCount(sources[0]) : 0;
-  return { name: tensor.name, call, sources, count };
+  return { name: tensor.name, call, sources, count, ...(tensor.twin && { drawnAs: tensor.twin }) };
 }
 
 /** The rows of an output vocabulary for each model's tensors. */

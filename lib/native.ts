@@ -4,6 +4,7 @@
  * Long work runs on the addon's own thread, in the order it was started; the promises here settle when it has
  * let go of the memory it was given.
  */
+import { constants } from 'node:buffer';
 import { WisemergeError } from './errors.js';
 import { addon, call, type NativeBuffer, type NativeEngine, run } from './native/addon.js';
 import type { Precision } from './precision.js';
@@ -152,6 +153,9 @@ export function dtypeByName(name: string): DTypeInfo | undefined {
 export let nativeBuffer: (buffer: HostBuffer) => NativeBuffer;
 export let nativeEngine: (engine: Engine) => NativeEngine;
 
+/** Most bytes of a HostBuffer. */
+export const maxBufferBytes = constants.MAX_LENGTH;
+
 /**
  * Memory owned by the addon, the only memory that jobs work on: aligned to 2 MiB, zero at first, resident
  * once used.
@@ -172,8 +176,15 @@ export class HostBuffer {
     };
   }
 
-  /** Throws `ERR_OUT_OF_MEMORY`. */
+  /** Throws `ERR_OUT_OF_MEMORY`, also where Node cannot show so much in one ArrayBuffer (4 GiB in Node 20). */
   constructor(bytes: number) {
+    if (Number.isSafeInteger(bytes) && bytes > maxBufferBytes) {
+      throw new WisemergeError(
+        'ERR_OUT_OF_MEMORY',
+        `${bytes} bytes in one buffer: this version of Node has at most ${maxBufferBytes}`,
+        { hint: 'Run it with Node 22 or later.' },
+      );
+    }
     this.#native = call(() => new addon.HostBuffer(bytes));
     this.byteLength = bytes;
   }

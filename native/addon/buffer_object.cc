@@ -1,5 +1,7 @@
 #include "addon/buffer_object.h"
 
+#include <memory>
+#include <string>
 #include <utility>
 
 #include "addon/arguments.h"
@@ -11,6 +13,12 @@ namespace {
 constexpr napi_type_tag kBufferTag{0x5b1f7f0c9a6e4d21ull, 0x8c3a54f2e7d09b16ull};
 }  // namespace
 
+// The ArrayBuffer's share, and where its finalizer says that it ran while the ArrayBuffer is being made.
+struct BufferObject::Hold {
+  std::shared_ptr<Share> share;
+  bool* finalized;
+};
+
 Napi::Function BufferObject::define(Napi::Env env) {
   return DefineClass(env, "HostBuffer", {InstanceMethod("release", &BufferObject::release)});
 }
@@ -20,19 +28,26 @@ BufferObject::BufferObject(const Napi::CallbackInfo& info)
   guard(info.Env(), [&] {
     share_ = std::make_shared<Share>(Share{HostBuffer::allocate(whole_argument(info, 0, "bytes"))});
     // V8 counts an external ArrayBuffer's length as external memory, so there is nothing more to adjust.
-    auto* const share = new std::shared_ptr<Share>(share_);
+    bool finalized = false;
+    auto* const hold = new Hold{share_, &finalized};
     napi_value array_buffer;
     const napi_status status = napi_create_external_arraybuffer(
         info.Env(), share_->memory->data(), share_->memory->size(),
-        [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Share>*>(hint); }, share,
-        &array_buffer);
+        [](napi_env, void*, void* hint) {
+          const std::unique_ptr<Hold> own(static_cast<Hold*>(hint));
+          if (own->finalized) *own->finalized = true;
+        },
+        hold, &array_buffer);
     if (status != napi_ok) {
-      delete share;
-      throw Error(
-          "ERR_EXTERNAL_BUFFERS",
-          "this JavaScript runtime does not allow external array buffers (Electron since 21 does not); "
-          "run wisemerge in a plain Node process");
+      // Whether a failed call has run the finalizer, and left an exception, depends on why it failed.
+      if (!finalized) delete hold;
+      if (info.Env().IsExceptionPending()) info.Env().GetAndClearPendingException();
+      throw Error("ERR_EXTERNAL_BUFFERS",
+                  "this JavaScript runtime has no external array buffer of " +
+                      std::to_string(share_->memory->size()) +
+                      " bytes (Electron since 21 has none at all); run wisemerge in a plain Node process");
     }
+    hold->finalized = nullptr;
     info.This().As<Napi::Object>().DefineProperty(
         Napi::PropertyDescriptor::Value("arrayBuffer", array_buffer, napi_enumerable));
     info.This().As<Napi::Object>().TypeTag(&kBufferTag);

@@ -38,6 +38,7 @@ class BufferObject : public Napi::ObjectWrap<BufferObject> {
   struct Share {
     std::shared_ptr<HostBuffer> memory;
   };
+  struct Hold;
 
   std::shared_ptr<Runtime> runtime_;
   std::shared_ptr<Share> share_;

@@ -33,13 +33,15 @@ void OutputSink::check() const {
   if (stopping_) throw Error("ERR_ABORTED", "the merge was stopped");
 }
 
+// A file stays where it is while others are opened; the table of them does not.
+OutputSink::File& OutputSink::find(uint32_t index) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return files_.at(index);
+}
+
 void OutputSink::append(uint32_t index, const void* data, uint64_t length) {
   const auto* from = static_cast<const uint8_t*>(data);
-  File* file;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    file = &files_.at(index);
-  }
+  File* const file = &find(index);
   while (length > 0) {
     if (!file->block) {
       std::unique_lock<std::mutex> lock(mutex_);
@@ -53,12 +55,11 @@ void OutputSink::append(uint32_t index, const void* data, uint64_t length) {
     file->filled += part;
     from += part;
     length -= part;
-    if (file->filled == block_bytes_) hand_over(index);
+    if (file->filled == block_bytes_) hand_over(index, *file);
   }
 }
 
-void OutputSink::hand_over(uint32_t index) {
-  File& file = files_[index];
+void OutputSink::hand_over(uint32_t index, File& file) {
   file.hash.update(file.block, file.filled);
   std::lock_guard<std::mutex> lock(mutex_);
   queue_.push_back({index, file.block, file.filled, file.position, file.direct});
@@ -70,9 +71,9 @@ void OutputSink::hand_over(uint32_t index) {
 }
 
 uint64_t OutputSink::close(uint32_t index) {
-  if (files_.at(index).block) hand_over(index);
+  File& file = find(index);
+  if (file.block) hand_over(index, file);
   std::unique_lock<std::mutex> lock(mutex_);
-  File& file = files_[index];
   freed_.wait(lock, [&] { return failure_ || stopping_ || file.under_way == 0; });
   check();
   file.shared.reset();

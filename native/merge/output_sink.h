@@ -53,7 +53,8 @@ class OutputSink {
   };
   void work();
   void write(const Write& write, const SharedFd& file);
-  void hand_over(uint32_t index);
+  void hand_over(uint32_t index, File& file);
+  File& find(uint32_t index);
   void check() const;
 
   const uint64_t block_bytes_;

@@ -1,6 +1,8 @@
+import { constants } from 'node:buffer';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, it } from 'vitest';
+import { addon, call } from '../../lib/native/addon.js';
 import { compareSpan, dtypeByName, Engine, HostBuffer, hostBufferBytes } from '../../lib/native.js';
 
 const F32 = dtypeByName('F32')!.index;
@@ -43,6 +45,26 @@ describe('HostBuffer', () => {
       }),
     );
   });
+
+  // Node 20 has 4 GiB; later ones have more than there is.
+  it.runIf(constants.MAX_LENGTH < 2 ** 33)(
+    'is no larger than Node can show, and frees what it cannot',
+    () => {
+      const bytes = constants.MAX_LENGTH + 1;
+      expect(() => new HostBuffer(bytes)).toThrow(
+        expect.objectContaining({
+          code: 'ERR_OUT_OF_MEMORY',
+          message: expect.stringMatching(/this version of Node has at most \d+/),
+        }),
+      );
+      expect(() => call(() => new addon.HostBuffer(bytes))).toThrow(
+        expect.objectContaining({
+          code: 'ERR_EXTERNAL_BUFFERS',
+          message: expect.stringContaining(`${bytes} bytes`),
+        }),
+      );
+    },
+  );
 
   it('frees at release and leaves no view behind', () => {
     const buffer = new HostBuffer(MiB);

@@ -1,5 +1,6 @@
 import type { MethodSpec } from '../methods/spec.js';
 import type { MergeConfig, ModuleConfig, SliceConfig } from './config.js';
+import { isCopied, mergedSources } from './lone-source.js';
 import { formatModelReference, modelKey } from './model-reference.js';
 import type { Problems } from './problems.js';
 
@@ -27,9 +28,17 @@ function checkSlice(
   problems: Problems,
 ): void {
   const base = slice.base ?? config.base;
+  if (isCopied(slice, base, method)) return;
   const baseKey = base && modelKey(base);
   const isBase = (model: SliceConfig['sources'][number]['model']): boolean => modelKey(model) === baseKey;
-  const listed = slice.sources.some(({ model }) => isBase(model));
+  const [listed, twice] = slice.sources.filter(({ model }) => isBase(model));
+  if (twice && method.base !== 'donor') {
+    problems.add(
+      twice.place,
+      `base_model ${formatModelReference(base!)} is listed twice`,
+      'Keep the range of its layers that the others are compared with.',
+    );
+  }
   const layered = slice.sources.some(({ layers }) => layers !== undefined);
   if (base && !listed && layered && method.base !== 'donor') {
     problems.add(
@@ -44,8 +53,7 @@ function checkSlice(
       `base_model ${formatModelReference(base)} is not listed: it gives configuration and tokenizer and is not averaged`,
     );
   }
-  const others =
-    method.base === 'donor' ? slice.sources : slice.sources.filter(({ model }) => !isBase(model));
+  const others = mergedSources(slice, base, method);
   const { min, max } = method.models;
   if (others.length < min || others.length > (max ?? Number.POSITIVE_INFINITY)) {
     const wanted = max === undefined ? `${min} or more` : max === min ? `${min}` : `${min} to ${max}`;

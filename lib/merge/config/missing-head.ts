@@ -1,6 +1,6 @@
 import { isTiedEmbedding, statedTie, tiedSource } from '../tied.js';
 import { isOutputHead } from '../vocabulary-tensors.js';
-import { moduleMatcher } from './module-names.js';
+import type { ModuleConfig } from './config.js';
 import type { ModelHeaders, OutputContext, OutputTensor } from './output-tensors.js';
 
 /**
@@ -9,7 +9,7 @@ import type { ModelHeaders, OutputContext, OutputTensor } from './output-tensors
  */
 export function missingHead(
   outputs: readonly OutputTensor[],
-  names: Iterable<string>,
+  ownerOf: (tensor: string) => ModuleConfig | undefined,
   { config, donor, headers, name, problems }: OutputContext,
 ): OutputTensor | undefined {
   const own = [...donor.tensors.values()].find((tensor) => isOutputHead(tensor.name));
@@ -17,9 +17,7 @@ export function missingHead(
   if (!own || stated?.tied || outputs.length === 0 || outputs.some((tensor) => isOutputHead(tensor.name))) {
     return undefined;
   }
-  const module = config.modules.find(
-    (one) => one.name === undefined || moduleMatcher(one.name, names)?.(own.name),
-  );
+  const module = ownerOf(own.name);
   const slice = module?.slices.at(-1);
   if (!module || !slice) return undefined;
   const inputs = slice.sources.map((source) => tiedSource(own, headers(source), { anyRows: true }));

@@ -4,7 +4,7 @@ import { isOutputHead } from '../vocabulary-tensors.js';
 const text = ['text_decoder', 'language_model', 'text_model', 'llm', 'lm', 'decoder'];
 const others: readonly (readonly string[])[] = [
   ['vision_tower', 'vision_model', 'visual', 'vision_encoder', 'image_encoder', 'encoder'],
-  ['multi_modal_projector', 'projector', 'mm_projector', 'connector', 'aligner'],
+  ['multi_modal_projector', 'projector', 'mm_projector', 'connector', 'aligner', 'merger'],
   ['audio_tower', 'audio_encoder', 'audio_model', 'speech_encoder'],
 ];
 
@@ -37,4 +37,20 @@ export function moduleMatcher(
   const elsewhere = new Set(others.flat());
   const isText = (name: string) => !name.split('.').some((part) => elsewhere.has(part));
   return names.some(isText) ? isText : undefined;
+}
+
+/** The module that each tensor belongs to: of several, the smallest, such as a projector within a vision tower. */
+export function moduleOwners<M extends { readonly name?: string }>(
+  modules: readonly M[],
+  names: ReadonlySet<string>,
+): Map<string, M> {
+  const members = modules.map((module) => {
+    const belongs = module.name === undefined ? () => true : moduleMatcher(module.name, names);
+    return { module, names: belongs ? [...names].filter(belongs) : [] };
+  });
+  const owners = new Map<string, M>();
+  for (const { module, names: own } of members.sort((a, b) => a.names.length - b.names.length)) {
+    for (const name of own) if (!owners.has(name)) owners.set(name, module);
+  }
+  return owners;
 }

@@ -1,5 +1,6 @@
 import type { Config } from '../../checkpoint/checkpoint.js';
 import type { TensorInfo } from '../../checkpoint/tensor.js';
+import { findMethod } from '../methods/registry.js';
 import { tiedSource } from '../tied.js';
 import type { MergeConfig, ModuleConfig, SliceConfig, SourceConfig } from './config.js';
 import {
@@ -10,6 +11,7 @@ import {
   moduleBeside,
   splitLayer,
 } from './layer-names.js';
+import { isCopied } from './lone-source.js';
 import { formatModelReference } from './model-reference.js';
 import type { Problems } from './problems.js';
 import type { ResolvedTensor } from './resolved.js';
@@ -130,10 +132,14 @@ export function layeredTensors(
   }
   const { stack } = main;
   const total = slices.reduce((sum, { sources }) => sum + sources[0]!.layers![1] - sources[0]!.layers![0], 0);
+  const copied = (slice: SliceConfig): { copied?: true } =>
+    isCopied(slice, slice.base ?? config.base, findMethod(config.method)!) ? { copied: true } : {};
   const outside = (slice: SliceConfig): OutputTensor[] =>
     unlayeredTensors(module, slice, undefined, headers, belongs, {
       anyRows: config.tokenizer !== undefined,
-    }).filter(({ name }) => splitLayer(name)?.stack !== stack);
+    })
+      .filter(({ name }) => splitLayer(name)?.stack !== stack)
+      .map((output) => ({ ...output, ...copied(slice) }));
   const start = outside(head);
   const others = new Set(start.flatMap(({ layer }) => layer?.stack ?? []));
   const beside = [...others].map((other) => `${moduleBeside(stack, other)}.`);
@@ -153,9 +159,9 @@ export function layeredTensors(
     const [start, end] = slice.sources[0]!.layers!;
     checkRanges(slice, stack, headers, problems);
     for (let k = 0; k < end - start; k++) {
-      layers.push(
-        ...layerTensors(module, slice, k, end - start, stack, { index: offset + k, total }, headers, ofFirst),
-      );
+      const place = { index: offset + k, total };
+      const tensors = layerTensors(module, slice, k, end - start, stack, place, headers, ofFirst);
+      layers.push(...tensors.map((output) => ({ ...output, ...copied(slice) })));
     }
     offset += end - start;
   }

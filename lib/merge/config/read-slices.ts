@@ -170,7 +170,8 @@ export function parametersOf(fields: Fields, level: ParameterLevel, context: Met
 function checkDistinct(sources: readonly SourceConfig[], problems: Problems): void {
   const seen = new Map<string, SourceConfig>();
   for (const source of sources) {
-    const key = modelKey(source.model);
+    // Layers of one model may be merged with others of its own.
+    const key = `${modelKey(source.model)}\n${source.layers}`;
     const first = seen.get(key);
     if (first) {
       problems.add(

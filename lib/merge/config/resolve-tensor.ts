@@ -56,7 +56,9 @@ export class TensorResolver {
     const { method, config } = this.#context;
     const baseReference = output.slice.base ?? config.base;
     const baseModel =
-      method.base === 'donor' || !baseReference ? undefined : this.#context.indexOf(baseReference);
+      method.base === 'donor' || !baseReference || output.copied
+        ? undefined
+        : this.#context.indexOf(baseReference);
     const inputs: Present[] = [];
     const absent: number[] = [];
     let base: Present | undefined;

@@ -10,7 +10,7 @@ import { listNames } from './list-names.js';
 import { missingHead, warnForeignHead } from './missing-head.js';
 import { warnMixedDtypes } from './mixed-dtypes.js';
 import { formatModelReference, type ModelReference, modelKey } from './model-reference.js';
-import { moduleMatcher } from './module-names.js';
+import { moduleOwners } from './module-names.js';
 import { checkOutputShapes } from './output-shapes.js';
 import {
   type HeaderTensor,
@@ -48,6 +48,7 @@ class Resolver {
   readonly #models: readonly ModelReference[];
   readonly #statistics: readonly ModelReference[];
   readonly #index: ReadonlyMap<string, number>;
+  #owners: ReadonlyMap<string, ModuleConfig> = new Map();
 
   constructor(config: MergeConfig, opened: OpenedModels) {
     this.#config = config;
@@ -136,23 +137,29 @@ class Resolver {
     }
   }
 
+  #belongs(module: ModuleConfig): (name: string) => boolean {
+    return (name) => this.#owners.get(name) === module;
+  }
+
   /** Tensors of all modules, each name once. */
   #outputs(donor: ModelHeaders): OutputTensor[] {
     const { modules } = this.#config;
     const names = new Set(this.#opened.models.flatMap(({ tensors }) => [...tensors.keys()]));
     const outputs = new Map<string, OutputTensor>();
     const claimed = new Set<string>();
+    this.#owners = moduleOwners(modules, names);
     for (const module of modules) {
-      const belongs = module.name === undefined ? () => true : moduleMatcher(module.name, names);
-      if (!belongs) {
+      const belongs = this.#belongs(module);
+      const own = [...names].filter(belongs);
+      if (own.length === 0) {
         this.#problems.add(
           module.place,
-          `no tensor belongs to a module "${module.name}"`,
+          `no tensor belongs to a module "${module.name}", and to no smaller one`,
           'Name modules as parts of tensor names do, such as language_model or vision_tower.',
         );
         continue;
       }
-      for (const name of names) if (belongs(name)) claimed.add(name);
+      for (const name of own) claimed.add(name);
       const [slice] = module.slices;
       if (!slice || slice.sources.length === 0) continue;
       const list = slice.sources.every(({ layers }) => layers)
@@ -162,7 +169,7 @@ class Resolver {
     }
     this.#copyUnclaimed(names, claimed, outputs);
     const all = [...outputs.values()];
-    const head = missingHead(all, names, this.#context(donor));
+    const head = missingHead(all, (name) => this.#owners.get(name), this.#context(donor));
     if (head) return [...all, head];
     warnForeignHead(all, this.#context(donor));
     return all;
@@ -251,10 +258,10 @@ class Resolver {
   #configChanges(outputs: readonly OutputTensor[], donor: number): Record<string, unknown> {
     const model = this.#opened.models[donor]!;
     const changes: Record<string, unknown> = {};
-    for (const { slices, name } of this.#config.modules) {
+    for (const module of this.#config.modules) {
+      const { slices } = module;
       if (!slices[0]?.sources.every(({ layers }) => layers)) continue;
-      const belongs = name === undefined ? () => true : moduleMatcher(name, model.tensors.keys());
-      if (!belongs) continue;
+      const belongs = this.#belongs(module);
       const own = [...model.tensors.values()].filter((tensor) => belongs(tensor.name));
       const main = mainStack(own, model.config);
       if (!main || !outputs.some(({ layer }) => layer?.stack === main.stack)) continue;

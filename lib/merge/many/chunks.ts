@@ -2,7 +2,7 @@ import { alignUp, ioAlignment } from '../../checkpoint/alignment.js';
 import { dtypeInfo } from '../../checkpoint/tensor.js';
 import { WisemergeError } from '../../errors.js';
 import { chunkSlack, mergeSpan, sinkBytes } from '../../native/merge.js';
-import type { DTypeName } from '../../native.js';
+import { type DTypeName, maxBufferBytes } from '../../native.js';
 
 /** I/O buffers in bytes where `memory` is not given. */
 const defaultChunkMemory = 100 * 2 ** 20;
@@ -65,7 +65,7 @@ export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory
       { hint: 'Raise --memory.', ...(named && { tensor: named.name }) },
     );
   }
-  const arena = whole(Math.max(budget - besides - tables, smallest - besides));
+  const arena = whole(Math.min(Math.max(budget - besides - tables, smallest - besides), maxBufferBytes));
   const share = (arena - sinkBytes) / (groups * inputs + 1);
   const largest = (device === 'cpu' ? wanted.cpu : wanted.device) + chunkSlack;
   const chunkBytes = whole(Math.min(largest, Math.max(share, least)));

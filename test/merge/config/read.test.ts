@@ -279,7 +279,7 @@ describe('structure', () => {
     ]);
     expect(said(slices(['[4, 4]']))).toEqual([expect.stringMatching(/has no layers/)]);
     expect(said(slices(['[0]', 'x', '[-1, 2]']))).toHaveLength(3);
-    expect(said(slices(['[0, 2]'], 'base_model: z\n').replace('linear', 'ties'))).toEqual([
+    expect(said(slices(['[0, 2]', '[2, 4]'], 'base_model: z\n').replace('linear', 'ties'))).toEqual([
       expect.stringMatching(/base_model z is not among the sources/),
     ]);
   });

@@ -94,6 +94,19 @@ parameters: {weight: 1}
     expect(tensorOf(merge, 'model.visual.w').inputs).toHaveLength(1);
   });
 
+  it.each([
+    ['vision_tower', 'multi_modal_projector'],
+    ['multi_modal_projector', 'vision_tower'],
+  ])('a module within another has its tensors, in any order: %s, %s', (first, second) => {
+    const qwen = (path: string) =>
+      headers(path, { ...llamaShapes(1), 'visual.blocks.0.w': [2], 'visual.merger.w': [2] });
+    const of: Record<string, string> = { vision_tower: 'b', multi_modal_projector: 'a' };
+    const modules = [first, second].map((name) => `  ${name}: {models: [{model: ${of[name]}}]}\n`).join('');
+    const merge = resolveText(`merge_method: passthrough\nmodules:\n${modules}`, ['a', 'b'].map(qwen));
+    const origin = (name: string) => merge.models[tensorOf(merge, name).inputs[0]!.model]!.model.path;
+    expect([origin('visual.blocks.0.w'), origin('visual.merger.w')]).toEqual(['b', 'a']);
+  });
+
   it('a module that no tensor belongs to is an error', () => {
     const text = 'merge_method: uniform_soup\nmodules: {audio: {models: [{model: a}]}}';
     expect(problemsOf(() => resolveText(text, [vision('a')]))).toMatchObject([{ line: 2, column: 11 }]);

@@ -207,6 +207,44 @@ slices:
   });
 });
 
+describe('slices of one source', () => {
+  const slices = (
+    first: string,
+    second = '{model: b, layer_range: [1, 2]}, {model: a, layer_range: [1, 2]}',
+  ) => `slices:\n  - sources: [{model: ${first}, layer_range: [0, 1]}]\n  - sources: [${second}]\n`;
+  const methods = ['slerp', 'ties', 'dare_ties', 'della', 'breadcrumbs', 'sce', 'nearswap', 'model_stock'];
+
+  it.each(methods)('%s copies them', (method) => {
+    for (const first of ['a', 'b']) {
+      const second = method === 'model_stock' ? '{model: a, layer_range: [1, 2]}' : undefined;
+      const text = `merge_method: ${method}\nbase_model: a\nparameters: {t: 0.5, weight: 1, density: 0.5}\n`;
+      const merge = resolveText(text + slices(first, second), [llama('a', 2), llama('b', 2)]);
+      const copy = tensorOf(merge, q(0));
+      expect(copy).toMatchObject({ kernel: 'passthrough', inputs: [{ tensor: q(0) }] });
+      expect(merge.models[copy.inputs[0]!.model]!.model.path).toBe(first);
+      if (!second) expect(tensorOf(merge, q(1)).kernel).not.toBe('passthrough');
+    }
+  });
+
+  it('layers of one model are merged with others of its own, each range once', () => {
+    const text = (second: string) =>
+      `merge_method: linear\nslices:\n  - sources: [{model: a, layer_range: [0, 2], parameters: {weight: 0.3}}, {model: a, layer_range: ${second}, parameters: {weight: 0.7}}]\n`;
+    const merge = resolveText(text('[1, 3]'), [llama('a', 3)]);
+    expect(tensorOf(merge, q(1)).inputs).toMatchObject([
+      { tensor: q(1), parameters: { weight: 0.3 } },
+      { tensor: q(2), parameters: { weight: 0.7 } },
+    ]);
+    expect(problemsOf(() => resolveText(text('[0, 2]'), [llama('a', 3)]))).toMatchObject([
+      { message: expect.stringMatching(/listed twice/) },
+    ]);
+    const twice =
+      'merge_method: slerp\nbase_model: a\nparameters: {t: 0.5}\nslices:\n  - sources: [{model: a, layer_range: [0, 1]}, {model: a, layer_range: [1, 2]}, {model: b, layer_range: [0, 1]}]\n';
+    expect(problemsOf(() => resolveText(twice, [llama('a', 2), llama('b', 2)]))).toMatchObject([
+      { line: 5, message: 'base_model a is listed twice' },
+    ]);
+  });
+});
+
 describe('the base', () => {
   it('is no input of a task vector method, listed or not; unlisted it comes last', () => {
     const ties = (list: string) =>

@@ -2,18 +2,18 @@ import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises
 import { basename, dirname, join, resolve } from 'node:path';
 import { checkCall, checkPath } from '../call-options.js';
 import { ioError, WisemergeError } from '../errors.js';
+import { chooseOne, chooseWeights } from './choose-weights.js';
 import { readShardIndex, type ShardIndex } from './index-file.js';
 import { readSafetensorsFile } from './safetensors-file.js';
 import type { TensorInfo } from './tensor.js';
 import { readTorchFile, torchFileName } from './torch-file.js';
 import type { WeightFile } from './weight-file.js';
+import { knownStems, parseWeightName } from './weight-names.js';
 
 /** The largest single read that every supported Node version accepts in one Uint8Array. */
 const maxTensorBytes = 2 ** 32 - 1;
 
-/** File stems that libraries give the weights of one model. */
-const knownStems = ['model', 'diffusion_pytorch_model', 'open_clip_model', 'adapter_model'];
-/** The same for files of torch.save; others beside them hold optimizers, arguments and random states. */
+/** Stems of the weights of one model in files of torch.save; others beside them hold optimizers, arguments and random states. */
 const torchWeights =
   /^(pytorch_model|model|diffusion_pytorch_model|open_clip_pytorch_model|adapter_model)\.(bin|pt|pth)$/;
 const torchIndex = /^(pytorch_model|diffusion_pytorch_model)\.bin\.index\.json$/;
@@ -196,8 +196,7 @@ export async function openCheckpoint(
     throw ioError(error, 'open', path);
   });
   if (info.isDirectory()) return openDirectory(absolute, options.signal);
-  if (absolute.endsWith('.index.json'))
-    return openSharded(absolute, absolute, dirname(absolute), options.signal);
+  if (isIndex(basename(absolute))) return openSharded(absolute, absolute, dirname(absolute), options.signal);
   if (!absolute.endsWith('.safetensors') && !torchFileName.test(absolute)) {
     throw new WisemergeError('ERR_NOT_A_CHECKPOINT', `${path} is not a file of weights that is read`, {
       file: absolute,
@@ -206,6 +205,10 @@ export async function openCheckpoint(
   }
   const { file, notes } = await readWeights(absolute, options.signal);
   return new Checkpoint(absolute, undefined, [file], undefined, undefined, notes);
+}
+
+function isIndex(name: string): boolean {
+  return name.endsWith('.index.json') || parseWeightName(name)?.kind === 'index';
 }
 
 async function readWeights(
@@ -223,30 +226,18 @@ async function openDirectory(directory: string, signal?: AbortSignal): Promise<C
       throw ioError(error, 'list', directory);
     })
   ).sort();
-  const indexes = names.filter((name) => name.endsWith('.safetensors.index.json'));
-  const index = chooseOne(directory, indexes, (name) => name.split('.')[0]!);
-  const weights = names.filter((name) => name.endsWith('.safetensors'));
+  const chosen = chooseWeights(directory, names);
   const pickled = names.filter((name) => torchIndex.test(name) || torchWeights.test(name));
-  if (!index && weights.length === 0 && pickled.length > 0) return openTorch(directory, pickled, signal);
+  if (chosen === undefined) {
+    if (pickled.length > 0) return openTorch(directory, pickled, signal);
+    throw noWeights(directory, names);
+  }
   const notes = pickled.map(
     (name) => `${join(directory, name)} is passed over: the safetensors beside it are read`,
   );
-  if (index) return openSharded(directory, join(directory, index), directory, signal, notes);
-
-  const orphan = weights.find((name) => /-\d{5,6}-of-\d{5,6}\.safetensors$/.test(name));
-  if (orphan) {
-    throw new WisemergeError(
-      'ERR_INDEX',
-      `${directory} holds the shard ${orphan} but no *.safetensors.index.json`,
-      {
-        file: join(directory, orphan),
-        hint: 'Download the index that belongs to the shards.',
-      },
-    );
-  }
-  const single = chooseOne(directory, weights, (name) => name.slice(0, -'.safetensors'.length));
-  if (!single) throw noWeights(directory, names);
-  const file = await readSafetensorsFile(join(directory, single), signal);
+  const path = join(directory, chosen);
+  if (isIndex(chosen)) return openSharded(directory, path, directory, signal, notes);
+  const file = await readSafetensorsFile(path, signal);
   return new Checkpoint(directory, directory, [file], undefined, await readConfig(directory), notes);
 }
 
@@ -259,25 +250,6 @@ async function openTorch(directory: string, names: string[], signal?: AbortSigna
   if (indexes.length > 0) return openSharded(directory, path, directory, signal);
   const { file, notes } = await readWeights(path, signal);
   return new Checkpoint(directory, directory, [file], undefined, await readConfig(directory), notes);
-}
-
-/** The only candidate, or the one with a known stem; several of equal rank are an error. */
-function chooseOne(
-  directory: string,
-  candidates: string[],
-  stem: (name: string) => string,
-  stems: readonly string[] = knownStems,
-): string | undefined {
-  if (candidates.length <= 1) return candidates[0];
-  for (const known of stems) {
-    const match = candidates.find((name) => stem(name) === known);
-    if (match) return match;
-  }
-  throw new WisemergeError(
-    'ERR_NOT_A_CHECKPOINT',
-    `${directory} holds several models: ${candidates.slice(0, 8).join(', ')}`,
-    { file: directory, hint: 'Give the path of the one file or index you mean.' },
-  );
 }
 
 function noWeights(directory: string, names: string[]): WisemergeError {

@@ -3,6 +3,7 @@ import type { DTypeName } from '../native.js';
 import type { Checkpoint } from './checkpoint.js';
 import { hubHeaderBytes } from './safetensors-file.js';
 import { elementCount, itemSize, type TensorInfo } from './tensor.js';
+import { withoutVariant } from './weight-names.js';
 
 /** Data of an output file starts at a multiple of this, so that direct I/O and mapping readers see aligned
  * tensors. The format allows the padding (trailing spaces of the header). */
@@ -56,9 +57,10 @@ export function layOut(
 /**
  * Lays out a model after the manner of `base`.
  *
- * By default every file of a model with the same tensors keeps its name, its tensors and their order. With
- * `shardSize` (bytes of tensor data per file), and for other tensors, they are dealt out in the order given,
- * under the usual `stem-00001-of-0000N` names; a tensor above the limit gets a file of its own.
+ * By default every file of a model with the same tensors keeps its name, its tensors and their order; names lose
+ * a variant, which would load only where it is asked for. With `shardSize` (bytes of tensor data per file), and for
+ * other tensors, they are dealt out in the order given, under the usual `stem-00001-of-0000N` names; a tensor above
+ * the limit gets a file of its own.
  */
 export function layOutTensors(
   base: Checkpoint,
@@ -84,8 +86,11 @@ interface Group {
 }
 
 function keepShards(base: Checkpoint, tensors: ReadonlyMap<string, NewTensor>): Group[] {
-  return base.files.map(({ name, tensors: own, metadata }) => ({
-    name: safetensorsName(name),
+  const plain = base.files.map(({ name }) => safetensorsName(withoutVariant(name)));
+  // An index may tie parts that are only called like variants of one file.
+  const apart = new Set(plain).size === plain.length;
+  return base.files.map(({ name, tensors: own, metadata }, i) => ({
+    name: apart ? plain[i]! : safetensorsName(name),
     tensors: own.map((tensor) => tensors.get(tensor.name)!),
     metadata,
   }));
@@ -118,7 +123,7 @@ function reshard(base: Checkpoint, tensors: readonly NewTensor[], shardSize: num
 
 /** `model` of `model.safetensors`, `model-00001-of-00003.safetensors` or `model.safetensors.index.json`. */
 function weightsStem(base: Checkpoint): string {
-  const name = safetensorsName(base.files[0]!.name);
+  const name = safetensorsName(withoutVariant(base.files[0]!.name));
   return name.replace(/\.safetensors$/, '').replace(/-\d{5,6}-of-\d{5,6}$/, '');
 }
 
@@ -146,7 +151,10 @@ function makeIndex(
   const metadata = { total_parameters: parameters, total_size: bytes };
   // Written by hand: an object would reorder integer-like names and lose a tensor named __proto__.
   const text = `{\n  "metadata": ${JSON.stringify(metadata)},\n  "weight_map": {\n${map.join(',\n')}\n  }\n}\n`;
-  return { name: (kept && safetensorsName(kept)) || `${weightsStem(base)}.safetensors.index.json`, text };
+  return {
+    name: (kept && safetensorsName(withoutVariant(kept))) || `${weightsStem(base)}.safetensors.index.json`,
+    text,
+  };
 }
 
 function layOutFile(

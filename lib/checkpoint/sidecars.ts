@@ -6,6 +6,7 @@ import type { DTypeName } from '../native.js';
 import type { Checkpoint, Config } from './checkpoint.js';
 import { replaceInJson } from './json-text.js';
 import { manifestName } from './manifest.js';
+import { holdsNumbers, whyLeftBehind } from './other-weights.js';
 
 /**
  * Files above this are not "small files beside the weights" and are left behind with a note. Tokenizers reach
@@ -13,9 +14,9 @@ import { manifestName } from './manifest.js';
  */
 const maxSidecarBytes = 100 * 1024 * 1024;
 const maxDepth = 3;
+/** Files named one by one in a warning. */
+const named = 12;
 
-const weightFile =
-  /\.(safetensors|bin|pt|pth|ckpt|gguf|ggml|onnx|onnx_data|h5|msgpack|tflite|pkl|npz|npy|mlmodel|index\.json)$/i;
 /** How the base was made. The output has its own: the model card, the manifest and, of merge files, their copy. */
 const replaced = new Set(['README.md', manifestName, 'mergekit_config.yml']);
 
@@ -26,19 +27,30 @@ export interface SkippedFile {
 }
 
 /**
- * Relative paths of the files that make a model usable besides its weights, and those left behind. Throws ERR_IO where one
- * cannot be read.
+ * Relative paths of the files that make a model usable besides its weights, and those left behind. Weights of other
+ * modules (`2_Dense/model.safetensors`) are among the former where they are small; the same model in other formats is
+ * not. Throws ERR_IO where one cannot be read.
  */
 export async function listSidecars(base: Checkpoint): Promise<{ copied: string[]; skipped: SkippedFile[] }> {
   const copied: string[] = [];
   const skipped: SkippedFile[] = [];
   const root = base.directory;
   if (root === undefined) return { copied, skipped };
+  const own = new Set([...base.files.map(({ path }) => path), base.index?.path]);
+  const pipeline = existsSync(join(root, 'model_index.json'));
 
+  const skipNumbers = (path: string, size: number): boolean => {
+    let reason = whyLeftBehind(path, pipeline);
+    if (reason === undefined && size > maxSidecarBytes) {
+      reason = `larger than ${maxSidecarBytes} bytes and not part of what is merged: add it yourself if the model needs it`;
+    }
+    if (reason !== undefined && !isNoted(base, join(root, path))) skipped.push({ file: path, reason });
+    return reason !== undefined;
+  };
   const visit = async (relative: string, depth: number): Promise<void> => {
     for (const name of (await readdir(join(root, relative))).sort()) {
-      if (name.startsWith('.') || weightFile.test(name)) continue;
       const path = join(relative, name);
+      if (name.startsWith('.') || own.has(join(root, path))) continue;
       const info = await stat(join(root, path)).catch(() => undefined);
       if (info?.isDirectory()) {
         if (existsSync(join(root, path, manifestName))) {
@@ -50,6 +62,8 @@ export async function listSidecars(base: Checkpoint): Promise<{ copied: string[]
         // Dangling links, sockets and the like; and what is written anew.
       } else if (name.endsWith('.py')) {
         skipped.push({ file: path, reason: 'code is not copied: add it yourself if you trust it' });
+      } else if (holdsNumbers(path) && skipNumbers(path, info.size)) {
+        // Named among the skipped, or by the checkpoint's own notes.
       } else if (info.size > maxSidecarBytes) {
         skipped.push({ file: path, reason: `larger than ${maxSidecarBytes} bytes` });
       } else {
@@ -65,6 +79,19 @@ export async function listSidecars(base: Checkpoint): Promise<{ copied: string[]
     throw ioError(error, 'list', root);
   }
   return { copied, skipped };
+}
+
+/** Whether it was said when the checkpoint was opened that a file beside it is not read. */
+function isNoted({ notes }: Checkpoint, path: string): boolean {
+  return notes.some((note) => note.startsWith(`${path} `));
+}
+
+/** Says which of the copied files hold weights or other numbers that a merge did not touch. */
+export function unmergedWarnings(copied: readonly string[]): string[] {
+  const unmerged = copied.filter(holdsNumbers);
+  if (unmerged.length === 0) return [];
+  const more = unmerged.length > named ? ` and ${unmerged.length - named} more` : '';
+  return [`copied as they are, not merged: ${unmerged.slice(0, named).join(', ')}${more}`];
 }
 
 /**

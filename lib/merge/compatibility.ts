@@ -4,6 +4,7 @@ import { dtypeInfo, formatShape, type TensorInfo } from '../checkpoint/tensor.js
 import type { DTypeName } from '../native.js';
 import { configDifferences, describeDifference } from './config-differences.js';
 import { bufferWarning, isBatchCounter, isDerivedBuffer } from './derived-buffers.js';
+import { equivalentNames } from './equivalent-names.js';
 import type { Problem } from './problems.js';
 import { quantisation } from './quantised.js';
 import { statedTie, tiedSource } from './tied.js';
@@ -166,17 +167,9 @@ function missing(tensor: TensorInfo, holder: Checkpoint, other: Checkpoint, othe
   };
 }
 
-/**
- * A tensor of the other model with the same name behind a wrapper's prefix: `model.`, `module.`,
- * `_orig_mod.`.
- */
+/** The tensor of the other model that goes by another name of `name` there. */
 function nearestName(name: string, other: Checkpoint): string | undefined {
-  for (const prefix of ['model.', 'module.', '_orig_mod.', 'base_model.model.']) {
-    if (other.tensors.has(prefix + name)) return prefix + name;
-    if (name.startsWith(prefix) && other.tensors.has(name.slice(prefix.length)))
-      return name.slice(prefix.length);
-  }
-  return undefined;
+  return equivalentNames(name).find((candidate) => other.tensors.has(candidate));
 }
 
 /** Inputs of the wrong kind, or in the wrong order. */

@@ -6,7 +6,7 @@ import { alignUp, ioAlignment, isElementAligned } from '../checkpoint/alignment.
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { ReadMode } from '../checkpoint/input-file.js';
 import { layOut, type OutputLayout } from '../checkpoint/layout.js';
-import { listSidecars, type SkippedFile } from '../checkpoint/sidecars.js';
+import { listSidecars, type SkippedFile, unmergedWarnings } from '../checkpoint/sidecars.js';
 import { slotBytes } from '../checkpoint/slot-shape.js';
 import { WisemergeError } from '../errors.js';
 import { alphaNames, checkAlphas } from './alpha.js';
@@ -134,7 +134,10 @@ export async function prepareMerge(
     reads: ring.reads,
     disk: { free: await freeBytes(options.out), needed: outputs * fileBytes },
     device,
-    warnings: [...zeroshot.notes, ...finetuned.notes, ...warnings, ...layoutWarnings(layout)],
+    warnings: [
+      ...[...zeroshot.notes, ...finetuned.notes, ...warnings],
+      ...[...layoutWarnings(layout), ...unmergedWarnings(copied)],
+    ],
     problems,
   };
   return { plan, options, zeroshot, finetuned, pairs, layout, ring };

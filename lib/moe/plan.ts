@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { alignUp, ioAlignment } from '../checkpoint/alignment.js';
 import { layOutTensors, type OutputLayout } from '../checkpoint/layout.js';
-import { listSidecars } from '../checkpoint/sidecars.js';
+import { listSidecars, type SkippedFile, unmergedWarnings } from '../checkpoint/sidecars.js';
 import { elementCount } from '../checkpoint/tensor.js';
 import { TextTokenizer } from '../eval/text/tokenizer.js';
 import { formatModelReference, modelKey } from '../merge/config/model-reference.js';
@@ -34,7 +34,9 @@ export interface MoePlan {
   readonly bytesWritten: number;
   readonly memory: { readonly bytes: number; readonly chunk: number };
   readonly disk: { readonly free: number; readonly needed: number };
+  /** Small files copied from the base, and those that are not. */
   readonly sidecars: readonly string[];
+  readonly skipped: readonly SkippedFile[];
   readonly configChanges: Readonly<Record<string, unknown>>;
   readonly warnings: readonly string[];
 }
@@ -87,7 +89,7 @@ export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Pro
     ),
   }));
   const chunks = chooseChunks(needs, 'cpu', options.memory);
-  const { copied } = await listSidecars(base);
+  const { copied, skipped } = await listSidecars(base);
   const files = layout.files.map(({ name, bytes, tensors: own }) => ({ name, bytes, tensors: own.length }));
   const all = [...config.experts, ...config.shared];
   const plan: MoePlan = {
@@ -113,8 +115,9 @@ export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Pro
       needed: files.reduce((sum, { bytes }) => sum + alignUp(bytes, ioAlignment), 0),
     },
     sidecars: copied,
+    skipped,
     configChanges: { ...sourceDefaults(base.config ?? {}), ...architecture.config(shape) },
-    warnings: resolved.warnings,
+    warnings: [...resolved.warnings, ...unmergedWarnings(copied)],
   };
   return { plan, resolved, layout, chunks, tokenizer };
 }

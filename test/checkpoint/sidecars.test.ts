@@ -49,25 +49,21 @@ describe('files beside the weights', () => {
       expect(readFileSync(join(out, name))).toEqual(Buffer.from(content));
   });
 
-  it('leave out code, with a reason, and weights of other formats', async () => {
+  it('leave out code, with a reason', async () => {
     const files = {
       'modeling_x.py': 'import os',
       'nested/code.py': '',
-      'pytorch_model.bin': 'x',
-      'model.gguf': 'x',
-      'model.onnx': 'x',
-      'tf_model.h5': 'x',
-      'flax_model.msgpack': 'x',
-      'pytorch_model.bin.index.json': '{}',
-      'onnx/model.onnx_data': 'x',
-      '.gitattributes': 'x',
-      '.cache/secret': 'x',
+      'model_head.pkl': 'x',
       'kept.txt': 'x',
     };
     const { out, plan } = await mergeModel({ files });
     expect(listFiles(out)).toEqual(['README.md', 'kept.txt', 'model.safetensors', 'wisemerge.json']);
-    expect(plan.skipped.map(({ file }) => file)).toEqual(['modeling_x.py', 'nested/code.py']);
-    for (const { reason } of plan.skipped) expect(reason).toMatch(/code is not copied/);
+    expect(plan.skipped.map(({ file }) => file)).toEqual([
+      'model_head.pkl',
+      'modeling_x.py',
+      'nested/code.py',
+    ]);
+    for (const { reason } of plan.skipped) expect(reason).toMatch(/code.*: add it yourself if you trust it/);
   });
 
   it('are readable, which shows before any work', async () => {

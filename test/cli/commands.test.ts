@@ -124,9 +124,11 @@ describe('merge', () => {
     expect(stderr).not.toContain('\x1b');
   });
 
-  it('names skipped files', async () => {
+  it('names skipped files, a line for each reason', async () => {
     const { root, out } = await makePair();
-    const model = writeModel(join(root, 'x'), [tensor('w', 'F32', [1])], { files: { 'modeling.py': '' } });
+    const model = writeModel(join(root, 'x'), [tensor('w', 'F32', [1])], {
+      files: { 'modeling.py': '', 'tf_model.h5': '', 'flax_model.msgpack': '' },
+    });
     const { stderr } = await runCli([
       'merge',
       '--zeroshot',
@@ -139,6 +141,7 @@ describe('merge', () => {
       out,
     ]);
     expect(stderr).toMatch(/modeling.py not copied: code is not copied/);
+    expect(stderr).toMatch(/flax_model.msgpack, tf_model.h5 not copied: the same model/);
   });
 });
 

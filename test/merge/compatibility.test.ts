@@ -25,6 +25,24 @@ const codes = (problems: readonly Problem[]): Record<string, string> =>
   Object.fromEntries(problems.map(({ tensor: name, code }) => [name ?? '', code]));
 
 describe('two models that cannot be merged', () => {
+  const renamed: [string, string][] = [
+    ['h.0.ln_1.weight', 'transformer.h.0.ln_1.weight'],
+    ['bert.pooler.dense.weight', 'pooler.dense.weight'],
+    ['encoder.layer.0.output.dense.weight', 'roberta.encoder.layer.0.output.dense.weight'],
+    ['model.layers.0.mlp.up_proj.weight', 'model.language_model.layers.0.mlp.up_proj.weight'],
+    ['language_model.model.norm.weight', 'model.language_model.norm.weight'],
+    ['bert.embeddings.LayerNorm.gamma', 'bert.embeddings.LayerNorm.weight'],
+    ['embeddings.LayerNorm.bias', 'bert.embeddings.LayerNorm.beta'],
+    ['_orig_mod.w', 'w'],
+  ];
+  it.each(renamed)('name the tensor that %s is called in the other', async (x, y) => {
+    const { problems } = await plan({ tensors: [weight(x)] }, { tensors: [weight(y)] });
+    expect(problems.map(({ tensor: name, fix }) => [name, fix])).toEqual([
+      [x, `The fine-tuned model has "${y}": rename the tensors so that both use the same names.`],
+      [y, `The zero-shot model has "${x}": rename the tensors so that both use the same names.`],
+    ]);
+  });
+
   it('have all their problems listed at once, each with tensor, file and fix', async () => {
     const same = weight('same');
     const x = [

@@ -52,6 +52,14 @@ const parts = { w1: 'gate_proj', w3: 'up_proj', w2: 'down_proj' };
 const router = (l: number) => `model.layers.${l}.block_sparse_moe.gate.weight`;
 
 describe('a Mixtral of Llamas', () => {
+  it('is planned with the files of the base that it leaves out', async () => {
+    const { root, base, write } = await project('random');
+    for (const name of ['modeling.py', 'tf_model.h5']) writeFileSync(join(base, name), '');
+    const { skipped, sidecars } = await planMoe({ config: write(['a', 'b']), out: join(root, 'out') });
+    expect(skipped.map(({ file }) => file)).toEqual(['modeling.py', 'tf_model.h5']);
+    expect(sidecars).toContain('tokenizer.json');
+  });
+
   it('has the base in everything but its MLPs, which are those of the experts, byte for byte', async () => {
     const { root, run } = await project('random');
     const { tensors, out } = await run();

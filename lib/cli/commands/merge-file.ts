@@ -4,6 +4,7 @@ import type { DocumentPlan } from '../../merge/many/plan-file.js';
 import { formatBytes, printable } from '../format.js';
 import type { MergeFileFlags } from '../merge-file-flags.js';
 import { ProgressBar } from '../progress-bar.js';
+import { groupSkipped } from '../skipped-text.js';
 import { note, printResult, warn } from '../terminal.js';
 
 /** Tensors with non-finite elements named in a warning. */
@@ -44,7 +45,7 @@ function announce(
     flags,
     `${which}${method}, ${tensors} tensors, ${formatBytes(bytesRead)} to read, ${formatBytes(bytesWritten)} to write`,
   );
-  for (const { file, reason } of skipped) note(flags, `${printable(file)} not copied: ${reason}`);
+  for (const { files, reason } of groupSkipped(skipped)) note(flags, `${files} not copied: ${reason}`);
 }
 
 function warnNonFinite(flags: MergeFileFlags, { name, nonFinite }: DocumentResult): void {

@@ -10,6 +10,7 @@ import {
 } from '../merge-file-flags.js';
 import { type MergeFlags, toMergeOptions } from '../merge-flags.js';
 import { ProgressBar } from '../progress-bar.js';
+import { groupSkipped } from '../skipped-text.js';
 import { note, printResult, warn } from '../terminal.js';
 
 /** Tensors with non-finite elements named in a warning. */
@@ -48,7 +49,7 @@ async function mergePair(given: MergeFileFlags, signal: AbortSignal): Promise<vo
           flags,
           `${zeroshot.tensors} tensors, ${formatBytes(bytesRead)} to read, ${formatBytes(bytesWritten)} to write, ${models}`,
         );
-        for (const { file, reason } of skipped) note(flags, `${printable(file)} not copied: ${reason}`);
+        for (const { files, reason } of groupSkipped(skipped)) note(flags, `${files} not copied: ${reason}`);
       },
     });
   } finally {

@@ -2,6 +2,7 @@ import { assembleMoe } from '../../moe/assemble.js';
 import { type MoePlan, planMoe } from '../../moe/plan.js';
 import { formatBytes, formatCount, printable, style } from '../format.js';
 import { ProgressBar } from '../progress-bar.js';
+import { groupSkipped } from '../skipped-text.js';
 import { note, printResult, warn } from '../terminal.js';
 import type { MoeFlags } from './moe-flags.js';
 
@@ -21,12 +22,14 @@ export async function runMoe(
   const progress = new ProgressBar(flags);
   const result = await assembleMoe({
     ...{ config, out, ...options, signal, onProgress: progress.listener },
-    onPlan: ({ architecture, experts, parameters, bytesWritten, prompts }) =>
+    onPlan: ({ architecture, experts, parameters, bytesWritten, prompts, skipped }) => {
       note(
         flags,
         `${architecture} of ${experts.length} experts, ${formatCount(parameters.total)} parameters, ` +
           `${formatBytes(bytesWritten)} to write${prompts > 0 ? `, ${prompts} prompts` : ''}`,
-      ),
+      );
+      for (const { files, reason } of groupSkipped(skipped)) note(flags, `${files} not copied: ${reason}`);
+    },
   }).finally(() => progress.end());
   for (const warning of result.warnings) warn(flags, printable(warning));
   const bad = Object.entries(result.nonFinite).map(([name, count]) => `${printable(name)} (${count})`);
@@ -61,6 +64,8 @@ function describe(plan: MoePlan): string {
     ['copied', plan.sidecars.map(printable).join(', ') || 'nothing'],
   ];
   const lines = rows.map(([label, text]) => `${style('bold', label.padEnd(11))} ${text}`);
+  for (const group of groupSkipped(plan.skipped))
+    lines.push(`${style('yellow', 'not copied')} ${group.files}: ${group.reason}`);
   for (const warning of plan.warnings) lines.push(`${style('yellow', 'warning')} ${printable(warning)}`);
   return lines.join('\n');
 }

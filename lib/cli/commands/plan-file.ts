@@ -4,6 +4,7 @@ import type { PlanFileOptions } from '../../merge/many/options.js';
 import { type DocumentPlan, type MergeFilePlan, planMergeFile } from '../../merge/many/plan-file.js';
 import { formatBytes, formatDuration, printable, style } from '../format.js';
 import type { MergeFileFlags } from '../merge-file-flags.js';
+import { groupSkipped } from '../skipped-text.js';
 import { printResult } from '../terminal.js';
 import { endWithProblems } from './plan.js';
 
@@ -60,7 +61,7 @@ function describeDocument(plan: DocumentPlan, several: boolean): string[] {
   }
   if (tokenizer.length > 0) lines.push(row('tokenizer', tokenizer.map(printable).join(', ')));
   if (files.length > 0) lines.push(row('copied', sidecars.map(printable).join(', ') || 'nothing'));
-  for (const { file, reason } of plan.skipped) lines.push(`not copied ${printable(file)}: ${reason}`);
+  for (const group of groupSkipped(plan.skipped)) lines.push(`not copied ${group.files}: ${group.reason}`);
   return lines;
 }
 

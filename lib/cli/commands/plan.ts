@@ -10,6 +10,7 @@ import {
   toMergeFileOptions,
 } from '../merge-file-flags.js';
 import { toMergeOptions } from '../merge-flags.js';
+import { groupSkipped } from '../skipped-text.js';
 import { type OutputFlags, printResult } from '../terminal.js';
 
 /** Files listed one by one in the text form. */
@@ -77,8 +78,8 @@ function describe(plan: MergePlan): string {
   );
   if (files.length > listed) lines.push(`    … and ${files.length - listed} more files`);
   if (plan.index) lines.push(`    ${printable(plan.index)}`);
-  for (const { file, reason } of plan.skipped)
-    lines.push(`${style('yellow', 'not copied')} ${printable(file)}: ${reason}`);
+  for (const group of groupSkipped(plan.skipped))
+    lines.push(`${style('yellow', 'not copied')} ${group.files}: ${group.reason}`);
   for (const warning of plan.warnings) lines.push(`${style('yellow', 'warning')} ${printable(warning)}`);
   if (disk.free < disk.needed) lines.push(`${style('red', 'not enough disk space')}: merge would refuse`);
   return lines.join('\n');

@@ -3,6 +3,7 @@ import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { dtypeInfo, formatShape, type TensorInfo } from '../../checkpoint/tensor.js';
 import type { WeightFile } from '../../checkpoint/weight-file.js';
 import { WisemergeError } from '../../errors.js';
+import { equivalentNames } from '../equivalent-names.js';
 import { type LoraConfig, readLoraConfig } from './config.js';
 
 /**
@@ -32,8 +33,6 @@ export type BaseTensor = Pick<TensorInfo, 'name' | 'shape'>;
 
 /** A part of a low-rank product, by the end of its name. */
 const factor = /^(.+)\.lora_(embedding_)?(A|B)(?:\.default)?(?:\.weight)?$/;
-/** Prefixes that models gain and lose between a bare body and one with a head. */
-const bodies = ['model.', 'transformer.', 'base_model.', 'roberta.', 'bert.', 'gpt_neox.'];
 
 /**
  * Reads `adapter_config.json` and the headers of `adapter_model.safetensors` (or `.bin`), and fits every tensor to one
@@ -142,16 +141,19 @@ class Fit {
     return this.#config.savedModules.some((module) => `.${name}`.includes(`.${module}.`));
   }
 
-  /** The base's tensor of a name, which may have gained or lost the prefix of the body. */
+  /** The base's tensor of a name, or the only one of a name that another save of the model may give it. */
   #find(name: string, tensor: TensorInfo): BaseTensor {
     const exact = this.#base.get(name);
     if (exact) return exact;
-    const others = bodies.flatMap((body) => [
-      body + name,
-      ...(name.startsWith(body) ? [name.slice(body.length)] : []),
-    ]);
-    const found = others.flatMap((other) => this.#base.get(other) ?? []);
-    if (found.length === 1) return found[0]!;
+    const [found, second] = equivalentNames(name).flatMap((other) => this.#base.get(other) ?? []);
+    if (found && second) {
+      throw problem(
+        tensor,
+        `"${name}" may be "${found.name}" and "${second.name}" of the base model`,
+        'Rename the tensors of the adapter as the base has them.',
+      );
+    }
+    if (found) return found;
     const tied = /(^|\.)(lm_head|embed_out)\.weight$/.test(name);
     throw problem(
       tensor,

@@ -29,7 +29,7 @@ export interface LoraTargets {
 }
 
 /** Last words of modules that look rows up, and of those that a model ends with. */
-const embeddings = /(^|\.)(\w*embed(ding)?s?|embed_\w+|embed_in|wte|wpe|shared)$/;
+const embeddings = /(^|\.)(\w*embed(ding)?s?|embed_\w+|embed_in|wte|wpe|shared|\w*relative_attention_bias)$/;
 const heads = /(^|\.)(lm_head|embed_out|score|classifier|qa_outputs|head)$|^output$/;
 /** Of `config.json`: models whose layers are Conv1D, [in, out]. */
 const conv1d = new Set(['gpt2', 'openai-gpt', 'imagegpt', 'decision_transformer']);

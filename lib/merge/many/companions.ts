@@ -1,7 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Checkpoint, readConfig } from '../../checkpoint/checkpoint.js';
-import { copySidecars, copyWritable, listSidecars, type SkippedFile } from '../../checkpoint/sidecars.js';
+import {
+  copySidecars,
+  copyWritable,
+  listSidecars,
+  type SkippedFile,
+  unmergedWarnings,
+} from '../../checkpoint/sidecars.js';
 import { ioError } from '../../errors.js';
 import type { OpenedMerge } from '../config/open.js';
 import { chooseChatTemplate, writeChatTemplate } from '../tokenizer/chat-template.js';
@@ -62,7 +68,7 @@ export async function planCompanions(
     files,
     tokenizerNames: [...texts.keys(), ...files.map(({ name }) => name)],
     ...(chosen.text !== undefined && { chatTemplate: chosen.text }),
-    warnings: chosen.warnings,
+    warnings: [...chosen.warnings, ...unmergedWarnings(listed.copied)],
   };
 }
 

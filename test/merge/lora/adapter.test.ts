@@ -98,6 +98,31 @@ describe('an adapter', () => {
     }
   });
 
+  // What transformers calls the parts of a model that sees, and what files on the Hub do.
+  const text = ['model.language_model.', 'language_model.model.', 'model.'];
+  const towers = [
+    ...text.flatMap((one) => text.filter((other) => other !== one).map((other) => [one, other])),
+    ...['visual.', 'vision_tower.', 'multi_modal_projector.'].flatMap((part) => [
+      [part, `model.${part}`],
+      [`model.${part}`, part],
+    ]),
+    ['lm_head.', 'language_model.lm_head.'],
+    ['language_model.lm_head.', 'lm_head.'],
+  ] as [string, string][];
+  it.each(towers)('of %s fits a base with %s', async (trained, stored) => {
+    const base = [f(`${stored}0.q.weight`, 6, 4), f('other.0.q.weight', 6, 4)];
+    const { addends } = await open(pair(`base_model.model.${trained}0.q`, 4, 6), {}, base);
+    expect([...addends.keys()]).toEqual([`${stored}0.q.weight`]);
+  });
+
+  it('prefers the name that it has to the ones that it may have', async () => {
+    const base = text.map((stored) => f(`${stored}0.q.weight`, 6, 4));
+    for (const trained of text) {
+      const { addends } = await open(pair(`base_model.model.${trained}0.q`, 4, 6), {}, base);
+      expect([...addends.keys()]).toEqual([`${trained}0.q.weight`]);
+    }
+  });
+
   it('replaces saved modules and trained biases', async () => {
     const tensors = [
       ...pair(`${at}.0.q`, 4, 6),
@@ -131,6 +156,15 @@ describe('an adapter is refused', () => {
     expect(await refusal(q, { [option]: value })).toMatchObject({
       code: 'ERR_ADAPTER',
       message: expect.stringContaining(option),
+    });
+  });
+
+  it('that fits two tensors of the base, which are named', async () => {
+    const base = ['model.language_model.', 'language_model.model.'].map((at) => f(`${at}0.q.weight`, 6, 4));
+    expect(await refusal(pair('base_model.model.model.0.q', 4, 6), {}, base)).toMatchObject({
+      code: 'ERR_ADAPTER',
+      message: /"model\.language_model\.0\.q\.weight" and "language_model\.model\.0\.q\.weight"/,
+      hint: /Rename/,
     });
   });
 

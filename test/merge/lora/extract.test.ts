@@ -205,6 +205,26 @@ describe('an extracted adapter', () => {
     expect(result.saved).toHaveLength(5);
   });
 
+  it("takes T5's relative positions for the embedding that they are", async () => {
+    const at = 'encoder.block.0.layer.0.SelfAttention';
+    const shapes = { [`${at}.q.weight`]: [8, 8], [`${at}.relative_attention_bias.weight`]: [32, 4] };
+    const { root, base, finetuned, out, extract } = await project(shapes, () => 2, { model_type: 't5' });
+    const { left } = await extract({ rank: 2 });
+    expect(left).toMatchObject([{ name: `${at}.relative_attention_bias.weight`, why: 'embedding' }]);
+    expect(config(out).target_modules).toEqual(['q']);
+    await extract({ rank: 2, modules: ['relative_attention_bias'], force: true });
+    const module = `base_model.model.${at}.relative_attention_bias`;
+    const factors = readModel(out);
+    expect([...factors.values()].map(({ name, shape }) => [name, shape])).toEqual([
+      [`${module}.lora_embedding_A`, [2, 32]],
+      [`${module}.lora_embedding_B`, [4, 2]],
+    ]);
+    const [sum, wanted] = [await applied(root, base, out), readModel(finetuned)];
+    const name = `${at}.relative_attention_bias.weight`;
+    const want = floats(wanted.get(name)!.data);
+    expect(norm(floats(sum.get(name)!.data).map((v, i) => v - want[i]!)) / norm(want)).toBeLessThan(1e-6);
+  });
+
   it('knows the Conv1D layers of GPT-2, square ones too', async () => {
     const shapes = {
       'transformer.wte.weight': [20, 8],

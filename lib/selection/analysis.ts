@@ -9,6 +9,7 @@ import { type CrossValidation, crossValidate } from './cross-validation.js';
 import { accuracies, type CurveSet, nearestAlpha, type OutcomeSet, type Outcomes } from './curves.js';
 import { type ExactOptimum, exactChoice, optimum } from './exact-choice.js';
 import { accuracyPath } from './exact-path.js';
+import { groupWarnings, oneGroup } from './group-counts.js';
 import { type HeldOutShift, leaveOneShiftOut, type NotLeftOut } from './leave-one-shift-out.js';
 import { formatRule, type Rule } from './rule.js';
 import { type Selection, select } from './rules.js';
@@ -46,8 +47,12 @@ export interface SetAnalysis {
 
 /** What only the results of single samples tell of a set. */
 export interface SampleAnalysis {
-  /** Simultaneous 95 % band of the curve over the evaluated alphas. */
-  readonly band: { readonly lower: Float64Array; readonly upper: Float64Array; readonly critical: number };
+  /** Simultaneous 95 % band of the curve over the evaluated alphas; null for a set of one group. */
+  readonly band: {
+    readonly lower: Float64Array;
+    readonly upper: Float64Array;
+    readonly critical: number;
+  } | null;
   /** The chosen alpha against the ends, by sample. */
   readonly flips: Flips;
   /** Whether alpha was chosen on these samples, by this name or another, so that p-values of `mcnemar` are too small. */
@@ -145,7 +150,7 @@ function firmness(outcomes: Outcomes, rule: Rule, options: AnalysisOptions, warn
   const resamples = resampleOutcomes(outcomes, replicates, seed);
   const verdict = judge(outcomes, rule, resamples);
   const firmness: Firmness = {
-    verdict: { ...verdict, warnings: [...warnings, ...verdict.warnings] },
+    verdict: { ...verdict, warnings: [...warnings, ...groupWarnings(outcomes.sets), ...verdict.warnings] },
     crossValidation: folds === null ? null : crossValidate(outcomes, rule, { folds, repeats, seed }),
     crossValidationNote: foldNote({ folds, reason }, options.folds),
     chord: chordTest(
@@ -180,10 +185,10 @@ function analyseSamples(
     { length: resamples.replicates },
     (_, r) => replicateCurves(resamples, r)[s]!,
   );
-  const { lower, upper, critical } = simultaneousBand(accuracy, replicates);
+  const band = oneGroup({ groups }) ? null : simultaneousBand(accuracy, replicates);
   const [zero, one] = [nearestAlpha(alphas, 0), nearestAlpha(alphas, 1)];
   return {
-    band: { lower, upper, critical },
+    band: band && { lower: band.lower, upper: band.upper, critical: band.critical },
     flips: flips(correct, zero, one, chosen),
     afterSelection,
     mcnemar: {

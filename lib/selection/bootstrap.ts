@@ -5,6 +5,7 @@ import { checkConfidence, type Interval } from '../statistics/intervals.js';
 import { Random } from '../statistics/random.js';
 import { evidenceOf, type SetEvidence } from './criteria.js';
 import { type Curves, curvesOf, type Outcomes } from './curves.js';
+import { hasPart, oneGroup } from './group-counts.js';
 import type { Rule } from './rule.js';
 import { decide } from './rules.js';
 
@@ -206,14 +207,14 @@ export function simultaneousBand(
 
 /** How a rule's choice would vary with the samples. */
 export interface SelectionBootstrap {
-  /** Percentile interval of the chosen alpha. */
-  readonly alpha: Interval;
+  /** Percentile interval of the chosen alpha; this and what else follows from replicates is null for a set of one group. */
+  readonly alpha: Interval | null;
   /** Share of replicates that choose each alpha. */
-  readonly frequencies: Float64Array;
+  readonly frequencies: Float64Array | null;
   /** The accuracy that stands for the rule (`Decision.score`), at the chosen alpha. */
   readonly score: number;
   /** By how much that accuracy is too good because alpha was chosen on the same samples. */
-  readonly optimism: number;
+  readonly optimism: number | null;
 }
 
 /**
@@ -231,6 +232,8 @@ export function bootstrapSelection(
   checkResamples({ alphas, sets }, resamples);
   const evidence = sets.map(evidenceOf);
   const { index, score } = decide(rule, alphas, evidence);
+  if (sets.some((set) => hasPart(rule, set, sets) && oneGroup(set)))
+    return { alpha: null, frequencies: null, score: score.value[index]!, optimism: null };
   const frequencies = new Float64Array(alphas.length);
   const chosen = new Float64Array(resamples.replicates);
   let optimism = 0;

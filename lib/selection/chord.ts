@@ -3,6 +3,7 @@ import type { BitMatrix } from '../statistics/bits.js';
 import { clopperPearson, type Interval } from '../statistics/intervals.js';
 import { basicInterval, mapReplicates, type Resamples, resample, simultaneousBand } from './bootstrap.js';
 import { accuracies } from './curves.js';
+import { oneGroup } from './group-counts.js';
 
 export interface ChordOptions {
   /** Bootstrap replicates. Default 1000. */
@@ -22,7 +23,8 @@ export interface ChordOptions {
 export interface Extremum {
   readonly alpha: number;
   readonly value: number;
-  readonly interval: Interval;
+  /** Null where a set has one group. */
+  readonly interval: Interval | null;
 }
 
 /** How accuracy between two models compares with a straight line between their accuracies. */
@@ -42,7 +44,7 @@ export interface ChordTest {
   readonly interiorGain: Extremum | null;
   /**
    * Where the interval of `minimum` lies: connected from -tolerance on, not connected below, undecided where it has
-   * both. Frankle et al. (2020) call 2 points of error no barrier.
+   * both, and without one. Frankle et al. (2020) call 2 points of error no barrier.
    */
   readonly linearConnectivity: LinearConnectivity;
   readonly tolerance: number;
@@ -100,26 +102,31 @@ export function chordTest(
   const band = simultaneousBand(gap, gaps, confidence);
   const unseen = unseenDifferences(sets, range, zero, confidence, clusters);
   const least = (values: Float64Array): number => values.reduce((a, b) => Math.min(a, b));
+  const unknown = sets.some((_, s) => oneGroup({ groups: clusters?.[s] }));
   const minimum: Extremum = {
     alpha: range[lowest]!,
     value: gap[lowest]!,
-    interval: {
-      lower: least(band.lower.map((value, k) => value - unseen[k]!)),
-      upper: least(band.upper.map((value, k) => value + unseen[k]!)),
-    },
+    interval: unknown
+      ? null
+      : {
+          lower: least(band.lower.map((value, k) => value - unseen[k]!)),
+          upper: least(band.upper.map((value, k) => value + unseen[k]!)),
+        },
   };
   return {
     alphas: range,
     gap,
     minimum,
     aboveChord: minimum.value >= 0,
-    interiorGain: range.length < 3 ? null : interiorGain(range, curve, curves, confidence),
+    interiorGain: range.length < 3 ? null : interiorGain(range, curve, unknown ? null : curves, confidence),
     linearConnectivity: connectivityOf(minimum.interval, tolerance),
     tolerance,
   };
 }
 
-function connectivityOf({ lower, upper }: Interval, tolerance: number): LinearConnectivity {
+function connectivityOf(interval: Interval | null, tolerance: number): LinearConnectivity {
+  if (!interval) return 'undecided';
+  const { lower, upper } = interval;
   if (lower >= -tolerance) return 'connected';
   return upper < -tolerance ? 'not-connected' : 'undecided';
 }
@@ -182,7 +189,7 @@ export function chordGap(
 function interiorGain(
   alphas: Float64Array,
   curve: Float64Array,
-  replicates: readonly Float64Array[],
+  replicates: readonly Float64Array[] | null,
   confidence: number,
 ): Extremum {
   const gain = (values: Float64Array): number =>
@@ -191,7 +198,7 @@ function interiorGain(
   return {
     alpha: alphas[1 + extreme(curve.subarray(1, -1), (a, b) => a > b)]!,
     value,
-    interval: basicInterval(value, replicates.map(gain), confidence),
+    interval: replicates && basicInterval(value, replicates.map(gain), confidence),
   };
 }
 

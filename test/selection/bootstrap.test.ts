@@ -179,9 +179,9 @@ describe('the bootstrap of a choice', () => {
     };
     const result = bootstrapSelection(outcomes, parseRule('max-id'), resampleOutcomes(outcomes, 200, 1));
     expect(result.alpha).toEqual({ lower: 0.5, upper: 0.5 });
-    expect([...result.frequencies].map((f) => Number(f.toFixed(9)))).toEqual([0, 0, 1, 0, 0]);
+    expect([...result.frequencies!].map((f) => Number(f.toFixed(9)))).toEqual([0, 0, 1, 0, 0]);
     expect(result.score).toBeCloseTo(0.9, 12);
-    expect(Math.abs(result.optimism)).toBeLessThan(0.005);
+    expect(Math.abs(result.optimism!)).toBeLessThan(0.005);
   });
 
   it('finds the optimism of the best of equals: E max of 5 normals is 1.163 standard deviations', () => {
@@ -194,7 +194,7 @@ describe('the bootstrap of a choice', () => {
         sets: [outcomeSet('id', 'id', randomBits([0.6, 0.6, 0.6, 0.6, 0.6], 1000, 300 + t))],
       };
       const result = bootstrapSelection(outcomes, parseRule('max-id'), resampleOutcomes(outcomes, 200, t));
-      sum += result.optimism;
+      sum += result.optimism!;
       gain += result.score - 0.6;
     }
     const error = Math.sqrt((0.6 * 0.4) / 1000);
@@ -224,10 +224,10 @@ describe('the bootstrap of a choice', () => {
       'fixed:0.25',
     ]) {
       const { alpha, frequencies, score } = bootstrapSelection(outcomes, parseRule(rule), resamples);
-      expect(mean(frequencies) * 5).toBeCloseTo(1, 9);
-      expect(alpha.lower).toBeLessThanOrEqual(alpha.upper);
+      expect(mean(frequencies!) * 5).toBeCloseTo(1, 9);
+      expect(alpha!.lower).toBeLessThanOrEqual(alpha!.upper);
       expect(score).toBeGreaterThan(0.4);
-      if (rule === 'fixed:0.25') expect(frequencies[1]).toBeCloseTo(1, 9);
+      if (rule === 'fixed:0.25') expect(frequencies![1]).toBeCloseTo(1, 9);
     }
     const fewer = resample([outcomes.sets[0]!.correct], 10, 1);
     expect(() => bootstrapSelection(outcomes, parseRule('max-id'), fewer)).toThrow(

@@ -15,6 +15,7 @@ import { formatRule, type Rule } from './rule.js';
 import { type Selection, select } from './rules.js';
 import { describeTwins, sameSamples } from './same-samples.js';
 import type { SetOutcome } from './set-outcome.js';
+import { undefinedFold } from './training-groups.js';
 import { judge, type Verdict } from './verdict.js';
 
 /** A set with what was found per sample, or else its scores alone. */
@@ -83,7 +84,10 @@ export interface Analysis {
 
 export interface Firmness {
   readonly verdict: Verdict;
-  /** Null without a set to choose on, and where these cannot be split into the folds asked for, or into two. */
+  /**
+   * Null without a set to choose on, where these cannot be split into the folds asked for, or into two, and where the
+   * rule has no standard error without some fold.
+   */
   readonly crossValidation: CrossValidation | null;
   /** A sentence that says why there is no cross-validation, or why it has fewer folds than usual; else null. */
   readonly crossValidationNote: string | null;
@@ -149,10 +153,12 @@ function firmness(outcomes: Outcomes, rule: Rule, options: AnalysisOptions, warn
   const { folds, reason } = splitOf(outcomes, options.folds);
   const resamples = resampleOutcomes(outcomes, replicates, seed);
   const verdict = judge(outcomes, rule, resamples);
+  const split = folds === null ? null : { folds, repeats, seed };
+  const undefinedIn = split && undefinedFold(outcomes.sets, rule, split);
   const firmness: Firmness = {
     verdict: { ...verdict, warnings: [...warnings, ...groupWarnings(outcomes.sets), ...verdict.warnings] },
-    crossValidation: folds === null ? null : crossValidate(outcomes, rule, { folds, repeats, seed }),
-    crossValidationNote: foldNote({ folds, reason }, options.folds),
+    crossValidation: !split || undefinedIn ? null : crossValidate(outcomes, rule, split),
+    crossValidationNote: undefinedIn || foldNote({ folds, reason }, options.folds),
     chord: chordTest(
       outcomes.alphas,
       outcomes.sets.map(({ correct }) => correct),

@@ -3,7 +3,8 @@ import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import { BitMatrix } from '../statistics/bits.js';
 import { type FoldCount, foldNote, foldsOf } from '../statistics/folds.js';
 import { type Flips, flips, type McNemar, mcnemarRows } from '../statistics/mcnemar.js';
-import { type Resamples, replicateCurves, resampleOutcomes, simultaneousBand } from './bootstrap.js';
+import { combine, contribution, simultaneousBand } from './band.js';
+import { type Resamples, resampleOutcomes } from './bootstrap.js';
 import { type ChordTest, chordTest } from './chord.js';
 import { type CrossValidation, crossValidate } from './cross-validation.js';
 import { accuracies, type CurveSet, nearestAlpha, type OutcomeSet, type Outcomes } from './curves.js';
@@ -187,11 +188,9 @@ function analyseSamples(
   afterSelection: boolean,
 ): SampleAnalysis {
   const { correct, groups } = sets[s]!;
-  const replicates = Array.from(
-    { length: resamples.replicates },
-    (_, r) => replicateCurves(resamples, r)[s]!,
-  );
-  const band = oneGroup({ groups }) ? null : simultaneousBand(accuracy, replicates);
+  const set = { accuracy, samples: correct.columns, groups };
+  const points = [...alphas.keys()].map((k) => combine([k, 1]));
+  const band = oneGroup(set) ? null : simultaneousBand([contribution(resamples, s, set, points)]);
   const [zero, one] = [nearestAlpha(alphas, 0), nearestAlpha(alphas, 1)];
   return {
     band: band && { lower: band.lower, upper: band.upper, critical: band.critical },

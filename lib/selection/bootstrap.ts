@@ -119,23 +119,6 @@ export function replicateCurves({ sets, alphas, values }: Resamples, replicate: 
   );
 }
 
-/**
- * One curve of `length` values per replicate, filled in from the accuracy curves of its sets. All lie in one piece
- * of memory: thousands of small arrays would cost more than what is computed.
- */
-export function mapReplicates(
-  resamples: Resamples,
-  length: number,
-  fill: (curves: readonly Float64Array[], out: Float64Array) => void,
-): Float64Array[] {
-  const values = new Float64Array(resamples.replicates * length);
-  return Array.from({ length: resamples.replicates }, (_, r) => {
-    const out = values.subarray(r * length, (r + 1) * length);
-    fill(replicateCurves(resamples, r), out);
-    return out;
-  });
-}
-
 /** The p-quantile by linear interpolation between order statistics (definition 7 of Hyndman and Fan, 1996). */
 export function quantile(sorted: Float64Array, p: number): number {
   const at = p * (sorted.length - 1);
@@ -159,50 +142,6 @@ export function percentileInterval(replicates: ArrayLike<number>, confidence = 0
 export function basicInterval(estimate: number, replicates: ArrayLike<number>, confidence = 0.95): Interval {
   const { lower, upper } = percentileInterval(replicates, confidence);
   return { lower: 2 * estimate - upper, upper: 2 * estimate - lower };
-}
-
-/** A band that holds the whole curve with the confidence asked for. */
-export interface Band {
-  /** Half width in standard errors. */
-  readonly critical: number;
-  /** Bootstrap standard error per alpha. */
-  readonly standardErrors: Float64Array;
-  readonly lower: Float64Array;
-  readonly upper: Float64Array;
-}
-
-/**
- * Simultaneous max-t band: estimate -+ c * SE, c the quantile over replicates of the largest
- * |replicate - estimate| / SE of any alpha (Westfall and Young, 1993). Neighbouring alphas are highly
- * correlated, so it is much narrower than Bonferroni's. An alpha whose replicates are all equal has width 0.
- */
-export function simultaneousBand(
-  estimate: Float64Array,
-  replicates: readonly Float64Array[],
-  confidence = 0.95,
-): Band {
-  checkConfidence(confidence);
-  const standardErrors = estimate.map((_, k) => {
-    const mean = replicates.reduce((sum, curve) => sum + curve[k]!, 0) / replicates.length;
-    const squares = replicates.reduce((sum, curve) => sum + (curve[k]! - mean) ** 2, 0);
-    // Rounding alone is no spread.
-    const error = Math.sqrt(squares / Math.max(1, replicates.length - 1));
-    return error > 1e-14 ? error : 0;
-  });
-  const largest = Float64Array.from(replicates, (curve) => {
-    let most = 0;
-    for (let k = 0; k < curve.length; k++)
-      if (standardErrors[k]! > 0)
-        most = Math.max(most, Math.abs(curve[k]! - estimate[k]!) / standardErrors[k]!);
-    return most;
-  }).sort();
-  const critical = quantile(largest, confidence);
-  return {
-    critical,
-    standardErrors,
-    lower: estimate.map((value, k) => value - critical * standardErrors[k]!),
-    upper: estimate.map((value, k) => value + critical * standardErrors[k]!),
-  };
 }
 
 /** How a rule's choice would vary with the samples. */

@@ -42,12 +42,16 @@ export function hasPart<Named extends Pick<OutcomeSet, 'name' | 'role' | 'kind'>
   }
 }
 
+/** With fewer the interval of the chosen alpha, which is of replicates alone, is noticeably too narrow. */
+const fewGroups = 10;
+
 /** For people: what too few groups take from the results. */
 export function groupWarnings(sets: readonly (Grouped & Pick<OutcomeSet, 'name'>)[]): string[] {
-  return sets
-    .filter(oneGroup)
-    .map(
-      ({ name }) =>
-        `Set ${name} has one group, which does not tell how groups differ: there is no interval where it has a part. Give it samples of several groups, or leave its groups out if its samples are independent.`,
-    );
+  return sets.flatMap(({ name, groups }) => {
+    const count = groups ? groupCount(groups) : fewGroups;
+    if (count >= fewGroups) return [];
+    return count === 1
+      ? `Set ${name} has one group, which does not tell how groups differ: there is no interval where it has a part. Give it samples of several groups, or leave its groups out if its samples are independent.`
+      : `Set ${name} has ${count} groups, few to tell how groups differ: its intervals are wide, and what resamples choose varies less than it should. Samples of ${fewGroups} groups or more would tell more.`;
+  });
 }

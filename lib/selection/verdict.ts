@@ -1,12 +1,6 @@
 import type { Interval } from '../statistics/intervals.js';
-import {
-  bootstrapSelection,
-  checkResamples,
-  mapReplicates,
-  type Resamples,
-  type SelectionBootstrap,
-  simultaneousBand,
-} from './bootstrap.js';
+import { combine, contribution, simultaneousBand } from './band.js';
+import { bootstrapSelection, checkResamples, type Resamples, type SelectionBootstrap } from './bootstrap.js';
 import { evidenceOf } from './criteria.js';
 import { curvesOf, nearestAlpha, type Outcomes } from './curves.js';
 import { percent, points, pointsInterval } from './figures.js';
@@ -55,20 +49,13 @@ export function judge(outcomes: Outcomes, rule: Rule, resamples: Resamples, conf
 
   // The sets' weights at the chosen alpha and at each other one are those of the data, as for standard errors.
   const weights = [...alphas.keys()].map((k) => score.weights(k));
-  const lead = (curve: Float64Array, out: Float64Array): Float64Array => {
-    const chosen = curve[index]!;
-    for (let k = 0; k < out.length; k++) out[k] = chosen - curve[k]!;
-    return out;
-  };
-  const leads = mapReplicates(resamples, alphas.length, (sets, out) => {
-    for (let k = 0; k < out.length; k++) {
-      out[k] = sets.reduce((sum, set, s) => sum + weights[k]![s]! * set[k]!, 0);
-    }
-    lead(out, out);
-  });
-  const difference = lead(score.value, new Float64Array(alphas.length));
+  const leads = (s: number) => weights.map((at, k) => combine([index, weights[index]![s]!], [k, -at[s]!]));
+  const parts = curves.sets.flatMap((set, s) =>
+    weights.some((at) => at[s] !== 0) ? [contribution(resamples, s, set, leads(s))] : [],
+  );
+  const difference = score.value.map((value) => score.value[index]! - value);
   const unknown = curves.sets.some((set) => hasPart(rule, set, curves.sets) && oneGroup(set));
-  const band = unknown ? null : simultaneousBand(difference, leads, confidence);
+  const band = unknown ? null : simultaneousBand(parts, confidence);
 
   const others: [Comparison['against'], number][] = [
     ['zero-shot', nearestAlpha(alphas, 0)],

@@ -94,5 +94,9 @@ it('groups of one value are one group, samples without groups are not', () => {
   expect(oneGroup({ groups: [7, 7, 7] })).toBe(true);
   expect(oneGroup({ groups: [7, 7, 8] })).toBe(false);
   expect(oneGroup({})).toBe(false);
-  expect(groupWarnings([{ name: 'val' }])).toEqual([]);
+  const ids = (count: number) => Int32Array.from({ length: 40 }, (_, i) => i % count);
+  expect(groupWarnings([{ name: 'val' }, { name: 'far', groups: ids(10) }])).toEqual([]);
+  expect(groupWarnings([{ name: 'val', groups: ids(9) }])).toEqual([
+    expect.stringMatching(/^Set val has 9 groups, few to tell how groups differ/),
+  ]);
 });

@@ -127,7 +127,7 @@ describe('few groups', () => {
     expect(difference - interval!.lower).toBeCloseTo(studentTwoSided(0.05, 2) * error, 9);
   });
 
-  it.each([3, 5, 10])('exclude the truth in about 5 %% of data sets: %i groups', (count) => {
+  it.each([3, 5, 10])('of %i groups exclude the truth in about one data set of twenty', (count) => {
     const uniform = uniforms(count);
     const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
     const [size, sets] = [20, 200];

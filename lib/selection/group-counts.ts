@@ -16,7 +16,9 @@ export function groupCount(groups: ArrayLike<number>): number {
  * again would look like certainty.
  */
 export function oneGroup({ groups }: Grouped): boolean {
-  return groups !== undefined && groupCount(groups) === 1;
+  if (!groups) return false;
+  for (let i = 1; i < groups.length; i++) if (groups[i] !== groups[0]) return false;
+  return true;
 }
 
 /** Whether a set has a part in what a rule chooses, be it only by its constraint; for `fixed`, in what it shows. */

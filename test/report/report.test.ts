@@ -6,10 +6,8 @@ import { expect, test } from 'vitest';
 import { thin } from '../../lib/report/curves-plot.js';
 import { plotFrontier } from '../../lib/report/frontier-plot.js';
 import { renderReport, writeReport } from '../../lib/report/report.js';
-import { robustnessSection } from '../../lib/report/robustness-section.js';
 import { makeAxis, standalone } from '../../lib/report/svg.js';
 import { accuracyPath } from '../../lib/selection/exact-path.js';
-import type { ShiftRobustness } from '../../lib/sweep/references.js';
 import { sweep } from '../../lib/sweep/sweep.js';
 import { readOutcomes } from '../../lib/sweep/sweep-directory.js';
 import type { SweepConfig } from '../../lib/sweep/sweep-options.js';
@@ -181,30 +179,6 @@ test('with reference models the page has their table and the frontier their line
   const without = await swept();
   const plain = renderReport(without.result, await readOutcomes(without.out, without.result.sets));
   expect(plain.html).not.toContain('Effective robustness');
-});
-
-test('a figure beyond the reference models is starred with the range of its own shift', () => {
-  const line = (low: number, high: number) => ({
-    ...{ fitted: true, slope: 1, intercept: 0, rSquared: 0.9, models: 3 },
-    idRange: [low, high] as const,
-  });
-  const shift = (set: string | null, range: readonly [number, number], extrapolated: boolean) => {
-    const one = { rho: 0.01, predicted: 0.5, extrapolated };
-    return {
-      ...{ set, idSets: ['id'], leftOut: [], models: [], line: line(...range) },
-      ...{ zeroshot: { ...one, extrapolated: false }, finetuned: one, chosen: one },
-    } as ShiftRobustness;
-  };
-  const html = robustnessSection([
-    shift('far', [0.55, 0.8], false),
-    shift('kept', [0.6, 0.7], true),
-    shift(null, [0.61, 0.7], true),
-  ]);
-  expect(html).toContain(
-    '* ID accuracy outside that of the reference models: kept 60.00 % to 70.00 %, mean of the shifts 61.00 % to 70.00 %.',
-  );
-  expect(html).not.toContain('55.00 %');
-  expect(robustnessSection([shift('far', [0.55, 0.8], false)])).not.toContain('outside that');
 });
 
 test('drawings are files that look the same alone: no variables of the page, a background', async () => {

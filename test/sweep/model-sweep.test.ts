@@ -240,28 +240,6 @@ describe('a sweep by a function', () => {
     );
   });
 
-  test('a score that is not the share of what is right is refused: alpha would be chosen by another number', async () => {
-    const { directory, options } = await models();
-    const scored =
-      (score: number): Evaluate =>
-      async () => ({
-        id: { correct: [1, 0, 1], score },
-        ...{ far: 1, kept: 1 },
-      });
-    const run = (score: number) =>
-      sweep({ ...options, out: join(directory, `sweep-${score}`), evaluate: scored(score) });
-    await expect(run(0.9)).rejects.toMatchObject({
-      code: 'ERR_EVALUATION',
-      message: expect.stringMatching(
-        /^alpha \d\S*, set id: the score is 0\.9, but 2 of 3 samples are right, 0\.666667$/,
-      ),
-      hint: expect.stringContaining('Give `correct` alone, or the score alone'),
-    });
-    // As three of the digits that a program prints.
-    const { sets } = await run(0.6666667);
-    expect(sets[0]!.metrics[0]!.top1).toBeCloseTo(2 / 3, 6);
-  });
-
   test('resuming with other models is refused, with other folds it is not', async () => {
     const { directory, options } = await models();
     const out = join(directory, 'sweep');

@@ -43,10 +43,9 @@ export function describeCurves({ alphas, sets, likelihood, analysis }: SweepResu
 export function describeAnalysis(analysis: Analysis, curves?: SweepResult): string {
   const { selection, exact, firmness, firmnessNote, leaveOneShiftOut, shiftsNotLeftOut } = analysis;
   const lines = [`chosen alpha: ${short(selection.alpha)}  (rule ${analysis.rule})`, selection.explanation];
-  if (firmness) {
-    const { lower, upper } = firmness.verdict.selection.alpha;
-    lines.push(`95 % of resamples choose alpha in [${short(lower)}, ${short(upper)}].`);
-  }
+  const resampled = firmness?.verdict.selection.alpha;
+  if (resampled)
+    lines.push(`95 % of resamples choose alpha in [${short(resampled.lower)}, ${short(resampled.upper)}].`);
   if (firmnessNote) lines.push(firmnessNote);
   if (exact) lines.push(`over all alphas: ${describeOptimum(exact)}.`);
   if (firmness?.crossValidation) lines.push(describeValidation(firmness.crossValidation));
@@ -58,10 +57,13 @@ export function describeAnalysis(analysis: Analysis, curves?: SweepResult): stri
   }
   for (const { set, reason } of shiftsNotLeftOut) lines.push(`${set} cannot be left out: ${reason}.`);
   const chord = firmness?.chord;
-  if (chord)
+  if (chord) {
+    const { value, alpha, interval } = chord.minimum;
+    const bounds = interval ? `, 95 % interval ${pointsInterval(interval)}` : '';
     lines.push(
-      `${describeConnectivity(chord)}: the curve lies ${points(chord.minimum.value)} points from its chord at worst (alpha ${short(chord.minimum.alpha)}), 95 % interval ${pointsInterval(chord.minimum.interval)}.`,
+      `${describeConnectivity(chord)}: the curve lies ${points(value)} points from its chord at worst (alpha ${short(alpha)})${bounds}.`,
     );
+  }
   if (curves) {
     const k = selection.index;
     const last = curves.alphas.indexOf(1);

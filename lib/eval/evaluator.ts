@@ -28,7 +28,7 @@ export interface SetEvaluation {
   readonly correct?: Uint32Array;
   /** Of `correct`, where the set does not tell. */
   readonly samples?: number;
-  /** In [0, 1], better when it is higher. Default: the share of `correct`. */
+  /** In [0, 1], better when it is higher. Default: the share of `correct`, and no other where there is one. */
   readonly score?: number;
   readonly metrics?: Partial<Metrics>;
   /** Where outputs were interpolated: how far they can be trusted. */

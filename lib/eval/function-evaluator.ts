@@ -20,7 +20,7 @@ export interface Candidate {
 export type Score =
   | number
   | {
-      /** Default: the share of `correct`. */
+      /** Default: the share of `correct`. Where both are given they must be equal, but for rounding. */
       readonly score?: number;
       /** Per sample, in the same order for every alpha: gives intervals and cross-validation. */
       readonly correct?: ArrayLike<boolean | number>;

@@ -36,7 +36,7 @@ export interface Metrics extends AccuracyMetrics {
   readonly nll: number;
   /** Of text: e^nll. */
   readonly perplexity?: number;
-  /** Its standard error over samples; 0 for a single sample. */
+  /** Its standard error over samples, too small where they are in groups: only sums over all are kept. 0 for a single sample. */
   readonly nllStandardError: number;
   /** Expected calibration error in 15 bins of equal width (Guo et al., 2017). */
   readonly ece: number;

@@ -27,11 +27,10 @@ export function robustnessSection(robustness: readonly ShiftRobustness[]): strin
     const what = `ID accuracy is that of ${idSets.join(', ')}; ${leftOut.join(', ')} ${verb} left out`;
     return [paragraph(`${nameOf(set)}: ${what}, for which reference models have no score.`, 'muted')];
   });
-  const extrapolated = robustness.some(({ zeroshot, finetuned, chosen }) =>
-    [zeroshot, finetuned, chosen].some((one) => one?.extrapolated),
-  );
-  const range = robustness.find(({ line }) => line.fitted)?.line;
-  const bounds = range?.fitted ? `, ${percent(range.idRange[0])} to ${percent(range.idRange[1])}` : '';
+  const beyond = robustness.flatMap(({ set, line, zeroshot, finetuned, chosen }) => {
+    const starred = [zeroshot, finetuned, chosen].some((one) => one?.extrapolated);
+    return line.fitted && starred ? [`${nameOf(set)} ${line.idRange.map(percent).join(' to ')}`] : [];
+  });
   return section(
     'Effective robustness',
     paragraph(
@@ -40,8 +39,8 @@ export function robustnessSection(robustness: readonly ShiftRobustness[]): strin
     grid(['shift', 'models', 'R²', 'slope', 'intercept', 'zero-shot', 'fine-tuned', 'chosen'], rows),
     ...refused,
     ...partial,
-    ...(extrapolated
-      ? [paragraph(`* ID accuracy outside that of the reference models${bounds}.`, 'muted')]
+    ...(beyond.length > 0
+      ? [paragraph(`* ID accuracy outside that of the reference models: ${beyond.join(', ')}.`, 'muted')]
       : []),
   );
 }

@@ -1,5 +1,5 @@
 import type { SampleAnalysis } from '../selection/analysis.js';
-import { describeConnectivity } from '../selection/chord.js';
+import { describeConnectivity, type Extremum } from '../selection/chord.js';
 import { type CrossValidation, type HeldOutScore, scoresMean } from '../selection/cross-validation.js';
 import { describeOptimum } from '../selection/exact-choice.js';
 import { percent } from '../selection/figures.js';
@@ -35,7 +35,7 @@ function why({ alphas, analysis, likelihood }: SweepResult): string {
   const resampled = firmness?.verdict.selection;
   const lines = [
     selection.explanation,
-    ...(resampled
+    ...(resampled?.alpha && resampled.optimism !== null
       ? [
           `95 % of resamples choose alpha in [${short(resampled.alpha.lower)}, ${short(resampled.alpha.upper)}]; choosing and scoring on the same samples flatters the accuracy by about ${points(resampled.optimism)} points.`,
         ]
@@ -142,7 +142,7 @@ function validation({ analysis }: SweepResult): string | undefined {
   ]);
   const { minimum, interiorGain } = chord;
   const gain = interiorGain
-    ? ` The best interior alpha (${short(interiorGain.alpha)}) beats the better end by ${points(interiorGain.value)} points, 95 % interval [${points(interiorGain.interval.lower)}, ${points(interiorGain.interval.upper)}].`
+    ? ` The best interior alpha (${short(interiorGain.alpha)}) beats the better end by ${points(interiorGain.value)} points${intervalOf(interiorGain)}.`
     : '';
   return section(
     'Does it hold?',
@@ -155,8 +155,12 @@ function validation({ analysis }: SweepResult): string | undefined {
         ]
       : []),
     ...shiftsNotLeftOut.map(({ set, reason }) => paragraph(`${set} cannot be left out: ${reason}.`)),
-    `<p>${describeConnectivity(chord)}: at worst (alpha ${short(minimum.alpha)}) the curve lies ${points(minimum.value)} points from its chord, 95 % interval [${points(minimum.interval.lower)}, ${points(minimum.interval.upper)}].${gain}</p>`,
+    `<p>${describeConnectivity(chord)}: at worst (alpha ${short(minimum.alpha)}) the curve lies ${points(minimum.value)} points from its chord${intervalOf(minimum)}.${gain}</p>`,
   );
+}
+
+function intervalOf({ interval }: Extremum): string {
+  return interval ? `, 95 % interval [${points(interval.lower)}, ${points(interval.upper)}]` : '';
 }
 
 function heldOut(cv: CrossValidation): string[] {

@@ -3,17 +3,20 @@ import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import { BitMatrix } from '../statistics/bits.js';
 import { type FoldCount, foldNote, foldsOf } from '../statistics/folds.js';
 import { type Flips, flips, type McNemar, mcnemarRows } from '../statistics/mcnemar.js';
-import { type Resamples, replicateCurves, resampleOutcomes, simultaneousBand } from './bootstrap.js';
+import { combine, contribution, simultaneousBand } from './band.js';
+import { type Resamples, resampleOutcomes } from './bootstrap.js';
 import { type ChordTest, chordTest } from './chord.js';
 import { type CrossValidation, crossValidate } from './cross-validation.js';
 import { accuracies, type CurveSet, nearestAlpha, type OutcomeSet, type Outcomes } from './curves.js';
 import { type ExactOptimum, exactChoice, optimum } from './exact-choice.js';
 import { accuracyPath } from './exact-path.js';
+import { groupWarnings, oneGroup } from './group-counts.js';
 import { type HeldOutShift, leaveOneShiftOut, type NotLeftOut } from './leave-one-shift-out.js';
 import { formatRule, type Rule } from './rule.js';
 import { type Selection, select } from './rules.js';
 import { describeTwins, sameSamples } from './same-samples.js';
 import type { SetOutcome } from './set-outcome.js';
+import { undefinedFold } from './training-groups.js';
 import { judge, type Verdict } from './verdict.js';
 
 /** A set with what was found per sample, or else its scores alone. */
@@ -46,8 +49,12 @@ export interface SetAnalysis {
 
 /** What only the results of single samples tell of a set. */
 export interface SampleAnalysis {
-  /** Simultaneous 95 % band of the curve over the evaluated alphas. */
-  readonly band: { readonly lower: Float64Array; readonly upper: Float64Array; readonly critical: number };
+  /** Simultaneous 95 % band of the curve over the evaluated alphas; null for a set of one group. */
+  readonly band: {
+    readonly lower: Float64Array;
+    readonly upper: Float64Array;
+    readonly critical: number;
+  } | null;
   /** The chosen alpha against the ends, by sample. */
   readonly flips: Flips;
   /** Whether alpha was chosen on these samples, by this name or another, so that p-values of `mcnemar` are too small. */
@@ -78,7 +85,10 @@ export interface Analysis {
 
 export interface Firmness {
   readonly verdict: Verdict;
-  /** Null without a set to choose on, and where these cannot be split into the folds asked for, or into two. */
+  /**
+   * Null without a set to choose on, where these cannot be split into the folds asked for, or into two, and where the
+   * rule has no standard error without some fold.
+   */
   readonly crossValidation: CrossValidation | null;
   /** A sentence that says why there is no cross-validation, or why it has fewer folds than usual; else null. */
   readonly crossValidationNote: string | null;
@@ -144,10 +154,12 @@ function firmness(outcomes: Outcomes, rule: Rule, options: AnalysisOptions, warn
   const { folds, reason } = splitOf(outcomes, options.folds);
   const resamples = resampleOutcomes(outcomes, replicates, seed);
   const verdict = judge(outcomes, rule, resamples);
+  const split = folds === null ? null : { folds, repeats, seed };
+  const undefinedIn = split && undefinedFold(outcomes.sets, rule, split);
   const firmness: Firmness = {
-    verdict: { ...verdict, warnings: [...warnings, ...verdict.warnings] },
-    crossValidation: folds === null ? null : crossValidate(outcomes, rule, { folds, repeats, seed }),
-    crossValidationNote: foldNote({ folds, reason }, options.folds),
+    verdict: { ...verdict, warnings: [...warnings, ...groupWarnings(outcomes.sets), ...verdict.warnings] },
+    crossValidation: !split || undefinedIn ? null : crossValidate(outcomes, rule, split),
+    crossValidationNote: undefinedIn || foldNote({ folds, reason }, options.folds),
     chord: chordTest(
       outcomes.alphas,
       outcomes.sets.map(({ correct }) => correct),
@@ -176,14 +188,12 @@ function analyseSamples(
   afterSelection: boolean,
 ): SampleAnalysis {
   const { correct, groups } = sets[s]!;
-  const replicates = Array.from(
-    { length: resamples.replicates },
-    (_, r) => replicateCurves(resamples, r)[s]!,
-  );
-  const { lower, upper, critical } = simultaneousBand(accuracy, replicates);
+  const set = { accuracy, samples: correct.columns, groups };
+  const points = [...alphas.keys()].map((k) => combine([k, 1]));
+  const band = oneGroup(set) ? null : simultaneousBand([contribution(resamples, s, set, points)]);
   const [zero, one] = [nearestAlpha(alphas, 0), nearestAlpha(alphas, 1)];
   return {
-    band: { lower, upper, critical },
+    band: band && { lower: band.lower, upper: band.upper, critical: band.critical },
     flips: flips(correct, zero, one, chosen),
     afterSelection,
     mcnemar: {

@@ -5,6 +5,7 @@ import { checkConfidence, type Interval } from '../statistics/intervals.js';
 import { Random } from '../statistics/random.js';
 import { evidenceOf, type SetEvidence } from './criteria.js';
 import { type Curves, curvesOf, type Outcomes } from './curves.js';
+import { hasPart, oneGroup } from './group-counts.js';
 import type { Rule } from './rule.js';
 import { decide } from './rules.js';
 
@@ -118,23 +119,6 @@ export function replicateCurves({ sets, alphas, values }: Resamples, replicate: 
   );
 }
 
-/**
- * One curve of `length` values per replicate, filled in from the accuracy curves of its sets. All lie in one piece
- * of memory: thousands of small arrays would cost more than what is computed.
- */
-export function mapReplicates(
-  resamples: Resamples,
-  length: number,
-  fill: (curves: readonly Float64Array[], out: Float64Array) => void,
-): Float64Array[] {
-  const values = new Float64Array(resamples.replicates * length);
-  return Array.from({ length: resamples.replicates }, (_, r) => {
-    const out = values.subarray(r * length, (r + 1) * length);
-    fill(replicateCurves(resamples, r), out);
-    return out;
-  });
-}
-
 /** The p-quantile by linear interpolation between order statistics (definition 7 of Hyndman and Fan, 1996). */
 export function quantile(sorted: Float64Array, p: number): number {
   const at = p * (sorted.length - 1);
@@ -160,60 +144,16 @@ export function basicInterval(estimate: number, replicates: ArrayLike<number>, c
   return { lower: 2 * estimate - upper, upper: 2 * estimate - lower };
 }
 
-/** A band that holds the whole curve with the confidence asked for. */
-export interface Band {
-  /** Half width in standard errors. */
-  readonly critical: number;
-  /** Bootstrap standard error per alpha. */
-  readonly standardErrors: Float64Array;
-  readonly lower: Float64Array;
-  readonly upper: Float64Array;
-}
-
-/**
- * Simultaneous max-t band: estimate -+ c * SE, c the quantile over replicates of the largest
- * |replicate - estimate| / SE of any alpha (Westfall and Young, 1993). Neighbouring alphas are highly
- * correlated, so it is much narrower than Bonferroni's. An alpha whose replicates are all equal has width 0.
- */
-export function simultaneousBand(
-  estimate: Float64Array,
-  replicates: readonly Float64Array[],
-  confidence = 0.95,
-): Band {
-  checkConfidence(confidence);
-  const standardErrors = estimate.map((_, k) => {
-    const mean = replicates.reduce((sum, curve) => sum + curve[k]!, 0) / replicates.length;
-    const squares = replicates.reduce((sum, curve) => sum + (curve[k]! - mean) ** 2, 0);
-    // Rounding alone is no spread.
-    const error = Math.sqrt(squares / Math.max(1, replicates.length - 1));
-    return error > 1e-14 ? error : 0;
-  });
-  const largest = Float64Array.from(replicates, (curve) => {
-    let most = 0;
-    for (let k = 0; k < curve.length; k++)
-      if (standardErrors[k]! > 0)
-        most = Math.max(most, Math.abs(curve[k]! - estimate[k]!) / standardErrors[k]!);
-    return most;
-  }).sort();
-  const critical = quantile(largest, confidence);
-  return {
-    critical,
-    standardErrors,
-    lower: estimate.map((value, k) => value - critical * standardErrors[k]!),
-    upper: estimate.map((value, k) => value + critical * standardErrors[k]!),
-  };
-}
-
 /** How a rule's choice would vary with the samples. */
 export interface SelectionBootstrap {
-  /** Percentile interval of the chosen alpha. */
-  readonly alpha: Interval;
+  /** Percentile interval of the chosen alpha; this and what else follows from replicates is null for a set of one group. */
+  readonly alpha: Interval | null;
   /** Share of replicates that choose each alpha. */
-  readonly frequencies: Float64Array;
+  readonly frequencies: Float64Array | null;
   /** The accuracy that stands for the rule (`Decision.score`), at the chosen alpha. */
   readonly score: number;
   /** By how much that accuracy is too good because alpha was chosen on the same samples. */
-  readonly optimism: number;
+  readonly optimism: number | null;
 }
 
 /**
@@ -231,6 +171,8 @@ export function bootstrapSelection(
   checkResamples({ alphas, sets }, resamples);
   const evidence = sets.map(evidenceOf);
   const { index, score } = decide(rule, alphas, evidence);
+  if (sets.some((set) => hasPart(rule, set, sets) && oneGroup(set)))
+    return { alpha: null, frequencies: null, score: score.value[index]!, optimism: null };
   const frequencies = new Float64Array(alphas.length);
   const chosen = new Float64Array(resamples.replicates);
   let optimism = 0;

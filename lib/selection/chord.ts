@@ -1,8 +1,11 @@
 import { WisemergeError } from '../errors.js';
 import type { BitMatrix } from '../statistics/bits.js';
-import { clopperPearson, type Interval } from '../statistics/intervals.js';
-import { basicInterval, mapReplicates, type Resamples, resample, simultaneousBand } from './bootstrap.js';
+import type { Interval } from '../statistics/intervals.js';
+import { type Combination, combine, contribution, simultaneousBand } from './band.js';
+import { type Resamples, resample } from './bootstrap.js';
 import { accuracies } from './curves.js';
+import { oneGroup } from './group-counts.js';
+import { gainInterval, interiorGain } from './interior-gain.js';
 
 export interface ChordOptions {
   /** Bootstrap replicates. Default 1000. */
@@ -22,7 +25,8 @@ export interface ChordOptions {
 export interface Extremum {
   readonly alpha: number;
   readonly value: number;
-  readonly interval: Interval;
+  /** Null where a set has one group. */
+  readonly interval: Interval | null;
 }
 
 /** How accuracy between two models compares with a straight line between their accuracies. */
@@ -42,7 +46,7 @@ export interface ChordTest {
   readonly interiorGain: Extremum | null;
   /**
    * Where the interval of `minimum` lies: connected from -tolerance on, not connected below, undecided where it has
-   * both. Frankle et al. (2020) call 2 points of error no barrier.
+   * both, and without one. Frankle et al. (2020) call 2 points of error no barrier.
    */
   readonly linearConnectivity: LinearConnectivity;
   readonly tolerance: number;
@@ -54,9 +58,7 @@ export type LinearConnectivity = 'connected' | 'not-connected' | 'undecided';
  * The chord test on the mean accuracy of sets, rows at `alphas` (ascending, with 0 and 1 among them). Intervals
  * are paired by sample. That of `minimum` comes from the simultaneous max-t band of all gaps: where the band holds
  * every gap, the smallest one is between the smallest of its lower and of its upper ends; an interval of the smallest
- * gap found would be pushed down by the noise of every alpha. Samples that all have the same gap have no spread to draw from,
- * but up to 1 - 0.025^(1/n) of their population may have another (the rule of three, two-sided: Clopper and Pearson,
- * 1934), by 1 at most where theirs is 0. The interval of `interiorGain`, which noise pushes up, is the basic one.
+ * gap found would be pushed down by the noise of every alpha. That of `interiorGain` is by `gainInterval`.
  * Throws ERR_USAGE where an end was not evaluated, and as `resample`.
  */
 export function chordTest(
@@ -78,89 +80,54 @@ export function chordTest(
     if (rows !== alphas.length)
       throw new WisemergeError('ERR_DATA_MISMATCH', `results at ${rows} alphas, for ${alphas.length}`);
   }
-  const mean = (curves: readonly Float64Array[], out: Float64Array): void => {
-    for (let k = 0; k < out.length; k++) {
-      let sum = 0;
-      for (const curve of curves) sum += curve[zero + k]!;
-      out[k] = sum / curves.length;
-    }
-  };
   const range = alphas.slice(zero, one + 1);
-  const curve = new Float64Array(range.length);
-  mean(sets.map(accuracies), curve);
+  const share = 1 / sets.length;
+  const shown = sets.map((correct, s) => ({
+    ...{ accuracy: accuracies(correct), samples: correct.columns, groups: clusters?.[s] },
+  }));
+  const curve = range.map((_, k) =>
+    shown.reduce((sum, { accuracy }) => sum + share * accuracy[zero + k]!, 0),
+  );
   const gap = chordGap(range, curve);
   const resamples = options.resamples ?? resample(sets, replicates, seed, clusters);
-  const curves = mapReplicates(resamples, range.length, mean);
+  const unknown = shown.some(oneGroup);
+  const parts = (points: readonly Combination[]) =>
+    shown.map((set, s) => contribution(resamples, s, set, points));
 
-  const lowest = extreme(gap, (a, b) => a < b);
-  const gaps = mapReplicates(resamples, range.length, (drawn, out) => {
-    mean(drawn, out);
-    chordGap(range, out, out);
-  });
-  const band = simultaneousBand(gap, gaps, confidence);
-  const unseen = unseenDifferences(sets, range, zero, confidence, clusters);
+  const gaps = [...range].map((alpha, k) =>
+    combine([zero + k, share], [zero, share * (alpha - 1)], [one, -share * alpha]),
+  );
+  const band = unknown ? null : simultaneousBand(parts(gaps), confidence);
   const least = (values: Float64Array): number => values.reduce((a, b) => Math.min(a, b));
+  const lowest = extreme(gap, (a, b) => a < b);
   const minimum: Extremum = {
     alpha: range[lowest]!,
     value: gap[lowest]!,
-    interval: {
-      lower: least(band.lower.map((value, k) => value - unseen[k]!)),
-      upper: least(band.upper.map((value, k) => value + unseen[k]!)),
-    },
+    interval: band && { lower: least(band.lower), upper: least(band.upper) },
   };
+  let gain: Extremum | null = null;
+  if (range.length > 2) {
+    const { top, value } = interiorGain(curve);
+    const points = [...range.keys()].map((k) => combine([zero + k, share]));
+    const interval = unknown ? null : gainInterval(curve, parts, points, confidence);
+    gain = { alpha: range[top]!, value, interval };
+  }
   return {
     alphas: range,
     gap,
     minimum,
     aboveChord: minimum.value >= 0,
-    interiorGain: range.length < 3 ? null : interiorGain(range, curve, curves, confidence),
+    interiorGain: gain,
     linearConnectivity: connectivityOf(minimum.interval, tolerance),
     tolerance,
   };
 }
 
-function connectivityOf({ lower, upper }: Interval, tolerance: number): LinearConnectivity {
+function connectivityOf(interval: Interval | null, tolerance: number): LinearConnectivity {
+  if (!interval) return 'undecided';
+  const { lower, upper } = interval;
   if (lower >= -tolerance) return 'connected';
   return upper < -tolerance ? 'not-connected' : 'undecided';
-}
-
-/**
- * By how much the mean gap may differ for samples unlike all of a set of which no two differ in what they add to it: no
- * sample does anything at an alpha that it does not at both ends, or all do the same. One sample is always such a set.
- */
-function unseenDifferences(
-  sets: readonly BitMatrix[],
-  range: Float64Array,
-  zero: number,
-  confidence: number,
-  clusters: ChordOptions['clusters'],
-): Float64Array {
-  const unseen = new Float64Array(range.length);
-  const one = zero + range.length - 1;
-  for (const [s, set] of sets.entries()) {
-    const ends = [zero, one].map((row) => commonValue(set, row));
-    const groups = clusters?.[s];
-    // The samples of a group may differ together, or not at all.
-    const units = groups ? new Set(Array.from(groups)).size : set.columns;
-    const share = clopperPearson(0, units, confidence).upper / sets.length;
-    for (let k = 1; k < unseen.length - 1; k++) {
-      if (set.countXor(zero, one) === 0 && set.countXor(zero, zero + k) === 0) {
-        unseen[k]! += share;
-        continue;
-      }
-      const [first, at, last] = [ends[0], commonValue(set, zero + k), ends[1]];
-      if (first === undefined || at === undefined || last === undefined) continue;
-      // Gaps of single samples are from -1 to 1.
-      unseen[k]! += share * (1 + Math.abs(at - (1 - range[k]!) * first - range[k]! * last));
-    }
-  }
-  return unseen;
-}
-
-/** 1 where all samples are right, 0 where all are wrong. */
-function commonValue(set: BitMatrix, row: number): number | undefined {
-  const count = set.count(row);
-  return count === 0 || count === set.columns ? Number(count > 0) : undefined;
 }
 
 /** The height of a curve above its chord, into `out`; `alphas` run from 0 to 1. */
@@ -177,22 +144,6 @@ export function chordGap(
     out[k] = Math.abs(difference) < 1e-12 ? 0 : difference;
   }
   return out;
-}
-
-function interiorGain(
-  alphas: Float64Array,
-  curve: Float64Array,
-  replicates: readonly Float64Array[],
-  confidence: number,
-): Extremum {
-  const gain = (values: Float64Array): number =>
-    values.subarray(1, -1).reduce((a, b) => Math.max(a, b)) - Math.max(values[0]!, values.at(-1)!);
-  const value = gain(curve);
-  return {
-    alpha: alphas[1 + extreme(curve.subarray(1, -1), (a, b) => a > b)]!,
-    value,
-    interval: basicInterval(value, replicates.map(gain), confidence),
-  };
 }
 
 function extreme(values: Float64Array, better: (a: number, b: number) => boolean): number {

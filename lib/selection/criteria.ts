@@ -3,6 +3,7 @@ import type { SetKind } from '../eval/data/evaluation-set.js';
 import { Clusters } from '../statistics/clusters.js';
 import { tieTolerance } from '../statistics/step-function.js';
 import type { CurveSet } from './curves.js';
+import { oneGroup } from './group-counts.js';
 import { formatRule, type MaxRule, type Rule } from './rule.js';
 
 /** Correct at the first alpha, at the second, at both. */
@@ -17,6 +18,8 @@ export interface SetEvidence extends Pick<CurveSet, 'name' | 'role' | 'kind' | '
   readonly joint?: ((first: number, second: number) => JointShares) | undefined;
   /** Of samples in groups, in place of `joint`: the variance of the mean of the weighted difference. */
   readonly clustered?: ClusteredVariance | undefined;
+  /** Of samples in groups: there is but one, and `clustered` is infinite. */
+  readonly oneGroup?: boolean | undefined;
 }
 
 /** As `Clusters.variance`. */
@@ -38,6 +41,7 @@ export function evidenceOf({ correct, groups, ...set }: CurveSet): SetEvidence {
     ...set,
     ...(correct &&
       groups && {
+        oneGroup: oneGroup({ groups }),
         clustered: (j, k, weights) => {
           clusters ??= new Clusters(correct, groups);
           return clusters.variance(j, k, weights);
@@ -149,7 +153,7 @@ function worstOf(sets: readonly SetEvidence[], used: Float64Array): Objective {
 /**
  * Standard error of the difference of an objective between two alphas, paired by sample: sets are independent,
  * and within one the variance of w_j X_j - w_k X_k has the covariance of the two 0/1 outcomes; of samples in groups
- * it is `clusterVariance`. Throws ERR_USAGE where per-sample results are missing.
+ * it is `clusterVariance`, infinite for one group. Throws ERR_USAGE where per-sample results are missing.
  */
 export function pairedStandardError(
   sets: readonly SetEvidence[],

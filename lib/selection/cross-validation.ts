@@ -63,7 +63,7 @@ export interface CrossValidation {
 /**
  * K-fold cross-validation of a selection rule: alpha is chosen on K - 1 folds of every select set and scored on
  * the last. Folds are stratified by `labels` and keep `groups` together. Sets kept for reporting have no part
- * in it. Throws as `select` and `stratifiedFolds`.
+ * in it. Throws as `select`, be it for a training part (`undefinedFold` tells beforehand), and as `stratifiedFolds`.
  */
 export function crossValidate(
   outcomes: Outcomes,
@@ -170,7 +170,7 @@ export function splitSet(
       const outside = groupsOutside(clusters, partitions[repeat]!, fold);
       const clustered: SetEvidence['clustered'] = (j, k, weights) =>
         clusters.variance(j, k, weights, outside);
-      return { name, role, kind, samples, accuracy, joint, clustered };
+      return { name, role, kind, samples, accuracy, joint, clustered, oneGroup: outside.length === 1 };
     },
     heldOut(repeat, fold, alpha) {
       const { sizes, counts } = tables[repeat]!;

@@ -1,6 +1,7 @@
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { BitMatrix } from '../statistics/bits.js';
 import { Clusters, clusterVariance, type GroupSums } from '../statistics/clusters.js';
+import { type Addend, halfWidth, quantilesOf, uncertaintyOf } from '../statistics/few-units.js';
 import { foldsOf, stratifiedFolds } from '../statistics/folds.js';
 import type { SetEvidence } from './criteria.js';
 import { splitSet } from './cross-validation.js';
@@ -15,7 +16,9 @@ export interface PairedScores {
   readonly layered: number;
   /** layered - single. */
   readonly difference: number;
-  /** 95 %, normal, paired by sample or, where samples are in groups, by group; null for scores alone and one group. */
+  /**
+   * 95 %, Student's (`halfWidth`, `uncertaintyOf`), paired by sample or, where samples are in groups, by group; null for scores alone and one group.
+   */
   readonly interval: { readonly lower: number; readonly upper: number } | null;
 }
 
@@ -37,13 +40,15 @@ interface Discordant {
   readonly single: number;
   readonly onlySingle: number;
   readonly onlyLayered: number;
+  /** Both are one model, which cannot differ from itself on any sample. */
+  readonly oneModel?: boolean;
   /** Of samples in groups, by group: layered less single. */
   readonly groups?: GroupSums;
 }
 
-const z95 = 1.959963984540054;
+const confidence = 0.95;
 
-/** Rows of one set against each other. */
+/** Rows of one set against each other; a row against itself is one model. */
 export function compareRows(
   correct: BitMatrix,
   single: number,
@@ -59,21 +64,28 @@ export function pairedScores(sets: readonly Discordant[]): PairedScores {
     sets.reduce((sum, set) => sum + of(set) / set.samples, 0) / sets.length;
   const single = mean((set) => set.single);
   const difference = mean(({ onlyLayered, onlySingle }) => onlyLayered - onlySingle);
-  const variance = sets.reduce((sum, set) => sum + varianceOf(set) / sets.length ** 2, 0);
-  if (!Number.isFinite(variance)) return { single, layered: single + difference, difference, interval: null };
-  const half = z95 * Math.sqrt(Math.max(0, variance));
-  const interval = { lower: difference - half, upper: difference + half };
-  return { single, layered: single + difference, difference, interval };
+  const scores = { single, layered: single + difference, difference };
+  if (sets.some(({ groups }) => groups?.sums.length === 1)) return { ...scores, interval: null };
+  const addends = sets.map((set) => addendOf(set, 1 / sets.length));
+  const { variances, above, below } = uncertaintyOf(addends, confidence);
+  const half = halfWidth(variances, quantilesOf(addends, 1 - confidence));
+  const lower = Math.max(-1, difference - half - above);
+  return { ...scores, interval: { lower, upper: Math.min(1, difference + half + below) } };
 }
 
-/** Of the mean of n values of -1, 0 and 1. */
-function varianceOf({ samples: n, onlySingle, onlyLayered, groups }: Discordant): number {
-  if (groups) return clusterVariance(groups);
+/** The mean of n values of -1, 0 and 1, with a weight. */
+function addendOf(
+  { samples: n, onlySingle, onlyLayered, groups, oneModel }: Discordant,
+  weight: number,
+): Addend {
   const d = (onlyLayered - onlySingle) / n;
-  return ((onlyLayered + onlySingle) / n - d * d) / n;
+  const most = oneModel ? 0 : weight;
+  const bySample = n > 1 ? ((onlyLayered + onlySingle) / n - d * d) / (n - 1) : 0;
+  const variance = weight ** 2 * Math.max(0, groups ? clusterVariance(groups) : bySample);
+  return { value: weight * d, least: -most, most, variance, units: groups?.sums.length ?? n };
 }
 
-/** With `interval` alone where all sets have results of samples. */
+/** With `interval` alone where all sets have results of samples; a row against itself is one model. */
 export function compareOnReport(
   sets: readonly {
     readonly name: string;
@@ -129,7 +141,7 @@ export function compareOnFolds(
   const sums = sets.map(({ correct, groups }) => {
     const clusters = groups && new Clusters(correct, groups);
     return {
-      ...{ samples: correct.columns, single: 0, onlySingle: 0, onlyLayered: 0 },
+      ...{ samples: correct.columns, single: 0, onlySingle: 0, onlyLayered: 0, oneModel: true },
       ...(clusters && {
         of: clusters.of,
         groups: { sums: new Float64Array(clusters.sizes.length), sizes: clusters.sizes },
@@ -141,6 +153,7 @@ export function compareOnFolds(
     const onLine = training.map((set): SetEvidence => ({ ...set, accuracy: set.accuracy.subarray(0, line) }));
     const single = decide(rule, alphas.subarray(0, line), onLine).index;
     const layered = decide(rule, alphas, training).index;
+    for (const sum of sums) sum.oneModel &&= single === layered;
     for (const [s, { correct }] of sets.entries()) {
       const [a, b, sum] = [correct.row(single), correct.row(layered), sums[s]!];
       for (const [i, of] of partitions[s]!.entries()) {
@@ -180,6 +193,7 @@ function discordantRows(
   const [a, b] = [correct.count(single), correct.count(layered)];
   return {
     ...{ samples: correct.columns, single: a, onlySingle: a - both, onlyLayered: b - both },
+    oneModel: single === layered,
     ...(clusters && { groups: { sums: clusters.differences(single, layered), sizes: clusters.sizes } }),
   };
 }

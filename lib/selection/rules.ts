@@ -1,4 +1,5 @@
 import { WisemergeError } from '../errors.js';
+import type { Groups } from '../eval/data/groups.js';
 import { tieTolerance } from '../statistics/step-function.js';
 import {
   evidenceOf,
@@ -12,6 +13,7 @@ import {
 } from './criteria.js';
 import { type CurveSet, type Curves, checkCurves } from './curves.js';
 import { percent, points } from './figures.js';
+import { hasPart, oneGroup } from './group-counts.js';
 import { formatRule, type MaxRule, type Rule } from './rule.js';
 
 /** An alpha chosen by a rule, and how close the choice was. */
@@ -56,7 +58,7 @@ export interface Decision {
 /**
  * Chooses alpha from accuracy curves. Only sets of role `select` are used. Among ties the alpha nearest the
  * zero-shot model is chosen. Throws ERR_REPORT_SET where the rule asks for a set kept for reporting, ERR_USAGE
- * where it needs a set, an alpha or per-sample results that are not there, and as `checkCurves`.
+ * where it needs a set, an alpha, per-sample results or a second group that are not there, and as `checkCurves`.
  */
 export function select(curves: Curves, rule: Rule): Selection {
   checkCurves(curves);
@@ -84,17 +86,18 @@ export function select(curves: Curves, rule: Rule): Selection {
 }
 
 /**
- * Throws what `select` would for want of a set or an alpha, before anything is evaluated.
+ * Throws what `select` would for want of a set, an alpha or a standard error, before anything is evaluated.
  */
 export function checkRule(
   rule: Rule,
   alphas: readonly number[],
-  sets: readonly Pick<CurveSet, 'name' | 'role' | 'kind'>[],
+  sets: readonly (Pick<CurveSet, 'name' | 'role' | 'kind'> & { readonly groups?: Groups })[],
 ): void {
   const accuracy = new Float64Array(alphas.length);
   const evidence = sets.map(
-    ({ name, role, kind }): SetEvidence => ({
+    ({ name, role, kind, groups }): SetEvidence => ({
       ...{ name, role, kind, accuracy, samples: 2 },
+      oneGroup: oneGroup({ groups: groups?.ids }),
       joint: () => [0, 0, 0],
     }),
   );
@@ -171,6 +174,17 @@ function decideFixed(alpha: number, alphas: Float64Array, sets: readonly SetEvid
 
 function decideOneSe(of: MaxRule, alphas: Float64Array, sets: readonly SetEvidence[]): Decision {
   const inner = decide(of, alphas, sets);
+  const lone = sets.find((set) => set.oneGroup && hasPart(of, set, sets));
+  // Every loss is within an infinite standard error.
+  if (lone)
+    throw new WisemergeError(
+      'ERR_USAGE',
+      `rule one-se:${formatRule(of)}: set ${lone.name} has one group, and so no standard error`,
+      {
+        hint: 'Give it samples of several groups, leave its groups out if its samples are independent, or use a rule without standard error, such as max-mean.',
+        details: { set: lone.name },
+      },
+    );
   const { criterion, score } = inner;
   const top = inner.index;
   for (const k of zeroshotFirst(alphas)) {

@@ -1,4 +1,5 @@
 import type { CorrectIntervals } from '../eval/correct-intervals.js';
+import { type BitMatrix, distinctColumns } from '../statistics/bits.js';
 import type { OutcomeSet } from './curves.js';
 
 /** A set as far as its samples tell it from another. */
@@ -8,7 +9,8 @@ export type Recognised = Pick<OutcomeSet, 'name' | 'role' | 'correct' | 'labels'
 
 /**
  * The report sets that are a select set under another name, with that set's: the same labels, and the same result of
- * every sample at every alpha. Results that no alpha changes are no evidence, nor do they mislead: they have no p-value.
+ * every sample at every alpha, where that is no coincidence. Results that no alpha changes are no evidence, nor do they
+ * mislead: they have no p-value.
  */
 export function sameSamples(sets: readonly Recognised[]): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
@@ -35,7 +37,24 @@ function changes({ correct }: Recognised): boolean {
 function same(a: Recognised, b: Recognised): boolean {
   if (a.correct.columns !== b.correct.columns || !equal(a.labels, b.labels)) return false;
   if (!equal(a.correct.words, b.correct.words)) return false;
-  return equal(a.intervals?.lo, b.intervals?.lo) && equal(a.intervals?.hi, b.intervals?.hi);
+  if (!equal(a.intervals?.lo, b.intervals?.lo) || !equal(a.intervals?.hi, b.intervals?.hi)) return false;
+  // Where results change they do so at some alpha, which is equal to all its digits.
+  return a.intervals !== undefined || chanceOf(a.correct) < coincidence;
+}
+
+/** Equal results of other samples that are less likely than this are not believed in. */
+const coincidence = 1e-6;
+
+/**
+ * The probability that other samples, each of the kinds that are here and as often, have the same results in the same
+ * order; a kind is where among the alphas a sample is right.
+ */
+function chanceOf(correct: BitMatrix): number {
+  const members = new Map<number, number>();
+  for (const kind of distinctColumns(correct).of) members.set(kind, (members.get(kind) ?? 0) + 1);
+  let logarithm = 0;
+  for (const count of members.values()) logarithm += count * Math.log(count / correct.columns);
+  return Math.exp(logarithm);
 }
 
 function equal(a: ArrayLike<number> | undefined, b: ArrayLike<number> | undefined): boolean {

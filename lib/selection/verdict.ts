@@ -1,15 +1,10 @@
 import type { Interval } from '../statistics/intervals.js';
-import {
-  bootstrapSelection,
-  checkResamples,
-  mapReplicates,
-  type Resamples,
-  type SelectionBootstrap,
-  simultaneousBand,
-} from './bootstrap.js';
+import { combine, contribution, simultaneousBand } from './band.js';
+import { bootstrapSelection, checkResamples, type Resamples, type SelectionBootstrap } from './bootstrap.js';
 import { evidenceOf } from './criteria.js';
 import { curvesOf, nearestAlpha, type Outcomes } from './curves.js';
 import { percent, points, pointsInterval } from './figures.js';
+import { hasPart, oneGroup } from './group-counts.js';
 import type { Rule } from './rule.js';
 import { decide, select } from './rules.js';
 
@@ -20,9 +15,9 @@ export interface Comparison {
   /** Chosen less other. */
   readonly difference: number;
   /** Paired, and simultaneous over all alphas: alpha was chosen on these samples, and by the largest difference. */
-  readonly interval: Interval;
-  /** The interval contains 0. */
-  readonly insideNoise: boolean;
+  readonly interval: Interval | null;
+  /** The interval contains 0; null, as it is, where the rule uses a set of one group. */
+  readonly insideNoise: boolean | null;
 }
 
 /** How firm a choice of alpha is. */
@@ -31,9 +26,9 @@ export interface Verdict {
   readonly comparisons: readonly Comparison[];
   /**
    * Alphas that the data do not tell from the chosen one: 0 lies in the simultaneous band of the paired
-   * differences to all alphas.
+   * differences to all alphas. Null without a band.
    */
-  readonly indistinguishable: readonly number[];
+  readonly indistinguishable: readonly number[] | null;
   readonly selection: SelectionBootstrap;
   /** Whole sentences with the figures; empty where nothing speaks against the choice. */
   readonly warnings: readonly string[];
@@ -54,19 +49,13 @@ export function judge(outcomes: Outcomes, rule: Rule, resamples: Resamples, conf
 
   // The sets' weights at the chosen alpha and at each other one are those of the data, as for standard errors.
   const weights = [...alphas.keys()].map((k) => score.weights(k));
-  const lead = (curve: Float64Array, out: Float64Array): Float64Array => {
-    const chosen = curve[index]!;
-    for (let k = 0; k < out.length; k++) out[k] = chosen - curve[k]!;
-    return out;
-  };
-  const leads = mapReplicates(resamples, alphas.length, (sets, out) => {
-    for (let k = 0; k < out.length; k++) {
-      out[k] = sets.reduce((sum, set, s) => sum + weights[k]![s]! * set[k]!, 0);
-    }
-    lead(out, out);
-  });
-  const difference = lead(score.value, new Float64Array(alphas.length));
-  const band = simultaneousBand(difference, leads, confidence);
+  const leads = (s: number) => weights.map((at, k) => combine([index, weights[index]![s]!], [k, -at[s]!]));
+  const parts = curves.sets.flatMap((set, s) =>
+    weights.some((at) => at[s] !== 0) ? [contribution(resamples, s, set, leads(s))] : [],
+  );
+  const difference = score.value.map((value) => score.value[index]! - value);
+  const unknown = curves.sets.some((set) => hasPart(rule, set, curves.sets) && oneGroup(set));
+  const band = unknown ? null : simultaneousBand(parts, confidence);
 
   const others: [Comparison['against'], number][] = [
     ['zero-shot', nearestAlpha(alphas, 0)],
@@ -76,11 +65,11 @@ export function judge(outcomes: Outcomes, rule: Rule, resamples: Resamples, conf
   const comparisons = others
     .filter(([, k]) => k !== index)
     .map(([against, k]): Comparison => {
-      const interval = { lower: band.lower[k]!, upper: band.upper[k]! };
-      const insideNoise = interval.lower <= 0 && interval.upper >= 0;
+      const interval = band && { lower: band.lower[k]!, upper: band.upper[k]! };
+      const insideNoise = interval && interval.lower <= 0 && interval.upper >= 0;
       return { against, alpha: alphas[k]!, difference: difference[k]!, interval, insideNoise };
     });
-  const indistinguishable = [...alphas].filter((_, k) => band.lower[k]! <= 0 && band.upper[k]! >= 0);
+  const indistinguishable = band && [...alphas].filter((_, k) => band.lower[k]! <= 0 && band.upper[k]! >= 0);
   const selection = bootstrapSelection(outcomes, rule, resamples, confidence);
   return {
     alpha,
@@ -97,6 +86,7 @@ export function judge(outcomes: Outcomes, rule: Rule, resamples: Resamples, conf
 
 function compare(alpha: number, comparison: Comparison, confidence: number): string[] {
   const { against, difference, interval, insideNoise } = comparison;
+  if (!interval) return [];
   const figures = `${points(difference)}, simultaneous ${100 * confidence} % interval ${pointsInterval(interval)}`;
   const other = `the ${against}${against === 'runner-up' ? '' : ' end'} (alpha ${comparison.alpha})`;
   if (insideNoise) return [`The lead of alpha ${alpha} over ${other} is inside the noise: ${figures}.`];
@@ -104,7 +94,8 @@ function compare(alpha: number, comparison: Comparison, confidence: number): str
   return difference < 0 ? [`Alpha ${alpha} is below ${other}: ${figures}.`] : [];
 }
 
-function spread(alpha: number, indistinguishable: readonly number[]): string[] {
+function spread(alpha: number, indistinguishable: readonly number[] | null): string[] {
+  if (!indistinguishable) return [];
   const others = indistinguishable.filter((other) => other !== alpha);
   if (others.length === 0) return [];
   return [
@@ -121,11 +112,11 @@ function variation(
 ): string[] {
   if (rule.kind === 'fixed') return [];
   const warnings: string[] = [];
-  if (interval.lower < interval.upper)
+  if (interval && interval.lower < interval.upper)
     warnings.push(
       `With other samples the rule would choose alpha from ${interval.lower} to ${interval.upper} (${100 * confidence} % interval).`,
     );
-  if (optimism > 0.0005)
+  if (optimism !== null && optimism > 0.0005)
     warnings.push(
       `${percent(score)} is about ${points(optimism)} too high, because alpha was chosen on the same samples; report figures on others.`,
     );

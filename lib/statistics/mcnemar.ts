@@ -19,7 +19,10 @@ export interface McNemar {
    * by `mcnemarGroups`, for samples in groups.
    */
   readonly method: 'exact' | 'chi-square' | 'exact-groups' | 'normal-groups';
-  /** The exact p-value less the probability of the observed table: less conservative. At any size. */
+  /**
+   * The exact p-value less the probability of the observed table, or half of it where neither model is ahead: that table
+   * is then in both tails. Less conservative. At any size; 1 without discordant samples.
+   */
   readonly midP: number;
 }
 
@@ -39,7 +42,8 @@ export function mcnemar(onlyFirst: number, onlySecond: number): McNemar {
   // P(X <= k) = I_(1/2)(n - k, k + 1) for X of the binomial distribution with n trials of probability 1/2.
   const atMost = (k: number): number => (k < 0 ? 0 : k >= n ? 1 : incompleteBeta(0.5, n - k, k + 1));
   const tail = atMost(least);
-  const midP = Math.min(1, tail + atMost(least - 1));
+  const before = atMost(least - 1);
+  const midP = onlyFirst === onlySecond ? 1 - (tail - before) / 2 : tail + before;
   if (n <= exactLimit) return { onlyFirst, onlySecond, pValue: Math.min(1, 2 * tail), method: 'exact', midP };
   const chiSquare = Math.max(0, Math.abs(onlyFirst - onlySecond) - 1) ** 2 / n;
   return { onlyFirst, onlySecond, pValue: erfc(Math.sqrt(chiSquare / 2)), method: 'chi-square', midP };
@@ -71,7 +75,7 @@ export function mcnemarGroups(
     const pValue = erfc(total / deviation / Math.SQRT2);
     return { ...counts, pValue, method: 'normal-groups', midP: pValue };
   }
-  if (total === 0) return { ...counts, pValue: 1, method: 'exact-groups', midP: 1 };
+  if (sizes.length === 0) return { ...counts, pValue: 1, method: 'exact-groups', midP: 1 };
   // Entry `most + t` is the probability of a total t, of the groups so far.
   let chances = new Float64Array(2 * most + 1);
   chances[most] = 1;
@@ -85,6 +89,7 @@ export function mcnemarGroups(
     reach += size;
     chances = next;
   }
+  if (total === 0) return { ...counts, pValue: 1, method: 'exact-groups', midP: 1 - chances[most]! / 2 };
   let beyond = 0;
   for (let t = most + total + 1; t < chances.length; t++) beyond += 2 * chances[t]!;
   const here = 2 * chances[most + total]!;

@@ -63,6 +63,11 @@ export function erfc(x: number): number {
   return Math.exp(-square) / Math.sqrt(Math.PI) / (x + fraction);
 }
 
+/** The x >= 0 at which erfc(x) = p, for p from 1e-300 to 1. */
+export function inverseErfc(p: number): number {
+  return bisect((x) => erfc(x) > p, 0, 27);
+}
+
 /** Where `below` turns from true to false between two ends. */
 function bisect(below: (x: number) => boolean, from: number, to: number): number {
   let [low, high] = [from, to];

@@ -21,6 +21,9 @@ export interface Evaluated {
   }[];
 }
 
+/** A score and the share of correct samples may differ by as much as rounding of what is printed. */
+const sameScore = 1e-6;
+
 /** Checks what an evaluator gave for one model. Throws ERR_EVALUATION. */
 export function record(
   { alpha, point }: Pick<Evaluated, 'alpha' | 'point'>,
@@ -36,8 +39,9 @@ export function record(
     sets: sets.map((set, s) => {
       const { correct, score, metrics, approximation, samples = set.samples } = results?.[s] ?? {};
       const approximated = approximation && { approximation };
-      const refuse = (why: string) =>
+      const refuse = (why: string, hint?: string) =>
         new WisemergeError('ERR_EVALUATION', `${model}, set ${set.name}: ${why}`, {
+          ...(hint !== undefined && { hint }),
           details: { alpha, set: set.name },
         });
       if (score !== undefined && !(score >= 0 && score <= 1)) {
@@ -59,9 +63,16 @@ export function record(
         throw refuse(`there are no ${samples} results of samples`);
       }
       const hits = correct.reduce((sum, word) => sum + bitCount(word), 0);
+      const share = hits / samples;
+      if (score !== undefined && Math.abs(score - share) > sameScore) {
+        throw refuse(
+          `the score is ${score}, but ${hits} of ${samples} samples are right, ${Number(share.toFixed(6))}`,
+          'Alpha is chosen by one number. Give `correct` alone, or the score alone, then without intervals, and other figures as `metrics`.',
+        );
+      }
       const bytes = Buffer.from(correct.buffer, correct.byteOffset, correct.byteLength);
       return {
-        metrics: { ...metrics, top1: score ?? hits / samples },
+        metrics: { ...metrics, top1: score ?? share },
         ...approximated,
         samples,
         correct: bytes.toString('base64'),

@@ -200,11 +200,12 @@ function layeredSet(
 ): LayeredSet {
   const { name, role, kind } = set;
   const { samples, accuracy, correct } = curveOf(set, s, [all[single]!, all[best]!]);
-  if (correct) return { name, role, kind, samples, ...compareRows(correct, 0, 1, set.groups?.ids) };
-  const [one, other] = [accuracy[0]!, accuracy[1]!];
+  const other = single === best ? 0 : 1;
+  if (correct) return { name, role, kind, samples, ...compareRows(correct, 0, other, set.groups?.ids) };
+  const [one, layered] = [accuracy[0]!, accuracy[1]!];
   return {
-    ...{ name, role, kind, samples, single: one, layered: other },
-    ...{ difference: other - one, interval: null },
+    ...{ name, role, kind, samples, single: one, layered },
+    ...{ difference: layered - one, interval: null },
   };
 }
 
@@ -220,7 +221,7 @@ function compare(
   const report = compareOnReport(
     sets.map((set, s) => curveOf(set, s, pair)),
     0,
-    1,
+    single === best ? 0 : 1,
   );
   if (report) return report;
   const outcomes = sets.flatMap(({ name, role, kind, labels, groups }, s) => {

@@ -304,7 +304,7 @@ function compareOn(
   const compared = compareOnReport(
     sets.map((set, s) => curveOf(set, s, [best, found])),
     0,
-    1,
+    best === found ? 0 : 1,
   );
   if (!compared) return null;
   const { sets: names, single, layered, difference, interval, withinNoise } = compared;

@@ -2,13 +2,12 @@ import { describe, expect, it } from 'vitest';
 import {
   basicInterval,
   bootstrapSelection,
-  mapReplicates,
   percentileInterval,
   quantile,
+  type Resamples,
   replicateCurves,
   resample,
   resampleOutcomes,
-  simultaneousBand,
 } from '../../lib/selection/bootstrap.js';
 import { accuracies, type Outcomes } from '../../lib/selection/curves.js';
 import { parseRule } from '../../lib/selection/rule.js';
@@ -20,8 +19,10 @@ const mean = (values: ArrayLike<number>): number =>
 const deviation = (values: ArrayLike<number>): number =>
   Math.sqrt(mean(Array.from(values, (value) => (value - mean(values)) ** 2)));
 const column = (rows: readonly Float64Array[], k: number): number[] => rows.map((row) => row[k]!);
+const curvesOfSet = (resamples: Resamples, place: number): Float64Array[] =>
+  Array.from({ length: resamples.replicates }, (_, r) => replicateCurves(resamples, r)[place]!);
 const ofSet = (set: BitMatrix, replicates: number, seed: number, groups?: number[]): Float64Array[] =>
-  mapReplicates(resample([set], replicates, seed, [groups]), set.rows, ([curve], out) => out.set(curve!));
+  curvesOfSet(resample([set], replicates, seed, [groups]), 0);
 
 describe('resampling', () => {
   it('has the mean and the standard error of the closed form', () => {
@@ -81,8 +82,7 @@ describe('resampling', () => {
     for (let r = 0; r < 20; r++) expect(replicateCurves(other, r)[0]).toEqual(replicateCurves(both, r)[0]);
     expect(resample([a!, b!], 20, 9).values).not.toEqual(both.values);
     const equal = resample([a!, a!], 20, 8);
-    const ofPlace = (place: number): Float64Array[] =>
-      mapReplicates(equal, a!.rows, (curves, out) => out.set(curves[place]!));
+    const ofPlace = (place: number) => curvesOfSet(equal, place);
     expect(column(ofPlace(0), 0)).not.toEqual(column(ofPlace(1), 0));
   });
 
@@ -129,46 +129,6 @@ describe('intervals from replicates', () => {
   });
 });
 
-describe('the simultaneous band', () => {
-  it('is pointwise for one curve many times over, and close to Sidak’s for independent ones', () => {
-    const estimate = (set: BitMatrix) => accuracies(set);
-    const same = nestedBits([0.6, 0.6, 0.6, 0.6, 0.6], 2000);
-    expect(simultaneousBand(estimate(same), ofSet(same, 4000, 10)).critical).toBeCloseTo(1.96, 0);
-    expect(Math.abs(simultaneousBand(estimate(same), ofSet(same, 4000, 10)).critical - 1.96)).toBeLessThan(
-      0.1,
-    );
-    const apart = randomBits([0.6, 0.6, 0.6, 0.6, 0.6], 2000, 15);
-    // Two-sided normal quantile of 1 - .95^(1/5) = .0102: 2.569.
-    expect(Math.abs(simultaneousBand(estimate(apart), ofSet(apart, 4000, 10)).critical - 2.569)).toBeLessThan(
-      0.12,
-    );
-  });
-
-  it('holds the whole of as many replicates as it says, and has no width where nothing varies', () => {
-    // Accuracies of many samples take many values, so that few replicates lie on the band itself.
-    const set = randomBits([0.4, 0.5, 0.6, 1], 20_001, 16);
-    const curves = ofSet(set, 2000, 11);
-    const { lower, upper, standardErrors } = simultaneousBand(accuracies(set), curves, 0.9);
-    const inside = curves.filter((curve) =>
-      curve.every((v, k) => v >= lower[k]! - 1e-12 && v <= upper[k]! + 1e-12),
-    );
-    expect(Math.abs(inside.length / 2000 - 0.9)).toBeLessThan(0.005);
-    expect([standardErrors[3], lower[3], upper[3]]).toEqual([0, 1, 1]);
-  });
-
-  it('covers the true curve in 95 % of data sets', () => {
-    const truth = [0.5, 0.55, 0.6, 0.65];
-    let covered = 0;
-    for (let t = 0; t < 200; t++) {
-      const set = randomBits(truth, 300, 1000 + t);
-      const { lower, upper } = simultaneousBand(accuracies(set), ofSet(set, 300, t));
-      if (truth.every((p, k) => lower[k]! <= p && p <= upper[k]!)) covered++;
-    }
-    // 190 expected; four standard deviations of 3.1 below.
-    expect(covered).toBeGreaterThanOrEqual(178);
-  });
-});
-
 describe('the bootstrap of a choice', () => {
   const alphas = Float64Array.of(0, 0.25, 0.5, 0.75, 1);
 
@@ -179,9 +139,9 @@ describe('the bootstrap of a choice', () => {
     };
     const result = bootstrapSelection(outcomes, parseRule('max-id'), resampleOutcomes(outcomes, 200, 1));
     expect(result.alpha).toEqual({ lower: 0.5, upper: 0.5 });
-    expect([...result.frequencies].map((f) => Number(f.toFixed(9)))).toEqual([0, 0, 1, 0, 0]);
+    expect([...result.frequencies!].map((f) => Number(f.toFixed(9)))).toEqual([0, 0, 1, 0, 0]);
     expect(result.score).toBeCloseTo(0.9, 12);
-    expect(Math.abs(result.optimism)).toBeLessThan(0.005);
+    expect(Math.abs(result.optimism!)).toBeLessThan(0.005);
   });
 
   it('finds the optimism of the best of equals: E max of 5 normals is 1.163 standard deviations', () => {
@@ -194,7 +154,7 @@ describe('the bootstrap of a choice', () => {
         sets: [outcomeSet('id', 'id', randomBits([0.6, 0.6, 0.6, 0.6, 0.6], 1000, 300 + t))],
       };
       const result = bootstrapSelection(outcomes, parseRule('max-id'), resampleOutcomes(outcomes, 200, t));
-      sum += result.optimism;
+      sum += result.optimism!;
       gain += result.score - 0.6;
     }
     const error = Math.sqrt((0.6 * 0.4) / 1000);
@@ -224,10 +184,10 @@ describe('the bootstrap of a choice', () => {
       'fixed:0.25',
     ]) {
       const { alpha, frequencies, score } = bootstrapSelection(outcomes, parseRule(rule), resamples);
-      expect(mean(frequencies) * 5).toBeCloseTo(1, 9);
-      expect(alpha.lower).toBeLessThanOrEqual(alpha.upper);
+      expect(mean(frequencies!) * 5).toBeCloseTo(1, 9);
+      expect(alpha!.lower).toBeLessThanOrEqual(alpha!.upper);
       expect(score).toBeGreaterThan(0.4);
-      if (rule === 'fixed:0.25') expect(frequencies[1]).toBeCloseTo(1, 9);
+      if (rule === 'fixed:0.25') expect(frequencies![1]).toBeCloseTo(1, 9);
     }
     const fewer = resample([outcomes.sets[0]!.correct], 10, 1);
     expect(() => bootstrapSelection(outcomes, parseRule('max-id'), fewer)).toThrow(

@@ -30,9 +30,9 @@ describe('the chord test', () => {
     expect(result.interiorGain).toMatchObject({ alpha: 0.5, value: expect.closeTo(-0.3, 12) });
     expect(result).toMatchObject({ aboveChord: false, linearConnectivity: 'not-connected' });
     for (const { value, interval } of [result.minimum, result.interiorGain!]) {
-      expect(interval.lower).toBeLessThan(value);
-      expect(interval.upper).toBeGreaterThan(value);
-      expect(interval.upper).toBeLessThan(0);
+      expect(interval!.lower).toBeLessThan(value);
+      expect(interval!.upper).toBeGreaterThan(value);
+      expect(interval!.upper).toBeLessThan(0);
     }
   });
 
@@ -49,11 +49,11 @@ describe('the chord test', () => {
     const error = Math.sqrt((p * (1 - p) + q * (1 - q) - 2 * covariance) / n);
     const { interval, value } = interiorGain!;
     expect(value).toBeCloseTo(p - q, 12);
-    expect((interval.upper - interval.lower) / (2 * 1.96 * error)).toBeCloseTo(1, 1);
+    expect((interval!.upper - interval!.lower) / (2 * 1.96 * error)).toBeCloseTo(1, 1);
     // The interior lies far above the chord: the ends, where the gap is 0, are lowest in every replicate.
     expect(minimum.value).toBe(0);
-    expect(minimum.interval.lower).toBeCloseTo(0, 12);
-    expect(minimum.interval.upper).toBeCloseTo(0, 12);
+    expect(minimum.interval!.lower).toBeCloseTo(0, 12);
+    expect(minimum.interval!.upper).toBeCloseTo(0, 12);
   });
 
   it('says what the data rule out, a larger barrier or a smaller one, and else nothing', () => {

@@ -5,6 +5,7 @@ import { groupByDepth } from '../../lib/selection/layer-groups.js';
 import { alphasOf, searchPattern } from '../../lib/selection/layer-search.js';
 import { BitMatrix } from '../../lib/statistics/bits.js';
 import { Random } from '../../lib/statistics/random.js';
+import { studentTwoSided } from '../../lib/statistics/student.js';
 
 describe('groups by depth', () => {
   const block = (stack: string, n: number) =>
@@ -108,14 +109,17 @@ describe('the comparison', () => {
   const draw = (n: number, p: number) =>
     Array.from({ length: n }, () => (random.uniform() < p ? 1 : 0)) as number[];
 
-  test('has the mean and the normal interval of paired differences', () => {
+  test('has the mean and Student’s interval of paired differences', () => {
     const [a, b] = [draw(211, 0.6), draw(211, 0.7)];
     const d = a.map((x, i) => b[i]! - x);
     const mean = d.reduce((sum, x) => sum + x, 0) / d.length;
-    const variance = d.reduce((sum, x) => sum + (x - mean) ** 2, 0) / d.length;
+    const variance = d.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (d.length - 1);
     const found = compareRows(rows([a, b]), 0, 1);
     expect(found.difference).toBeCloseTo(mean, 12);
-    expect(found.interval!.upper - mean).toBeCloseTo(1.959964 * Math.sqrt(variance / d.length), 6);
+    expect(found.interval!.upper - mean).toBeCloseTo(
+      studentTwoSided(0.05, 210) * Math.sqrt(variance / d.length),
+      12,
+    );
     expect(found.interval!.lower).toBeCloseTo(2 * mean - found.interval!.upper, 12);
   });
 

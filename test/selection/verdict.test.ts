@@ -24,7 +24,7 @@ describe('the verdict', () => {
     // A fifth of the samples differ, all one way: wider than the normal interval of that share alone, narrower than
     // Bonferroni's for four alphas.
     const error = Math.sqrt((0.2 * 0.8) / 1000);
-    for (const half of [0.2 - runnerUp!.interval.lower, runnerUp!.interval.upper - 0.2]) {
+    for (const half of [0.2 - runnerUp!.interval!.lower, runnerUp!.interval!.upper - 0.2]) {
       expect(half / error).toBeGreaterThan(2.05);
       expect(half / error).toBeLessThan(2.65);
     }
@@ -40,7 +40,7 @@ describe('the verdict', () => {
     expect(zeroshot).toMatchObject({ against: 'zero-shot', insideNoise: false });
     expect(zeroshot!.difference).toBeGreaterThan(0.2);
     expect(result.indistinguishable).toContain(result.alpha);
-    expect(result.indistinguishable.length).toBeGreaterThan(2);
+    expect(result.indistinguishable!.length).toBeGreaterThan(2);
     expect(result.indistinguishable).not.toContain(0);
     expect(result.warnings[0]).toMatch(
       /^The lead of alpha [\d.]+ over the runner-up \(alpha [\d.]+\) is inside the noise: [\d.]+ pp, simultaneous 95 % interval \[-[\d.]+, [\d.]+\] pp\.$/,
@@ -62,7 +62,7 @@ describe('the verdict', () => {
         resampleOutcomes(outcomes, 200, t),
       );
       for (const { alpha, insideNoise } of comparisons)
-        expect(insideNoise).toBe(indistinguishable.includes(alpha));
+        expect(insideNoise).toBe(indistinguishable!.includes(alpha));
       if (comparisons.some(({ against, insideNoise }) => against !== 'runner-up' && !insideNoise)) sure++;
     }
     // Intervals of one comparison at a time call it sure in half of the cases.

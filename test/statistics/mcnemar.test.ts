@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BitMatrix } from '../../lib/statistics/bits.js';
-import { flips, mcnemar, mcnemarRows } from '../../lib/statistics/mcnemar.js';
+import { flips, mcnemar, mcnemarGroups, mcnemarRows } from '../../lib/statistics/mcnemar.js';
 import { randomBits } from '../support/outcomes.js';
 
-/** 2 P(X <= k) and 2 P(X < k) + P(X = k) for n fair coins, from Pascal's triangle in whole numbers. */
+/** 2 P(X <= k) and 2 P(X < k) + P(X = k), or 1 - P(X = k) / 2 where b = c, for n fair coins, from Pascal's triangle in whole numbers. */
 function exactPs(b: number, c: number): { two: number; mid: number } {
   const n = BigInt(b + c);
   let choose = 1n;
@@ -17,7 +17,7 @@ function exactPs(b: number, c: number): { two: number; mid: number } {
   const share = (count: bigint): number => Number((count * 10n ** 18n) / 2n ** n) / 1e18;
   return {
     two: Math.min(1, share(2n * (below + choose))),
-    mid: Math.min(1, share(2n * below + choose)),
+    mid: b === c && b > 0 ? 1 - share(choose) / 2 : share(2n * below + choose),
   };
 }
 
@@ -41,6 +41,16 @@ describe('the McNemar test', () => {
     );
     expect(mcnemar(0, 0)).toMatchObject({ pValue: 1, midP: 1 });
     expect(mcnemar(0, 1000).pValue / 2 ** -999).toBeCloseTo(1, 9);
+  });
+
+  it('counts the observed table once in mid-p where it is in both tails', () => {
+    // 1 - 1/2 * 2/4, and 1 - 1/2 * 20/64.
+    expect(mcnemar(1, 1)).toMatchObject({ pValue: 1, midP: expect.closeTo(0.75, 12) });
+    expect(mcnemar(3, 3)).toMatchObject({ pValue: 1, midP: expect.closeTo(0.84375, 12) });
+    expect(mcnemarGroups(1, 1, [1, -1]).midP).toBeCloseTo(0.75, 12);
+    // Of the sums 2, 1, 1 with any signs two of eight choices total 0.
+    expect(mcnemarGroups(2, 2, [2, -1, -1])).toMatchObject({ pValue: 1, midP: expect.closeTo(0.875, 12) });
+    expect(mcnemarGroups(0, 0, [0, 0])).toMatchObject({ pValue: 1, midP: 1 });
   });
 
   it('is chi-square with continuity correction above, near the exact tail', () => {

@@ -50,12 +50,10 @@ export async function checkCompatibility(
   const pairs: TensorPair[] = [];
   const used = new Set<string>();
   const leftOut: string[] = [];
-  let counters = 0;
   for (const x of base.tensors.values()) {
     const y = finetuned.tensors.get(x.name) ?? tiedSource(x, finetuned);
     if (isBatchCounter(x) && y?.dtype === x.dtype) {
       pairs.push({ x, y: x, action: 'keep', outDtype: x.dtype });
-      counters++;
       continue;
     }
     if (!y) {
@@ -92,8 +90,6 @@ export async function checkCompatibility(
       );
     }
   }
-  if (counters > 0)
-    warnings.push(`counters of batches are the zero-shot model's (${counters} num_batches_tracked)`);
   const kept = pairs.flatMap(({ x, action }) => (action === 'keep' && !isBatchCounter(x) ? [x.name] : []));
   if (kept.length > 0) warnings.push(bufferWarning(kept, 'kept, though only in the zero-shot model'));
   if (leftOut.length > 0) warnings.push(bufferWarning(leftOut, 'left out, as only in the fine-tuned model'));

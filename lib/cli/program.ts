@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { parseAlphas } from '../merge/alpha.js';
 import { precisions } from '../precision.js';
+import { maxRepeats, maxReplicates } from '../statistics/limits.js';
 import { version } from '../version.js';
 import { countBetween, parseAmount, parseBytes, parseCount, parseNames, parseSeed } from './arguments.js';
 import type { DemoFlags } from './commands/demo.js';
@@ -145,8 +146,8 @@ export function createProgram(signal: AbortSignal): Command {
       'folds of the cross-validation (default: 5, or as many as can be made)',
       countBetween(2, 255),
     )
-    .option('--repeats <n>', 'partitions of the cross-validation (default: 1)', countBetween(1, 1000))
-    .option('--replicates <n>', 'bootstrap replicates (default: 1000)', parseCount)
+    .option('--repeats <n>', 'partitions of the cross-validation (default: 1)', countBetween(1, maxRepeats))
+    .option('--replicates <n>', 'bootstrap replicates (default: 1000)', countBetween(1, maxReplicates))
     .option('--seed <n>', 'of folds and resamples (default: 0)', parseSeed)
     .option('--no-divergence', 'do not compare the two checkpoints layer by layer')
     .option('--no-metrics', 'of a head, the exact curve of accuracy alone, in less time')
@@ -172,7 +173,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--rule <rule>', "how to choose (default: the sweep's rule, or max-mean)")
     .option('--set <set>', 'NAME:ROLE:KIND of a table (.jsonl, .csv); repeat it for more', parseRecordedSet)
     .action(async (path: string, flags: PickFlags) =>
-      (await import('./commands/pick.js')).runPick(path, flags),
+      (await import('./commands/pick.js')).runPick(path, flags, signal),
     );
   withOutputFlags(program.command('forward'))
     .description('run a network on given inputs at any alphas, without writing a merged model')

@@ -3,10 +3,11 @@ import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import { BitMatrix } from '../statistics/bits.js';
 import { type FoldCount, foldNote, foldsOf } from '../statistics/folds.js';
 import { type Flips, flips, type McNemar, mcnemarRows } from '../statistics/mcnemar.js';
+import { finish, type Steps } from '../statistics/turns.js';
 import { combine, contribution, simultaneousBand } from './band.js';
-import { type Resamples, resampleOutcomes } from './bootstrap.js';
+import { type Resamples, resamplingOutcomes } from './bootstrap.js';
 import { type ChordTest, chordTest } from './chord.js';
-import { type CrossValidation, crossValidate } from './cross-validation.js';
+import { type CrossValidation, crossValidating } from './cross-validation.js';
 import { accuracies, type CurveSet, nearestAlpha, type OutcomeSet, type Outcomes } from './curves.js';
 import { type ExactOptimum, exactChoice, optimum } from './exact-choice.js';
 import { accuracyPath } from './exact-path.js';
@@ -17,7 +18,7 @@ import { type Selection, select } from './rules.js';
 import { describeTwins, sameSamples } from './same-samples.js';
 import type { SetOutcome } from './set-outcome.js';
 import { undefinedFold } from './training-groups.js';
-import { judge, type Verdict } from './verdict.js';
+import { judging, type Verdict } from './verdict.js';
 
 /** A set with what was found per sample, or else its scores alone. */
 export type AnalysedSet = {
@@ -105,6 +106,15 @@ export function analyse(
   sets: readonly AnalysedSet[],
   options: AnalysisOptions,
 ): Analysis {
+  return finish(analysing(alphas, sets, options));
+}
+
+/** `analyse` in steps, as it may take seconds. */
+export function* analysing(
+  alphas: readonly number[],
+  sets: readonly AnalysedSet[],
+  options: AnalysisOptions,
+): Steps<Analysis> {
   const { rule } = options;
   const grid = Float64Array.from(alphas);
   const found = sets.map((set) => outcomeOf(grid, set));
@@ -119,7 +129,7 @@ export function analyse(
       : sameSamples(found.flatMap((set, s) => (set ? [{ ...set, intervals: intervalsOf(sets[s]!) }] : [])));
   const chosenOn = ({ name, role }: AnalysedSet): boolean =>
     rule.kind !== 'fixed' && (role === 'select' || twins.has(name));
-  const firm = outcomes && firmness(outcomes, rule, options, describeTwins(twins));
+  const firm = outcomes && (yield* firmness(outcomes, rule, options, describeTwins(twins)));
   const shifts = sets.filter(({ role, kind }) => role === 'select' && kind === 'shift');
   const leftOut = shifts.length < 2 ? undefined : leaveOneShiftOut(curves, rule);
   return {
@@ -149,16 +159,21 @@ export function analyse(
   };
 }
 
-function firmness(outcomes: Outcomes, rule: Rule, options: AnalysisOptions, warnings: readonly string[]) {
+function* firmness(
+  outcomes: Outcomes,
+  rule: Rule,
+  options: AnalysisOptions,
+  warnings: readonly string[],
+): Steps<{ firmness: Firmness; resamples: Resamples }> {
   const { repeats = 1, replicates = 1000, seed } = options;
   const { folds, reason } = splitOf(outcomes, options.folds);
-  const resamples = resampleOutcomes(outcomes, replicates, seed);
-  const verdict = judge(outcomes, rule, resamples);
+  const resamples = yield* resamplingOutcomes(outcomes, replicates, seed);
+  const verdict = yield* judging(outcomes, rule, resamples);
   const split = folds === null ? null : { folds, repeats, seed };
   const undefinedIn = split && undefinedFold(outcomes.sets, rule, split);
   const firmness: Firmness = {
     verdict: { ...verdict, warnings: [...warnings, ...groupWarnings(outcomes.sets), ...verdict.warnings] },
-    crossValidation: !split || undefinedIn ? null : crossValidate(outcomes, rule, split),
+    crossValidation: !split || undefinedIn ? null : yield* crossValidating(outcomes, rule, split),
     crossValidationNote: undefinedIn || foldNote({ folds, reason }, options.folds),
     chord: chordTest(
       outcomes.alphas,

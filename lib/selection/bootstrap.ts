@@ -2,7 +2,9 @@ import { WisemergeError } from '../errors.js';
 import { multinomial } from '../statistics/binomial.js';
 import { type BitMatrix, distinctColumns, multipleCounts } from '../statistics/bits.js';
 import { checkConfidence, type Interval } from '../statistics/intervals.js';
+import { maxReplicates } from '../statistics/limits.js';
 import { Random } from '../statistics/random.js';
+import { finish, type Steps } from '../statistics/turns.js';
 import { evidenceOf, type SetEvidence } from './criteria.js';
 import { type Curves, curvesOf, type Outcomes } from './curves.js';
 import { hasPart, oneGroup } from './group-counts.js';
@@ -31,8 +33,20 @@ export function resample(
   seed: number,
   clusters: readonly (ArrayLike<number> | undefined)[] = [],
 ): Resamples {
-  if (!(Number.isSafeInteger(replicates) && replicates >= 1))
-    throw new WisemergeError('ERR_USAGE', `replicates: ${replicates} is not a whole number from 1`);
+  return finish(resampling(sets, replicates, seed, clusters));
+}
+
+function* resampling(
+  sets: readonly BitMatrix[],
+  replicates: number,
+  seed: number,
+  clusters: readonly (ArrayLike<number> | undefined)[],
+): Steps<Resamples> {
+  if (!(Number.isSafeInteger(replicates) && replicates >= 1 && replicates <= maxReplicates))
+    throw new WisemergeError(
+      'ERR_USAGE',
+      `replicates: ${replicates} is not a whole number from 1 to ${maxReplicates}`,
+    );
   const alphas = sets[0]?.rows ?? 0;
   const values = new Float64Array(replicates * sets.length * alphas);
   for (const [s, set] of sets.entries()) {
@@ -48,6 +62,7 @@ export function resample(
       const drawn = draw(counts);
       multipleCounts(distinct.matrix, counts, row);
       for (let k = 0; k < alphas; k++) row[k]! /= drawn;
+      yield;
     }
   }
   return { replicates, sets: sets.length, alphas, values };
@@ -103,8 +118,12 @@ function sampleDrawer(of: Uint32Array, columns: number, random: Random): (counts
 }
 
 /** `resample` for the sets of a sweep, with their groups as clusters. */
-export function resampleOutcomes({ sets }: Outcomes, replicates: number, seed: number): Resamples {
-  return resample(
+export function resampleOutcomes(outcomes: Outcomes, replicates: number, seed: number): Resamples {
+  return finish(resamplingOutcomes(outcomes, replicates, seed));
+}
+
+export function resamplingOutcomes({ sets }: Outcomes, replicates: number, seed: number): Steps<Resamples> {
+  return resampling(
     sets.map(({ correct }) => correct),
     replicates,
     seed,
@@ -167,6 +186,15 @@ export function bootstrapSelection(
   resamples: Resamples,
   confidence = 0.95,
 ): SelectionBootstrap {
+  return finish(bootstrappingSelection(outcomes, rule, resamples, confidence));
+}
+
+export function* bootstrappingSelection(
+  outcomes: Outcomes,
+  rule: Rule,
+  resamples: Resamples,
+  confidence: number,
+): Steps<SelectionBootstrap> {
   const { alphas, sets } = curvesOf(outcomes);
   checkResamples({ alphas, sets }, resamples);
   const evidence = sets.map(evidenceOf);
@@ -183,6 +211,7 @@ export function bootstrapSelection(
     frequencies[decision.index]! += 1 / resamples.replicates;
     chosen[r] = alphas[decision.index]!;
     optimism += decision.score.value[decision.index]! - score.value[decision.index]!;
+    yield;
   }
   return {
     alpha: percentileInterval(chosen, confidence),

@@ -8,6 +8,7 @@ import {
 } from '../statistics/bits.js';
 import { Clusters } from '../statistics/clusters.js';
 import { stratifiedFolds } from '../statistics/folds.js';
+import { finish, type Steps } from '../statistics/turns.js';
 import { evidenceOf, type SetEvidence } from './criteria.js';
 import { curvesOf, nearestAlpha, type OutcomeSet, type Outcomes } from './curves.js';
 import { formatRule, type Rule } from './rule.js';
@@ -70,6 +71,14 @@ export function crossValidate(
   rule: Rule,
   options: CrossValidationOptions,
 ): CrossValidation {
+  return finish(crossValidating(outcomes, rule, options));
+}
+
+export function* crossValidating(
+  outcomes: Outcomes,
+  rule: Rule,
+  options: CrossValidationOptions,
+): Steps<CrossValidation> {
   const { folds = 5, repeats = 1, seed } = options;
   const curves = curvesOf(outcomes);
   const refit = select(curves, rule);
@@ -106,6 +115,7 @@ export function crossValidate(
       ends.zeroshot.add(repeat, fold, zero);
       ends.finetuned.add(repeat, fold, one);
       choices.push({ repeat, fold, alpha: alphas[index]!, accuracy });
+      yield;
     }
   }
   return {

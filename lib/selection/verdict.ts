@@ -1,6 +1,12 @@
 import type { Interval } from '../statistics/intervals.js';
+import { finish, type Steps } from '../statistics/turns.js';
 import { combine, contribution, simultaneousBand } from './band.js';
-import { bootstrapSelection, checkResamples, type Resamples, type SelectionBootstrap } from './bootstrap.js';
+import {
+  bootstrappingSelection,
+  checkResamples,
+  type Resamples,
+  type SelectionBootstrap,
+} from './bootstrap.js';
 import { evidenceOf } from './criteria.js';
 import { curvesOf, nearestAlpha, type Outcomes } from './curves.js';
 import { percent, points, pointsInterval } from './figures.js';
@@ -40,6 +46,15 @@ export interface Verdict {
  * `select`.
  */
 export function judge(outcomes: Outcomes, rule: Rule, resamples: Resamples, confidence = 0.95): Verdict {
+  return finish(judging(outcomes, rule, resamples, confidence));
+}
+
+export function* judging(
+  outcomes: Outcomes,
+  rule: Rule,
+  resamples: Resamples,
+  confidence = 0.95,
+): Steps<Verdict> {
   const curves = curvesOf(outcomes);
   checkResamples(curves, resamples);
   const { alphas } = curves;
@@ -70,7 +85,7 @@ export function judge(outcomes: Outcomes, rule: Rule, resamples: Resamples, conf
       return { against, alpha: alphas[k]!, difference: difference[k]!, interval, insideNoise };
     });
   const indistinguishable = band && [...alphas].filter((_, k) => band.lower[k]! <= 0 && band.upper[k]! >= 0);
-  const selection = bootstrapSelection(outcomes, rule, resamples, confidence);
+  const selection = yield* bootstrappingSelection(outcomes, rule, resamples, confidence);
   return {
     alpha,
     comparisons,

@@ -1,7 +1,6 @@
 import { WisemergeError } from '../errors.js';
+import { maxRepeats } from './limits.js';
 import { Random } from './random.js';
-
-const maxRepeats = 1000;
 
 /** Folds where no number is given. */
 const usualFolds = 5;

@@ -1,12 +1,13 @@
 import { WisemergeError } from '../errors.js';
 import type { EvaluatedSet, Evaluator, PointEvaluator } from '../eval/evaluator.js';
 import type { Approximation } from '../eval/logit-path.js';
-import { analyse } from '../selection/analysis.js';
+import { analysing } from '../selection/analysis.js';
 import { evidenceOf } from '../selection/criteria.js';
 import { checkCurves } from '../selection/curves.js';
 import { parseRule } from '../selection/rule.js';
 import { checkRule, decide } from '../selection/rules.js';
 import { checkSearch, type Found, nextAlphas, type Search } from '../selection/search.js';
+import { inTurns } from '../statistics/turns.js';
 import { version } from '../version.js';
 import { compareOnce, type DivergenceEntry, isDivergence } from './compare-once.js';
 import { bitsOf, curveOf, type Evaluated, record } from './evaluated.js';
@@ -77,7 +78,8 @@ export async function sweepWith(
     const divergence = await compareOnce(config, journal, options.signal, options.onCompare);
     const swept = await saveSets(out, sets, evaluated);
     const alphas = evaluated.map(({ alpha }) => alpha);
-    const analysis = analyse(alphas, await readOutcomes(out, swept), analysisOptions(config));
+    const steps = analysing(alphas, await readOutcomes(out, swept), analysisOptions(config));
+    const analysis = await inTurns(steps, options.signal);
     const result: SweepResult = {
       format: 'wisemerge-sweep',
       version: 1,

@@ -7,6 +7,7 @@ import { parseAlphas } from '../merge/alpha.js';
 import { precisions } from '../precision.js';
 import { formatRule, parseRule } from '../selection/rule.js';
 import { searchKinds } from '../selection/search.js';
+import { maxRepeats, maxReplicates } from '../statistics/limits.js';
 import { textSetFields } from './text-set-fields.js';
 import { checkTextSets, hasText } from './text-sets.js';
 
@@ -125,8 +126,8 @@ export const sweepSchema = z.strictObject({
     .max(255)
     .optional()
     .describe('Of the cross-validation; default: 5, or as many as a select set has groups or samples.'),
-  repeats: count.max(1000).default(1),
-  replicates: count.default(1000).describe('Bootstrap replicates.'),
+  repeats: count.max(maxRepeats).default(1),
+  replicates: count.max(maxReplicates).default(1000).describe('Bootstrap replicates.'),
   seed: z
     .int()
     .min(0)

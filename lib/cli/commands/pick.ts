@@ -11,7 +11,7 @@ export interface PickFlags extends OutputFlags {
 }
 
 /** From a sweep's directory, or from a table of results. */
-export async function runPick(path: string, flags: PickFlags): Promise<void> {
+export async function runPick(path: string, flags: PickFlags, signal: AbortSignal): Promise<void> {
   const { rule, set } = flags;
   if (/\.(jsonl|csv)$/i.test(path)) {
     const picked = await pickRecords(path, { sets: set ?? [], ...(rule !== undefined && { rule }) });
@@ -24,7 +24,7 @@ export async function runPick(path: string, flags: PickFlags): Promise<void> {
       hint: 'A sweep knows its sets: leave it out, or name a .jsonl or .csv file.',
     });
   }
-  const analysis = await pick(path, { ...(rule !== undefined && { rule }) });
+  const analysis = await pick(path, { ...(rule !== undefined && { rule }), signal });
   printResult(flags, JSON.parse(JSON.stringify(analysis, plain)), () => describeAnalysis(analysis));
   for (const warning of analysis.firmness?.verdict.warnings ?? []) warn(flags, warning);
 }

@@ -1,0 +1,49 @@
+// Long arithmetic in steps: the event loop has its turn, and a signal ends it.
+import { describe, expect, it } from 'vitest';
+import { analyse, analysing } from '../../lib/selection/analysis.js';
+import { parseRule } from '../../lib/selection/rule.js';
+import { finish, inTurns, type Steps } from '../../lib/statistics/turns.js';
+import { nestedBits } from '../support/outcomes.js';
+
+function* counting(steps: number, took: number[]): Steps<number> {
+  for (let i = 0; i < steps; i++) {
+    const until = performance.now() + 1;
+    while (performance.now() < until);
+    took.push(i);
+    yield;
+  }
+  return steps;
+}
+
+describe('steps', () => {
+  it('give the same in one go and in turns', async () => {
+    expect(finish(counting(3, []))).toBe(3);
+    expect(await inTurns(counting(3, []))).toBe(3);
+  });
+
+  it('in turns leave time to others, who may abort them', async () => {
+    const controller = new AbortController();
+    const took: number[] = [];
+    const work = inTurns(counting(10_000, took), controller.signal);
+    setImmediate(() => controller.abort(new Error('enough')));
+    await expect(work).rejects.toThrow('enough');
+    expect(took.length).toBeGreaterThan(0);
+    expect(took.length).toBeLessThan(1000);
+  });
+
+  it('of an aborted signal are none', async () => {
+    const took: number[] = [];
+    await expect(inTurns(counting(3, took), AbortSignal.abort(new Error('no')))).rejects.toThrow('no');
+    expect(took).toEqual([]);
+  });
+});
+
+it('an analysis in turns is the analysis, and takes one per replicate at least', async () => {
+  const set = { name: 'val', role: 'select', kind: 'id', correct: nestedBits([0.5, 0.9, 0.7], 200) } as const;
+  const options = { rule: parseRule('max-id'), seed: 1, replicates: 300 };
+  const expected = analyse([0, 0.5, 1], [set], options);
+  expect(await inTurns(analysing([0, 0.5, 1], [set], options))).toEqual(expected);
+  let steps = 0;
+  for (const _ of analysing([0, 0.5, 1], [set], options)) steps++;
+  expect(steps).toBeGreaterThanOrEqual(2 * 300);
+});

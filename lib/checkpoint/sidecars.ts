@@ -1,5 +1,5 @@
 import { constants, existsSync } from 'node:fs';
-import { chmod, copyFile, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, lstat, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ioError } from '../errors.js';
 import type { DTypeName } from '../native.js';
@@ -53,7 +53,10 @@ export async function listSidecars(base: Checkpoint): Promise<{ copied: string[]
       if (name.startsWith('.') || own.has(join(root, path))) continue;
       const info = await stat(join(root, path)).catch(() => undefined);
       if (info?.isDirectory()) {
-        if (existsSync(join(root, path, manifestName))) {
+        // Beyond it may be this directory itself, or what was never part of the model.
+        if ((await lstat(join(root, path))).isSymbolicLink()) {
+          skipped.push({ file: path, reason: 'a link to a directory' });
+        } else if (existsSync(join(root, path, manifestName))) {
           skipped.push({ file: path, reason: 'an output of wisemerge' });
         } else if (depth < maxDepth) {
           await visit(path, depth + 1);

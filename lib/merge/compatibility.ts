@@ -8,6 +8,7 @@ import { equivalentNames } from './equivalent-names.js';
 import type { Problem } from './problems.js';
 import { quantisation } from './quantised.js';
 import { statedTie, tiedSource } from './tied.js';
+import { isOutputHead } from './vocabulary-tensors.js';
 
 /** What happens to one tensor of the base model. */
 export interface TensorPair {
@@ -22,10 +23,18 @@ export interface TensorPair {
   readonly outDtype: DTypeName;
 }
 
+/** A tensor that is to be a copy of another one of its model. */
+export interface TensorAlias {
+  readonly alias: TensorInfo;
+  readonly of: TensorInfo;
+}
+
 /** The outcome of comparing two models by their headers. */
 export interface Compatibility {
   /** In the base's order. */
   readonly pairs: readonly TensorPair[];
+  /** Of the fine-tuned model: left out as equal, which nothing but their data tells. */
+  readonly aliases: readonly TensorAlias[];
   /** Any of these makes the merge impossible. */
   readonly problems: readonly Problem[];
   /** Worth saying, not in the way. */
@@ -45,11 +54,12 @@ export async function checkCompatibility(
   const warnings: string[] = [];
   await checkKinds(base, finetuned, problems, warnings);
   // That no tensor of an adapter is in a model goes without saying.
-  if (base.isAdapter || finetuned.isAdapter) return { pairs: [], problems, warnings };
+  if (base.isAdapter || finetuned.isAdapter) return { pairs: [], aliases: [], problems, warnings };
 
   const pairs: TensorPair[] = [];
   const used = new Set<string>();
   const leftOut: string[] = [];
+  const aliases: TensorAlias[] = [];
   for (const x of base.tensors.values()) {
     const y = finetuned.tensors.get(x.name) ?? tiedSource(x, finetuned);
     if (isBatchCounter(x) && y?.dtype === x.dtype) {
@@ -76,15 +86,11 @@ export async function checkCompatibility(
     const tied = tiedSource(y, base);
     if (!tied) {
       problems.push(missing(y, finetuned, base, 'zero-shot'));
-    } else if (statedTie(finetuned.config)?.tied === false) {
-      problems.push({
-        code: 'ERR_TIED_WEIGHTS',
-        tensor: y.name,
-        file: y.file,
-        message: `"${y.name}" is trained separately in the fine-tuned model but tied to "${tied.name}" in the zero-shot model`,
-        fix: 'Save the zero-shot model with its own output head (tie_word_embeddings: false), then merge.',
-      });
+    } else if (isOutputHead(y.name) && statedTie(finetuned.config)?.tied === false) {
+      problems.push(separateHead(y, tied));
     } else {
+      const of = finetuned.tensors.get(tied.name);
+      if (of && !statedTie(finetuned.config)) aliases.push({ alias: y, of });
       warnings.push(
         `"${y.name}" of the fine-tuned model is a copy of its tied "${tied.name}"; left out, as in the zero-shot model`,
       );
@@ -94,7 +100,18 @@ export async function checkCompatibility(
   if (kept.length > 0) warnings.push(bufferWarning(kept, 'kept, though only in the zero-shot model'));
   if (leftOut.length > 0) warnings.push(bufferWarning(leftOut, 'left out, as only in the fine-tuned model'));
   warnAboutDtypes(pairs, outDtype, warnings);
-  return { pairs, problems, warnings };
+  return { pairs, aliases, problems, warnings };
+}
+
+/** A head that only the fine-tuned model has, where the zero-shot model has its embedding for it. */
+export function separateHead(head: TensorInfo, embedding: TensorInfo): Problem {
+  return {
+    code: 'ERR_TIED_WEIGHTS',
+    tensor: head.name,
+    file: head.file,
+    message: `"${head.name}" is trained separately in the fine-tuned model but tied to "${embedding.name}" in the zero-shot model`,
+    fix: 'Save the zero-shot model with its own output head (tie_word_embeddings: false), then merge.',
+  };
 }
 
 function pairTensors(

@@ -2,27 +2,28 @@ import { InputPool } from '../checkpoint/input-pool.js';
 import type { ProgressMeter } from '../checkpoint/progress.js';
 import { settleAll } from '../checkpoint/settle.js';
 import type { TensorInfo } from '../checkpoint/tensor.js';
+import { separateHead } from './compatibility.js';
 import type { PreparedMerge } from './plan.js';
 import { incompatible, type Problem } from './problems.js';
 
 const chunkBytes = 2 ** 20;
 
 /**
- * Integer and boolean tensors are never interpolated: they must be equal in both models. Compares them before
- * anything is written; they are small buffers (position ids, counters) in practice. Throws ERR_INCOMPATIBLE
- * with every tensor that differs.
+ * Integer and boolean tensors are never interpolated: they must be equal in both models, and heads that are left out must
+ * be their embedding. Compares them before anything is written. Throws ERR_INCOMPATIBLE with every tensor that differs.
  */
 export async function checkCopiedTensors(
-  { zeroshot, finetuned, pairs, options }: PreparedMerge,
+  { zeroshot, finetuned, pairs, aliases, options }: PreparedMerge,
   progress: ProgressMeter,
   signal?: AbortSignal,
 ): Promise<void> {
   const copied = pairs.filter(({ action, x }) => action === 'copy' && x.bytes > 0);
+  const compared = [...copied.map(({ x }) => x), ...aliases.map(({ alias }) => alias)];
   progress.start(
     'check',
-    copied.reduce((sum, { x }) => sum + 2 * x.bytes, 0),
+    compared.reduce((sum, { bytes }) => sum + 2 * bytes, 0),
   );
-  if (copied.length === 0) return;
+  if (compared.length === 0) return;
   const inputs = new InputPool([...zeroshot.files, ...finetuned.files], options.readMode);
   const problems: Problem[] = [];
   try {
@@ -36,6 +37,10 @@ export async function checkCopiedTensors(
           fix: 'Integers are indices or counters: make the tensor equal in both models before merging.',
         });
       }
+    }
+    for (const { alias, of } of aliases) {
+      const same = alias.dtype === of.dtype && (await equalBytes(alias, of, inputs, progress, signal));
+      if (!same) problems.push(separateHead(alias, of));
     }
     await inputs.close();
   } finally {

@@ -10,7 +10,7 @@ import { listSidecars, type SkippedFile, unmergedWarnings } from '../checkpoint/
 import { slotBytes } from '../checkpoint/slot-shape.js';
 import { WisemergeError } from '../errors.js';
 import { alphaNames, checkAlphas } from './alpha.js';
-import { checkCompatibility, type TensorPair } from './compatibility.js';
+import { checkCompatibility, type TensorAlias, type TensorPair } from './compatibility.js';
 import { type MergeOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { outputProblems, type Problem, problemOf } from './problems.js';
 import { chooseRing, type Ring } from './ring.js';
@@ -59,6 +59,7 @@ export interface PreparedMerge {
   readonly zeroshot: Checkpoint;
   readonly finetuned: Checkpoint;
   readonly pairs: readonly TensorPair[];
+  readonly aliases: readonly TensorAlias[];
   readonly layout: OutputLayout;
   readonly ring: Ring;
 }
@@ -103,7 +104,7 @@ export async function prepareMerge(
   ]);
   checkNames(options, zeroshot);
   attempt(() => checkOutputPath(options.out, [zeroshot, finetuned]));
-  const { pairs, problems, warnings } = await checkCompatibility(zeroshot, finetuned, options.dtype);
+  const { pairs, aliases, problems, warnings } = await checkCompatibility(zeroshot, finetuned, options.dtype);
   const outDtypes = new Map(pairs.map((pair) => [pair.x.name, pair.outDtype]));
   const layout = layOut(zeroshot, (tensor) => outDtypes.get(tensor.name) ?? tensor.dtype, options.shardSize);
   const { copied, skipped } = await listSidecars(zeroshot);
@@ -140,7 +141,7 @@ export async function prepareMerge(
     ],
     problems,
   };
-  return { plan, options, zeroshot, finetuned, pairs, layout, ring };
+  return { plan, options, zeroshot, finetuned, pairs, aliases, layout, ring };
 }
 
 /** A name that the model does not have is a mistake, or the alphas are another model's. */

@@ -1,5 +1,5 @@
 // What accompanies the weights of an output: files of the zero-shot model, configuration, card and manifest.
-import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -112,6 +112,23 @@ describe('files beside the weights', () => {
       { file: 'merged', reason },
       { file: 'nested/both/alpha_0.0000', reason },
       { file: 'nested/both/alpha_1.0000', reason },
+    ]);
+  });
+
+  it('are not looked for behind links to directories, which may lead anywhere', async () => {
+    const root = await tempDir();
+    const zeroshot = writeModel(join(root, 'base'), weights, { files: { 'a/b.json': '{}' } });
+    mkdirSync(join(root, 'secret'));
+    writeFileSync(join(root, 'secret', 'key.json'), '{}');
+    symlinkSync('.', join(zeroshot, 'loop'));
+    symlinkSync('../secret', join(zeroshot, 'extra'));
+    const finetuned = writeModel(join(root, 'tuned'), weights);
+    const plan = await planMerge({ zeroshot, finetuned, alpha: 0.5, out: join(root, 'out') });
+    expect(plan.sidecars).toEqual(['a/b.json']);
+    const reason = 'a link to a directory';
+    expect(plan.skipped).toEqual([
+      { file: 'extra', reason },
+      { file: 'loop', reason },
     ]);
   });
 

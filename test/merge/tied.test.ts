@@ -1,4 +1,5 @@
 // Embeddings and heads that are one tensor, whether a save holds it once or under all of its names.
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { merge, planMerge } from '../../lib/index.js';
@@ -77,4 +78,36 @@ it('lines: a tied head has the scale of the embedding', async () => {
     'merge_method: lines\nbase_model: $/base\nparameters: {alpha: 0.25, beta: 0.5}\nmodels: [{model: $/a}]\n',
   );
   expect(shop.output().get(head)!.data).toEqual(shop.output().get(embedding)!.data);
+});
+
+describe('a head of the fine-tuned model alone', () => {
+  const [embedding, head] = ['model.embed_tokens.weight', 'lm_head.weight'];
+  const given = async (config: object, seed: number) => {
+    const root = await tempDir();
+    const zeroshot = writeModel(join(root, 'x'), [matrix(embedding, 1)]);
+    const tensors = [matrix(embedding, 2), matrix(head, seed)];
+    const finetuned = writeModel(join(root, 'y'), tensors, { config: { ...config } });
+    return { zeroshot, finetuned, alpha: 0.5, out: join(root, 'out') };
+  };
+
+  it('is left out where it is the embedding, or is said to be', async () => {
+    for (const options of [await given({}, 2), await given({ tie_word_embeddings: true }, 3)]) {
+      await merge(options);
+      expect([...readModel(options.out).keys()]).toEqual([embedding]);
+    }
+  });
+
+  it('is an error where it is not, before anything is written', async () => {
+    const options = await given({}, 3);
+    await expect(merge(options)).rejects.toMatchObject({
+      code: 'ERR_INCOMPATIBLE',
+      details: { problems: [{ code: 'ERR_TIED_WEIGHTS', tensor: head }] },
+    });
+    expect(existsSync(options.out)).toBe(false);
+  });
+
+  it('is an error where the part for text says so', async () => {
+    const { problems } = await planMerge(await given({ text_config: { tie_word_embeddings: false } }, 2));
+    expect(problems).toMatchObject([{ code: 'ERR_TIED_WEIGHTS', tensor: head }]);
+  });
 });

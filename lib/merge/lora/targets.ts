@@ -2,7 +2,9 @@ import { failOption } from '../../call-options.js';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { formatShape } from '../../checkpoint/tensor.js';
 import type { TensorPair } from '../compatibility.js';
+import { partOf, textPart } from '../config/layer-counts.js';
 import { nearest } from '../config/suggest.js';
+import { statedTie } from '../tied.js';
 
 /** A weight that gets a low-rank factor pair. */
 export interface LoraTarget {
@@ -105,9 +107,10 @@ function checkNames(modules: readonly string[] | undefined, known: readonly stri
 }
 
 function tiedWarnings(base: Checkpoint, targets: readonly LoraTarget[]): string[] {
-  if (base.config?.tie_word_embeddings !== true) return [];
+  if (!statedTie(base.config)?.tied) return [];
+  const { vocab_size: rows } = partOf(base.config, textPart(base.config)) ?? {};
   return targets
-    .filter(({ embedding, pair }) => embedding && pair.x.shape[0] === base.config?.vocab_size)
+    .filter(({ embedding, pair }) => embedding && pair.x.shape[0] === rows)
     .map(
       ({ pair: { x } }) =>
         `"${x.name}" ${formatShape(x.shape)} is also the output head: PEFT adapts the embedding alone, wisemerge merges both`,

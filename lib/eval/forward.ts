@@ -14,7 +14,7 @@ import {
   names,
   oneOf,
   text,
-  whole,
+  threadCount,
 } from '../merge/option-checks.js';
 import { checkOutputPath } from '../merge/plan.js';
 import { precisions } from '../precision.js';
@@ -74,7 +74,7 @@ const checks: { readonly [Option in keyof Omit<ForwardOptions, 'signal'>]-?: Che
   outputs: (value) => names(value) ?? ((value as []).length > 0 ? undefined : 'must name one at least'),
   device,
   precision: oneOf(...precisions),
-  threads: whole(1),
+  threads: threadCount,
 };
 
 /**

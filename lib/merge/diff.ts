@@ -7,7 +7,7 @@ import { runAhead } from '../checkpoint/run-ahead.js';
 import { dtypeInfo, type TensorInfo } from '../checkpoint/tensor.js';
 import { compareSpan, compareSumColumns, type DTypeName, Engine, engineOptions } from '../native.js';
 import { equalBytes } from './copied.js';
-import { type Check, checkOptions, device, whole } from './option-checks.js';
+import { type Check, checkOptions, device, threadCount, whole } from './option-checks.js';
 import { defaultMemory } from './options.js';
 import { cutSpans, type FloatPair, type SpanRange, spanShape } from './spans.js';
 
@@ -67,7 +67,7 @@ const checks: {
   readonly [Option in keyof Required<Omit<DiffOptions, 'signal' | 'onProgress'>>]: Check;
 } = {
   device,
-  threads: whole(1),
+  threads: threadCount,
   memory: whole(1),
 };
 

@@ -21,6 +21,9 @@ export const names: Check = (value) =>
   Array.isArray(value) && value.every((name) => text(name) === undefined)
     ? undefined
     : 'must be a list of names';
+/** More than any machine has processors; native code sets memory aside for each. */
+export const maxThreads = 1024;
+export const threadCount: Check = whole(1, maxThreads);
 /** Those that the command line takes, so that an output's recorded command can make it again. */
 export const seed: Check = whole(0, 2 ** 32 - 1);
 /** Sizes; `example` is a flag that would do. */

@@ -8,7 +8,7 @@ import {
   isNumber,
   oneOf,
   text,
-  whole,
+  threadCount,
 } from './option-checks.js';
 
 /** Output dtypes by the names people use: torch's and safetensors'. */
@@ -96,7 +96,7 @@ const checks: { readonly [Option in keyof Required<MergeOptions>]: Check } = {
   out: text,
   dtype: oneOf(...Object.keys(dtypeNames)),
   device,
-  threads: whole(1),
+  threads: threadCount,
   memory: bytes(minMemory, '--memory 4MiB'),
   shardSize: bytes(1, '--shard-size 5GB'),
   force: flag,

@@ -1,5 +1,5 @@
 import { formatWords } from '../merge/command.js';
-import { bytes, checkOptions, flag, seed, text, whole } from '../merge/option-checks.js';
+import { bytes, checkOptions, flag, seed, text, threadCount } from '../merge/option-checks.js';
 
 /** Which mixture of experts to assemble, and how. Sizes are in bytes. */
 export interface MoeOptions {
@@ -25,7 +25,7 @@ const checks = {
   config: text,
   out: text,
   seed,
-  threads: whole(1),
+  threads: threadCount,
   memory: bytes(4 * 2 ** 20, '--memory 4MiB'),
   shardSize: bytes(1, '--shard-size 5GB'),
   force: flag,

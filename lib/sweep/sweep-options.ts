@@ -4,6 +4,7 @@ import { WisemergeError } from '../errors.js';
 import { activations } from '../eval/dense-network.js';
 import { readNames } from '../eval/text/name-list.js';
 import { parseAlphas } from '../merge/alpha.js';
+import { maxThreads } from '../merge/option-checks.js';
 import { precisions } from '../precision.js';
 import { formatRule, parseRule } from '../selection/rule.js';
 import { searchKinds } from '../selection/search.js';
@@ -160,7 +161,7 @@ export const sweepSchema = z.strictObject({
     .describe(
       'Of matrix products: `exact` (default), the same bits on every device; `fast`, by the tensor cores of a GPU, within the bound of docs/numerics.md; `tf32`, of networks, by cuBLASLt where it is installed, with operands rounded to 11 bits.',
     ),
-  threads: count.optional().describe('CPU threads; default: all.'),
+  threads: count.max(maxThreads).optional().describe('CPU threads; default: all.'),
   memory: size
     .optional()
     .describe(

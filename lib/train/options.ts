@@ -2,6 +2,7 @@ import { WisemergeError } from '../errors.js';
 import { type Activation, activations } from '../eval/dense-network.js';
 import type { FeatureSet } from '../eval/head-session.js';
 import type { HeadDType } from '../eval/linear-head.js';
+import { maxThreads } from '../merge/option-checks.js';
 
 /**
  * Samples to train on or to watch. Features are taken as they are: CLIP's are saved L2-normalised, pictures as
@@ -127,7 +128,7 @@ const checks: { readonly [Option in keyof Required<FinetuneOptions>]: Check } = 
   seed: whole(0, 2 ** 32),
   balanced: flag,
   device: text,
-  threads: whole(1),
+  threads: whole(1, maxThreads + 1),
   force: flag,
   resume: flag,
 };

@@ -14,7 +14,7 @@ describe('sizes', () => {
       });
     }
     await expect(merge({ ...given, threads: 2 ** 60 })).rejects.toMatchObject({
-      message: 'threads: must be a whole number from 1 to 9007199254740991',
+      message: 'threads: must be a whole number from 1 to 1024',
     });
   });
 });

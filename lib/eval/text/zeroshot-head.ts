@@ -4,7 +4,7 @@ import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { checkTarget, OutputTransaction } from '../../checkpoint/transaction.js';
 import { checkOutputFile, writeWhole } from '../../checkpoint/whole-file.js';
 import { formatWords } from '../../merge/command.js';
-import { type Check, checkOptions, flag, text, whole } from '../../merge/option-checks.js';
+import { type Check, checkOptions, flag, text, threadCount } from '../../merge/option-checks.js';
 import { checkOutputPath } from '../../merge/plan.js';
 import { NetworkModel } from '../network.js';
 import { checkHasNoHead, writeModelWithHead } from './model-with-head.js';
@@ -50,7 +50,7 @@ const checks: { readonly [Option in 'model' | 'out' | 'inModel' | 'force' | 'thr
   out: text,
   inModel: flag,
   force: flag,
-  threads: whole(1),
+  threads: threadCount,
 };
 
 const headName = 'head.weight';

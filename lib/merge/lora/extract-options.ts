@@ -10,6 +10,7 @@ import {
   oneOf,
   seed,
   text,
+  threadCount,
   whole,
 } from '../option-checks.js';
 
@@ -65,7 +66,7 @@ const checks: { readonly [Option in keyof Required<ExtractLoraOptions>]: Check }
   dtype: oneOf('float32', 'float16', 'bfloat16'),
   seed,
   device,
-  threads: whole(1),
+  threads: threadCount,
   force: flag,
 };
 

@@ -1,4 +1,4 @@
-import { bytes, checkOptions, device, flag, oneOf, seed, text, whole } from '../option-checks.js';
+import { bytes, checkOptions, device, flag, oneOf, seed, text, threadCount } from '../option-checks.js';
 
 /** Which merge configuration to carry out, and how. Sizes are in bytes. */
 export interface MergeFileOptions {
@@ -40,7 +40,7 @@ const checks: {
   out: text,
   seed,
   device,
-  threads: whole(1),
+  threads: threadCount,
   memory: bytes(4 * 2 ** 20, '--memory 4MiB'),
   shardSize: bytes(1, '--shard-size 5GB'),
   force: flag,

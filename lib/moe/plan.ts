@@ -10,6 +10,7 @@ import { type Chunks, chooseChunks, loadedBytes } from '../merge/many/chunks.js'
 import type { TensorSource } from '../merge/many/model-data.js';
 import { ownBytes } from '../merge/many/work.js';
 import { checkOutputPath, freeBytes } from '../merge/plan.js';
+import { isPrompted } from './config.js';
 import { checkMoeOptions, type MoeOptions } from './options.js';
 import { type MoeTensor, type ResolvedMoe, resolveMoe } from './resolve.js';
 import { sourceDefaults } from './source-defaults.js';
@@ -72,7 +73,7 @@ export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Pro
     options.out,
     [...resolved.models.values()].flatMap(({ inputs }) => inputs).concat({ path: options.config }),
   );
-  const prompted = config.gateMode === 'hidden' || config.gateMode === 'cheap_embed';
+  const prompted = isPrompted(config.gateMode);
   const tokenizer = prompted ? await TextTokenizer.open(base) : undefined;
   const layout = layOutTensors(base, tensors, options.shardSize);
   const sources = tensors.map((tensor) => sourceOf(resolved, tensor));

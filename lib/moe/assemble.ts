@@ -20,6 +20,7 @@ import type { TensorWork } from '../merge/many/work.js';
 import { Engine, engineOptions } from '../native.js';
 import { version } from '../version.js';
 import type { GateMode } from './config.js';
+import { degenerateGates } from './degenerate.js';
 import { type GateVectors, promptGates } from './gates.js';
 import { formatMoeCommand, type MoeOptions } from './options.js';
 import { type MoePlan, type PreparedMoe, prepareMoe, sourceOf } from './plan.js';
@@ -91,6 +92,7 @@ export async function assembleMoe(options: MoeOptions & MoeRunOptions): Promise<
       seconds: (performance.now() - began) / 1000,
       warnings: [
         ...plan.warnings,
+        ...run.gateWarnings(gates),
         ...streamed.warnings,
         ...(transaction.cleared ? [`removed ${transaction.cleared}, left by a run that was killed`] : []),
       ],
@@ -122,6 +124,13 @@ class Assembly {
       ...(this.#signal && { signal: this.#signal }),
       onPrompt: () => onPrompt?.(++done, plan.prompts),
     });
+  }
+
+  /** Of the routers; that of a shared expert chooses from nothing. */
+  gateWarnings(gates: readonly GateVectors[] | undefined): string[] {
+    const { config } = this.#prepared.resolved;
+    const found = gates && degenerateGates(gates.slice(0, config.experts.length));
+    return found === undefined ? [] : [`gate_mode ${config.gateMode}: ${found}`];
   }
 
   async stream(

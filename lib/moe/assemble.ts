@@ -117,10 +117,11 @@ class Assembly {
   async gates(onPrompt: MoeRunOptions['onPrompt']): Promise<GateVectors[] | undefined> {
     const { resolved, tokenizer, plan } = this.#prepared;
     if (!tokenizer) return undefined;
-    const { threads } = this.#options;
+    const { threads, device } = this.#options;
     let done = 0;
     return await promptGates(resolved, tokenizer, {
       ...(threads !== undefined && { threads }),
+      ...(device !== undefined && { device }),
       ...(this.#signal && { signal: this.#signal }),
       onPrompt: () => onPrompt?.(++done, plan.prompts),
     });
@@ -204,24 +205,20 @@ class Assembly {
     const published = formatMoeCommand(publishedOptions(this.#options));
     const facts = { donor: base, models: checkpoints, command: published, version };
     const card = await renderMoeCard({ ...facts, experts, shared, expertsPerToken, gateMode });
-    await finishOutput<MoeManifest>(
-      directory,
-      layout,
-      { 'README.md': card },
-      {
-        method: 'moe',
-        architecture: plan.architecture,
-        gateMode,
-        dtype: config.dtype ?? null,
-        device: 'cpu',
-        command,
-        seed: this.#options.seed ?? 0,
-        models: checkpoints.map((one) => describeInput(one.path, one)),
-        parameters: layout.parameters,
-        files,
-        nonFinite: Object.fromEntries(nonFinite),
-      },
-    );
+    const texts = (this.#options.modelCard ?? true) ? { 'README.md': card } : {};
+    await finishOutput<MoeManifest>(directory, layout, texts, {
+      method: 'moe',
+      architecture: plan.architecture,
+      gateMode,
+      dtype: config.dtype ?? null,
+      device: 'cpu',
+      command,
+      seed: this.#options.seed ?? 0,
+      models: checkpoints.map((one) => describeInput(one.path, one)),
+      parameters: layout.parameters,
+      files,
+      nonFinite: Object.fromEntries(nonFinite),
+    });
   }
 }
 

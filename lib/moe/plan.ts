@@ -10,6 +10,7 @@ import { type Chunks, chooseChunks, loadedBytes } from '../merge/many/chunks.js'
 import type { TensorSource } from '../merge/many/model-data.js';
 import { ownBytes } from '../merge/many/work.js';
 import { checkOutputPath, freeBytes } from '../merge/plan.js';
+import { tokenizerFileNames } from '../merge/tokenizer/tokenizer-file.js';
 import { isPrompted } from './config.js';
 import { checkMoeOptions, type MoeOptions } from './options.js';
 import { type MoeTensor, type ResolvedMoe, resolveMoe } from './resolve.js';
@@ -89,6 +90,7 @@ export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Pro
   }));
   const chunks = chooseChunks(needs, 'cpu', options.memory);
   const { copied } = await listSidecars(base);
+  const omitted = (options.copyTokenizer ?? true) ? [] : tokenizerFileNames;
   const files = layout.files.map(({ name, bytes, tensors: own }) => ({ name, bytes, tensors: own.length }));
   const all = [...config.experts, ...config.shared];
   const plan: MoePlan = {
@@ -113,7 +115,7 @@ export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Pro
       free: await freeBytes(options.out),
       needed: files.reduce((sum, { bytes }) => sum + alignUp(bytes, ioAlignment), 0),
     },
-    sidecars: copied,
+    sidecars: copied.filter((name) => !omitted.includes(name)),
     configChanges: { ...sourceDefaults(base.config ?? {}), ...architecture.config(shape) },
     warnings: resolved.warnings,
   };

@@ -20,6 +20,7 @@ import type { TensorWork } from '../merge/many/work.js';
 import { Engine, engineOptions } from '../native.js';
 import { version } from '../version.js';
 import type { GateMode } from './config.js';
+import { degenerateGates } from './degenerate.js';
 import { type GateVectors, promptGates } from './gates.js';
 import { formatMoeCommand, type MoeOptions } from './options.js';
 import { type MoePlan, type PreparedMoe, prepareMoe, sourceOf } from './plan.js';
@@ -91,6 +92,7 @@ export async function assembleMoe(options: MoeOptions & MoeRunOptions): Promise<
       seconds: (performance.now() - began) / 1000,
       warnings: [
         ...plan.warnings,
+        ...run.gateWarnings(gates),
         ...streamed.warnings,
         ...(transaction.cleared ? [`removed ${transaction.cleared}, left by a run that was killed`] : []),
       ],
@@ -115,13 +117,21 @@ class Assembly {
   async gates(onPrompt: MoeRunOptions['onPrompt']): Promise<GateVectors[] | undefined> {
     const { resolved, tokenizer, plan } = this.#prepared;
     if (!tokenizer) return undefined;
-    const { threads } = this.#options;
+    const { threads, device } = this.#options;
     let done = 0;
     return await promptGates(resolved, tokenizer, {
       ...(threads !== undefined && { threads }),
+      ...(device !== undefined && { device }),
       ...(this.#signal && { signal: this.#signal }),
       onPrompt: () => onPrompt?.(++done, plan.prompts),
     });
+  }
+
+  /** Of the routers; that of a shared expert chooses from nothing. */
+  gateWarnings(gates: readonly GateVectors[] | undefined): string[] {
+    const { config } = this.#prepared.resolved;
+    const found = gates && degenerateGates(gates.slice(0, config.experts.length));
+    return found === undefined ? [] : [`gate_mode ${config.gateMode}: ${found}`];
   }
 
   async stream(
@@ -195,24 +205,20 @@ class Assembly {
     const published = formatMoeCommand(publishedOptions(this.#options));
     const facts = { donor: base, models: checkpoints, command: published, version };
     const card = await renderMoeCard({ ...facts, experts, shared, expertsPerToken, gateMode });
-    await finishOutput<MoeManifest>(
-      directory,
-      layout,
-      { 'README.md': card },
-      {
-        method: 'moe',
-        architecture: plan.architecture,
-        gateMode,
-        dtype: config.dtype ?? null,
-        device: 'cpu',
-        command,
-        seed: this.#options.seed ?? 0,
-        models: checkpoints.map((one) => describeInput(one.path, one)),
-        parameters: layout.parameters,
-        files,
-        nonFinite: Object.fromEntries(nonFinite),
-      },
-    );
+    const texts = (this.#options.modelCard ?? true) ? { 'README.md': card } : {};
+    await finishOutput<MoeManifest>(directory, layout, texts, {
+      method: 'moe',
+      architecture: plan.architecture,
+      gateMode,
+      dtype: config.dtype ?? null,
+      device: 'cpu',
+      command,
+      seed: this.#options.seed ?? 0,
+      models: checkpoints.map((one) => describeInput(one.path, one)),
+      parameters: layout.parameters,
+      files,
+      nonFinite: Object.fromEntries(nonFinite),
+    });
   }
 }
 

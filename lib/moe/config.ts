@@ -3,8 +3,21 @@ import type { Place } from '../merge/config/problems.js';
 import type { DTypeName } from '../native.js';
 
 /** Where the weights of the routers come from. */
-export const gateModes = ['hidden', 'cheap_embed', 'random', 'uniform_random'] as const;
+export const gateModes = [
+  'hidden',
+  /** Another name of it. */
+  'hidden_last',
+  'hidden_avg',
+  'cheap_embed',
+  'random',
+  'uniform_random',
+] as const;
 export type GateMode = (typeof gateModes)[number];
+
+/** Whether routers are made of prompts, and so of the base model. */
+export function isPrompted(mode: GateMode): boolean {
+  return mode !== 'random' && mode !== 'uniform_random';
+}
 
 /** Output architectures, as files name them. */
 export const architectureNames = ['mixtral', 'qwen', 'qwen3'] as const;

@@ -10,6 +10,8 @@ import { type Chunks, chooseChunks, loadedBytes } from '../merge/many/chunks.js'
 import type { TensorSource } from '../merge/many/model-data.js';
 import { ownBytes } from '../merge/many/work.js';
 import { checkOutputPath, freeBytes } from '../merge/plan.js';
+import { tokenizerFileNames } from '../merge/tokenizer/tokenizer-file.js';
+import { isPrompted } from './config.js';
 import { checkMoeOptions, type MoeOptions } from './options.js';
 import { type MoeTensor, type ResolvedMoe, resolveMoe } from './resolve.js';
 import { sourceDefaults } from './source-defaults.js';
@@ -74,7 +76,7 @@ export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Pro
     options.out,
     [...resolved.models.values()].flatMap(({ inputs }) => inputs).concat({ path: options.config }),
   );
-  const prompted = config.gateMode === 'hidden' || config.gateMode === 'cheap_embed';
+  const prompted = isPrompted(config.gateMode);
   const tokenizer = prompted ? await TextTokenizer.open(base) : undefined;
   const layout = layOutTensors(base, tensors, options.shardSize);
   const sources = tensors.map((tensor) => sourceOf(resolved, tensor));
@@ -90,6 +92,7 @@ export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Pro
   }));
   const chunks = chooseChunks(needs, 'cpu', options.memory);
   const { copied, skipped } = await listSidecars(base);
+  const omitted = (options.copyTokenizer ?? true) ? [] : tokenizerFileNames;
   const files = layout.files.map(({ name, bytes, tensors: own }) => ({ name, bytes, tensors: own.length }));
   const all = [...config.experts, ...config.shared];
   const plan: MoePlan = {
@@ -114,7 +117,7 @@ export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Pro
       free: await freeBytes(options.out),
       needed: files.reduce((sum, { bytes }) => sum + alignUp(bytes, ioAlignment), 0),
     },
-    sidecars: copied,
+    sidecars: copied.filter((name) => !omitted.includes(name)),
     skipped,
     configChanges: { ...sourceDefaults(base.config ?? {}), ...architecture.config(shape) },
     warnings: [...resolved.warnings, ...unmergedWarnings(copied)],

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type Fields, isNull, readFields, readList, readText } from '../merge/config/keys.js';
-import { Problems } from '../merge/config/problems.js';
+import { type Place, Problems } from '../merge/config/problems.js';
 import { readReference } from '../merge/config/read-reference.js';
 import { readWhole } from '../merge/config/read-tokenizer.js';
 import { nearest } from '../merge/config/suggest.js';
@@ -8,6 +8,7 @@ import { readYamlFile } from '../merge/config/yaml-file.js';
 import { parseYaml, type YamlNode } from '../merge/config/yaml-nodes.js';
 import { toNumber } from '../merge/config/yaml-scalar.js';
 import { dtypeNames } from '../merge/options.js';
+import { checkDifferences, checkPrompts } from './check-experts.js';
 import {
   type ArchitectureName,
   architectureNames,
@@ -50,6 +51,8 @@ export function parseMoeFile(
 class Reader {
   readonly #problems: Problems;
   readonly #exists: (path: string) => boolean;
+  /** Experts whose prompts have been reported. */
+  readonly #unreadable = new Set<Place>();
 
   constructor(problems: Problems, exists: (path: string) => boolean) {
     this.#problems = problems;
@@ -76,7 +79,9 @@ class Reader {
     const architecture = this.#oneOf(fields, 'architecture', architectureNames);
     const perToken = this.#perToken(fields, experts.length, list !== undefined);
     const all = [...experts, ...shared];
-    for (const expert of all) this.#checkPrompts(expert, gateMode, experts.includes(expert));
+    const readable = all.filter((expert) => !this.#unreadable.has(expert.place));
+    for (const expert of readable) checkPrompts(expert, gateMode, experts.includes(expert), problems);
+    if (readable.length === all.length) checkDifferences(experts, gateMode, problems);
     if (!reference) return undefined;
     return {
       file: problems.file,
@@ -126,12 +131,21 @@ class Reader {
     return model && { ...expert, model };
   }
 
-  #prompts({ values }: Fields, key: string): string[] {
+  #prompts({ values, place }: Fields, key: string): string[] {
     const node = values.get(key);
     if (isNull(node)) return [];
-    return readList(node!, key, this.#problems).flatMap(
-      (item) => readText(item, `an entry of ${key}`, this.#problems) ?? [],
+    const before = this.#problems.list.length;
+    const prompts = readList(node!, key, this.#problems).flatMap(
+      (item) => this.#prompt(item, `an entry of ${key}`) ?? [],
     );
+    if (this.#problems.list.length > before) this.#unreadable.add(place);
+    return prompts;
+  }
+
+  /** Empty text is a prompt, too: what a text begins with. */
+  #prompt(node: YamlNode, what: string): string | undefined {
+    if (node.kind === 'scalar' && node.value.kind !== 'null' && node.text === '') return '';
+    return readText(node, what, this.#problems);
   }
 
   #number({ values }: Fields, key: string, otherwise: number, least = Number.NEGATIVE_INFINITY): number {
@@ -191,20 +205,5 @@ class Reader {
       'List more experts, or lower experts_per_token.',
     );
     return perToken;
-  }
-
-  #checkPrompts({ place, positive, negative }: ExpertConfig, gateMode: GateMode, routed: boolean): void {
-    const wanted = gateMode === 'hidden' || gateMode === 'cheap_embed';
-    if (wanted && routed && positive.length === 0) {
-      this.#problems.add(
-        place,
-        `this expert has no positive_prompts, which gate_mode ${gateMode} makes its router of`,
-        'Add texts that it is to answer, or use gate_mode random.',
-      );
-    } else if (positive.length === 0 && negative.length > 0 && wanted) {
-      this.#problems.add(place, 'there are negative_prompts alone', 'Add positive_prompts.');
-    } else if (!wanted && positive.length + negative.length > 0) {
-      this.#problems.warn(place, `prompts have no effect with gate_mode ${gateMode}`);
-    }
   }
 }

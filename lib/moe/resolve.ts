@@ -15,7 +15,7 @@ import {
   mlpParts,
   mlpWeight,
 } from './architectures.js';
-import type { ExpertConfig, MoeConfig } from './config.js';
+import { type ExpertConfig, isPrompted, type MoeConfig } from './config.js';
 
 /** A tensor of the mixture and where it comes from. */
 export interface MoeTensor {
@@ -164,10 +164,10 @@ class Resolution {
     this.#checkShapes(experts, [inner, hidden], layers);
     const sharedInner = shared[0] && this.#innerOf(shared[0]);
     if (shared[0] && sharedInner !== undefined) this.#checkShapes(shared, [sharedInner, hidden], layers);
-    if (reference.lora && (gateMode === 'hidden' || gateMode === 'cheap_embed')) {
+    if (reference.lora && isPrompted(gateMode)) {
       this.#problems.add(
         this.#config.basePlace,
-        `gate_mode ${gateMode} runs the base model, which has an adapter`,
+        `gate_mode ${gateMode} makes routers of the base model, which has an adapter`,
         'Merge the adapter into its base first, with a passthrough of base+adapter.',
       );
     }

@@ -278,6 +278,32 @@ describe('an interrupt', () => {
   });
 });
 
+describe('flags of mergekit-multi', () => {
+  it.each([
+    ['--intermediate-dir', ['--intermediate-dir', 'parts', '--out-path', 'whole']],
+    ['--intermediate-dir', ['-I', 'parts']],
+    ['--out-path', ['--out-path', 'whole']],
+  ])('%s is answered with what to write instead', async (flag, flags) => {
+    const made = await shop();
+    const config = made.config(dare);
+    for (const command of ['merge', 'plan']) {
+      const { code, stderr } = await runCli([command, config, ...flags]);
+      expect([code, stderr]).toEqual([2, expect.stringContaining(`${flag} is not needed here`)]);
+      expect(stderr).toContain(`wisemerge ${command} ${config} OUT: documents go to OUT/NAME`);
+    }
+    expect(readdirSync(made.root).sort()).toEqual(['a', 'b', 'merge.yml']);
+  });
+
+  it('--lazy and --no-lazy change nothing', async () => {
+    const made = await shop();
+    const [config, out] = [made.config(dare), made.path('out')];
+    for (const flag of ['--lazy', '--no-lazy']) {
+      const { code, stderr } = await runCli(['merge', config, out, '--force', flag]);
+      expect([code, stderr]).toEqual([0, expect.stringMatching(new RegExp(`^${flag} changes nothing: `))]);
+    }
+  });
+});
+
 it('the two-model form takes mergekit’s names for what it shares', async () => {
   const made = await shop();
   const out = made.path('out');

@@ -60,6 +60,32 @@ describe('a file', () => {
     expect(config.experts).toHaveLength(2);
   });
 
+  it.each(['hidden', 'hidden_avg', 'hidden_last', 'cheap_embed'])('may have gate_mode %s', (mode) => {
+    expect(parse(`base_model: base\ngate_mode: ${mode}${experts}`)).toMatchObject({ gateMode: mode });
+  });
+
+  it('may have an empty prompt, and the same prompts for some experts', () => {
+    const expert = (model: string, prompt: string) =>
+      `{ source_model: ${model}, positive_prompts: [${prompt}] }`;
+    const list = [expert('a', '""'), expert('b', "''"), expert('c', 'x')].join(', ');
+    const config = parse(`base_model: a\nexperts: [${list}]`);
+    expect(config.experts.map(({ positive }) => positive)).toEqual([[''], [''], ['x']]);
+    expect(config.warnings).toEqual([]);
+  });
+
+  it('is told of experts that are one model, unless they differ or are to be trained', () => {
+    const two = (rest: string, mode = 'hidden') =>
+      parse(
+        `base_model: m\ngate_mode: ${mode}\nexperts:\n  - { source_model: a, positive_prompts: [x] }\n  - { source_model: a, positive_prompts: [y]${rest} }`,
+      ).warnings;
+    expect(two('')).toEqual([
+      'moe.yml:5:5: all experts are a: the mixture answers as that does, with more memory, unless it is trained',
+    ]);
+    expect(two(', noise_scale: 0.1')).toEqual([]);
+    expect(two(', residual_scale: 0.5')).toEqual([]);
+    expect(two('', 'random').filter((line) => line.includes('all experts'))).toEqual([]);
+  });
+
   it('is told what has no effect', () => {
     const { warnings } = parse(`base_model: base\ngate_mode: random${experts}`);
     expect(warnings).toHaveLength(2);
@@ -139,6 +165,16 @@ describe('a file is refused', () => {
       'without prompts',
       'base_model: a\nexperts: [{ source_model: a }, { source_model: b, positive_prompts: [x] }]',
       [/^2:11 this expert has no positive_prompts/],
+    ],
+    [
+      'with prompts that are the same for all experts',
+      'base_model: a\nexperts:\n  - { source_model: a, positive_prompts: [x], negative_prompts: [y] }\n  - { source_model: b, positive_prompts: [x], negative_prompts: [y] }',
+      [/^4:5 prompts are identical for all experts/],
+    ],
+    [
+      'with a prompt that is no text, which is said once',
+      'base_model: a\nexperts: [{ source_model: a, positive_prompts: [~] }, { source_model: b, positive_prompts: [x] }]',
+      [/^2:49 an entry of positive_prompts must be text/],
     ],
     ['with duplicate keys', `base_model: a\nbase_model: b${experts}`, [/"base_model" is given twice/]],
     ['with broken syntax', 'base_model: [a', [/not valid YAML/]],

@@ -4,7 +4,7 @@ import { formatBytes, printable } from '../format.js';
 import {
   checkPairFlags,
   type MergeFileFlags,
-  noteNeedless,
+  noteNeedlessOfMerge,
   pairFlags,
   toMergeFileOptions,
 } from '../merge-file-flags.js';
@@ -22,9 +22,9 @@ export async function runMerge(
   flags: MergeFileFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  noteNeedless(flags);
+  noteNeedlessOfMerge(flags);
   if (config === undefined) return await mergePair(flags, signal);
-  const options = toMergeFileOptions(config, out, flags);
+  const options = toMergeFileOptions('merge', config, out, flags);
   if (out === undefined) {
     throw new WisemergeError('ERR_USAGE', "missing required argument 'out'", {
       hint: 'Write wisemerge merge CONFIG OUT.',

@@ -1,27 +1,59 @@
 import type { Command } from 'commander';
 import type { MoeOptions } from '../../moe/options.js';
 import { parseBytes, parseCount, parseSeed } from '../arguments.js';
-import type { OutputFlags } from '../terminal.js';
+import {
+  addHidden,
+  addMergekitFlags,
+  type MergekitFlags,
+  type NeedlessFlag,
+  noteNeedless,
+  sharedOptions,
+} from '../mergekit-flags.js';
 
-export interface MoeFlags extends OutputFlags, Omit<MoeOptions, 'config' | 'out' | 'cache'> {
-  readonly transformersCache?: string;
+export interface MoeFlags extends MergekitFlags {
   readonly plan?: boolean;
+  readonly memory?: number;
+  readonly force?: boolean;
 }
 
+/** Of mergekit-moe. */
+const needless: readonly NeedlessFlag[] = [
+  { flag: 'load-in-4bit', why: 'the base model runs with the weights that are stored' },
+  { flag: 'load-in-8bit', why: 'the base model runs with the weights that are stored' },
+  {
+    flag: 'i-understand-this-is-not-useful-without-training',
+    why: 'experts that are all one model are warned of, not refused',
+  },
+];
+
 export function addMoe(command: Command, signal: AbortSignal): Command {
-  return command
+  command
     .description('assemble a mixture of experts from dense models')
     .option('--plan', 'only show what would be done, from headers alone')
     .option('--seed <n>', 'of random routers and noise (default: 0)', parseSeed)
-    .option('--threads <n>', 'CPU threads (default: all)', parseCount)
+    .option('--device <device>', 'that runs the prompts: auto, cpu, cuda or cuda:N (default: cpu)')
+    .option('-j, --threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--memory <size>', 'I/O buffers, such as 256MiB (default: 100MiB)', parseBytes)
     .option('--shard-size <size>', 'bytes of tensors per file (default: 5GB)', parseBytes)
-    .option(
-      '--transformers-cache <directory>',
-      "where repositories of the Hugging Face Hub are kept (default: its client's)",
-    )
-    .option('--force', 'replace an earlier output of wisemerge')
-    .action(async (config: string, out: string, flags: MoeFlags) =>
-      (await import('./moe.js')).runMoe(config, out, flags, signal),
-    );
+    .option('--no-copy-tokenizer', 'leave the tokenizer out')
+    .option('--force', 'replace an earlier output of wisemerge');
+  addHidden(command, '--random-seed <n>', parseSeed);
+  return addMergekitFlags(command, needless).action(async (config: string, out: string, flags: MoeFlags) => {
+    noteNeedless(flags, needless);
+    await (await import('./moe.js')).runMoe(toMoeOptions(config, out, flags), flags, signal);
+  });
+}
+
+/** The options that flags stand for. Throws ERR_USAGE where two names of one contradict each other. */
+function toMoeOptions(config: string, out: string, flags: MoeFlags): MoeOptions {
+  const { memory, force, transformersCache: cache } = flags;
+  return {
+    ...{ config, out },
+    ...sharedOptions(flags),
+    ...(memory !== undefined && { memory }),
+    ...(force && { force }),
+    ...(flags.copyTokenizer === false && { copyTokenizer: false }),
+    ...(flags.writeModelCard === false && { modelCard: false }),
+    ...(cache !== undefined && { cache }),
+  };
 }

@@ -1,4 +1,5 @@
 import { assembleMoe } from '../../moe/assemble.js';
+import type { MoeOptions } from '../../moe/options.js';
 import { type MoePlan, planMoe } from '../../moe/plan.js';
 import { formatBytes, formatCount, printable, style } from '../format.js';
 import { ProgressBar } from '../progress-bar.js';
@@ -6,36 +7,33 @@ import { groupSkipped } from '../skipped-text.js';
 import { note, printResult, warn } from '../terminal.js';
 import type { MoeFlags } from './moe-flags.js';
 
-export async function runMoe(
-  config: string,
-  out: string,
-  flags: MoeFlags,
-  signal: AbortSignal,
-): Promise<void> {
-  const { json: _json, quiet: _quiet, plan: planned, transformersCache: cache, ...given } = flags;
-  const options = { ...given, ...(cache !== undefined && { cache }) };
-  if (planned) {
-    const plan = await planMoe({ config, out, ...options, signal });
+export async function runMoe(options: MoeOptions, flags: MoeFlags, signal: AbortSignal): Promise<void> {
+  if (flags.plan) {
+    const plan = await planMoe({ ...options, signal });
     printResult(flags, plan, () => describe(plan));
     return;
   }
   const progress = new ProgressBar(flags);
   const result = await assembleMoe({
-    ...{ config, out, ...options, signal, onProgress: progress.listener },
-    onPlan: ({ architecture, experts, parameters, bytesWritten, prompts, skipped }) => {
-      note(
-        flags,
-        `${architecture} of ${experts.length} experts, ${formatCount(parameters.total)} parameters, ` +
-          `${formatBytes(bytesWritten)} to write${prompts > 0 ? `, ${prompts} prompts` : ''}`,
-      );
-      for (const { files, reason } of groupSkipped(skipped)) note(flags, `${files} not copied: ${reason}`);
-    },
+    ...{ ...options, signal, onProgress: progress.listener },
+    onPlan: (plan) => announce(plan, flags),
   }).finally(() => progress.end());
   for (const warning of result.warnings) warn(flags, printable(warning));
   const bad = Object.entries(result.nonFinite).map(([name, count]) => `${printable(name)} (${count})`);
   if (bad.length > 0) warn(flags, `NaN or infinite elements in ${bad.slice(0, 5).join(', ')}`);
   printResult(flags, result, () => result.directory);
   note(flags, `${result.seconds.toFixed(1)} s`);
+}
+
+function announce(plan: MoePlan, flags: MoeFlags): void {
+  const { architecture, experts, parameters, bytesWritten, prompts, skipped } = plan;
+  if (flags.verbose) note(flags, describe({ ...plan, warnings: [] }));
+  note(
+    flags,
+    `${architecture} of ${experts.length} experts, ${formatCount(parameters.total)} parameters, ` +
+      `${formatBytes(bytesWritten)} to write${prompts > 0 ? `, ${prompts} prompts` : ''}`,
+  );
+  for (const { files, reason } of groupSkipped(skipped)) note(flags, `${files} not copied: ${reason}`);
 }
 
 function describe(plan: MoePlan): string {

@@ -5,7 +5,7 @@ import { formatBytes, formatCount, printable, style } from '../format.js';
 import {
   checkPairFlags,
   type MergeFileFlags,
-  noteNeedless,
+  noteNeedlessOfMerge,
   pairFlags,
   toMergeFileOptions,
 } from '../merge-file-flags.js';
@@ -22,9 +22,9 @@ export async function runPlan(
   given: MergeFileFlags,
   signal: AbortSignal,
 ): Promise<void> {
-  noteNeedless(given);
+  noteNeedlessOfMerge(given);
   if (config !== undefined) {
-    const options = toMergeFileOptions(config, out, given);
+    const options = toMergeFileOptions('plan', config, out, given);
     return await (await import('./plan-file.js')).runPlanFile(options, given, signal);
   }
   checkPairFlags(given);

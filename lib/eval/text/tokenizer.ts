@@ -57,8 +57,30 @@ export class TextTokenizer {
     return this.#encode(text, true);
   }
 
+  /** Behind a token, if one is given, and with no other special token, whatever the tokenizer adds by itself. Throws ERR_DATA. */
+  encodeBehind(token: string | undefined, text: string): number[] {
+    if (token === undefined) return this.#encode(text, false);
+    const first = this.#tokenizer.token_to_id(token)!;
+    // As one text, so that what the tokenizer does at the beginning of texts it does not do behind the token; only an
+    // added token is found in a text.
+    if (this.#tokenizer.get_added_tokens_decoder().has(first)) return this.#encode(token + text, false);
+    return [first, ...this.#encode(text, false)];
+  }
+
+  has(token: string): boolean {
+    return this.#tokenizer.token_to_id(token) !== undefined;
+  }
+
+  /** The token that the tokenizer puts in front of texts by itself. */
+  get opening(): string | undefined {
+    const [begun, bare] = [true, false].map(
+      (special) => this.#tokenizer.encode('a', { add_special_tokens: special }).tokens,
+    ) as [string[], string[]];
+    return begun.length > bare.length && begun[0] !== bare[0] ? begun[0] : undefined;
+  }
+
   /**
-   * The same in at most `longest` tokens: what is too long loses the end of its text, not the special tokens
+   * As `encode`, in at most `longest` tokens: what is too long loses the end of its text, not the special tokens
    * around it. Throws ERR_DATA.
    */
   encodeWithin(text: string, longest: number): FittedText {

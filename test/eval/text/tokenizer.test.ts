@@ -52,6 +52,21 @@ describe('tokens', () => {
   });
 });
 
+test('a text behind a token has that once and no other in front or behind', async () => {
+  const b = 3 + letter('b');
+  for (const bare of [false, true]) {
+    const tokenizer = await open('llama-tiny/a', llamaTokenizer({ bare }));
+    expect(tokenizer.encodeBehind('<s>', 'b')).toEqual([1, b]);
+    expect(tokenizer.encodeBehind('<s>', '')).toEqual([1]);
+    expect(tokenizer.encodeBehind(undefined, 'b')).toEqual([b]);
+    expect(tokenizer.encodeBehind(undefined, '')).toEqual([]);
+  }
+  const clip = await open('clip-tiny/zeroshot', clipTokenizer());
+  expect(clip.encodeBehind('<|startoftext|>', 'a')).toEqual([97, 27]);
+  // A token of the vocabulary that is none of the added ones.
+  expect(clip.encodeBehind('b</w>', 'a')).toEqual([28, 27]);
+});
+
 describe('what cannot be read is named', () => {
   test('no tokenizer, a broken one, a lone file', async () => {
     const model = await withTokenizer('clip-tiny/zeroshot', clipTokenizer());

@@ -1,3 +1,5 @@
+import { listNames } from '../config/list-names.js';
+import { renumberedTokens, withExplicitIds } from './explicit-ids.js';
 import { appendTokens, type ExtendedTokenizer } from './extend.js';
 import type { TokenRule } from './rules.js';
 import type { TokenizerFile } from './tokenizer-file.js';
@@ -26,7 +28,7 @@ export interface OutputTokens {
 
 /**
  * The vocabulary that `source` asks for, and after it the tokens with rules that are not in it. Without a base the first
- * model is the donor. Throws ERR_TOKENIZER for a union of tokenizers of different kinds.
+ * model is the donor. Throws ERR_TOKENIZER for a union of tokenizers of different kinds, and for ids that cannot be kept.
  */
 export function outputTokens(
   models: readonly TokenizerFile[],
@@ -36,16 +38,27 @@ export function outputTokens(
 ): OutputTokens {
   const own = typeof source === 'object' && 'file' in source ? source.file : undefined;
   const ofModels = typeof source === 'object' && 'model' in source ? source.model : (base ?? 0);
-  const donor = own ?? models[ofModels]!;
+  const donor: TokenizerFile = own ?? models[ofModels]!;
   const union = source === 'union' ? uniteTokenizers(donor, models) : undefined;
   const begun = union ?? { json: donor.json, tokens: donor.tokens, newAdded: [] };
   const lacking = [...rules.keys()].filter((token) => !begun.tokens.has(token));
   const extended = lacking.length > 0 ? appendTokens(begun, lacking, models) : begun;
+  const grown = extended.tokens.size > donor.tokens.size;
+  const used = new Set<TokenizerFile>(source === 'union' ? models : [donor]);
   return {
     tokens: extended.tokens,
     donor,
     ...(!own && { donorModel: ofModels }),
-    ...(extended.tokens.size > donor.tokens.size && { extended }),
-    warnings: union?.warnings ?? [],
+    ...(grown && { extended: { ...extended, json: withExplicitIds(extended.json, donor.file) } }),
+    warnings: [...(union?.warnings ?? []), ...[...used].flatMap(tokenWarnings)],
   };
+}
+
+/** Names tokens that have other ids elsewhere than the file states. */
+function tokenWarnings({ file, json }: TokenizerFile): string[] {
+  const names = renumberedTokens(json).map(({ content }) => content);
+  if (names.length === 0) return [];
+  return [
+    `${file} states other ids for ${names.length} of its tokens (${listNames(names, 8)}) than transformers gives: rows are those of the stated`,
+  ];
 }

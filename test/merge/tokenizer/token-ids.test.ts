@@ -34,7 +34,7 @@ function idsOf(
 ) {
   const zero: TokenRule = { source: { kind: 'zero' } };
   const output = outputTokens(models, 0, source, new Map(rules.map((token) => [token, zero])));
-  const json = (output.extended?.json ?? output.donor.json) as unknown as Parameters<
+  const json = (output.changed?.json ?? output.donor.json) as unknown as Parameters<
     typeof expectLoadedIds
   >[0];
   expectLoadedIds(json, output.tokens);
@@ -112,7 +112,7 @@ it('Unigram models, whose ids are places, have no gaps', () => {
   expect(() => outputTokens([donor, tokenizer('Unigram', numbered('c'))], 0)).toThrow(refused);
   const rules = new Map([['<new>', { source: { kind: 'zero' } as const }]]);
   expect(() => outputTokens([donor], 0, 'base', rules)).toThrow(refused);
-  expect(outputTokens([donor], 0, 'base').extended).toBeUndefined();
+  expect(outputTokens([donor], 0, 'base').changed).toBeUndefined();
 });
 
 it('a piece that a Unigram model has twice counts twice', () => {

@@ -364,7 +364,7 @@ describe('rules', () => {
     expect(ruleProblems(files, new Map([[token, rule]]))).toMatchObject([{ token, message }]);
   });
 
-  it('round rows of other dtypes once, and name embeddings that are too short', async () => {
+  it('round rows of other dtypes once', async () => {
     const { results } = await remapped([await model(x, 4, 1), await model(z, 2, 0.1, 'F64')], 0);
     // 0.1 and 1 as F32; the F64 model holds the doubles of these.
     expect(results[0]!.slice(4)).toEqual([
@@ -372,9 +372,5 @@ describe('rules', () => {
       [Math.fround(1), Math.fround(0.1)],
     ]);
     expect(results[1]![1]).toEqual([10, 1]);
-    await expect(remapped([await model(x, 3, 1), await model(z, 2, 1)], 0)).rejects.toMatchObject({
-      code: 'ERR_INCOMPATIBLE',
-      details: { problems: [{ code: 'ERR_SHAPE_MISMATCH', message: /4 rows of \[2\]/ }, {}] },
-    });
   });
 });

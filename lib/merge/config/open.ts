@@ -72,8 +72,8 @@ export async function openMergeFile(path: string, options: OpenOptions = {}): Pr
 }
 
 /** The tokenizer that a vocabulary's files hold. */
-function outputTokenizer({ extended, donor }: Vocabulary, name: string): TokenizerFile {
-  return extended ? parseTokenizer(extended.json, name, `tokenizer.json of ${name}`) : donor;
+function outputTokenizer({ changed, donor }: Vocabulary, name: string): TokenizerFile {
+  return changed ? parseTokenizer(changed.json, name, `tokenizer.json of ${name}`) : donor;
 }
 
 class Opener {

@@ -1,8 +1,8 @@
-import { dtypeInfo, formatShape } from '../../checkpoint/tensor.js';
-import { tiedSource } from '../tied.js';
+import { dtypeInfo } from '../../checkpoint/tensor.js';
 import { outputTokens } from '../tokenizer/output-tokens.js';
 import { planVocabulary, type Vocabulary } from '../tokenizer/plan.js';
-import { isIdentity, neededRows, toNativeRowMap } from '../tokenizer/rows.js';
+import { fitTokenizers } from '../tokenizer/rowless.js';
+import { isIdentity } from '../tokenizer/rows.js';
 import { ruleProblems, type TokenRule } from '../tokenizer/rules.js';
 import { missingTokenizer, type TokenizerFile } from '../tokenizer/tokenizer-file.js';
 import { vocabularyAxis } from '../vocabulary-tensors.js';
@@ -10,10 +10,10 @@ import { withAssumed } from './assumed-tokenizer.js';
 import type { MergeConfig } from './config.js';
 import { listNames } from './list-names.js';
 import { formatModelReference, type ModelReference, modelKey } from './model-reference.js';
-import type { HeaderTensor, ModelHeaders } from './output-tensors.js';
+import type { ModelHeaders } from './output-tensors.js';
 import { Problems } from './problems.js';
-import type { ResolvedMerge, ResolvedTensor, TensorReference } from './resolved.js';
-import { sameShape } from './same-shape.js';
+import type { ResolvedMerge } from './resolved.js';
+import { axisOf, checkTables, modelRows, takenBy } from './row-tables.js';
 import type { TokenizerConfig, TokenSource } from './tokenizer.js';
 
 /** What planning a vocabulary needs to know of the models. */
@@ -28,7 +28,7 @@ export interface VocabularyContext {
 export interface MergeWithVocabulary {
   readonly merge: ResolvedMerge;
   readonly vocabulary: Vocabulary;
-  /** One per model. */
+  /** One per model, as the files have them. */
   readonly tokenizers: readonly TokenizerFile[];
 }
 
@@ -58,14 +58,16 @@ export async function withVocabulary(
   problems.throwIfAny();
   const found = await Promise.all(merge.models.map(findTokenizer));
   const { tokenizers, warnings: assumed } = withAssumed(found, merge, models);
-  for (const { token, message, fix } of ruleProblems(tokenizers, rules)) {
+  const rows = models.map((model, i) => modelRows(merge, i, model));
+  const { files, withRows } = fitTokenizers(tokenizers, rows, rules);
+  for (const { token, message, fix } of ruleProblems(withRows, rules)) {
     problems.add(tokenizer.tokens.find((one) => one.token === token)!.place, message, fix);
   }
   problems.throwIfAny();
   const { source, padToMultipleOf } = tokenizer;
   const from = typeof source === 'string' ? source : await sourceOf(source, merge, findTokenizer);
-  const output = outputTokens(tokenizers, merge.base, from, rules);
-  const vocabulary = planVocabulary(tokenizers, merge.base, output, {
+  const output = outputTokens(files, merge.base, from, rules);
+  const vocabulary = planVocabulary(withRows, merge.base, output, {
     rules,
     ...(padToMultipleOf !== undefined && { padToMultipleOf }),
   });
@@ -130,65 +132,6 @@ function tokenSource(
 ): NonNullable<TokenRule['source']> {
   if (source.kind === 'model') return { kind: 'model', model };
   return { kind: 'model_token', model, token: source.token ?? source.tokenId! };
-}
-
-/** The tensor of a model whose rows go into an output tensor: its input, or what takes its place. */
-export function rowTable(
-  output: ResolvedTensor,
-  model: number,
-  headers: ModelHeaders,
-): HeaderTensor | undefined {
-  const own = takenBy(output).find((one) => one.model === model);
-  if (own) return headers.tensors.get(own.tensor);
-  return headers.tensors.get(output.name) ?? tiedSource(output, headers, { anyRows: true });
-}
-
-function takenBy({ inputs, base }: ResolvedTensor): TensorReference[] {
-  return [...inputs, ...(base ? [base] : [])];
-}
-
-function axisOf({ name, shape }: ResolvedTensor): number {
-  return vocabularyAxis(name, shape)!;
-}
-
-/** Every row that is taken must be there, in the shape of the others. */
-function checkTables(
-  merge: ResolvedMerge,
-  { maps }: Vocabulary,
-  models: readonly ModelHeaders[],
-  problems: Problems,
-): void {
-  for (const output of merge.tensors.filter(({ remapped }) => remapped)) {
-    const axis = axisOf(output);
-    for (const { model } of takenBy(output)) {
-      const headers = models[model]!;
-      const own = rowTable(output, model, headers)!;
-      if (isIdentity(maps[model]!, own.shape[axis]!)) continue;
-      const map = toNativeRowMap(maps[model]!, model);
-      for (const [i, rows] of neededRows(map).entries()) {
-        const of = models[map.models[i]!]!;
-        const table = rowTable(output, map.models[i]!, of);
-        const name = formatModelReference(merge.models[map.models[i]!]!);
-        if (!table) {
-          problems.addModel(
-            'ERR_MISSING_TENSOR',
-            of.path,
-            output.name,
-            `"${output.name}": ${name} has tokens that others lack, but no such tensor`,
-            'Give these tokens a source under tokenizer.tokens, or take tokenizer source base.',
-          );
-        } else if (table.shape[axis]! < rows || !sameShape(table.shape, own.shape, axis)) {
-          problems.addModel(
-            'ERR_SHAPE_MISMATCH',
-            of.path,
-            table.name,
-            `"${table.name}" of ${name} is ${formatShape(table.shape)}; ${rows} rows of ${formatShape(own.shape.filter((_, i) => i !== axis))} are needed for its tokens`,
-            'Resize the embeddings to the tokenizer, or take the tokenizer that fits them.',
-          );
-        }
-      }
-    }
-  }
 }
 
 /**

@@ -12,7 +12,7 @@ import { ioError } from '../../errors.js';
 import type { OpenedMerge } from '../config/open.js';
 import { chooseChatTemplate, writeChatTemplate } from '../tokenizer/chat-template.js';
 import { tokenizerFiles, vocabularyChanges } from '../tokenizer/plan.js';
-import { slowTokenizerFiles, tokenizerFileNames } from '../tokenizer/tokenizer-file.js';
+import { tokenizerFileNames } from '../tokenizer/tokenizer-file.js';
 import type { PlanFileOptions } from './options.js';
 
 /** The small files beside an output's weights, but for those that wisemerge writes of its own. */
@@ -45,11 +45,11 @@ export async function planCompanions(
   let texts: ReadonlyMap<string, string> = new Map();
   let files: { name: string; from: string }[] = [];
   if (vocabulary) {
-    const { donorModel, donor: own, extended } = vocabulary;
+    const { donorModel, donor: own } = vocabulary;
     const directory = donorModel === undefined ? own.directory : directoryOf(models[donorModel]!);
     const made = await tokenizerFiles(vocabulary, directory);
     const foreign = donorModel !== merge.donor;
-    omitted = foreign ? tokenizerFileNames : extended ? [...slowTokenizerFiles, ...made.texts.keys()] : [];
+    omitted = foreign ? tokenizerFileNames : [...made.stale, ...made.texts.keys()];
     texts = made.texts;
     files = foreign ? made.copies.map((name) => ({ name, from: join(directory, name) })) : [];
     for (const name of ['config.json', 'generation_config.json']) {

@@ -1,7 +1,7 @@
 import { dtypeInfo, itemSize, type TensorInfo } from '../../checkpoint/tensor.js';
 import { WisemergeError } from '../../errors.js';
 import type { ResolvedMerge, ResolvedTensor } from '../config/resolved.js';
-import { rowTable } from '../config/vocabulary.js';
+import { rowTable } from '../config/row-tables.js';
 import type { Vocabulary } from '../tokenizer/plan.js';
 import { isIdentity, type NativeRowMap, toNativeRowMap } from '../tokenizer/rows.js';
 import { vocabularyAxis } from '../vocabulary-tensors.js';

@@ -9,7 +9,8 @@ export interface ChatFormat {
  * `messages`, `add_generation_prompt`, and the texts of `bos_token` and `eos_token`.
  */
 export const chatTemplates: Readonly<Record<string, ChatFormat>> = {
-  // Taori et al., 2023: an instruction and its response under headings, behind one sentence of introduction.
+  // Taori et al., 2023: an instruction and its response under headings, behind one sentence of introduction. Theirs had no
+  // line break behind the last heading; most models since have it.
   alpaca: {
     jinja: `{%- set intro = 'Below is an instruction that describes a task. Write a response that appropriately completes the request.' -%}
 {%- for message in messages -%}
@@ -68,7 +69,8 @@ export const chatTemplates: Readonly<Record<string, ChatFormat>> = {
 {%- endif -%}`,
     tokens: ['<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>'],
   },
-  // Mistral AI, "Mistral 7B" instruct: a system message goes before the first instruction.
+  // Mistral AI, mistral-common and cookbook, tokenizer V1 (Mistral 7B Instruct v0.1 and v0.2): a space before each
+  // instruction, and a system message in the first.
   mistral: {
     jinja: `{{- bos_token -}}
 {%- set instructions = namespace(prefix='') -%}
@@ -76,7 +78,7 @@ export const chatTemplates: Readonly<Record<string, ChatFormat>> = {
 {%- if message['role'] == 'system' -%}
 {%- set instructions.prefix = message['content'] + '\\n\\n' -%}
 {%- elif message['role'] == 'user' -%}
-{{ '[INST] ' + instructions.prefix + message['content'] + ' [/INST]' }}
+{{ ' [INST] ' + instructions.prefix + message['content'] + ' [/INST]' }}
 {%- set instructions.prefix = '' -%}
 {%- else -%}
 {{ ' ' + message['content'] + eos_token }}

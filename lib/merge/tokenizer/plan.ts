@@ -2,10 +2,13 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Config, readConfig } from '../../checkpoint/checkpoint.js';
 import { ioError } from '../../errors.js';
+import type { ExtendedTokenizer } from './extend.js';
 import type { OutputTokens } from './output-tokens.js';
+import { leftOut } from './rowless.js';
 import { mapRows, type RowMap } from './rows.js';
 import type { TokenRule } from './rules.js';
 import { slowTokenizerFiles, type TokenizerFile, tokenizerFileNames } from './tokenizer-file.js';
+import { withoutKeys, withoutMentions } from './without-tokens.js';
 
 /** The output's tokens, and how each model's embeddings get there. */
 export interface Vocabulary extends OutputTokens {
@@ -22,7 +25,8 @@ export interface VocabularyOptions {
 }
 
 /**
- * Plans the embeddings of a merge of models with these tokenizers; `base` is the position of the base model among them.
+ * Plans the embeddings of a merge of models with these tokenizers, of whose tokens all have rows; `base` is the position of
+ * the base model among them.
  */
 export function planVocabulary(
   models: readonly TokenizerFile[],
@@ -41,42 +45,55 @@ export interface TokenizerFiles {
   readonly texts: ReadonlyMap<string, string>;
   /** To copy from the donor's directory. */
   readonly copies: readonly string[];
+  /** To leave there: of a slow tokenizer with other tokens than the output's. */
+  readonly stale: readonly string[];
 }
 
-/**
- * Files of the vocabulary's tokenizer; `directory` is the donor's. A slow tokenizer is left out where it would
- * contradict a tokenizer.json with more tokens. Throws ERR_CONFIG, ERR_IO.
- */
-export async function tokenizerFiles({ extended }: OutputTokens, directory: string): Promise<TokenizerFiles> {
-  const texts = new Map<string, string>();
-  if (extended) {
-    texts.set('tokenizer.json', `${JSON.stringify(extended.json, null, 2)}\n`);
-    const config = await readConfig(directory, 'tokenizer_config.json');
-    if (config?.added_tokens_decoder !== undefined) {
-      const decoder = { ...(config.added_tokens_decoder as object) } as Record<string, unknown>;
-      for (const { id, ...token } of extended.newAdded) decoder[id] = token;
-      const changed = { ...config, added_tokens_decoder: decoder };
-      texts.set('tokenizer_config.json', `${JSON.stringify(changed, null, 2)}\n`);
-    }
-    const added = await readConfig(directory, 'added_tokens.json');
-    if (added) {
-      const changed = Object.fromEntries([
-        ...Object.entries(added),
-        ...extended.newAdded.map(({ content, id }) => [content, id]),
-      ]);
-      texts.set('added_tokens.json', `${JSON.stringify(changed, null, 2)}\n`);
-    }
-  }
+/** Files of the vocabulary's tokenizer; `directory` is the donor's. Throws ERR_CONFIG, ERR_IO. */
+export async function tokenizerFiles(
+  { changed, donor }: OutputTokens,
+  directory: string,
+): Promise<TokenizerFiles> {
+  const texts = changed ? await changedTexts(changed, new Set(leftOut(donor)), directory) : new Map();
+  const grown = changed !== undefined && changed.tokens.size > donor.tokens.size;
+  const cut = donor.whole !== undefined && donor.whole.vocabulary.size > donor.vocabulary.size;
+  const stale = grown || cut ? slowTokenizerFiles : [];
   const copies: string[] = [];
   for (const name of tokenizerFileNames) {
-    if (texts.has(name) || (extended && slowTokenizerFiles.includes(name))) continue;
+    if (texts.has(name) || stale.includes(name)) continue;
     const there = await access(join(directory, name)).then(
       () => true,
       () => false,
     );
     if (there) copies.push(name);
   }
-  return { texts, copies };
+  return { texts, copies, stale };
+}
+
+async function changedTexts(
+  { json, newAdded }: ExtendedTokenizer,
+  lost: ReadonlySet<string>,
+  directory: string,
+): Promise<Map<string, string>> {
+  const text = (content: object): string => `${JSON.stringify(content, null, 2)}\n`;
+  const texts = new Map([['tokenizer.json', text(json)]]);
+  const config = await readConfig(directory, 'tokenizer_config.json');
+  if (config && (config.added_tokens_decoder !== undefined || lost.size > 0)) {
+    const kept = withoutMentions(config, lost);
+    const decoder = kept.added_tokens_decoder !== undefined && {
+      ...(kept.added_tokens_decoder as object),
+      ...Object.fromEntries(newAdded.map(({ id, ...token }) => [id, token])),
+    };
+    texts.set('tokenizer_config.json', text({ ...kept, ...(decoder && { added_tokens_decoder: decoder }) }));
+  }
+  const added = await readConfig(directory, 'added_tokens.json');
+  if (added) {
+    const ids = newAdded.map(({ content, id }) => [content, id]);
+    texts.set('added_tokens.json', text({ ...withoutKeys(added, lost), ...Object.fromEntries(ids) }));
+  }
+  const map = lost.size > 0 ? await readConfig(directory, 'special_tokens_map.json') : undefined;
+  if (map) texts.set('special_tokens_map.json', text(withoutMentions(map, lost)));
+  return texts;
 }
 
 /**

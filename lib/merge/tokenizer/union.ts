@@ -1,3 +1,4 @@
+import { unigramGaps } from './explicit-ids.js';
 import type { ExtendedTokenizer } from './extend.js';
 import { type AddedToken, type TokenizerFile, tokenizerError } from './tokenizer-file.js';
 
@@ -15,7 +16,6 @@ export interface Union extends ExtendedTokenizer {
  */
 export function uniteTokenizers(donor: TokenizerFile, models: readonly TokenizerFile[]): Union {
   const tokens = new Map(donor.tokens);
-  const fresh: { token: string; id: number }[] = [];
   const newAdded: AddedToken[] = [];
   const warnings: string[] = [];
   let next = 0;
@@ -31,23 +31,25 @@ export function uniteTokenizers(donor: TokenizerFile, models: readonly Tokenizer
       tokens.set(token, id);
       const entry = added.get(token);
       if (entry) newAdded.push({ ...entry, id });
-      if (!entry) fresh.push({ token, id });
     }
   }
   const model: Record<string, unknown> = { ...donor.model };
   if (donor.type === 'Unigram') model.vocab = uniteScores(donor, tokens, models);
-  else
-    model.vocab = Object.fromEntries([
-      ...donor.vocabulary,
-      ...fresh.map(({ token, id }) => [token, id] as const),
-    ]);
+  else model.vocab = unitePieces(donor, tokens, models);
   if (donor.type === 'BPE') model.merges = uniteMerges(donor, models);
-  const json = {
-    ...donor.json,
-    added_tokens: [...donor.added, ...newAdded].sort((one, two) => one.id - two.id),
-    model,
-  };
+  const json = { ...donor.json, added_tokens: [...donor.added, ...newAdded], model };
   return { json, tokens, newAdded, warnings };
+}
+
+/** What is an added token in the donor only may be part of another's merges, which are of pieces of the model. */
+function unitePieces(
+  donor: TokenizerFile,
+  tokens: ReadonlyMap<string, number>,
+  models: readonly TokenizerFile[],
+): Record<string, number> {
+  const pieces = new Set(donor.vocabulary.keys());
+  for (const { vocabulary } of models) for (const piece of vocabulary.keys()) pieces.add(piece);
+  return Object.fromEntries([...pieces].map((piece) => [piece, tokens.get(piece)!]));
 }
 
 function checkKind(donor: TokenizerFile, other: TokenizerFile): void {
@@ -104,13 +106,7 @@ function uniteScores(
 ): [string, number][] {
   const list: [string, number][] = new Array(tokens.size);
   for (const [token, id] of tokens) {
-    if (id >= tokens.size) {
-      throw tokenizerError(
-        donor.file,
-        `its ids leave gaps below ${id} (${JSON.stringify(token)})`,
-        'Take one tokenizer for all: tokenizer source base.',
-      );
-    }
+    if (id >= tokens.size) throw unigramGaps(donor.file, token, id);
     list[id] = [token, 0];
   }
   for (const file of [...models.filter((model) => model !== donor).reverse(), donor]) {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { f32, numbers, Workshop } from '../../support/merge-file.js';
 import { tempDir } from '../../support/temp.js';
+import { expectLoadedIds } from '../../support/tokenizer-ids.js';
 
 const embed = 'model.embed_tokens.weight';
 const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
@@ -34,7 +35,11 @@ base_model: $/x
 models: [{model: $/x, parameters: {weight: 1}}, {model: $/y, parameters: {weight: 1}}]
 ${tokenizer}
 `;
-const json = (shop: Workshop, name: string) => JSON.parse(readFileSync(shop.path(`out/${name}`), 'utf8'));
+const json = (shop: Workshop, name: string) => {
+  const content = JSON.parse(readFileSync(shop.path(`out/${name}`), 'utf8'));
+  if (name === 'tokenizer.json') expectLoadedIds(content);
+  return content;
+};
 
 it('a token that only another model has is added to the base’s vocabulary, as that model has it', async () => {
   const shop = await two();

@@ -39,8 +39,8 @@ describe('a known template', () => {
   });
 
   it('mistral', () => {
-    expect(render('mistral', turns)).toBe('<s>[INST] Hi [/INST] Hello</s>[INST] Bye [/INST]');
-    expect(render('mistral', [system, turns[0]!])).toBe('<s>[INST] Be brief.\n\nHi [/INST]');
+    expect(render('mistral', turns)).toBe('<s> [INST] Hi [/INST] Hello</s> [INST] Bye [/INST]');
+    expect(render('mistral', [system, turns[0]!])).toBe('<s> [INST] Be brief.\n\nHi [/INST]');
   });
 
   it('alpaca', () => {

@@ -50,7 +50,7 @@ export function addMergeFlags(command: Command): Command {
       'bytes of tensors per file, such as 5GB (default: the files of the zero-shot model)',
       parseBytes,
     )
-    .option('--force', 'replace an earlier output of wisemerge')
+    .option('--force', 'replace an earlier output of this command')
     .option('--extrapolate', 'allow alpha outside [0, 1]')
     .option('--json', 'print one JSON object')
     .option('--quiet', 'no progress or remarks');

@@ -75,7 +75,7 @@ export function createProgram(signal: AbortSignal): Command {
     )
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--resume', 'go on behind the last complete epoch')
-    .option('--force', 'replace an earlier output of wisemerge')
+    .option('--force', 'replace an earlier output of this command')
     .action(async (flags: FinetuneFlags) =>
       (await import('./commands/finetune.js')).runFinetune(flags, signal),
     );
@@ -212,7 +212,7 @@ export function createProgram(signal: AbortSignal): Command {
     .requiredOption('--out <path>', 'safetensors to write: head.weight; with --in-model a directory')
     .option('--in-model', 'write a copy of the model with the head in it, for finetune --images')
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
-    .option('--force', 'replace an earlier output of wisemerge')
+    .option('--force', 'replace an earlier output of this command')
     .action(async (flags: HeadFlags) => (await import('./commands/head.js')).runHead(flags, signal));
   addExtractLora(withOutputFlags(program.command('extract-lora')), signal);
   addMoe(withOutputFlags(program.command('moe <config> <out>')), signal);

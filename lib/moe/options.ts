@@ -15,7 +15,7 @@ export interface MoeOptions {
   readonly memory?: number;
   /** Bytes of tensor data per output file. Default 5 GB. */
   readonly shardSize?: number;
-  /** Replace an earlier output of wisemerge. */
+  /** Replace an earlier output of the same command. */
   readonly force?: boolean;
   /** The Hub's cache, in which repositories are looked for. Default: where its client keeps it. */
   readonly cache?: string;

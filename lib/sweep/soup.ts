@@ -154,7 +154,8 @@ class SoupRun {
   async run(evaluator: SoupEvaluator, options: DirectoryOptions): Promise<SoupResult> {
     const { models, rule } = this.#soup;
     // Now, and not once everything is evaluated.
-    for (const name of [modelName, headName]) await checkTarget(join(this.#out, name), { force: true });
+    for (const name of [modelName, headName])
+      await checkTarget(join(this.#out, name), { kind: 'merge', force: true });
     const journal = await this.#openJournal(evaluator, options);
     try {
       const known = new Map(journal.entries.map((entry) => [key(entry), entry]));

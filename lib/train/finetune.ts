@@ -172,7 +172,7 @@ class Run {
     // Taken before an epoch is trained, not when it is written: two runs would both work for one result.
     const lock = async (epoch: number) =>
       epoch === 1
-        ? await OutputTransaction.begin(out, { force })
+        ? await OutputTransaction.begin(out, { kind: 'finetune', force })
         : await OutputTransaction.begin(join(out, epochName(epoch)));
     const first = (last?.record.epochs.length ?? 0) + 1;
     const warnings: string[] = [];

@@ -20,7 +20,7 @@ export function addMoe(command: Command, signal: AbortSignal): Command {
       '--transformers-cache <directory>',
       "where repositories of the Hugging Face Hub are kept (default: its client's)",
     )
-    .option('--force', 'replace an earlier output of wisemerge')
+    .option('--force', 'replace an earlier output of this command')
     .action(async (config: string, out: string, flags: MoeFlags) =>
       (await import('./moe.js')).runMoe(config, out, flags, signal),
     );

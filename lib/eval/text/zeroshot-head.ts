@@ -78,7 +78,7 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
   if (inModel) {
     checkHasNoHead(checkpoint);
     checkOutputPath(out, [checkpoint]);
-    await checkTarget(out, { force });
+    await checkTarget(out, { kind: 'head', force });
   }
   await using model = await NetworkModel.open(path, undefined, options);
   const head = await PromptHead.open(
@@ -97,7 +97,7 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
     const command = formatCommand({ ...rest, classNames, templates: given });
     const { device } = model;
     const facts = { model: path, command, device, classNames: names, templates, scale };
-    const transaction = await OutputTransaction.begin(out, { force });
+    const transaction = await OutputTransaction.begin(out, { kind: 'head', force });
     try {
       await writeModelWithHead(transaction.directory, checkpoint, weight, facts, signal);
       await transaction.commit();

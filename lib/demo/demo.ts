@@ -5,6 +5,7 @@ import { OutputTransaction } from '../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind } from '../eval/data/evaluation-set.js';
 import { meanInterval } from '../statistics/student.js';
+import { sweepFiles } from '../sweep/sweep-directory.js';
 import { version } from '../version.js';
 import { pairNames } from './models.js';
 import { type Accuracies, meanAccuracies, type PairOutcome } from './outcome.js';
@@ -161,10 +162,12 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
 async function ownEntries(directory: string): Promise<readonly string[]> {
   try {
     const found = JSON.parse(await readFile(join(directory, demoName), 'utf8'));
-    return found?.format === format ? [demoName, sweepName, ...pairNames] : [];
+    if (found?.format !== format) return [];
   } catch {
     return [];
   }
+  const sweep = await sweepFiles(join(directory, sweepName));
+  return [demoName, ...pairNames, ...sweep.map((name) => join(sweepName, name))];
 }
 
 async function writeResult(path: string, result: DemoResult, recipe: Recipe): Promise<void> {

@@ -10,6 +10,7 @@ import { copySidecars } from '../checkpoint/sidecars.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
 import { WisemergeError } from '../errors.js';
 import { Engine, engineOptions } from '../native.js';
+import { ownCopy } from '../own-copy.js';
 import { version } from '../version.js';
 import { formatCommand } from './command.js';
 import { checkCopiedTensors } from './copied.js';
@@ -55,7 +56,7 @@ export interface RunOptions {
  */
 export async function merge(options: MergeOptions & RunOptions): Promise<MergeResult> {
   checkCall(options);
-  const { signal, onProgress, onPlan, ...given } = options;
+  const { signal, onProgress, onPlan, ...given } = ownCopy(options);
   const began = performance.now();
   const prepared = await prepareMerge(given, signal);
   const { plan } = prepared;

@@ -6,6 +6,7 @@ import { checkOutputFile, writeWhole } from '../../checkpoint/whole-file.js';
 import { formatWords } from '../../merge/command.js';
 import { type Check, checkOptions, flag, text, whole } from '../../merge/option-checks.js';
 import { checkOutputPath } from '../../merge/plan.js';
+import { ownCopy } from '../../own-copy.js';
 import { NetworkModel } from '../network.js';
 import { checkHasNoHead, writeModelWithHead } from './model-with-head.js';
 import { checkTemplates, defaultTemplates, listOf, PromptHead } from './prompt-head.js';
@@ -66,7 +67,7 @@ const headName = 'head.weight';
 export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<ZeroshotHead> {
   const started = performance.now();
   checkCall(options);
-  const { signal, onProgress, classNames, templates: given = defaultTemplates, ...rest } = options;
+  const { signal, onProgress, classNames, templates: given = defaultTemplates, ...rest } = ownCopy(options);
   checkOptions(rest, checks, ['model', 'out']);
   const { model: path, inModel = false, force = false } = rest;
   const out = resolve(rest.out);

@@ -80,7 +80,7 @@ export function noteNeedless(flags: MergeFileFlags): void {
 
 /** Flags that only one of the two forms has. */
 const ofFile = ['randomSeed', 'seed', 'compat', 'transformersCache'];
-const ofPair = ['zeroshot', 'finetuned', 'alpha', 'sweep', 'out', 'dtype', 'extrapolate'];
+const ofPair = ['zeroshot', 'finetuned', 'alpha', 'sweep', 'rule', 'out', 'dtype', 'extrapolate'];
 
 const dashed = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 

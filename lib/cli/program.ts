@@ -16,6 +16,7 @@ import { addSoup } from './commands/soup-flags.js';
 import { printable, style } from './format.js';
 import { addMergeFileFlags, type MergeFileFlags } from './merge-file-flags.js';
 import { addMergeFlags } from './merge-flags.js';
+import { accumulates, refuseRepeatedFlags } from './repeated-flags.js';
 import {
   parseAlphasFlag,
   parseCommandFlag,
@@ -111,7 +112,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option(
       '--set <set>',
       'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS], or =IMAGES; repeat it for more sets',
-      parseSetFlag,
+      accumulates(parseSetFlag),
     )
     .option('--class-names <file>', "of the classes in the head's order: lines, .json, a column of .csv")
     .option(
@@ -170,7 +171,11 @@ export function createProgram(signal: AbortSignal): Command {
   withOutputFlags(program.command('pick <sweep>'))
     .description('choose alpha anew from a finished sweep, or from a table of results, without evaluating')
     .option('--rule <rule>', "how to choose (default: the sweep's rule, or max-mean)")
-    .option('--set <set>', 'NAME:ROLE:KIND of a table (.jsonl, .csv); repeat it for more', parseRecordedSet)
+    .option(
+      '--set <set>',
+      'NAME:ROLE:KIND of a table (.jsonl, .csv); repeat it for more',
+      accumulates(parseRecordedSet),
+    )
     .action(async (path: string, flags: PickFlags) =>
       (await import('./commands/pick.js')).runPick(path, flags),
     );
@@ -234,6 +239,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--control', 'show what breaks interpolation, too')
     .option('--force', 'replace an earlier demo')
     .action(async (flags: DemoFlags) => (await import('./commands/demo.js')).runDemo(flags, signal));
+  refuseRepeatedFlags(program);
   return program;
 }
 
@@ -255,9 +261,10 @@ function usageText(text: string): string {
 }
 
 /** Values of a repeated flag. */
-function collect(text: string, earlier: readonly string[] = []): readonly string[] {
-  return [...earlier, text];
-}
+const collect = accumulates((text: string, earlier: readonly string[] = []): readonly string[] => [
+  ...earlier,
+  text,
+]);
 
 function withOutputFlags(command: Command): Command {
   return command.option('--json', 'print one JSON object').option('--quiet', 'no progress or remarks');

@@ -55,7 +55,7 @@ export function addMergeFlags(command: Command): Command {
     .option('--force', 'replace an earlier output of this command')
     .option('--extrapolate', 'allow alpha outside [0, 1]')
     .option('--json', 'print one JSON object')
-    .option('--quiet', 'no progress or remarks');
+    .option('--quiet', 'no progress or remarks, but NaN and infinities');
 }
 
 const required = ['zeroshot', 'finetuned', 'alpha', 'out'] as const;

@@ -267,5 +267,7 @@ const collect = accumulates((text: string, earlier: readonly string[] = []): rea
 ]);
 
 function withOutputFlags(command: Command): Command {
-  return command.option('--json', 'print one JSON object').option('--quiet', 'no progress or remarks');
+  return command
+    .option('--json', 'print one JSON object')
+    .option('--quiet', 'no progress or remarks, but NaN and infinities');
 }

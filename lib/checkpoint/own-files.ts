@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { WisemergeError } from '../errors.js';
 import { ownerName } from './directory-lock.js';
-import { manifestName, type OutputManifest } from './manifest.js';
+import { manifestName } from './manifest.js';
+import { numbered, type OutputFacts, type OutputKind, readFacts } from './output-kind.js';
 
 /** What a killed run left behind inside an output. */
 const leftover = /^\..*\.wisemerge-(tmp|old)$/;
@@ -18,52 +20,98 @@ export async function listFiles(directory: string, below = ''): Promise<string[]
   return files.sort();
 }
 
+/** What a run is about to replace. */
+export interface Replacement {
+  /** Of the run; default: any. */
+  readonly kind?: OutputKind;
+  /** Relative paths, of files and of outputs, that are known to be wisemerge's without a manifest beside them. */
+  readonly own?: readonly string[];
+}
+
 /**
- * What lies in an output of wisemerge, or a directory of several, without being wisemerge's: relative paths. Undefined where nothing
- * there is. `own`: entries without a manifest that are known to be wisemerge's all the same. Manifests that do not say what was
- * written beside the weights vouch for all of their directory. Throws ERR_IO.
+ * What lies in one output of wisemerge without being wisemerge's: relative paths. Undefined where nothing there is. One output is
+ * a directory with a manifest, or what one call wrote side by side: the alphas of a merge, the documents of a merge file, the
+ * epochs of a run. Manifests that do not say what was written beside the weights vouch for all of their directory.
+ *
+ * Throws ERR_OUTPUT_NOT_OURS where there are outputs that are not one, or another command's; ERR_IO.
  */
 export async function findStrangers(
   target: string,
-  own: readonly string[] = [],
+  { kind, own = [] }: Replacement = {},
 ): Promise<string[] | undefined> {
   const entries = (await readdir(target)).filter((name) => !leftover.test(name)).sort();
-  if (entries.includes(manifestName)) return await strangersIn(target);
+  if (entries.includes(manifestName)) {
+    const facts = await readFacts(target, basename(target));
+    checkKind(target, facts, kind);
+    return await strangersIn(target, facts);
+  }
   const outputs = entries.filter((name) => existsSync(join(target, name, manifestName)));
-  const known = new Set([...outputs, ...own]);
-  if (known.size === 0) return undefined;
-  const strangers = entries.filter((name) => !known.has(name));
-  for (const name of outputs) {
-    strangers.push(...(await strangersIn(join(target, name))).map((path) => join(name, path)));
+  if (outputs.length === 0 && own.length === 0) return undefined;
+  const facts = new Map<string, OutputFacts>();
+  for (const name of outputs) facts.set(name, await readFacts(join(target, name), name));
+  const others = own.length > 0 ? outputs.filter((name) => !own.includes(name)) : notOfOneGroup(facts);
+  if (others.length > 0) throw severalOutputs(target, others);
+  if (own.length === 0) for (const one of facts.values()) checkKind(target, one, kind);
+  const strangers = await filesBeside(target, new Set(own), new Set(outputs));
+  for (const [name, known] of facts) {
+    strangers.push(...(await strangersIn(join(target, name), known)).map((path) => join(name, path)));
   }
   return strangers;
 }
 
-async function strangersIn(output: string): Promise<string[]> {
-  const written = await readWritten(output);
-  if (!written) return [];
+/** All of them, unless they are one output. Of one whose manifest is damaged the number says where it belongs. */
+function notOfOneGroup(facts: ReadonlyMap<string, OutputFacts>): string[] {
+  const known = [...facts].filter(([name, { kind }]) => kind !== undefined || !numbered.test(name));
+  const groups = new Set(known.map(([, { group }]) => group));
+  return groups.size <= 1 && !groups.has(undefined) ? [] : [...facts.keys()];
+}
+
+function severalOutputs(target: string, outputs: readonly string[]): WisemergeError {
+  const list = outputs.map((name) => `${name}/`).join(', ');
+  return new WisemergeError(
+    'ERR_OUTPUT_NOT_OURS',
+    `${target} is not an output itself, but holds outputs of wisemerge: ${list}`,
+    {
+      file: target,
+      hint: '--force replaces one output. Name a directory in it, or move these elsewhere first.',
+      details: { outputs },
+    },
+  );
+}
+
+function checkKind(target: string, { kind: found }: OutputFacts, kind: OutputKind | undefined): void {
+  if (kind === undefined || found === undefined || found === kind) return;
+  throw new WisemergeError(
+    'ERR_OUTPUT_NOT_OURS',
+    `${target} was written by wisemerge ${found}, not by wisemerge ${kind}`,
+    {
+      file: target,
+      hint: '--force replaces an earlier output of the same command. Remove the directory yourself, or give another output directory.',
+      details: { kind: found },
+    },
+  );
+}
+
+async function strangersIn(output: string, { written }: OutputFacts): Promise<string[]> {
+  return written ? await filesBeside(output, written) : [];
+}
+
+/** What lies in a directory besides `written` and, unseen, what is in its `outputs`; directories of nothing else by their name. */
+async function filesBeside(
+  directory: string,
+  written: ReadonlySet<string>,
+  outputs: ReadonlySet<string> = new Set(),
+): Promise<string[]> {
   const visit = async (below: string): Promise<string[]> => {
     const found: string[] = [];
-    for (const entry of await readdir(join(output, below), { withFileTypes: true })) {
+    for (const entry of await readdir(join(directory, below), { withFileTypes: true })) {
       const path = join(below, entry.name);
-      if (leftover.test(entry.name) || written.has(path)) continue;
+      if (leftover.test(entry.name) || outputs.has(path) || written.has(path)) continue;
       if (!entry.isDirectory()) found.push(path);
       else if ([...written].some((file) => file.startsWith(`${path}/`))) found.push(...(await visit(path)));
-      else if ((await listFiles(join(output, path))).length > 0) found.push(`${path}/`);
+      else if ((await listFiles(join(directory, path))).length > 0) found.push(`${path}/`);
     }
     return found.sort();
   };
   return await visit('');
-}
-
-/** Relative paths; undefined where the manifest does not name all of them. */
-async function readWritten(output: string): Promise<ReadonlySet<string> | undefined> {
-  try {
-    const text = await readFile(join(output, manifestName), 'utf8');
-    const { files, companions } = JSON.parse(text) as Pick<OutputManifest, 'files' | 'companions'>;
-    return new Set([manifestName, ...files.map(({ name }) => name), ...companions]);
-  } catch {
-    // Damaged, or of an earlier version.
-    return undefined;
-  }
 }

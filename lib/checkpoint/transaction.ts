@@ -5,6 +5,7 @@ import { ioError, WisemergeError } from '../errors.js';
 import { lockDirectory, ownerName } from './directory-lock.js';
 import { manifestName } from './manifest.js';
 import { isMountPoint } from './mount-point.js';
+import type { OutputKind } from './output-kind.js';
 import { findStrangers } from './own-files.js';
 
 /** Files in the way that a message names. */
@@ -12,7 +13,9 @@ const named = 5;
 
 interface BeginOptions {
   readonly force?: boolean;
-  /** Names of a target's entries that are wisemerge's own without a manifest. */
+  /** Of the run: an output of another command is not replaced. */
+  readonly kind?: OutputKind;
+  /** What in a target is wisemerge's own without a manifest: relative paths of files and outputs. */
   readonly ownEntries?: (target: string) => Promise<readonly string[]>;
 }
 
@@ -140,7 +143,7 @@ async function mendReplacement(target: string, old: string): Promise<void> {
 /** Throws as `begin` does where an output cannot be. */
 export async function checkTarget(
   target: string,
-  { force = false, ownEntries }: BeginOptions,
+  { force = false, kind, ownEntries }: BeginOptions,
 ): Promise<void> {
   let entries: string[];
   try {
@@ -164,7 +167,10 @@ export async function checkTarget(
       hint: 'Give another output directory, or --force to replace it.',
     });
   }
-  const strangers = await findStrangers(target, await ownEntries?.(target));
+  const strangers = await findStrangers(target, {
+    ...(kind && { kind }),
+    ...(ownEntries && { own: await ownEntries(target) }),
+  });
   if (!strangers) {
     throw new WisemergeError(
       'ERR_OUTPUT_NOT_OURS',

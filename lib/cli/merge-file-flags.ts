@@ -47,7 +47,7 @@ export function noteNeedlessOfMerge(flags: MergeFileFlags): void {
 
 /** Flags that only one of the two forms has. */
 const ofFile = ['randomSeed', 'seed', 'compat', 'transformersCache', 'intermediateDir', 'outPath'];
-const ofPair = ['zeroshot', 'finetuned', 'alpha', 'sweep', 'out', 'dtype', 'extrapolate'];
+const ofPair = ['zeroshot', 'finetuned', 'alpha', 'sweep', 'rule', 'out', 'dtype', 'extrapolate'];
 
 function refuse(flags: MergeFileFlags, names: readonly string[], form: string, hint: string): void {
   const given = names.find((name) => (flags as Record<string, unknown>)[name] !== undefined);

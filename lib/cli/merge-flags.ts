@@ -9,6 +9,7 @@ export interface MergeFlags {
   readonly finetuned?: string;
   readonly alpha?: number | number[] | 'best';
   readonly sweep?: string;
+  readonly rule?: string;
   readonly out?: string;
   readonly dtype?: NonNullable<MergeOptions['dtype']>;
   readonly device?: string;
@@ -31,6 +32,7 @@ export function addMergeFlags(command: Command): Command {
       parseAlphaFlag,
     )
     .option('--sweep <directory>', 'finished sweep that chose alpha (--alpha best)')
+    .option('--rule <rule>', "with --alpha best: choose as pick --rule does (default: the sweep's choice)")
     .option('--out <directory>', 'output; several alphas go to <directory>/alpha_0.1000, …')
     .addOption(
       new Option(
@@ -50,15 +52,18 @@ export function addMergeFlags(command: Command): Command {
       'bytes of tensors per file, such as 5GB (default: the files of the zero-shot model)',
       parseBytes,
     )
-    .option('--force', 'replace an earlier output of wisemerge')
+    .option('--force', 'replace an earlier output of this command')
     .option('--extrapolate', 'allow alpha outside [0, 1]')
     .option('--json', 'print one JSON object')
-    .option('--quiet', 'no progress or remarks');
+    .option('--quiet', 'no progress or remarks, but NaN and infinities');
 }
 
 const required = ['zeroshot', 'finetuned', 'alpha', 'out'] as const;
 
-/** Throws ERR_USAGE where a flag is missing, `best` and `--sweep` do not come together, and what reading a sweep throws. */
+/**
+ * Throws ERR_USAGE where a flag is missing, `best` and `--sweep` do not come together, and what reading a sweep and choosing
+ * from it throw. A rule chooses a single alpha, of a sweep by layer too.
+ */
 export async function toMergeOptions(flags: MergeFlags): Promise<MergeOptions> {
   const missing = required.find((name) => flags[name] === undefined);
   if (missing) {
@@ -72,6 +77,7 @@ export async function toMergeOptions(flags: MergeFlags): Promise<MergeOptions> {
     finetuned,
     alpha,
     sweep,
+    rule,
     out,
     dtype,
     device,
@@ -91,11 +97,20 @@ export async function toMergeOptions(flags: MergeFlags): Promise<MergeOptions> {
     ...(force && { force }),
     ...(extrapolate && { extrapolate }),
   };
+  if (alpha !== 'best' && rule !== undefined) {
+    throw new WisemergeError('ERR_USAGE', '--rule goes with --alpha best and --sweep DIRECTORY', {
+      hint: 'Leave it out, or let it choose alpha from a sweep.',
+    });
+  }
   if (alpha !== 'best' && sweep === undefined) return { ...options, alpha };
   if (alpha !== 'best' || sweep === undefined) {
     throw new WisemergeError('ERR_USAGE', '--alpha best and --sweep DIRECTORY belong together', {
       hint: 'Give both, or a number as --alpha.',
     });
+  }
+  if (rule !== undefined) {
+    const { pick } = await import('../sweep/pick.js');
+    return { ...options, alpha: (await pick(sweep, { rule })).selection.alpha };
   }
   const { readResult } = await import('../sweep/result.js');
   const { analysis, layers } = await readResult(sweep);

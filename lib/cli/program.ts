@@ -17,6 +17,7 @@ import { addSoup } from './commands/soup-flags.js';
 import { printable, style } from './format.js';
 import { addMergeFileFlags, type MergeFileFlags } from './merge-file-flags.js';
 import { addMergeFlags } from './merge-flags.js';
+import { accumulates, refuseRepeatedFlags } from './repeated-flags.js';
 import {
   parseAlphasFlag,
   parseCommandFlag,
@@ -76,7 +77,7 @@ export function createProgram(signal: AbortSignal): Command {
     )
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .option('--resume', 'go on behind the last complete epoch')
-    .option('--force', 'replace an earlier output of wisemerge')
+    .option('--force', 'replace an earlier output of this command')
     .action(async (flags: FinetuneFlags) =>
       (await import('./commands/finetune.js')).runFinetune(flags, signal),
     );
@@ -112,7 +113,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option(
       '--set <set>',
       'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS], or =IMAGES; repeat it for more sets',
-      parseSetFlag,
+      accumulates(parseSetFlag),
     )
     .option('--class-names <file>', "of the classes in the head's order: lines, .json, a column of .csv")
     .option(
@@ -171,7 +172,11 @@ export function createProgram(signal: AbortSignal): Command {
   withOutputFlags(program.command('pick <sweep>'))
     .description('choose alpha anew from a finished sweep, or from a table of results, without evaluating')
     .option('--rule <rule>', "how to choose (default: the sweep's rule, or max-mean)")
-    .option('--set <set>', 'NAME:ROLE:KIND of a table (.jsonl, .csv); repeat it for more', parseRecordedSet)
+    .option(
+      '--set <set>',
+      'NAME:ROLE:KIND of a table (.jsonl, .csv); repeat it for more',
+      accumulates(parseRecordedSet),
+    )
     .action(async (path: string, flags: PickFlags) =>
       (await import('./commands/pick.js')).runPick(path, flags, signal),
     );
@@ -213,7 +218,7 @@ export function createProgram(signal: AbortSignal): Command {
     .requiredOption('--out <path>', 'safetensors to write: head.weight; with --in-model a directory')
     .option('--in-model', 'write a copy of the model with the head in it, for finetune --images')
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
-    .option('--force', 'replace an earlier output of wisemerge')
+    .option('--force', 'replace an earlier output of this command')
     .action(async (flags: HeadFlags) => (await import('./commands/head.js')).runHead(flags, signal));
   addExtractLora(withOutputFlags(program.command('extract-lora')), signal);
   addMoe(withOutputFlags(program.command('moe <config> <out>')), signal);
@@ -235,6 +240,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--control', 'show what breaks interpolation, too')
     .option('--force', 'replace an earlier demo')
     .action(async (flags: DemoFlags) => (await import('./commands/demo.js')).runDemo(flags, signal));
+  refuseRepeatedFlags(program);
   return program;
 }
 
@@ -256,10 +262,13 @@ function usageText(text: string): string {
 }
 
 /** Values of a repeated flag. */
-function collect(text: string, earlier: readonly string[] = []): readonly string[] {
-  return [...earlier, text];
-}
+const collect = accumulates((text: string, earlier: readonly string[] = []): readonly string[] => [
+  ...earlier,
+  text,
+]);
 
 function withOutputFlags(command: Command): Command {
-  return command.option('--json', 'print one JSON object').option('--quiet', 'no progress or remarks');
+  return command
+    .option('--json', 'print one JSON object')
+    .option('--quiet', 'no progress or remarks, but NaN and infinities');
 }

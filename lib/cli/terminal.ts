@@ -18,7 +18,12 @@ export function note(flags: OutputFlags, text: string): void {
 }
 
 export function warn(flags: OutputFlags, text: string): void {
-  note(flags, `${style('yellow', 'warning:', process.stderr)} ${text}`);
+  if (!flags.quiet) warnOfNumbers(text);
+}
+
+/** What is wrong with the numbers of a result, such as NaN in a model: said with --quiet, too. */
+export function warnOfNumbers(text: string): void {
+  process.stderr.write(`${style('yellow', 'warning:', process.stderr)} ${text}\n`);
 }
 
 /** The error for people on stderr and, with --json, for programs on stdout. */

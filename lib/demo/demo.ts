@@ -5,7 +5,9 @@ import { OutputTransaction } from '../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind } from '../eval/data/evaluation-set.js';
 import { meanInterval } from '../statistics/student.js';
+import { sweepFiles } from '../sweep/sweep-directory.js';
 import { version } from '../version.js';
+import { pairNames } from './models.js';
 import { type Accuracies, meanAccuracies, type PairOutcome } from './outcome.js';
 import { type Recipe, standardRecipe } from './recipe.js';
 import { sweepName } from './saved-sweep.js';
@@ -116,7 +118,11 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
   const transaction =
     out === undefined
       ? undefined
-      : await OutputTransaction.begin(resolve(out), { force: options.force ?? false, ownEntries });
+      : await OutputTransaction.begin(resolve(out), {
+          kind: 'demo',
+          force: options.force ?? false,
+          ownEntries,
+        });
   const scratch = await mkdtemp(join(tmpdir(), 'wisemerge-demo-')).catch((error) => {
     throw ioError(error, 'create a directory in', tmpdir());
   });
@@ -152,14 +158,16 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
   }
 }
 
-/** A demo has no manifest: it is known by its result. Its models have theirs. */
+/** A demo has no manifest: it is known by its result. */
 async function ownEntries(directory: string): Promise<readonly string[]> {
   try {
     const found = JSON.parse(await readFile(join(directory, demoName), 'utf8'));
-    return found?.format === format ? [demoName, sweepName] : [];
+    if (found?.format !== format) return [];
   } catch {
     return [];
   }
+  const sweep = await sweepFiles(join(directory, sweepName));
+  return [demoName, ...pairNames, ...sweep.map((name) => join(sweepName, name))];
 }
 
 async function writeResult(path: string, result: DemoResult, recipe: Recipe): Promise<void> {

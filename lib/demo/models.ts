@@ -13,6 +13,9 @@ import type { Recipe } from './recipe.js';
 import { shape } from './renderer.js';
 import { initialisation, pictureSets } from './streams.js';
 
+/** The models' names in the demo's directory. */
+export const pairNames = ['zeroshot', 'finetuned'] as const;
+
 /** A progress report: what is being done, and how much of it is, 0 to 1. */
 export type StepListener = (what: string, share: number) => void;
 
@@ -33,9 +36,10 @@ export async function makePair(
   options: TrainOptions,
 ): Promise<{ readonly zeroshot: string; readonly finetuned: string }> {
   const initial = join(root, 'initial');
+  const [first, second] = pairNames;
   await writeInitialModel(initial, options.recipe, options.seed, initialisation.pretraining);
-  const zeroshot = await train(initial, join(root, 'zeroshot'), 'pre-training', options);
-  const finetuned = await train(zeroshot, join(root, 'finetuned'), 'fine-tuning', options);
+  const zeroshot = await train(initial, join(root, first), 'pre-training', options);
+  const finetuned = await train(zeroshot, join(root, second), 'fine-tuning', options);
   await rm(initial, { recursive: true });
   return { zeroshot, finetuned };
 }

@@ -160,8 +160,9 @@ function lastLine(output: string, what: EvaluatedModel, [program]: readonly stri
 
 function failed(model: EvaluatedModel, why: string, errors: string): WisemergeError {
   const said = errors.trim();
+  const example = typeof model === 'number' ? 'the zero-shot model' : 'one of the models';
   return new WisemergeError('ERR_EVALUATION', `${labelOf(model)}: ${why}${said ? `\n${said}` : ''}`, {
-    hint: 'Run the command by hand on the zero-shot model to see what it does.',
+    hint: `Run the command by hand on ${example} to see what it does.`,
     ...(typeof model === 'number' && { details: { alpha: model } }),
   });
 }

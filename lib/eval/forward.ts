@@ -17,6 +17,7 @@ import {
   threadCount,
 } from '../merge/option-checks.js';
 import { checkOutputPath } from '../merge/plan.js';
+import { ownCopy } from '../own-copy.js';
 import { precisions } from '../precision.js';
 import { type CandidateOutputs, NetworkModel } from './network.js';
 import type { NetworkDevice } from './network-device.js';
@@ -85,11 +86,12 @@ const checks: { readonly [Option in keyof Omit<ForwardOptions, 'signal'>]-?: Che
  * ERR_CONFIG (no program for this model), ERR_DATA_MISMATCH,
  * ERR_DEVICE_UNAVAILABLE, ERR_DEVICE_MEMORY, ERR_IO and what opening and reading checkpoints throws.
  */
-export async function forward(options: ForwardOptions): Promise<ForwardResult> {
+export async function forward(given: ForwardOptions): Promise<ForwardResult> {
   const started = performance.now();
-  checkCall(options);
-  const { signal, ...given } = options;
-  checkOptions(given, checks, ['inputs', 'out']);
+  checkCall(given);
+  const options = ownCopy(given);
+  const { signal, ...rest } = options;
+  checkOptions(rest, checks, ['inputs', 'out']);
   const { first, second, alphas } = modelsOf(options);
   const out = resolve(options.out);
   checkOutputPath(out, [

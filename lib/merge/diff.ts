@@ -5,6 +5,7 @@ import { InputPool } from '../checkpoint/input-pool.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
 import { runAhead } from '../checkpoint/run-ahead.js';
 import { dtypeInfo, type TensorInfo } from '../checkpoint/tensor.js';
+import { WisemergeError } from '../errors.js';
 import { compareSpan, compareSumColumns, type DTypeName, Engine, engineOptions } from '../native.js';
 import { equalBytes } from './copied.js';
 import { type Check, checkOptions, device, threadCount, whole } from './option-checks.js';
@@ -20,7 +21,7 @@ export interface TensorDiff {
   readonly shape: readonly number[];
   readonly dtypes: readonly [DTypeName, DTypeName];
   readonly parameters: number;
-  /** ‖y − x‖ / ‖x‖; null where ‖x‖ is 0 and the tensors differ. */
+  /** ‖y − x‖ / ‖x‖; null where ‖x‖ is 0 and the tensors differ, and over no parameters at all. */
   readonly relativeL2: number | null;
   /** Cosine of the angle between x and y; null where either is zero. */
   readonly cosine: number | null;
@@ -28,7 +29,7 @@ export interface TensorDiff {
   readonly norms: readonly [number, number];
   /** max |y − x|. */
   readonly maxAbs: number;
-  /** Share of elements with the same bits (the same value, where dtypes differ), in [0, 1]. */
+  /** Share of elements with the same bits (the same value, where dtypes differ), in [0, 1]; 1 of an empty tensor. */
   readonly unchanged: number;
   readonly nan: readonly [number, number];
   readonly inf: readonly [number, number];
@@ -38,8 +39,10 @@ export interface TensorDiff {
 export interface DiffResult {
   /** Float tensors of both models, in the order of the first. */
   readonly tensors: readonly TensorDiff[];
-  /** The same figures over all of them. */
-  readonly total: Omit<TensorDiff, 'name' | 'shape' | 'dtypes'>;
+  /** The same figures over all of them; `unchanged` is null where they have no parameters. */
+  readonly total: Omit<TensorDiff, 'name' | 'shape' | 'dtypes' | 'unchanged'> & {
+    readonly unchanged: number | null;
+  };
   /** Integer, boolean and packed tensors of both models. */
   readonly exact: readonly { readonly name: string; readonly dtype: DTypeName; readonly equal: boolean }[];
   readonly onlyInFirst: readonly string[];
@@ -73,8 +76,8 @@ const checks: {
 
 /**
  * Compares two models tensor by tensor in one streaming pass of bounded memory. The figures do not depend on
- * threads, memory or device. Rejects with WisemergeError as `openCheckpoint` does, ERR_USAGE, ERR_INPUT_CHANGED,
- * ERR_IO or ERR_DEVICE_*.
+ * threads, memory or device. Rejects with WisemergeError as `openCheckpoint` does, ERR_USAGE, ERR_INCOMPATIBLE
+ * for models without a tensor of the same name, ERR_INPUT_CHANGED, ERR_IO or ERR_DEVICE_*.
  */
 export async function diff(first: string, second: string, options: DiffOptions = {}): Promise<DiffResult> {
   checkCall(options);
@@ -84,6 +87,7 @@ export async function diff(first: string, second: string, options: DiffOptions =
   const read = signal ? { signal } : {};
   const [a, b] = await Promise.all([openCheckpoint(first, read), openCheckpoint(second, read)]);
   const { floats, others, incomparable } = matchTensors(a, b);
+  if (floats.length + others.length + incomparable.length === 0) throw nothingInCommon(a, b);
 
   const progress = new ProgressMeter(onProgress);
   progress.start(
@@ -104,7 +108,7 @@ export async function diff(first: string, second: string, options: DiffOptions =
         dtypes: [x.dtype, y.dtype],
         ...figures(sums[i]!, x.count),
       })),
-      total: figures(
+      total: totalOf(
         addRows(sums),
         floats.reduce((sum, { x }) => sum + x.count, 0),
       ),
@@ -137,6 +141,22 @@ function matchTensors(
     else incomparable.push({ name: x.name, first: describe(x), second: describe(y) });
   }
   return { floats, others, incomparable };
+}
+
+function nothingInCommon(a: Checkpoint, b: Checkpoint): WisemergeError {
+  const [first, second] = [a, b].map(({ tensors }) => {
+    const [name, ...more] = tensors.keys();
+    return name === undefined
+      ? 'no tensors'
+      : more.length === 0
+        ? `"${name}"`
+        : `"${name}" and ${more.length} more`;
+  });
+  return new WisemergeError(
+    'ERR_INCOMPATIBLE',
+    `no tensor of ${a.path} (${first}) has the name of one of ${b.path} (${second})`,
+    { file: b.path, hint: 'Compare two models of one architecture, whose tensors have the same names.' },
+  );
 }
 
 /** Columns of a row of `CompareSums`. */
@@ -202,7 +222,12 @@ function addRows(rows: readonly Float64Array[]): Float64Array {
   return total;
 }
 
-function figures(sums: Float64Array, parameters: number): DiffResult['total'] {
+function totalOf(sums: Float64Array, parameters: number): DiffResult['total'] {
+  const total = figures(sums, parameters);
+  return parameters > 0 ? total : { ...total, relativeL2: null, unchanged: null };
+}
+
+function figures(sums: Float64Array, parameters: number): Omit<TensorDiff, 'name' | 'shape' | 'dtypes'> {
   const at = (column: number): number => sums[column]!;
   const [xNorm, yNorm, distance] = [Math.sqrt(at(XX)), Math.sqrt(at(YY)), Math.sqrt(at(DD))];
   return {

@@ -10,6 +10,7 @@ import { copySidecars } from '../checkpoint/sidecars.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
 import { WisemergeError } from '../errors.js';
 import { Engine, engineOptions } from '../native.js';
+import { ownCopy } from '../own-copy.js';
 import { version } from '../version.js';
 import { formatCommand } from './command.js';
 import { checkCopiedTensors } from './copied.js';
@@ -55,7 +56,7 @@ export interface RunOptions {
  */
 export async function merge(options: MergeOptions & RunOptions): Promise<MergeResult> {
   checkCall(options);
-  const { signal, onProgress, onPlan, ...given } = options;
+  const { signal, onProgress, onPlan, ...given } = ownCopy(options);
   const began = performance.now();
   const prepared = await prepareMerge(given, signal);
   const { plan } = prepared;
@@ -97,7 +98,7 @@ async function writeOutputs(
   signal?: AbortSignal,
 ): Promise<{ outputs: MergeOutput[]; cleared: string | undefined }> {
   const { plan, options } = prepared;
-  const transaction = await OutputTransaction.begin(options.out, { force: options.force });
+  const transaction = await OutputTransaction.begin(options.out, { kind: 'merge', force: options.force });
   try {
     const names = outputDirectories(options);
     const directories = names.map((name) => join(transaction.directory, name));

@@ -64,7 +64,7 @@ export interface MergeOptions {
   readonly memory?: number;
   /** Bytes of tensor data per output file. Default: the zero-shot model's own files. */
   readonly shardSize?: number;
-  /** Replace an earlier output of wisemerge. */
+  /** Replace an earlier output of the same command. */
   readonly force?: boolean;
   /** Allow alpha outside [0, 1]. */
   readonly extrapolate?: boolean;

@@ -9,6 +9,7 @@ import { layOut, type OutputLayout } from '../checkpoint/layout.js';
 import { listSidecars, type SkippedFile, unmergedWarnings } from '../checkpoint/sidecars.js';
 import { slotBytes } from '../checkpoint/slot-shape.js';
 import { WisemergeError } from '../errors.js';
+import { ownCopy } from '../own-copy.js';
 import { alphaNames, checkAlphas } from './alpha.js';
 import { checkCompatibility, type TensorAlias, type TensorPair } from './compatibility.js';
 import { type MergeOptions, type ResolvedOptions, resolveOptions } from './options.js';
@@ -71,7 +72,7 @@ export interface PreparedMerge {
  */
 export async function planMerge(options: MergeOptions & { signal?: AbortSignal }): Promise<MergePlan> {
   checkCall(options);
-  const { signal, ...rest } = options;
+  const { signal, ...rest } = ownCopy(options);
   const found: Problem[] = [];
   const { plan, options: resolved } = await prepareMerge(rest, signal, (problem) => found.push(problem));
   found.push(...(await outputProblems(resolved.out, resolved.force)));

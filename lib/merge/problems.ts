@@ -31,7 +31,7 @@ export function problemOf({ code, message, tensor, file, hint = '' }: WisemergeE
 export async function outputProblems(out: string, force: boolean): Promise<Problem[]> {
   const target = resolve(out);
   try {
-    await checkTarget(target, { force });
+    await checkTarget(target, { kind: 'merge', force });
     return [];
   } catch (error) {
     if (error instanceof WisemergeError) return [problemOf(error)];

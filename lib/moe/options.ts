@@ -17,7 +17,7 @@ export interface MoeOptions {
   readonly memory?: number;
   /** Bytes of tensor data per output file. Default 5 GB. */
   readonly shardSize?: number;
-  /** Replace an earlier output of wisemerge. */
+  /** Replace an earlier output of the same command. */
   readonly force?: boolean;
   /** Copy the base model's tokenizer. Default true. */
   readonly copyTokenizer?: boolean;

@@ -1,3 +1,5 @@
+import { pngName } from '../sweep/sweep-directory.js';
+
 /** How the PNGs of a report came out. */
 export type PngState =
   | 'written'
@@ -35,7 +37,7 @@ export async function renderPngs(
   for (const [name, svg] of drawings) {
     const fitTo = { mode: 'zoom', value: zoom } as const;
     const image = await resvg.renderAsync(svg, { fitTo, ...(font && { font }) });
-    images.set(name.replace(/\.svg$/, '.png'), image.asPng());
+    images.set(pngName(name), image.asPng());
   }
   return { images, state: probe.text ? 'written' : 'without-text' };
 }

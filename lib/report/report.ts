@@ -4,7 +4,7 @@ import { ioError } from '../errors.js';
 import type { AnalysedSet } from '../selection/analysis.js';
 import { accuracyPath } from '../selection/exact-path.js';
 import { readResult, type SweepResult } from '../sweep/result.js';
-import { readOutcomes } from '../sweep/sweep-directory.js';
+import { type PlotName, plotsName, readOutcomes, reportName } from '../sweep/sweep-directory.js';
 import { plotCurves } from './curves-plot.js';
 import { type FrontierPoint, type PlottedReferences, plotFrontier } from './frontier-plot.js';
 import { plotDivergence } from './heat-map.js';
@@ -13,9 +13,6 @@ import { type PngState, renderPngs } from './png.js';
 import { sections } from './sections.js';
 import { style } from './style.js';
 import { colour, escapeText, standalone } from './svg.js';
-
-export const reportName = 'report.html';
-const plotsName = 'plots';
 
 export interface Report {
   readonly html: string;
@@ -43,7 +40,7 @@ export function renderReport(result: SweepResult, outcomes: readonly AnalysedSet
     chosen,
   );
   const names = sets.map(({ name }) => name);
-  const plots = new Map([['accuracy.svg', curves]]);
+  const plots = new Map<PlotName, string>([['accuracy.svg', curves]]);
   const path = frontier(result);
   if (path) plots.set('frontier.svg', plotFrontier(path, chosen, referencesOf(result)));
   const figures = [...plots].map(([name, svg]) => captioned(svg, captions(result)[name]!)).join('');

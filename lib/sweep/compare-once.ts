@@ -1,5 +1,6 @@
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { ProgressListener } from '../checkpoint/progress.js';
+import { WisemergeError } from '../errors.js';
 import { modelIdentity } from '../eval/model-identity.js';
 import { diff } from '../merge/diff.js';
 import { type Divergence, groupByLayer } from './divergence.js';
@@ -16,7 +17,7 @@ export interface DivergenceEntry {
 
 /**
  * How far the two checkpoints are apart: both are read once, and the journal knows it from then on. Undefined
- * where the sweep does not want it. Rejects as `diff`.
+ * where the sweep does not want it, or the two have no tensor in common. Rejects as `diff`.
  */
 export async function compareOnce<Entry extends object>(
   { zeroshot, finetuned, threads, divergence: wanted }: ResolvedSweep,
@@ -37,7 +38,12 @@ export async function compareOnce<Entry extends object>(
     ...(threads !== undefined && { threads }),
     ...(signal && { signal }),
     ...(onCompare && { onProgress: onCompare }),
+  }).catch((error) => {
+    // A command may go by alpha alone: its models need have nothing in common.
+    if (error instanceof WisemergeError && error.code === 'ERR_INCOMPATIBLE') return undefined;
+    throw error;
   });
+  if (!found) return undefined;
   const divergence = groupByLayer(found);
   await journal.add({ divergence, models, seconds: (performance.now() - start) / 1000 });
   return divergence;

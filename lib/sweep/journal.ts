@@ -102,17 +102,20 @@ export class Journal<Entry> {
   }
 }
 
-/** What the first line of a journal says; undefined without a journal, and where one is damaged or somebody else's. */
-export async function kindOfJournal(path: string): Promise<JournalKind | undefined> {
+/** What the first line of a journal says; nothing without a journal, and where one is damaged or somebody else's. */
+export async function beginningOfJournal(
+  path: string,
+): Promise<{ readonly kind?: JournalKind; readonly config?: unknown }> {
   const text = await readFile(path, 'utf8').catch((error) => {
     if (error.code === 'ENOENT') return '';
     throw ioError(error, 'read', path);
   });
   try {
-    const { kind } = JSON.parse(text.slice(0, text.indexOf('\n'))) as { kind?: unknown };
-    return kinds.find((one) => one === kind);
+    const { kind, config } = JSON.parse(text.slice(0, text.indexOf('\n'))) as Record<string, unknown>;
+    const known = kinds.find((one) => one === kind);
+    return known ? { kind: known, config } : {};
   } catch {
-    return undefined;
+    return {};
   }
 }
 

@@ -2,6 +2,7 @@ import { checkCall } from '../call-options.js';
 import { WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import { type Check, checkOptions, text } from '../merge/option-checks.js';
+import { ownCopy } from '../own-copy.js';
 import { parseRule } from '../selection/rule.js';
 import { type Selection, select } from '../selection/rules.js';
 import { cellOf, type ResultRecord, readRecords, scoreOf } from './records.js';
@@ -59,7 +60,7 @@ const note =
 export async function pickRecords(path: string, options: PickRecordsOptions): Promise<RecordsPick> {
   checkCall(options);
   checkOptions({ ...options, path }, checks, ['path', 'sets']);
-  const { sets, rule = 'max-mean' } = options;
+  const { sets, rule = 'max-mean' } = ownCopy(options);
   const parsed = parseRule(rule);
   const records = new Map<number, ResultRecord>();
   for (const record of await readRecords(path)) {

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { AveragedCheckpoint, type Ingredient, openIngredients } from '../eval/averaged-checkpoint.js';
 import { Candidates } from '../eval/candidates.js';
@@ -130,8 +131,10 @@ export class SoupEvaluator {
       return evaluationsOf(what, sets, await evaluate(candidate, { signal }));
     }
     if (command) {
-      if (members.length === 1) {
-        return await evaluateByCommand(command, soup.models[members[0]!]!, what, sets, signal);
+      const [first, ...more] = members.map((i) => soup.models[i]!);
+      // One that is no directory is written, as in a sweep: a command always gets a directory.
+      if (more.length === 0 && (await stat(first!)).isDirectory()) {
+        return await evaluateByCommand(command, first!, what, sets, signal);
       }
       return await this.#candidates.evaluate(
         `soup_${members.join('_')}`,

@@ -6,6 +6,7 @@ import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
 import { mergeFile } from '../merge/many/merge-file.js';
 import { checkOutputPath } from '../merge/plan.js';
+import { ownCopy } from '../own-copy.js';
 import { evidenceOf, objectiveOf, type SetEvidence } from '../selection/criteria.js';
 import { type GreedySoup, greedySoup } from '../selection/greedy.js';
 import { compareOnReport } from '../selection/layer-comparison.js';
@@ -105,7 +106,15 @@ interface Entry extends Evaluated {
  */
 export async function soup(options: SoupOptions): Promise<SoupResult> {
   checkCall(options);
-  const { out: given, evaluate, resume = false, force = false, signal, onProgress, ...config } = options;
+  const {
+    out: given,
+    evaluate,
+    resume = false,
+    force = false,
+    signal,
+    onProgress,
+    ...config
+  } = ownCopy(options);
   checkRunOptions(options);
   const { resolveSoup } = await import('./soup-options.js');
   const resolved = await resolveSoup(config, { evaluated: evaluate !== undefined });
@@ -154,7 +163,8 @@ class SoupRun {
   async run(evaluator: SoupEvaluator, options: DirectoryOptions): Promise<SoupResult> {
     const { models, rule } = this.#soup;
     // Now, and not once everything is evaluated.
-    for (const name of [modelName, headName]) await checkTarget(join(this.#out, name), { force: true });
+    for (const name of [modelName, headName])
+      await checkTarget(join(this.#out, name), { kind: 'merge', force: true });
     const journal = await this.#openJournal(evaluator, options);
     try {
       const known = new Map(journal.entries.map((entry) => [key(entry), entry]));

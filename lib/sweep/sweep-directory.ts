@@ -9,15 +9,41 @@ import { checkFolds } from '../statistics/folds.js';
 import type { Journal } from './journal.js';
 import { readOutcome, writeOutcome } from './outcome-file.js';
 import { recordsName, resultName, type SweptSet } from './result.js';
-import { type DirectoryOptions, openResultsDirectory, type Results } from './results-directory.js';
+import { type DirectoryOptions, openResultsDirectory, ownFiles, type Results } from './results-directory.js';
 import type { ResolvedSweep } from './sweep-options.js';
 
 const outcomesName = 'outcomes';
+export const [reportName, plotsName] = ['report.html', 'plots'];
+/** Drawings of a report; beside each may lie a PNG of it. */
+export const plotNames = ['accuracy.svg', 'frontier.svg', 'divergence.svg', 'layers.svg'] as const;
+export type PlotName = (typeof plotNames)[number];
+
 /** All that a sweep and its report leave. */
 const sweepResults: Results = {
   kind: 'sweep',
-  names: [resultName, recordsName, outcomesName, 'report.html', 'plots'],
+  names: [resultName, recordsName, outcomesName, reportName, plotsName],
+  inside: (config) => [
+    ...setNames(config).flatMap((name, i) => [outcomeFile(i, name), `${outcomeFile(i, name)}.tmp`]),
+    ...plotNames.flatMap((name) => [name, pngName(name)]).map((name) => `${plotsName}/${name}`),
+  ],
 };
+
+export const pngName = (name: string): string => name.replace(/\.svg$/, '.png');
+
+const outcomeFile = (index: number, name: string): string =>
+  `${outcomesName}/${String(index + 1).padStart(2, '0')}-${name}.safetensors`;
+
+/** Of the sets in a journal's configuration. */
+function setNames(config: unknown): readonly string[] {
+  return (config as Partial<ResolvedSweep> | undefined)?.sets?.map(({ name }) => name) ?? [];
+}
+
+/** Files of the sweep in `directory`, those of its report among them, as far as they may be there; relative paths. */
+export async function sweepFiles(directory: string): Promise<readonly string[]> {
+  return (await ownFiles(directory, sweepResults)).filter(
+    (name) => name !== outcomesName && name !== plotsName,
+  );
+}
 
 /** Opens the journal of a sweep in `out`: `openResultsDirectory`. */
 export async function openSweepDirectory<Entry>(
@@ -40,7 +66,7 @@ export async function saveOutcome(
   name: string,
   outcome: SetOutcome,
 ): Promise<string> {
-  const file = `${outcomesName}/${String(index + 1).padStart(2, '0')}-${name}.safetensors`;
+  const file = outcomeFile(index, name);
   await writeOutcome(join(out, file), outcome);
   return file;
 }

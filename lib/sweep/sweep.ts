@@ -4,6 +4,7 @@ import type { ProgressListener } from '../checkpoint/progress.js';
 import { WisemergeError } from '../errors.js';
 import { CommandEvaluator } from '../eval/command-evaluator.js';
 import { type Evaluate, FunctionEvaluator } from '../eval/function-evaluator.js';
+import { ownCopy } from '../own-copy.js';
 import { type HeadProgress, sweepHead } from './head-sweep.js';
 import { type ModelProgress, sweepWith } from './model-sweep.js';
 import { isNetwork, refuseChebyshev, refuseLayers, sweepImages, sweepNetwork } from './network-sweep.js';
@@ -46,7 +47,7 @@ export interface SweepOptions extends SweepConfig, DirectoryOptions {
  */
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
   checkCall(options);
-  const { out, resume, force, evaluate, signal, onProgress, onCompare, ...given } = options;
+  const { out, resume, force, evaluate, signal, onProgress, onCompare, ...given } = ownCopy(options);
   checkRunOptions(options);
   const { readSweepLists, resolveSweep } = await import('./sweep-options.js');
   const config = resolveSweep(await readSweepLists(given), { evaluated: evaluate !== undefined });

@@ -5,6 +5,7 @@ import { checkCall, failOption } from '../call-options.js';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { type Check, checkOptions, text, whole } from '../merge/option-checks.js';
+import { ownCopy } from '../own-copy.js';
 import { checkRunOptions } from './run-options.js';
 import { type SweepOptions, sweep } from './sweep.js';
 
@@ -69,7 +70,7 @@ function checkWatch(options: WatchOptions): void {
 export async function* watchSweep(options: WatchOptions): AsyncGenerator<WatchedCheckpoint, void, void> {
   checkCall(options);
   checkWatch(options);
-  const { watch, until = Number.POSITIVE_INFINITY, interval = 5, out, ...given } = options;
+  const { watch, until = Number.POSITIVE_INFINITY, interval = 5, out, ...given } = ownCopy(options);
   const { signal } = given;
   const directory = resolve(watch);
   const root = resolve(out);

@@ -7,6 +7,7 @@ import { WisemergeError } from '../errors.js';
 import { networkDevice, networkEngine } from '../eval/network-device.js';
 import { checkOutputPath } from '../merge/plan.js';
 import { Engine } from '../native.js';
+import { ownCopy } from '../own-copy.js';
 import { formatCommand } from './command.js';
 import {
   type EpochFacts,
@@ -77,7 +78,7 @@ export interface FinetuneResult {
  */
 export async function finetune(options: FinetuneOptions & FinetuneRunOptions): Promise<FinetuneResult> {
   checkCall(options);
-  const { signal, onProgress, onEpoch, ...given } = options;
+  const { signal, onProgress, onEpoch, ...given } = ownCopy(options);
   const began = performance.now();
   checkOptions(given);
   const training = resolveTraining(given, given.train.samples);
@@ -172,7 +173,7 @@ class Run {
     // Taken before an epoch is trained, not when it is written: two runs would both work for one result.
     const lock = async (epoch: number) =>
       epoch === 1
-        ? await OutputTransaction.begin(out, { force })
+        ? await OutputTransaction.begin(out, { kind: 'finetune', force })
         : await OutputTransaction.begin(join(out, epochName(epoch)));
     const first = (last?.record.epochs.length ?? 0) + 1;
     const warnings: string[] = [];

@@ -60,7 +60,7 @@ export interface FinetuneOptions {
   readonly device?: string;
   /** CPU threads; results do not depend on them. Default: all. */
   readonly threads?: number;
-  /** Replace an earlier output of wisemerge. */
+  /** Replace an earlier output of the same command. */
   readonly force?: boolean;
   /** Go on behind the last complete epoch in `out`. */
   readonly resume?: boolean;

@@ -1,10 +1,20 @@
 // What is in an output and was not written by wisemerge is never replaced with it.
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { merge, mergeFile, planMerge } from '../../lib/index.js';
+import { finetune, merge, mergeFile, planMerge } from '../../lib/index.js';
 import { listFiles } from '../support/models.js';
 import { makePair, type Pair } from '../support/pair.js';
+import { headTensors, trainingProject } from '../support/training.js';
 
 const run = (pair: Pair, options: object = {}) => {
   const { zeroshot, finetuned, out } = pair;
@@ -125,5 +135,72 @@ describe('with force', () => {
     add(pair, 'unknown.json');
     await run(pair, { force: true });
     expect(listFiles(pair.out)).not.toContain('unknown.json');
+  });
+});
+
+describe('with force, a directory of outputs', () => {
+  const renamed = (pair: Pair, from: string, to: string) =>
+    renameSync(join(pair.out, from), join(pair.out, to));
+
+  /** Refused with these names, and nothing changed. */
+  async function expectSeveral(pair: Pair, outputs: string[]): Promise<void> {
+    const before = listFiles(pair.out);
+    for (const alpha of [0.5, [0, 1]]) {
+      await expect(run(pair, { alpha, force: true })).rejects.toMatchObject({
+        code: 'ERR_OUTPUT_NOT_OURS',
+        file: pair.out,
+        message: `${pair.out} is not an output itself, but holds outputs of wisemerge: ${outputs.map((name) => `${name}/`).join(', ')}`,
+        hint: expect.stringContaining('Name a directory in it'),
+        details: { outputs },
+      });
+    }
+    expect(listFiles(pair.out)).toEqual(before);
+  }
+
+  it('of several commands is not replaced for one', async () => {
+    const pair = await makePair();
+    for (const name of ['chat', 'mix']) await run(pair, { out: join(pair.out, name) });
+    await run(pair, { alpha: [0, 1], out: join(pair.out, 'several') });
+    await expectSeveral(pair, ['chat', 'mix']);
+  });
+
+  it('is not replaced for the one output in it', async () => {
+    const pair = await makePair();
+    await run(pair, { out: join(pair.out, 'chat') });
+    await expectSeveral(pair, ['chat']);
+  });
+
+  it('of two merges is not replaced for one of them, nor where one has another name by now', async () => {
+    const pair = await makePair();
+    for (const name of ['alpha_0.1000', 'alpha_0.2000']) await run(pair, { out: join(pair.out, name) });
+    await expectSeveral(pair, ['alpha_0.1000', 'alpha_0.2000']);
+    const second = await makePair();
+    await run(second, { alpha: [0, 1] });
+    renamed(second, 'alpha_1.0000', 'best');
+    await expectSeveral(second, ['alpha_0.0000', 'best']);
+  });
+
+  it('of one merge or merge file is replaced, and epochs are not by a merge', async () => {
+    const pair = await makePair();
+    await run(pair, { alpha: [0, 1] });
+    writeFileSync(join(pair.out, 'alpha_0.0000/wisemerge.json'), '{');
+    await run(pair, { alpha: [0.25, 0.75], force: true });
+    expect(readdirSync(pair.out)).toEqual(['alpha_0.2500', 'alpha_0.7500']);
+    const { root: _, ...project } = await trainingProject(headTensors(4, 12));
+    await finetune({ ...project, epochs: 2 });
+    await expect(run(pair, { out: project.out, force: true })).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_NOT_OURS',
+      message: `${project.out} was written by wisemerge finetune, not by wisemerge merge`,
+      hint: expect.stringContaining('of the same command'),
+    });
+    await expect(finetune({ ...project, out: pair.out, force: true })).rejects.toMatchObject({
+      message: `${pair.out} was written by wisemerge merge, not by wisemerge finetune`,
+    });
+    await finetune({ ...project, epochs: 1, force: true });
+    expect(readdirSync(project.out)).toEqual(['epoch_0001']);
+    const alone = join(project.out, 'epoch_0001');
+    await expect(run(pair, { out: alone, force: true })).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_NOT_OURS',
+    });
   });
 });

@@ -121,6 +121,19 @@ describe('merge', () => {
       out,
     ]);
     expect(stderr).toMatch(/warning: alpha 0.5: NaN or infinite elements in w.* \(1\)/);
+    const quiet = await runCli([
+      'merge',
+      '--zeroshot',
+      model,
+      '--finetuned',
+      model,
+      '--alpha',
+      '0.5',
+      '--out',
+      `${out}-2`,
+      '--quiet',
+    ]);
+    expect(quiet.stderr).toMatch(/^warning: alpha 0.5: NaN or infinite elements in w.* \(1\)\n$/);
     expect(stderr).not.toContain('\x1b');
   });
 

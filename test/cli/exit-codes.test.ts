@@ -9,7 +9,8 @@ import { makePair, type Pair } from '../support/pair.js';
 import { tensor } from '../support/safetensors.js';
 
 const mergeArgs = ({ zeroshot, finetuned, out }: Pair, ...more: string[]): string[] => [
-  ...['merge', '--zeroshot', zeroshot, '--finetuned', finetuned, '--alpha', '0.5', '--out', out],
+  ...['merge', '--zeroshot', zeroshot, '--finetuned', finetuned, '--out', out],
+  ...(more.includes('--alpha') ? [] : ['--alpha', '0.5']),
   ...more,
 ];
 
@@ -68,6 +69,25 @@ describe('exit code 2', () => {
       expect(stderr).toMatch(text);
       expect(code).toBe(2);
     }
+  });
+
+  it('is for a flag with a value that is given more than once', async () => {
+    const pair = await makePair();
+    const twice: [string[], string][] = [
+      [mergeArgs(pair, '--alpha', '0.5', '--alpha', '0.6'), '--alpha <values>'],
+      [mergeArgs(pair, '--threads=1', '-j', '1'), '-j, --threads <n>'],
+      [['doctor', '--disk', '.', '--disk', '.'], '--disk <directory>'],
+    ];
+    for (const [args, flag] of twice) {
+      await expectFailure(
+        args,
+        2,
+        'ERR_USAGE',
+        new RegExp(`^error: option '${flag}' is given more than once \\(ERR_USAGE\\)\n.*Keep one`),
+      );
+    }
+    expect(existsSync(pair.out)).toBe(false);
+    expect((await runCli(mergeArgs(pair, '--quiet', '--quiet', '--force', '--force'))).code).toBe(0);
   });
 
   it('is for flags that contradict each other', async () => {

@@ -164,7 +164,8 @@ describe('wisemerge finetune', () => {
   ];
   test.each(wrong)('%s is refused', async (_name, flags, code, text) => {
     const { out, args } = await project();
-    const result = await runCli([...args, ...flags]);
+    const own = args.filter((_, i) => args[i]! !== flags[0] && args[i - 1] !== flags[0]);
+    const result = await runCli([...own, ...flags]);
     expect(result.code, result.stderr).toBe(code);
     expect(result.stderr).toMatch(text);
     expect(existsSync(out)).toBe(false);

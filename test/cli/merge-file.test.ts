@@ -159,6 +159,9 @@ describe('merge CONFIG OUT', () => {
     expect(stderr).toMatch(/warning: .*merge\.yml:2:22: weight: 010 is 8, being octal/);
     expect(stderr).toMatch(/warning: .*1 tensors are not in .*c: model\.layers\.1\.w/);
     expect(stderr).toMatch(/warning: NaN or infinite elements in model\.layers\.0\.w \(1\)/);
+    const quiet = await runCli(['merge', config, made.path('quiet'), '--quiet']);
+    expect(quiet.stderr).toMatch(/warning: NaN or infinite elements in model\.layers\.0\.w \(1\)\n$/);
+    expect(quiet.stderr).not.toMatch(/to read/);
   });
 
   it('has the exit codes of every command', async () => {

@@ -54,6 +54,21 @@ describe('wisemerge sweep', () => {
     expect(JSON.parse(await readFile(join(merged, 'wisemerge.json'), 'utf8')).alpha).toBe(Number(chosen));
     await using checkpoint = await openCheckpoint(merged);
     expect([...checkpoint.tensors.keys()]).toEqual(['head.weight']);
+
+    const rule = ['--rule', 'fixed:0.9'];
+    const other = await runCli(['pick', out, ...rule]);
+    expect(other.stderr.trimEnd().split('\n').at(-1)).toBe(
+      'to write this model: wisemerge merge --alpha 0.9 --zeroshot … --finetuned … --out …',
+    );
+    expect((await runCli(['pick', out, ...rule, '--quiet'])).stderr).not.toContain('to write');
+    const anew = join(directory, 'anew');
+    const best = ['--alpha', 'best', '--sweep', out, '--out', anew, ...ends];
+    expect((await runCli(['merge', ...best, ...rule])).code).toBe(0);
+    expect(JSON.parse(await readFile(join(anew, 'wisemerge.json'), 'utf8')).alpha).toBe(0.9);
+    const lone = await runCli(['merge', ...ends, '--alpha', '0.5', '--out', anew, ...rule]);
+    expect(lone).toMatchObject({ code: 2, stderr: expect.stringContaining('--rule goes with --alpha best') });
+    const wrong = await runCli(['plan', ...best, '--rule', 'max-luck']);
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('max-luck') });
   });
 
   test('--no-metrics leaves the curves; without it the file decides', async () => {

@@ -1,5 +1,5 @@
 // The method's claims on a smaller recipe: interpolation gains, and only where both ends belong together.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -192,6 +192,12 @@ describe('a run of the demo', () => {
     writeFileSync(join(out, 'finetuned', 'notes.txt'), 'mine');
     await expect(demo({ out, seeds: 2, recipe: tiny, force: true })).rejects.toMatchObject({
       details: { strangers: ['finetuned/notes.txt'] },
+    });
+    rmSync(join(out, 'finetuned', 'notes.txt'));
+    const mine = ['sweep/notes.txt', 'sweep/outcomes/mine.csv', 'sweep/plots/talk.svg'];
+    for (const name of mine) writeFileSync(join(out, name), 'mine');
+    await expect(demo({ out, seeds: 2, recipe: tiny, force: true })).rejects.toMatchObject({
+      details: { strangers: mine },
     });
     const own = join(await tempDir(), 'own');
     mkdirSync(own);

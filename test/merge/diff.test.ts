@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ProgressMeter } from '../../lib/checkpoint/progress.js';
 import { type DiffOptions, type DiffResult, diff, merge } from '../../lib/index.js';
+import { runCli } from '../support/cli.js';
 import { codeAt, decode, formats } from '../support/exact.js';
 import { readModel, writeModel, writeShards } from '../support/models.js';
 import { randomBf16, randomBytes, randomF32 } from '../support/random.js';
@@ -56,7 +57,7 @@ function oracle(x: Tensor, y: Tensor): Omit<DiffResult['tensors'][number], 'name
   };
 }
 
-function expectClose(got: ReturnType<typeof oracle>, expected: ReturnType<typeof oracle>): void {
+function expectClose(got: DiffResult['total'], expected: ReturnType<typeof oracle>): void {
   const { relativeL2, cosine, norms, ...exact } = expected;
   expect(got).toMatchObject(exact);
   for (const [is, should] of [
@@ -176,7 +177,29 @@ describe('the figures of a comparison', () => {
       { name: 'e', parameters: 0, unchanged: 1, relativeL2: 0 },
       { name: 's', parameters: 1, unchanged: 1, shape: [] },
     ]);
-    expect((await diffTensors([], [])).total).toMatchObject({ parameters: 0, unchanged: 1 });
+  });
+
+  it('over no float parameters are none', async () => {
+    const integers = [tensor('i', 'I64', [2])];
+    const nothing = { parameters: 0, unchanged: null, relativeL2: null, cosine: null };
+    expect(await diffTensors(integers, integers)).toMatchObject({ total: nothing, exact: [{ equal: true }] });
+    const [x, y] = [[tensor('w', 'F32', [2])], [tensor('w', 'F32', [3])]];
+    expect(await diffTensors(x, y)).toMatchObject({ total: nothing, incomparable: [{ name: 'w' }] });
+    const root = await tempDir();
+    const paths = [writeModel(join(root, 'x'), integers), writeModel(join(root, 'y'), integers)];
+    expect((await runCli(['diff', ...paths])).stdout).toMatch(/^all +– +– +0 +– /m);
+  });
+
+  it('of models without a tensor in common are refused', async () => {
+    const [x, y] = [['a', 'b'], ['c']].map((names) => names.map((name) => tensor(name, 'F32', [2])));
+    await expect(diffTensors(x!, y!)).rejects.toMatchObject({
+      code: 'ERR_INCOMPATIBLE',
+      message: expect.stringMatching(
+        /^no tensor of .*x \("a" and 1 more\) has the name of one of .*y \("c"\)$/,
+      ),
+      hint: expect.any(String),
+    });
+    await expect(diffTensors([], [])).rejects.toMatchObject({ code: 'ERR_INCOMPATIBLE' });
   });
 
   it('are plain JSON', async () => {

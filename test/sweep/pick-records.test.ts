@@ -110,6 +110,7 @@ test('wisemerge pick reads a table, and says what it cannot say', async () => {
   expect(picked.code).toBe(0);
   expect(picked.stdout).toContain('chosen alpha: 0.4');
   expect(picked.stderr).toContain('no interval');
+  expect(picked.stderr).toMatch(/to write this model: wisemerge merge --alpha 0\.4 .*\n$/);
   expect((await runCli(['pick', path, '--set', 'ImageNet:id'])).code).toBe(2);
   const unnamed = await runCli(['pick', path]);
   expect(unnamed.code).toBe(2);

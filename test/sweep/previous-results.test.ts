@@ -1,5 +1,5 @@
 // What a directory holds already: an earlier sweep, or files of the user that have the names of ours.
-import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { writeReport } from '../../lib/report/report.js';
@@ -51,6 +51,31 @@ describe('an earlier sweep', () => {
     const { alphas } = await sweep({ ...options, alphas: '0:1:0.5', force: true });
     expect(alphas).toEqual([0, 0.5, 1]);
     expect((await readdir(out)).sort()).toEqual(['journal.jsonl', 'outcomes', 'results.jsonl', 'sweep.json']);
+  });
+
+  test('is not replaced with what somebody else put among its files', async () => {
+    const { out, options } = await finished();
+    const mine = [
+      'outcomes/01-mine.safetensors',
+      'outcomes/notes.txt',
+      'plots/accuracy.pdf',
+      'plots/talk/one.svg',
+    ];
+    await mkdir(join(out, 'plots/talk'));
+    for (const name of mine) await writeFile(join(out, name), 'precious');
+    const before = await contentsOf(out);
+    await expect(sweep({ ...options, force: true })).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_NOT_OURS',
+      file: out,
+      message: `${out} holds what the sweep did not write: ${mine.join(', ')}`,
+      hint: expect.stringContaining('Move'),
+      details: { strangers: mine },
+    });
+    expect(await contentsOf(out)).toEqual(before);
+    await sweep({ ...options, resume: true });
+    for (const name of mine) expect(await readFile(join(out, name), 'utf8')).toBe('precious');
+    for (const name of mine) await rm(join(out, name));
+    await sweep({ ...options, force: true });
   });
 });
 

@@ -170,11 +170,36 @@ console.log(JSON.stringify({ val: Math.min(1, Math.abs(file.readFloatLE(start)))
     rmSync(script);
     const before = readModel(join(options.out, 'model'));
     const failing = soup({ ...options, sets, command, force: true });
-    await expect(failing).rejects.toMatchObject({ code: 'ERR_EVALUATION', message: /^model 0: / });
+    await expect(failing).rejects.toMatchObject({
+      code: 'ERR_EVALUATION',
+      message: /^model 0: /,
+      hint: expect.stringContaining('by hand on one of the models'),
+    });
     // Nothing was evaluated: the earlier soup is there again.
     expect(readdirSync(options.out).sort()).toEqual(['journal.jsonl', 'model', 'soup.json', 'soup.yml']);
     expect(readModel(join(options.out, 'model'))).toEqual(before);
     expect(await soup({ ...options, sets, command, resume: true })).toEqual(result);
+  });
+
+  it('go through a command on directories, where models are single files', async () => {
+    const { root, options } = await heads();
+    const script = join(root, 'eval.mjs');
+    writeFileSync(
+      script,
+      `import { appendFileSync, readdirSync } from 'node:fs';
+appendFileSync(${JSON.stringify(join(root, 'seen'))}, process.argv[2] + '\\n');
+console.log(JSON.stringify({ val: readdirSync(process.argv[2]).includes('model.safetensors') ? 0.5 : 0 }));`,
+    );
+    const result = await soup({
+      ...options,
+      models: options.models.map((model, i) => (i === 0 ? model : join(model, 'model.safetensors'))),
+      sets: [{ name: 'val', role: 'select', kind: 'id' }],
+      command: [process.execPath, script, '{model}'],
+    });
+    expect(result.scores).toEqual(names.map(() => 0.5));
+    const seen = readFileSync(join(root, 'seen'), 'utf8').split('\n');
+    expect(seen.slice(0, 2)).toEqual([options.models[0], join(options.out, 'candidates', 'soup_1')]);
+    expect(existsSync(join(options.out, 'candidates'))).toBe(false);
   });
 
   it('go through a function that reads the mean', async () => {

@@ -36,7 +36,7 @@ function describe({ tensors, total, exact, onlyInFirst, onlyInSecond, incomparab
     formatNumber(item.relativeL2),
     item.cosine === null ? '–' : item.cosine.toFixed(6),
     formatNumber(item.maxAbs),
-    formatPercent(item.unchanged),
+    item.unchanged === null ? '–' : formatPercent(item.unchanged),
     item.nan.join('/'),
     item.inf.join('/'),
   ];

@@ -35,7 +35,7 @@ export function addExtractLora(command: Command, signal: AbortSignal): Command {
     .option('--device <device>', 'of the products: auto, cpu, cuda or cuda:N (default: auto)')
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
     .requiredOption('--out <directory>', 'output')
-    .option('--force', 'replace an earlier output of wisemerge')
+    .option('--force', 'replace an earlier output of this command')
     .action(async (flags: ExtractLoraFlags) =>
       (await import('./extract-lora.js')).runExtractLora(flags, signal),
     );

@@ -7,7 +7,7 @@ import type { FinetuneOptions, TrainingSet } from '../../train/options.js';
 import { openTrainingImages } from '../../train/training-images.js';
 import { formatCount, formatNumber, formatPercent, formatTable, printable } from '../format.js';
 import { ProgressLine } from '../progress-line.js';
-import { note, type OutputFlags, printResult, warn } from '../terminal.js';
+import { note, type OutputFlags, printResult, warnOfNumbers } from '../terminal.js';
 
 export interface FinetuneFlags extends OutputFlags, Omit<FinetuneOptions, 'train' | 'heldOut'> {
   readonly features?: string;
@@ -88,7 +88,8 @@ export async function runFinetune(flags: FinetuneFlags, signal: AbortSignal): Pr
     progress.end();
     await Promise.all(opened.map((set) => set.close()));
   }
-  for (const warning of result.warnings) warn(flags, printable(warning));
+  // Most of all of elements beyond the range of their dtype.
+  for (const warning of result.warnings) warnOfNumbers(printable(warning));
   printResult(flags, result, () => `${describeEpochs(result)}\n\n${result.directory}`);
   const { trained, parameters, frozen, device, seconds } = result;
   const rest = frozen > 0 ? `, ${frozen} tensors left as they are` : '';

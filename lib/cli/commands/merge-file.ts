@@ -5,7 +5,7 @@ import { formatBytes, printable } from '../format.js';
 import type { MergeFileFlags } from '../merge-file-flags.js';
 import { ProgressBar } from '../progress-bar.js';
 import { groupSkipped } from '../skipped-text.js';
-import { note, printResult, warn } from '../terminal.js';
+import { note, printResult, warn, warnOfNumbers } from '../terminal.js';
 
 /** Tensors with non-finite elements named in a warning. */
 const named = 5;
@@ -28,7 +28,7 @@ export async function runMergeFile(
     progress.end();
   }
   for (const warning of result.warnings) warn(flags, printable(warning));
-  for (const document of result.documents) warnNonFinite(flags, document);
+  for (const document of result.documents) warnNonFinite(document);
   printResult(flags, result, () => result.documents.map(({ directory }) => directory).join('\n'));
   const { bytesRead, bytesWritten, seconds } = result;
   note(flags, `${seconds.toFixed(1)} s, ${formatBytes((bytesRead + bytesWritten) / seconds)}/s`);
@@ -48,11 +48,11 @@ function announce(
   for (const { files, reason } of groupSkipped(skipped)) note(flags, `${files} not copied: ${reason}`);
 }
 
-function warnNonFinite(flags: MergeFileFlags, { name, nonFinite }: DocumentResult): void {
+function warnNonFinite({ name, nonFinite }: DocumentResult): void {
   const tensors = Object.entries(nonFinite);
   if (tensors.length === 0) return;
   const list = tensors.slice(0, named).map(([tensor, count]) => `${printable(tensor)} (${count})`);
   if (tensors.length > named) list.push(`and ${tensors.length - named} more`);
   const which = name === undefined ? '' : `${printable(name)}: `;
-  warn(flags, `${which}NaN or infinite elements in ${list.join(', ')}`);
+  warnOfNumbers(`${which}NaN or infinite elements in ${list.join(', ')}`);
 }

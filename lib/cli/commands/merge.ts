@@ -8,10 +8,10 @@ import {
   pairFlags,
   toMergeFileOptions,
 } from '../merge-file-flags.js';
-import { type MergeFlags, toMergeOptions } from '../merge-flags.js';
+import { toMergeOptions } from '../merge-flags.js';
 import { ProgressBar } from '../progress-bar.js';
 import { groupSkipped } from '../skipped-text.js';
-import { note, printResult, warn } from '../terminal.js';
+import { note, printResult, warn, warnOfNumbers } from '../terminal.js';
 
 /** Tensors with non-finite elements named in a warning. */
 const named = 5;
@@ -56,16 +56,16 @@ async function mergePair(given: MergeFileFlags, signal: AbortSignal): Promise<vo
     progress.end();
   }
   for (const warning of result.warnings) warn(flags, printable(warning));
-  for (const output of result.outputs) warnNonFinite(flags, output);
+  for (const output of result.outputs) warnNonFinite(output);
   printResult(flags, result, () => result.outputs.map(({ directory }) => directory).join('\n'));
   const { bytesRead, bytesWritten, seconds } = result;
   note(flags, `${seconds.toFixed(1)} s, ${formatBytes((bytesRead + bytesWritten) / seconds)}/s`);
 }
 
-function warnNonFinite(flags: MergeFlags, { alpha, nonFinite }: MergeOutput): void {
+function warnNonFinite({ alpha, nonFinite }: MergeOutput): void {
   const tensors = Object.entries(nonFinite);
   if (tensors.length === 0) return;
   const list = tensors.slice(0, named).map(([name, count]) => `${printable(name)} (${count})`);
   if (tensors.length > named) list.push(`and ${tensors.length - named} more`);
-  warn(flags, `alpha ${alpha}: NaN or infinite elements in ${list.join(', ')}`);
+  warnOfNumbers(`alpha ${alpha}: NaN or infinite elements in ${list.join(', ')}`);
 }

@@ -36,7 +36,7 @@ export function addMoe(command: Command, signal: AbortSignal): Command {
     .option('--memory <size>', 'I/O buffers, such as 256MiB (default: 100MiB)', parseBytes)
     .option('--shard-size <size>', 'bytes of tensors per file (default: 5GB)', parseBytes)
     .option('--no-copy-tokenizer', 'leave the tokenizer out')
-    .option('--force', 'replace an earlier output of wisemerge');
+    .option('--force', 'replace an earlier output of this command');
   addHidden(command, '--random-seed <n>', parseSeed);
   return addMergekitFlags(command, needless).action(async (config: string, out: string, flags: MoeFlags) => {
     noteNeedless(flags, needless);

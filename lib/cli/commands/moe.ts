@@ -4,7 +4,7 @@ import { type MoePlan, planMoe } from '../../moe/plan.js';
 import { formatBytes, formatCount, printable, style } from '../format.js';
 import { ProgressBar } from '../progress-bar.js';
 import { groupSkipped } from '../skipped-text.js';
-import { note, printResult, warn } from '../terminal.js';
+import { note, printResult, warn, warnOfNumbers } from '../terminal.js';
 import type { MoeFlags } from './moe-flags.js';
 
 export async function runMoe(options: MoeOptions, flags: MoeFlags, signal: AbortSignal): Promise<void> {
@@ -20,7 +20,7 @@ export async function runMoe(options: MoeOptions, flags: MoeFlags, signal: Abort
   }).finally(() => progress.end());
   for (const warning of result.warnings) warn(flags, printable(warning));
   const bad = Object.entries(result.nonFinite).map(([name, count]) => `${printable(name)} (${count})`);
-  if (bad.length > 0) warn(flags, `NaN or infinite elements in ${bad.slice(0, 5).join(', ')}`);
+  if (bad.length > 0) warnOfNumbers(`NaN or infinite elements in ${bad.slice(0, 5).join(', ')}`);
   printResult(flags, result, () => result.directory);
   note(flags, `${result.seconds.toFixed(1)} s`);
 }

@@ -17,6 +17,7 @@ export async function runPick(path: string, flags: PickFlags, signal: AbortSigna
     const picked = await pickRecords(path, { sets: set ?? [], ...(rule !== undefined && { rule }) });
     printResult(flags, JSON.parse(JSON.stringify(picked, plain)), () => describeRecords(picked));
     note(flags, picked.note);
+    noteMerge(flags, picked.selection.alpha);
     return;
   }
   if (set) {
@@ -27,4 +28,10 @@ export async function runPick(path: string, flags: PickFlags, signal: AbortSigna
   const analysis = await pick(path, { ...(rule !== undefined && { rule }), signal });
   printResult(flags, JSON.parse(JSON.stringify(analysis, plain)), () => describeAnalysis(analysis));
   for (const warning of analysis.firmness?.verdict.warnings ?? []) warn(flags, warning);
+  noteMerge(flags, analysis.selection.alpha);
+}
+
+/** Nothing is kept of a choice: `merge --alpha best` goes by the sweep's own rule. */
+function noteMerge(flags: PickFlags, alpha: number): void {
+  note(flags, `to write this model: wisemerge merge --alpha ${alpha} --zeroshot … --finetuned … --out …`);
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { parseCount } from '../arguments.js';
+import { accumulates } from '../repeated-flags.js';
 import { parseCommandFlag, parseSetFlag, type SweepFlags } from '../sweep-flags.js';
 import type { OutputFlags } from '../terminal.js';
 
@@ -24,7 +25,7 @@ export function addSoup(command: Command, signal: AbortSignal): Command {
     .option(
       '--set <set>',
       'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS], or =IMAGES; repeat it for more sets',
-      parseSetFlag,
+      accumulates(parseSetFlag),
     )
     .option(
       '--rule <rule>',

@@ -1,7 +1,8 @@
 import { WisemergeError } from '../../errors.js';
-import { reportName, writeReport } from '../../report/report.js';
+import { writeReport } from '../../report/report.js';
 import { plain, type SweepResult } from '../../sweep/result.js';
 import { sweep } from '../../sweep/sweep.js';
+import { reportName } from '../../sweep/sweep-directory.js';
 import { formatPercent } from '../format.js';
 import { ProgressLine } from '../progress-line.js';
 import { type SweepFlags, toSweepConfig } from '../sweep-flags.js';

@@ -1,8 +1,9 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkCall } from '../../call-options.js';
+import { checkCall, failOption } from '../../call-options.js';
 import { readSafetensorsFile } from '../../checkpoint/safetensors-file.js';
 import { ioError, WisemergeError } from '../../errors.js';
+import { text } from '../../merge/option-checks.js';
 import type { SetSource } from '../data/evaluation-set.js';
 import { FeatureFile, replaceText } from './feature-file.js';
 import { featureKey } from './feature-key.js';
@@ -68,13 +69,17 @@ interface SampleRow {
  * transform and encoder are the same ({@link featureKey}). A file appears when it is complete; a run that was
  * stopped begins anew.
  *
- * Throws what {@link ImageLoader} throws, ERR_EVALUATION for features of another length or that are not finite,
+ * Throws ERR_USAGE, what {@link ImageLoader} throws, ERR_EVALUATION for features of another length or that are not finite,
  * ERR_DATA where no image is left, ERR_IO, and the reason of the signal.
  */
 export async function cachedFeatures(options: CachedFeaturesOptions): Promise<CachedFeatures> {
   checkCall(options);
   const { dataset, transform, encoder, directory, onCorrupt = 'error' } = options;
   const { identity, dimension } = encoder;
+  const why = text(identity);
+  if (why !== undefined) {
+    failOption('encoder.identity', why, 'Give what tells encoders apart, such as a hash of its weights.');
+  }
   const key = featureKey(dataset, { transform, encoder: identity, dimension, onCorrupt });
   const file = join(directory, `${key}.safetensors`);
   const list = join(directory, `${key}.jsonl`);

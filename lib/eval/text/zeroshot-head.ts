@@ -6,6 +6,7 @@ import { checkOutputFile, writeWhole } from '../../checkpoint/whole-file.js';
 import { formatWords } from '../../merge/command.js';
 import { type Check, checkOptions, flag, text, threadCount } from '../../merge/option-checks.js';
 import { checkOutputPath } from '../../merge/plan.js';
+import { ownCopy } from '../../own-copy.js';
 import { NetworkModel } from '../network.js';
 import { checkHasNoHead, writeModelWithHead } from './model-with-head.js';
 import { checkTemplates, defaultTemplates, listOf, PromptHead } from './prompt-head.js';
@@ -66,7 +67,7 @@ const headName = 'head.weight';
 export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<ZeroshotHead> {
   const started = performance.now();
   checkCall(options);
-  const { signal, onProgress, classNames, templates: given = defaultTemplates, ...rest } = options;
+  const { signal, onProgress, classNames, templates: given = defaultTemplates, ...rest } = ownCopy(options);
   checkOptions(rest, checks, ['model', 'out']);
   const { model: path, inModel = false, force = false } = rest;
   const out = resolve(rest.out);
@@ -78,7 +79,7 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
   if (inModel) {
     checkHasNoHead(checkpoint);
     checkOutputPath(out, [checkpoint]);
-    await checkTarget(out, { force });
+    await checkTarget(out, { kind: 'head', force });
   }
   await using model = await NetworkModel.open(path, undefined, options);
   const head = await PromptHead.open(
@@ -97,7 +98,7 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
     const command = formatCommand({ ...rest, classNames, templates: given });
     const { device } = model;
     const facts = { model: path, command, device, classNames: names, templates, scale };
-    const transaction = await OutputTransaction.begin(out, { force });
+    const transaction = await OutputTransaction.begin(out, { kind: 'head', force });
     try {
       await writeModelWithHead(transaction.directory, checkpoint, weight, facts, signal);
       await transaction.commit();

@@ -44,7 +44,7 @@ export interface ExtractLoraOptions {
   readonly device?: string;
   /** Of the CPU. Default: all. */
   readonly threads?: number;
-  /** Replace an earlier output of wisemerge. */
+  /** Replace an earlier output of the same command. */
   readonly force?: boolean;
 }
 

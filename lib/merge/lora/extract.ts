@@ -13,6 +13,7 @@ import { OutputTransaction } from '../../checkpoint/transaction.js';
 import { WisemergeError } from '../../errors.js';
 import { LowRank } from '../../native/low-rank.js';
 import { dtypeByName, Engine, engineOptions, HostBuffer } from '../../native.js';
+import { ownCopy } from '../../own-copy.js';
 import { version } from '../../version.js';
 import { checkCompatibility, type TensorPair } from '../compatibility.js';
 import { equalBytes } from '../copied.js';
@@ -53,7 +54,7 @@ export async function extractLora(
   options: ExtractLoraOptions & ExtractLoraRunOptions,
 ): Promise<ExtractLoraResult> {
   checkCall(options);
-  const { signal, onProgress, ...given } = options;
+  const { signal, onProgress, ...given } = ownCopy(options);
   const ranks = checkExtractOptions(given);
   const began = performance.now();
   const opening = signal ? { signal } : {};
@@ -75,7 +76,7 @@ export async function extractLora(
       hint: 'Name modules with --modules, such as embed_tokens.',
     });
   }
-  const transaction = await OutputTransaction.begin(out, { force });
+  const transaction = await OutputTransaction.begin(out, { kind: 'extract-lora', force });
   try {
     const run = new Extraction({ base, finetuned, pairs, ...chosen }, given, ranks, signal);
     const extracted = await run.run(transaction.directory, new ProgressMeter(onProgress));

@@ -19,7 +19,7 @@ export interface MergeFileOptions {
   readonly memory?: number;
   /** Bytes of tensor data per output file. Default: the donor's files if the tensors are the same, else 5 GB. */
   readonly shardSize?: number;
-  /** Replace an earlier output of wisemerge. */
+  /** Replace an earlier output of the same command. */
   readonly force?: boolean;
   /** Copy the donor's tokenizer where the file asks for none of its own. Default true. */
   readonly copyTokenizer?: boolean;

@@ -61,6 +61,24 @@ async function rowsOf({ features, labels, groups }: CachedFeatures): Promise<unk
   return { features: [...into], labels: [...set.labels], groups: names };
 }
 
+describe('an encoder', () => {
+  it.each([undefined, '', 7, null])(
+    'without an identity, %j, is refused: features of another would be its own',
+    async (identity) => {
+      const images = await table();
+      const directory = join(await tempDir(), 'cache');
+      const encoder = doubler({ identity: identity as string });
+      await expect(compute(images, directory, { encoder })).rejects.toMatchObject({
+        code: 'ERR_USAGE',
+        message: 'encoder.identity: must be a non-empty string',
+        hint: expect.stringContaining('hash of its weights'),
+        details: { option: 'encoder.identity' },
+      });
+      expect(encoder.calls).toEqual([]);
+    },
+  );
+});
+
 describe('features', () => {
   it('are those of an evaluation set, and found again', async () => {
     const images = await table();

@@ -1,20 +1,10 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, readlink, realpath, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { ioError, WisemergeError } from '../errors.js';
+import { ioError } from '../errors.js';
 import { lockDirectory, ownerName } from './directory-lock.js';
-import { manifestName } from './manifest.js';
-import { isMountPoint } from './mount-point.js';
-import { findStrangers } from './own-files.js';
-
-/** Files in the way that a message names. */
-const named = 5;
-
-interface BeginOptions {
-  readonly force?: boolean;
-  /** Names of a target's entries that are wisemerge's own without a manifest. */
-  readonly ownEntries?: (target: string) => Promise<readonly string[]>;
-}
+import { checkTarget, followLinks, type PlaceOptions, refuseMountPoint } from './output-place.js';
+import { mendReplacement, oldName } from './replacement.js';
 
 /**
  * An output directory that appears whole or not at all.
@@ -23,7 +13,7 @@ interface BeginOptions {
  * is a symbolic link is the directory to which it points, so that the data goes to the disk that was meant.
  * What a killed run left behind is found by its owner file, reported and removed by the next run. Replacing
  * an existing output moves it aside as `.NAME.wisemerge-old` for the instant between two renames; a crash in
- * that instant is mended by the next run.
+ * that instant is mended by the next run, which removes it only where a finished output has taken its place.
  */
 export class OutputTransaction {
   readonly target: string;
@@ -31,10 +21,10 @@ export class OutputTransaction {
   readonly directory: string;
   /** The leftover of a killed run that was removed, if there was one. */
   readonly cleared: string | undefined;
-  readonly #options: BeginOptions;
+  readonly #options: PlaceOptions;
   #open = true;
 
-  private constructor(target: string, directory: string, options: BeginOptions, cleared: string | undefined) {
+  private constructor(target: string, directory: string, options: PlaceOptions, cleared: string | undefined) {
     this.target = target;
     this.directory = directory;
     this.#options = options;
@@ -45,7 +35,7 @@ export class OutputTransaction {
    * Checks and locks the target. Throws ERR_OUTPUT_EXISTS (exists and no `force`, a mount point, a link to nowhere),
    * ERR_OUTPUT_NOT_OURS (`force`, but the directory holds no wisemerge output, or something else beside one), ERR_OUTPUT_BUSY (a live process writes it), ERR_IO.
    */
-  static async begin(path: string, options: BeginOptions = {}): Promise<OutputTransaction> {
+  static async begin(path: string, options: PlaceOptions = {}): Promise<OutputTransaction> {
     try {
       const target = await followLinks(resolve(path));
       const parent = dirname(target);
@@ -55,7 +45,7 @@ export class OutputTransaction {
       const cleared = await lockDirectory(directory);
       try {
         // Under the lock: another run may be replacing the target at this moment, or just have written it.
-        await mendReplacement(target, oldName(target));
+        await mendReplacement(target, options.ownEntries);
         await checkTarget(target, options);
       } catch (error) {
         await rm(directory, { recursive: true, force: true });
@@ -95,97 +85,6 @@ export class OutputTransaction {
     if (!this.#open) return;
     this.#open = false;
     await rm(this.directory, { recursive: true, force: true });
-  }
-}
-
-/** Where a replaced output is for the instant between two renames. */
-function oldName(target: string): string {
-  return join(dirname(target), `.${basename(target)}.wisemerge-old`);
-}
-
-/** What a symbolic link finally points to; any other path as it is, so that messages name what was given. */
-async function followLinks(path: string): Promise<string> {
-  const link = await readlink(path).catch(() => undefined);
-  if (link === undefined) return path;
-  try {
-    return await realpath(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
-  const target = await followLinks(resolve(await realpath(dirname(path)), link));
-  // Missing, too, where a replacement was cut: the lock's owner mends that.
-  if (existsSync(oldName(target))) return target;
-  throw new WisemergeError('ERR_OUTPUT_EXISTS', `${path} is a link to ${target}, which does not exist`, {
-    file: path,
-    hint: 'Create that directory, remove the link, or give another output directory.',
-  });
-}
-
-/** Nothing can be renamed to a mount point, which would show only when everything has been written. */
-async function refuseMountPoint(target: string): Promise<void> {
-  if (!(await isMountPoint(target))) return;
-  throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} is a mount point, which cannot be replaced`, {
-    file: target,
-    hint: `Give a directory in it, such as ${join(target, 'merged')}.`,
-  });
-}
-
-/** Completes or undoes a replacement that was cut between its two renames. */
-async function mendReplacement(target: string, old: string): Promise<void> {
-  if (!existsSync(old)) return;
-  if (existsSync(target)) await rm(old, { recursive: true, force: true });
-  else await rename(old, target);
-}
-
-/** Throws as `begin` does where an output cannot be. */
-export async function checkTarget(
-  target: string,
-  { force = false, ownEntries }: BeginOptions,
-): Promise<void> {
-  let entries: string[];
-  try {
-    entries = await readdir(target);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return;
-    if (code === 'ENOTDIR') {
-      throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} is a file; the output is a directory`, {
-        file: target,
-        hint: 'Give another output directory.',
-      });
-    }
-    throw error;
-  }
-  // An empty directory made by the user is as good as none; `commit` replaces it.
-  if (entries.length === 0) return;
-  if (!force) {
-    throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} exists`, {
-      file: target,
-      hint: 'Give another output directory, or --force to replace it.',
-    });
-  }
-  const strangers = await findStrangers(target, await ownEntries?.(target));
-  if (!strangers) {
-    throw new WisemergeError(
-      'ERR_OUTPUT_NOT_OURS',
-      `${target} was not written by wisemerge (no ${manifestName} in it)`,
-      {
-        file: target,
-        hint: '--force replaces earlier outputs of wisemerge only. Remove the directory yourself, or give another output directory.',
-      },
-    );
-  }
-  if (strangers.length > 0) {
-    const more = strangers.length > named ? ` and ${strangers.length - named} more` : '';
-    throw new WisemergeError(
-      'ERR_OUTPUT_NOT_OURS',
-      `${target} holds what wisemerge did not write: ${strangers.slice(0, named).join(', ')}${more}`,
-      {
-        file: target,
-        hint: '--force replaces earlier outputs of wisemerge only. Move the rest elsewhere first.',
-        details: { strangers },
-      },
-    );
   }
 }
 

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { checkTarget } from '../checkpoint/transaction.js';
+import { checkTarget } from '../checkpoint/output-place.js';
 import { type ErrorCode, exitCode, ioError, WisemergeError } from '../errors.js';
 
 /** Something in the inputs, the options or the output that a merge cannot pass over. */

@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { merge, type Progress } from '../../lib/index.js';
 import { listFiles } from '../support/models.js';
+import { startTime } from '../support/owner.js';
 import { besideInputs, makePair, type Pair } from '../support/pair.js';
 
 const run = (pair: Pair, options: object = {}) => {
@@ -31,11 +32,6 @@ const failWhileWriting = ({ phase }: Progress): void => {
 };
 
 const alphaOf = (out: string): number => JSON.parse(readFileSync(join(out, 'wisemerge.json'), 'utf8')).alpha;
-
-function startTime(pid: number): string {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]!;
-}
 
 describe('an output', () => {
   it('appears with its parent directories, and nothing else does', async () => {
@@ -334,40 +330,4 @@ describe('what another run holds', () => {
       expect(besideInputs(pair.root)).toEqual(['out']);
     },
   );
-});
-
-describe('a replacement cut between its two renames', () => {
-  it('is undone by the next run', async () => {
-    const pair = await makePair();
-    await run(pair);
-    renameSync(pair.out, join(pair.root, '.out.wisemerge-old'));
-    await expect(run(pair, { alpha: 0.25 })).rejects.toMatchObject({ code: 'ERR_OUTPUT_EXISTS' });
-    expect(alphaOf(pair.out)).toBe(0.5);
-    expect(besideInputs(pair.root)).toEqual(['out']);
-  });
-
-  it('is completed by the next run where the new output is in place', async () => {
-    const pair = await makePair();
-    await run(pair);
-    renameSync(pair.out, join(pair.root, '.out.wisemerge-old'));
-    await run(pair, { alpha: 0.25, out: join(pair.root, 'new') });
-    renameSync(join(pair.root, 'new'), pair.out);
-    await run(pair, { alpha: 0.75, force: true });
-    expect(alphaOf(pair.out)).toBe(0.75);
-    expect(besideInputs(pair.root)).toEqual(['out']);
-  });
-
-  it('is not meddled with while the run that replaces still lives', async () => {
-    const pair = await makePair();
-    await run(pair);
-    renameSync(pair.out, join(pair.root, '.out.wisemerge-old'));
-    const directory = join(pair.root, '.out.wisemerge-tmp');
-    mkdirSync(directory);
-    writeFileSync(
-      join(directory, 'owner.json'),
-      JSON.stringify({ pid: process.pid, host: hostname(), started: startTime(process.pid) }),
-    );
-    await expect(run(pair)).rejects.toMatchObject({ code: 'ERR_OUTPUT_BUSY' });
-    expect(besideInputs(pair.root)).toEqual(['.out.wisemerge-old', '.out.wisemerge-tmp']);
-  });
 });

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { checkCall } from '../../call-options.js';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
-import { checkTarget, OutputTransaction } from '../../checkpoint/transaction.js';
+import { checkTarget } from '../../checkpoint/output-place.js';
+import { OutputTransaction } from '../../checkpoint/transaction.js';
 import { checkOutputFile, writeWhole } from '../../checkpoint/whole-file.js';
 import { formatWords } from '../../merge/command.js';
 import { type Check, checkOptions, flag, text, whole } from '../../merge/option-checks.js';

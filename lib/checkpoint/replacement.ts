@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { ioError } from '../errors.js';
 import { findStrangers, type OwnEntries } from './own-files.js';
 
 /** Where a replaced output is for the instant between two renames. */
@@ -8,20 +9,61 @@ export function oldName(target: string): string {
   return join(dirname(target), `.${basename(target)}.wisemerge-old`);
 }
 
-/** Completes or undoes a replacement that was cut between its two renames. */
-export async function mendReplacement(target: string, ownEntries?: OwnEntries): Promise<void> {
+/**
+ * Completes or undoes a replacement that was cut between its two renames. Gives what `discardOld` gives.
+ */
+export async function mendReplacement(target: string, ownEntries?: OwnEntries): Promise<string | undefined> {
   const old = oldName(target);
-  if (!existsSync(old)) return;
+  if (!existsSync(old)) return undefined;
   try {
     // Takes the place of an empty directory, too: that was made by whoever missed the output, and is no new one.
     await rename(old, target);
-    return;
+    return undefined;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'ENOTDIR') throw error;
     // A file: the target is refused, and what it would replace stays.
-    if (code === 'ENOTDIR') return;
+    if (code === 'ENOTDIR') return undefined;
   }
   const isOutput = (await findStrangers(target, await ownEntries?.(target))) !== undefined;
-  if (isOutput) await rm(old, { recursive: true, force: true });
+  return isOutput ? await discardOld(target, ownEntries) : undefined;
+}
+
+/** Gives `directory` the name of an output that is there; where that fails, the output stays. */
+export async function replaceOutput(directory: string, target: string): Promise<void> {
+  const old = oldName(target);
+  await rename(target, old);
+  try {
+    await rename(directory, target);
+  } catch (error) {
+    await rename(old, target).catch(() => {
+      throw ioError(error, 'commit', target, `The earlier output is in ${old}: rename it to ${target}.`);
+    });
+    throw error;
+  }
+}
+
+/**
+ * Removes a replaced output. One in which something else lies, written after the last look, is kept under another name:
+ * gives a note that says so.
+ */
+export async function discardOld(target: string, ownEntries?: OwnEntries): Promise<string | undefined> {
+  const old = oldName(target);
+  if (!existsSync(old)) return undefined;
+  const strangers = (await findStrangers(old, await ownEntries?.(old))) ?? (await readdir(old));
+  if (strangers.length === 0) {
+    await rm(old, { recursive: true, force: true });
+    return undefined;
+  }
+  const kept = freeName(target);
+  await rename(old, kept);
+  return `${kept} is the output that was replaced: it holds what wisemerge did not write, such as ${strangers[0]}`;
+}
+
+function freeName(target: string): string {
+  const name = `${target}.replaced`;
+  for (let i = 1; ; i++) {
+    const numbered = i === 1 ? name : `${name}-${i}`;
+    if (!existsSync(numbered)) return numbered;
+  }
 }

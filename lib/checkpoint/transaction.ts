@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { ioError } from '../errors.js';
 import { lockDirectory, ownerName } from './directory-lock.js';
 import { checkTarget, followLinks, type PlaceOptions, refuseMountPoint } from './output-place.js';
-import { mendReplacement, oldName } from './replacement.js';
+import { discardOld, mendReplacement, replaceOutput } from './replacement.js';
 
 /**
  * An output directory that appears whole or not at all.
@@ -19,16 +19,16 @@ export class OutputTransaction {
   readonly target: string;
   /** Where files are written until `commit`. */
   readonly directory: string;
-  /** The leftover of a killed run that was removed, if there was one. */
-  readonly cleared: string | undefined;
+  /** What became of leftovers, and of the output that was replaced, where that is worth a warning. */
+  readonly notes: string[];
   readonly #options: PlaceOptions;
   #open = true;
 
-  private constructor(target: string, directory: string, options: PlaceOptions, cleared: string | undefined) {
+  private constructor(target: string, directory: string, options: PlaceOptions, notes: string[]) {
     this.target = target;
     this.directory = directory;
     this.#options = options;
-    this.cleared = cleared;
+    this.notes = notes;
   }
 
   /**
@@ -43,15 +43,17 @@ export class OutputTransaction {
       await refuseMountPoint(target);
       await mkdir(parent, { recursive: true });
       const cleared = await lockDirectory(directory);
+      const notes = cleared === undefined ? [] : [`removed ${cleared}, left by a run that was killed`];
       try {
         // Under the lock: another run may be replacing the target at this moment, or just have written it.
-        await mendReplacement(target, options.ownEntries);
+        const kept = await mendReplacement(target, options.ownEntries);
+        if (kept !== undefined) notes.push(kept);
         await checkTarget(target, options);
       } catch (error) {
         await rm(directory, { recursive: true, force: true });
         throw error;
       }
-      return new OutputTransaction(target, directory, options, cleared);
+      return new OutputTransaction(target, directory, options, notes);
     } catch (error) {
       throw ioError(error, 'prepare', resolve(path));
     }
@@ -62,7 +64,7 @@ export class OutputTransaction {
    * does, where something has appeared there meanwhile, which stays; ERR_IO.
    */
   async commit(): Promise<void> {
-    const old = oldName(this.target);
+    const { force, ownEntries } = this.#options;
     try {
       await syncTree(this.directory);
       await checkTarget(this.target, this.#options);
@@ -70,11 +72,12 @@ export class OutputTransaction {
       await rm(join(this.directory, ownerName));
       await syncDirectory(this.directory);
       // An empty directory need not move, and one that is no longer empty is an error of this rename.
-      if (this.#options.force && existsSync(this.target)) await rename(this.target, old);
-      await rename(this.directory, this.target);
+      if (force && existsSync(this.target)) await replaceOutput(this.directory, this.target);
+      else await rename(this.directory, this.target);
       this.#open = false;
       await syncDirectory(dirname(this.target));
-      await rm(old, { recursive: true, force: true });
+      const kept = await discardOld(this.target, ownEntries);
+      if (kept !== undefined) this.notes.push(kept);
     } catch (error) {
       throw ioError(error, 'commit', this.target);
     }

@@ -94,7 +94,12 @@ export interface DemoResult {
   }[];
   readonly control?: Readonly<Record<Control, ControlResult>>;
   readonly seconds: number;
+  /** Of what was in the output's place. */
+  readonly warnings: readonly string[];
 }
+
+/** What `demo.json` has. */
+type Figures = Omit<DemoResult, 'warnings'>;
 
 /**
  * WiSE-FT (Wortsman et al., 2021) from drawn pictures to its result, several times over: pre-training, fine-tuning,
@@ -145,7 +150,7 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
       await writeResult(join(transaction.directory, demoName), result, recipe);
       await transaction.commit();
     }
-    return result;
+    return { ...result, warnings: transaction?.notes ?? [] };
   } finally {
     await rm(scratch, { recursive: true, force: true });
     await transaction?.rollback();
@@ -162,14 +167,14 @@ async function ownEntries(directory: string): Promise<readonly string[]> {
   }
 }
 
-async function writeResult(path: string, result: DemoResult, recipe: Recipe): Promise<void> {
+async function writeResult(path: string, result: Figures, recipe: Recipe): Promise<void> {
   const text = `${JSON.stringify({ format, wisemerge: version, recipe, ...result }, null, 2)}\n`;
   await writeFile(path, text).catch((error) => {
     throw ioError(error, 'write', path);
   });
 }
 
-function summarise(runs: readonly SeedOutcome[], seconds: number): DemoResult {
+function summarise(runs: readonly SeedOutcome[], seconds: number): Figures {
   const reported = ({ zeroshot, finetuned, chosen }: Accuracies): Reported => ({
     zeroshot,
     finetuned,

@@ -75,14 +75,14 @@ export async function merge(options: MergeOptions & RunOptions): Promise<MergeRe
   const engine = new Engine(engineOptions(plan.device, prepared.options.threads));
   try {
     await checkCopiedTensors(prepared, progress, signal);
-    const { outputs, cleared } = await writeOutputs(prepared, given, engine, progress, signal);
+    const { outputs, notes } = await writeOutputs(prepared, given, engine, progress, signal);
     return {
       outputs,
       bytesRead: plan.bytesRead,
       bytesWritten: plan.bytesWritten,
       seconds: (performance.now() - began) / 1000,
       device: plan.device,
-      warnings: [...plan.warnings, ...(cleared ? [`removed ${cleared}, left by a run that was killed`] : [])],
+      warnings: [...plan.warnings, ...notes],
     };
   } finally {
     engine.close();
@@ -95,7 +95,7 @@ async function writeOutputs(
   engine: Engine,
   progress: ProgressMeter,
   signal?: AbortSignal,
-): Promise<{ outputs: MergeOutput[]; cleared: string | undefined }> {
+): Promise<{ outputs: MergeOutput[]; notes: readonly string[] }> {
   const { plan, options } = prepared;
   const transaction = await OutputTransaction.begin(options.out, { force: options.force });
   try {
@@ -112,7 +112,7 @@ async function writeOutputs(
     signal?.throwIfAborted();
     await transaction.commit();
     return {
-      cleared: transaction.cleared,
+      notes: transaction.notes,
       outputs: streamed.map(({ files, nonFinite }, k) => ({
         alpha: options.alphas[k]!,
         directory: plan.directories[k]!,

@@ -89,11 +89,7 @@ export async function assembleMoe(options: MoeOptions & MoeRunOptions): Promise<
       nonFinite: Object.fromEntries(streamed.nonFinite),
       bytesWritten: streamed.files.reduce((sum, { bytes }) => sum + bytes, 0),
       seconds: (performance.now() - began) / 1000,
-      warnings: [
-        ...plan.warnings,
-        ...streamed.warnings,
-        ...(transaction.cleared ? [`removed ${transaction.cleared}, left by a run that was killed`] : []),
-      ],
+      warnings: [...plan.warnings, ...streamed.warnings, ...transaction.notes],
     };
   } finally {
     await transaction.rollback();

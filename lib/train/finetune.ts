@@ -183,8 +183,7 @@ class Run {
       else this.initial = await this.#evaluate();
       for (let epoch = first; epoch <= this.#training.epochs; epoch++) {
         transaction ??= await lock(epoch);
-        const { directory, cleared } = transaction;
-        if (cleared) warnings.push(`removed ${cleared}, left by a run that was killed`);
+        const { directory, notes } = transaction;
         const record = await this.#epoch(epoch);
         await this.#session.trainer.store(signal);
         const epochs = [...this.epochs, record];
@@ -196,6 +195,7 @@ class Run {
         }
         signal?.throwIfAborted();
         await transaction.commit();
+        warnings.push(...notes);
         transaction = undefined;
         this.epochs = epochs;
         this.#listeners.onEpoch?.(record, join(out, epochName(epoch)));

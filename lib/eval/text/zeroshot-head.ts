@@ -43,6 +43,8 @@ export interface ZeroshotHead {
   /** Prompts that were too long for the model and lost their end. */
   readonly truncated: number;
   readonly seconds: number;
+  /** Of what was in the output's place. */
+  readonly warnings: readonly string[];
 }
 
 // The names and templates of classes are checked where they are read.
@@ -93,6 +95,7 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
   const scale = head.scaleAt(0);
   const dimension = rows!.length / names.length;
   const data = Buffer.from(rows!.buffer);
+  const warnings: string[] = [];
   const weight = { dtype: 'F32', shape: [names.length, dimension], data } as const;
   if (inModel) {
     const command = formatCommand({ ...rest, classNames, templates: given });
@@ -102,6 +105,7 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
     try {
       await writeModelWithHead(transaction.directory, checkpoint, weight, facts, signal);
       await transaction.commit();
+      warnings.push(...transaction.notes);
     } finally {
       await transaction.rollback();
     }
@@ -115,7 +119,7 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
   }
   const seconds = (performance.now() - started) / 1000;
   const [classes, count] = [names.length, templates.length];
-  return { file: out, classes, dimension, templates: count, scale, truncated, seconds };
+  return { file: out, classes, dimension, templates: count, scale, truncated, seconds, warnings };
 }
 
 /** The command line that builds it again, quoted for a POSIX shell. */

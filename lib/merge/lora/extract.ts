@@ -86,13 +86,7 @@ export async function extractLora(
       directory: transaction.target,
       bytesWritten: extracted.files.reduce((sum, { bytes }) => sum + bytes, 0),
       seconds: (performance.now() - began) / 1000,
-      warnings: [
-        ...base.notes,
-        ...finetuned.notes,
-        ...warnings,
-        ...chosen.warnings,
-        ...(transaction.cleared ? [`removed ${transaction.cleared}, left by a run that was killed`] : []),
-      ],
+      warnings: [...base.notes, ...finetuned.notes, ...warnings, ...chosen.warnings, ...transaction.notes],
     };
   } finally {
     await transaction.rollback();

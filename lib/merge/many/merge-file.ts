@@ -107,15 +107,13 @@ class MergeFileRun {
     try {
       const transaction = await OutputTransaction.begin(out, { force });
       try {
-        if (transaction.cleared) {
-          this.#warnings.push(`removed ${transaction.cleared}, left by a run that was killed`);
-        }
         const documents: DocumentResult[] = [];
         for (const opened of this.#merges) {
           documents.push(await this.#document(opened, transaction.directory, engine));
         }
         this.#signal?.throwIfAborted();
         await transaction.commit();
+        this.#warnings.unshift(...transaction.notes);
         const written = documents.flatMap(({ files }) => files).reduce((sum, { bytes }) => sum + bytes, 0);
         return {
           documents,

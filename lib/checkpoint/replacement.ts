@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ioError } from '../errors.js';
+import { ownDirectory } from './directory-lock.js';
 import { findStrangers, type OwnEntries } from './own-files.js';
 
 /** Where a replaced output is for the instant between two renames. */
@@ -10,11 +11,12 @@ export function oldName(target: string): string {
 }
 
 /**
- * Completes or undoes a replacement that was cut between its two renames. Gives what `discardOld` gives.
+ * Completes or undoes a replacement that was cut between its two renames. Gives what `discardOld` gives. Throws
+ * ERR_OUTPUT_EXISTS where something else has the name of what was replaced.
  */
 export async function mendReplacement(target: string, ownEntries?: OwnEntries): Promise<string | undefined> {
   const old = oldName(target);
-  if (!existsSync(old)) return undefined;
+  if (!(await ownDirectory(old))) return undefined;
   try {
     // Takes the place of an empty directory, too: that was made by whoever missed the output, and is no new one.
     await rename(old, target);

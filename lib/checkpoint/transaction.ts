@@ -35,14 +35,18 @@ export class OutputTransaction {
    * Checks and locks the target. Throws ERR_OUTPUT_EXISTS (exists and no `force`, a mount point, a link to nowhere),
    * ERR_OUTPUT_NOT_OURS (`force`, but the directory holds no wisemerge output, or something else beside one), ERR_OUTPUT_BUSY (a live process writes it), ERR_IO.
    */
-  static async begin(path: string, options: PlaceOptions = {}): Promise<OutputTransaction> {
+  static async begin(
+    path: string,
+    options: PlaceOptions = {},
+    signal?: AbortSignal,
+  ): Promise<OutputTransaction> {
     try {
       const target = await followLinks(resolve(path));
       const parent = dirname(target);
       const directory = join(parent, `.${basename(target)}.wisemerge-tmp`);
       await refuseMountPoint(target);
       await mkdir(parent, { recursive: true });
-      const cleared = await lockDirectory(directory);
+      const cleared = await lockDirectory(directory, signal);
       const notes = cleared === undefined ? [] : [`removed ${cleared}, left by a run that was killed`];
       try {
         // Under the lock: another run may be replacing the target at this moment, or just have written it.

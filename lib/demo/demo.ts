@@ -121,7 +121,7 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
   const transaction =
     out === undefined
       ? undefined
-      : await OutputTransaction.begin(resolve(out), { force: options.force ?? false, ownEntries });
+      : await OutputTransaction.begin(resolve(out), { force: options.force ?? false, ownEntries }, signal);
   const scratch = await mkdtemp(join(tmpdir(), 'wisemerge-demo-')).catch((error) => {
     throw ioError(error, 'create a directory in', tmpdir());
   });

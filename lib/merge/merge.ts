@@ -97,7 +97,7 @@ async function writeOutputs(
   signal?: AbortSignal,
 ): Promise<{ outputs: MergeOutput[]; notes: readonly string[] }> {
   const { plan, options } = prepared;
-  const transaction = await OutputTransaction.begin(options.out, { force: options.force });
+  const transaction = await OutputTransaction.begin(options.out, { force: options.force }, signal);
   try {
     const names = outputDirectories(options);
     const directories = names.map((name) => join(transaction.directory, name));

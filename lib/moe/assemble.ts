@@ -73,7 +73,7 @@ export async function assembleMoe(options: MoeOptions & MoeRunOptions): Promise<
     });
   }
   onPlan?.(plan);
-  const transaction = await OutputTransaction.begin(given.out, { force: given.force ?? false });
+  const transaction = await OutputTransaction.begin(given.out, { force: given.force ?? false }, signal);
   try {
     const run = new Assembly(prepared, given, signal);
     const gates = await run.gates(onPrompt);

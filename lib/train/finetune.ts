@@ -172,8 +172,8 @@ class Run {
     // Taken before an epoch is trained, not when it is written: two runs would both work for one result.
     const lock = async (epoch: number) =>
       epoch === 1
-        ? await OutputTransaction.begin(out, { force })
-        : await OutputTransaction.begin(join(out, epochName(epoch)));
+        ? await OutputTransaction.begin(out, { force }, signal)
+        : await OutputTransaction.begin(join(out, epochName(epoch)), {}, signal);
     const first = (last?.record.epochs.length ?? 0) + 1;
     const warnings: string[] = [];
     let transaction = first <= this.#training.epochs ? await lock(first) : undefined;

@@ -48,7 +48,7 @@ describe('a replacement cut between its two renames', () => {
     const directory = join(pair.root, '.out.wisemerge-tmp');
     mkdirSync(directory);
     writeFileSync(
-      join(directory, 'owner.json'),
+      join(directory, '.owner.json'),
       JSON.stringify({ pid: process.pid, host: hostname(), started: startTime(process.pid) }),
     );
     await expect(run(pair)).rejects.toMatchObject({ code: 'ERR_OUTPUT_BUSY' });

@@ -101,7 +101,7 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
     const command = formatCommand({ ...rest, classNames, templates: given });
     const { device } = model;
     const facts = { model: path, command, device, classNames: names, templates, scale };
-    const transaction = await OutputTransaction.begin(out, { force });
+    const transaction = await OutputTransaction.begin(out, { force }, signal);
     try {
       await writeModelWithHead(transaction.directory, checkpoint, weight, facts, signal);
       await transaction.commit();

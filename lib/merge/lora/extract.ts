@@ -75,7 +75,7 @@ export async function extractLora(
       hint: 'Name modules with --modules, such as embed_tokens.',
     });
   }
-  const transaction = await OutputTransaction.begin(out, { force });
+  const transaction = await OutputTransaction.begin(out, { force }, signal);
   try {
     const run = new Extraction({ base, finetuned, pairs, ...chosen }, given, ranks, signal);
     const extracted = await run.run(transaction.directory, new ProgressMeter(onProgress));

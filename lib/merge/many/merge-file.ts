@@ -105,7 +105,7 @@ class MergeFileRun {
     const { out, force = false, threads } = this.#options;
     const engine = new Engine(engineOptions(this.#device, threads));
     try {
-      const transaction = await OutputTransaction.begin(out, { force });
+      const transaction = await OutputTransaction.begin(out, { force }, this.#signal);
       try {
         const documents: DocumentResult[] = [];
         for (const opened of this.#merges) {

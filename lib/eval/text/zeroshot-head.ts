@@ -110,12 +110,13 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
       await transaction.rollback();
     }
   } else {
-    await writeWhole(out, [{ name: headName, ...weight }], {
+    const metadata = {
       format: 'wisemerge head',
       class_names: JSON.stringify(names),
       templates: JSON.stringify(templates),
       scale: String(scale),
-    });
+    };
+    await writeWhole(out, [{ name: headName, ...weight }], metadata, { force });
   }
   const seconds = (performance.now() - started) / 1000;
   const [classes, count] = [names.length, templates.length];

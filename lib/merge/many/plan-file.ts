@@ -82,7 +82,7 @@ export async function planMergeFile(
   const { merges, plans } = await planDocuments(given, signal);
   const models = merges.flatMap(({ models: all, statistics }) => [...all, ...statistics]);
   const files = models.flatMap((model) => (model instanceof Checkpoint ? model.files : []));
-  const estimate = wanted ? await estimateTime(plans, files) : undefined;
+  const estimate = wanted ? await estimateTime(plans, files, signal) : undefined;
   const { out } = given;
   return {
     ...(out !== undefined && {

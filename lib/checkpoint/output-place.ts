@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { readdir, readlink, realpath } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { WisemergeError } from '../errors.js';
+import { ownDirectory } from './directory-lock.js';
 import { manifestName } from './manifest.js';
 import { isMountPoint } from './mount-point.js';
 import { findStrangers, type OwnEntries } from './own-files.js';
-import { oldName } from './replacement.js';
+import { isSetAside, oldName } from './replacement.js';
 
 /** Files in the way that a message names. */
 const named = 5;
@@ -16,8 +17,33 @@ export interface PlaceOptions {
   readonly ownEntries?: OwnEntries;
 }
 
+/** Where an output is written before it has its name. */
+export function workName(target: string): string {
+  return join(dirname(target), `.${basename(target)}.wisemerge-tmp`);
+}
+
+/**
+ * Whether an output can be at `path`, as `OutputTransaction.begin` checks it. For plans, and before long work: changes nothing, and
+ * does not ask whether another run writes there at this moment. Throws ERR_OUTPUT_EXISTS, ERR_OUTPUT_NOT_OURS.
+ */
+export async function checkPlace(path: string, options: PlaceOptions): Promise<void> {
+  const target = await findPlace(path);
+  await checkTarget(target, options, (await isSetAside(target)) ? oldName(target) : target);
+}
+
+/**
+ * The directory that an output at `path` becomes. Throws ERR_OUTPUT_EXISTS for a link to nowhere, a mount point, and where
+ * something that is no directory has a name that the run needs.
+ */
+export async function findPlace(path: string): Promise<string> {
+  const target = await followLinks(resolve(path));
+  await refuseMountPoint(target);
+  for (const name of [workName(target), oldName(target)]) await ownDirectory(name);
+  return target;
+}
+
 /** What a symbolic link finally points to; any other path as it is, so that messages name what was given. */
-export async function followLinks(path: string): Promise<string> {
+async function followLinks(path: string): Promise<string> {
   const link = await readlink(path).catch(() => undefined);
   if (link === undefined) return path;
   try {
@@ -35,7 +61,7 @@ export async function followLinks(path: string): Promise<string> {
 }
 
 /** Nothing can be renamed to a mount point, which would show only when everything has been written. */
-export async function refuseMountPoint(target: string): Promise<void> {
+async function refuseMountPoint(target: string): Promise<void> {
   if (!(await isMountPoint(target))) return;
   throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} is a mount point, which cannot be replaced`, {
     file: target,
@@ -43,14 +69,15 @@ export async function refuseMountPoint(target: string): Promise<void> {
   });
 }
 
-/** Throws as `begin` does where an output cannot be. */
+/** Throws ERR_OUTPUT_EXISTS or ERR_OUTPUT_NOT_OURS where `target` cannot be replaced. What is in it may be set aside, `at`. */
 export async function checkTarget(
   target: string,
   { force = false, ownEntries }: PlaceOptions,
+  at = target,
 ): Promise<void> {
   let entries: string[];
   try {
-    entries = await readdir(target);
+    entries = await readdir(at);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return;
@@ -70,7 +97,7 @@ export async function checkTarget(
       hint: 'Give another output directory, or --force to replace it.',
     });
   }
-  const strangers = await findStrangers(target, await ownEntries?.(target));
+  const strangers = await findStrangers(at, await ownEntries?.(at));
   if (!strangers) {
     throw new WisemergeError(
       'ERR_OUTPUT_NOT_OURS',

@@ -10,6 +10,13 @@ export function oldName(target: string): string {
   return join(dirname(target), `.${basename(target)}.wisemerge-old`);
 }
 
+/** Whether the next run will put back an output that a cut replacement has set aside. */
+export async function isSetAside(target: string): Promise<boolean> {
+  if (!(await ownDirectory(oldName(target)))) return false;
+  const entries = await readdir(target).catch((error) => (error.code === 'ENOENT' ? [] : undefined));
+  return entries?.length === 0;
+}
+
 /**
  * Completes or undoes a replacement that was cut between its two renames. Gives what `discardOld` gives. Throws
  * ERR_OUTPUT_EXISTS where something else has the name of what was replaced.

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { ioError } from '../errors.js';
 import { lockDirectory, ownerName } from './directory-lock.js';
-import { checkTarget, followLinks, type PlaceOptions, refuseMountPoint } from './output-place.js';
+import { checkTarget, findPlace, type PlaceOptions, workName } from './output-place.js';
 import { discardOld, mendReplacement, replaceOutput } from './replacement.js';
 
 /**
@@ -32,8 +32,9 @@ export class OutputTransaction {
   }
 
   /**
-   * Checks and locks the target. Throws ERR_OUTPUT_EXISTS (exists and no `force`, a mount point, a link to nowhere),
-   * ERR_OUTPUT_NOT_OURS (`force`, but the directory holds no wisemerge output, or something else beside one), ERR_OUTPUT_BUSY (a live process writes it), ERR_IO.
+   * Checks and locks the target. Throws what `checkPlace` does: ERR_OUTPUT_EXISTS (exists and no `force`, a mount point, a link to
+   * nowhere) and ERR_OUTPUT_NOT_OURS (`force`, but the directory holds no wisemerge output, or something else beside one);
+   * ERR_OUTPUT_BUSY (a live process writes it), ERR_IO.
    */
   static async begin(
     path: string,
@@ -41,11 +42,9 @@ export class OutputTransaction {
     signal?: AbortSignal,
   ): Promise<OutputTransaction> {
     try {
-      const target = await followLinks(resolve(path));
-      const parent = dirname(target);
-      const directory = join(parent, `.${basename(target)}.wisemerge-tmp`);
-      await refuseMountPoint(target);
-      await mkdir(parent, { recursive: true });
+      const target = await findPlace(path);
+      const directory = workName(target);
+      await mkdir(dirname(target), { recursive: true });
       const cleared = await lockDirectory(directory, signal);
       const notes = cleared === undefined ? [] : [`removed ${cleared}, left by a run that was killed`];
       try {

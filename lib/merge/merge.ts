@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { finishOutput } from '../checkpoint/finish-output.js';
+import { checkSpace } from '../checkpoint/free-space.js';
 import { describeInput, type Manifest } from '../checkpoint/manifest.js';
 import { renderCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
@@ -8,7 +9,7 @@ import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js'
 import { publishedOptions } from '../checkpoint/published-paths.js';
 import { copySidecars } from '../checkpoint/sidecars.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
-import { WisemergeError } from '../errors.js';
+
 import { Engine, engineOptions } from '../native.js';
 import { version } from '../version.js';
 import { formatCommand } from './command.js';
@@ -61,16 +62,7 @@ export async function merge(options: MergeOptions & RunOptions): Promise<MergeRe
   const { plan } = prepared;
   onPlan?.(plan);
   if (plan.problems.length > 0) throw incompatible(plan.problems);
-  if (plan.disk.free < plan.disk.needed) {
-    throw new WisemergeError(
-      'ERR_NO_SPACE',
-      `the output needs ${plan.disk.needed} bytes; ${plan.disk.free} are free`,
-      {
-        file: plan.out,
-        hint: 'Free disk space, give another --out, or merge fewer alphas at once.',
-      },
-    );
-  }
+  checkSpace(options.out, plan.disk);
   const progress = new ProgressMeter(onProgress);
   const engine = new Engine(engineOptions(plan.device, prepared.options.threads));
   try {

@@ -4,6 +4,7 @@ import { formatBytes, formatCount, printable, style } from '../format.js';
 import { ProgressBar } from '../progress-bar.js';
 import { note, printResult, warn } from '../terminal.js';
 import type { MoeFlags } from './moe-flags.js';
+import { endWithProblems } from './plan.js';
 
 export async function runMoe(
   config: string,
@@ -16,7 +17,7 @@ export async function runMoe(
   if (planned) {
     const plan = await planMoe({ config, out, ...options, signal });
     printResult(flags, plan, () => describe(plan));
-    return;
+    return endWithProblems(flags, plan.problems);
   }
   const progress = new ProgressBar(flags);
   const result = await assembleMoe({

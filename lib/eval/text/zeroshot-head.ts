@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { checkCall } from '../../call-options.js';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
-import { checkTarget } from '../../checkpoint/output-place.js';
+import { checkPlace } from '../../checkpoint/output-place.js';
 import { OutputTransaction } from '../../checkpoint/transaction.js';
 import { checkOutputFile, writeWhole } from '../../checkpoint/whole-file.js';
 import { formatWords } from '../../merge/command.js';
@@ -81,7 +81,7 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
   if (inModel) {
     checkHasNoHead(checkpoint);
     checkOutputPath(out, [checkpoint]);
-    await checkTarget(out, { force });
+    await checkPlace(out, { force });
   }
   await using model = await NetworkModel.open(path, undefined, options);
   const head = await PromptHead.open(

@@ -1,6 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { checkCall, checkPath } from '../call-options.js';
+import { checkCall, checkNames, checkPath } from '../call-options.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { readShardIndex, type ShardIndex } from './index-file.js';
 import { readSafetensorsFile } from './safetensors-file.js';
@@ -151,13 +151,14 @@ export class Checkpoint implements AsyncDisposable {
  * safetensors win. Symbolic links, as in the Hugging Face cache, are followed. One that is open is given back.
  *
  * Throws WisemergeError: ERR_NOT_A_CHECKPOINT (nothing to open, several candidates, or a format that is not
- * read), ERR_INDEX (index and shards disagree), ERR_SAFETENSORS_*, ERR_TORCH_*, ERR_PICKLE* and ERR_IO.
+ * read), ERR_INDEX (index and shards disagree), ERR_SAFETENSORS_*, ERR_TORCH_*, ERR_PICKLE*, ERR_USAGE and ERR_IO.
  */
 export async function openCheckpoint(
   path: ModelSource,
   options: { signal?: AbortSignal } = {},
 ): Promise<Checkpoint> {
   checkCall(options);
+  checkNames(options, ['signal']);
   if (path instanceof Checkpoint) return path;
   checkPath(path, 'path');
   const absolute = resolve(path);

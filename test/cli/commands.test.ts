@@ -252,7 +252,7 @@ describe('inspect', () => {
 
 describe('diff', () => {
   it('prints a table, or the whole result with --json', async () => {
-    const { json } = await runJson(['diff', base, a, '--memory', '8MiB', '--threads', '1']);
+    const { json } = await runJson(['diff', base, a, '--memory', '9MiB', '--threads', '1']);
     expect(json.tensors).toHaveLength(39);
     const { stdout } = await runCli(['diff', base, a]);
     const lines = stdout.trimEnd().split('\n');

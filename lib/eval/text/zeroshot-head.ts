@@ -77,7 +77,7 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
   const names = await listOf(classNames, 'class names');
   const templates = await listOf(given, 'templates');
   checkTemplates(templates);
-  await using checkpoint = await openCheckpoint(path, options);
+  await using checkpoint = await openCheckpoint(path, signal ? { signal } : {});
   if (inModel) {
     checkHasNoHead(checkpoint);
     checkOutputPath(out, [checkpoint]);

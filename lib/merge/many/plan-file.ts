@@ -1,5 +1,5 @@
 import { basename, join, resolve } from 'node:path';
-import { checkCall } from '../../call-options.js';
+import { checkCall, failOption } from '../../call-options.js';
 import { alignUp, ioAlignment } from '../../checkpoint/alignment.js';
 import { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { type DiskSpace, freeBytes } from '../../checkpoint/free-space.js';
@@ -11,6 +11,7 @@ import { type Explanation, explainMerge } from '../config/explain.js';
 import { localPath } from '../config/model-reference.js';
 import { type OpenedMerge, openMergeFile } from '../config/open.js';
 import { openLoraAdapter } from '../lora/adapter.js';
+import { flag } from '../option-checks.js';
 import { checkOutputPath, type InputPaths } from '../plan.js';
 import { outputProblems, type Problem } from '../problems.js';
 import { type Chunks, chooseChunks } from './chunks.js';
@@ -80,6 +81,8 @@ export async function planMergeFile(
   checkCall(options);
   const { signal, estimate: wanted = false, ...given } = options;
   checkMergeFileOptions(given, ['config']);
+  const why = flag(wanted);
+  if (why !== undefined) failOption('estimate', why);
   const { merges, plans } = await planDocuments(given, signal);
   const models = merges.flatMap(({ models: all, statistics }) => [...all, ...statistics]);
   const files = models.flatMap((model) => (model instanceof Checkpoint ? model.files : []));

@@ -172,9 +172,9 @@ export class WisemergeError extends Error {
 
 /**
  * A failed file operation as a typed error that names the file; errors that are already typed, and aborts,
- * pass through. `operation` completes "cannot …".
+ * pass through. `operation` completes "cannot …"; `hint` is for those of files alone.
  */
-export function ioError(error: unknown, operation: string, path: string): Error {
+export function ioError(error: unknown, operation: string, path: string, hint?: string): Error {
   if (error instanceof WisemergeError && error.file === undefined) return error.at({ file: path });
   if (!(error instanceof Error) || !('syscall' in error)) return error as Error;
   const { code, message } = error as NodeJS.ErrnoException;
@@ -185,6 +185,7 @@ export function ioError(error: unknown, operation: string, path: string): Error 
     file: path,
     cause: error,
     ...(noSpace && { hint: 'Free disk space, or write elsewhere.' }),
+    ...(hint !== undefined && { hint }),
   });
 }
 

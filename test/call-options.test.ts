@@ -9,6 +9,7 @@ import {
   makeZeroshotHead,
   merge,
   mergeFile,
+  openCheckpoint,
   openLoraAdapter,
   openMergeFile,
   pick,
@@ -106,6 +107,31 @@ describe('calls of a path alone', () => {
       await expect(call('absent', null)).rejects.toMatchObject({ code: 'ERR_USAGE' });
     },
   );
+
+  it.each([
+    ['openCheckpoint', openCheckpoint as never as (...args: unknown[]) => Promise<unknown>],
+    [
+      'openLoraAdapter',
+      ((path: string, options: object) => openLoraAdapter(path, new Map(), options)) as never,
+    ],
+  ] as [string, (...args: unknown[]) => Promise<unknown>][])(
+    '%s refuses an option that it does not have',
+    async (_name, call) => {
+      const { zeroshot } = await makePair();
+      await expect(call(zeroshot, { sginal: 1 })).rejects.toMatchObject({
+        code: 'ERR_USAGE',
+        details: { option: 'sginal' },
+      });
+    },
+  );
+
+  it('planMergeFile refuses an estimate that is neither true nor false', async () => {
+    const plan = planMergeFile as unknown as (options: object) => Promise<unknown>;
+    await expect(plan({ config: 'absent.yml', estimate: 'no' })).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+      details: { option: 'estimate' },
+    });
+  });
 
   it('openMergeFile refuses a cache that is no path', async () => {
     await expect(untyped.openMergeFile!('absent', { cache: 1 })).rejects.toMatchObject({

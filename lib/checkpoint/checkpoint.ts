@@ -1,10 +1,11 @@
-import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { checkCall, checkPath } from '../call-options.js';
+import { checkCall, checkNames, checkPath } from '../call-options.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { chooseOne, chooseWeights } from './choose-weights.js';
 import { readShardIndex, type ShardIndex } from './index-file.js';
 import { readSafetensorsFile } from './safetensors-file.js';
+import { StoredTensors } from './stored-tensors.js';
 import type { TensorInfo } from './tensor.js';
 import { readTorchFile, torchFileName } from './torch-file.js';
 import type { WeightFile } from './weight-file.js';
@@ -27,7 +28,7 @@ export type ModelSource = string | Checkpoint;
 
 /** A model's weights on disk, described by headers alone. Holds file handles only after `readTensor`. */
 export class Checkpoint implements AsyncDisposable {
-  readonly #handles = new Map<string, Promise<FileHandle>>();
+  readonly #stored: StoredTensors;
   /** The path it was opened by, absolute. */
   readonly path: string;
   /** Directory of a model, or undefined when a lone file was given. */
@@ -57,6 +58,7 @@ export class Checkpoint implements AsyncDisposable {
     this.index = index;
     this.config = config;
     this.notes = notes;
+    this.#stored = new StoredTensors(files);
     this.tensors = new Map(files.flatMap((file) => file.tensors.map((tensor) => [tensor.name, tensor])));
   }
 
@@ -98,48 +100,29 @@ export class Checkpoint implements AsyncDisposable {
   /** The same into memory that is there, of the tensor's size. */
   async readTensorInto(name: string, bytes: Uint8Array): Promise<void> {
     const tensor = this.#tensor(name);
-    if (bytes.byteLength !== tensor.bytes) {
-      throw new WisemergeError(
-        'ERR_INTERNAL_RANGE',
-        `tensor "${name}" has ${tensor.bytes} bytes; memory was given for ${bytes.byteLength}`,
-        { tensor: name },
-      );
+    if (!(bytes instanceof Uint8Array) || bytes.length !== tensor.bytes) {
+      throw new WisemergeError('ERR_USAGE', `tensor "${name}" takes ${tensor.bytes} bytes of memory`, {
+        tensor: name,
+        hint: 'Give a Uint8Array of that length.',
+      });
     }
-    await this.#read(tensor, 0, bytes);
+    await this.#stored.read(tensor, 0, bytes);
   }
 
   /** Some of a tensor's bytes, from `from` on. */
   async readTensorRange(name: string, from: number, length: number): Promise<Uint8Array> {
     const tensor = this.#tensor(name);
-    if (from < 0 || length < 0 || from + length > tensor.bytes) {
+    const whole = Number.isSafeInteger(from) && Number.isSafeInteger(length);
+    if (!whole || from < 0 || length < 0 || from + length > tensor.bytes) {
       throw new WisemergeError(
-        'ERR_INTERNAL_RANGE',
+        'ERR_USAGE',
         `tensor "${name}" has ${tensor.bytes} bytes; ${length} from ${from} were asked for`,
-        { tensor: name },
+        { tensor: name, hint: 'Give whole numbers within the tensor.' },
       );
     }
     const bytes = new Uint8Array(length);
-    await this.#read(tensor, from, bytes);
+    await this.#stored.read(tensor, from, bytes);
     return bytes;
-  }
-
-  async #read(tensor: TensorInfo, from: number, bytes: Uint8Array): Promise<void> {
-    const handle = await this.#handle(tensor.file);
-    for (let done = 0; done < bytes.length; ) {
-      const length = Math.min(bytes.length - done, 2 ** 30);
-      const { bytesRead } = await handle
-        .read(bytes, done, length, tensor.offset + from + done)
-        .catch((error) => {
-          throw ioError(error, 'read', tensor.file);
-        });
-      if (bytesRead === 0) {
-        throw new WisemergeError('ERR_INPUT_CHANGED', `${tensor.file} became shorter while it was read`, {
-          tensor: tensor.name,
-          file: tensor.file,
-        });
-      }
-      done += bytesRead;
-    }
   }
 
   #tensor(name: string): TensorInfo {
@@ -148,27 +131,13 @@ export class Checkpoint implements AsyncDisposable {
     throw new WisemergeError('ERR_NO_SUCH_TENSOR', `${this.path} has no tensor "${name}"`, { tensor: name });
   }
 
-  #handle(file: string): Promise<FileHandle> {
-    let handle = this.#handles.get(file);
-    if (!handle) {
-      handle = open(file, 'r').catch((error) => {
-        this.#handles.delete(file);
-        throw ioError(error, 'open', file);
-      });
-      this.#handles.set(file, handle);
-    }
-    return handle;
-  }
-
   toString(): string {
     return this.path;
   }
 
   /** Closes the files that `readTensor` opened. The checkpoint stays usable. */
   async close(): Promise<void> {
-    const handles = await Promise.allSettled(this.#handles.values());
-    this.#handles.clear();
-    for (const handle of handles) if (handle.status === 'fulfilled') await handle.value.close();
+    await this.#stored.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -182,13 +151,14 @@ export class Checkpoint implements AsyncDisposable {
  * safetensors win. Symbolic links, as in the Hugging Face cache, are followed. One that is open is given back.
  *
  * Throws WisemergeError: ERR_NOT_A_CHECKPOINT (nothing to open, several candidates, or a format that is not
- * read), ERR_INDEX (index and shards disagree), ERR_SAFETENSORS_*, ERR_TORCH_*, ERR_PICKLE* and ERR_IO.
+ * read), ERR_INDEX (index and shards disagree), ERR_SAFETENSORS_*, ERR_TORCH_*, ERR_PICKLE*, ERR_USAGE and ERR_IO.
  */
 export async function openCheckpoint(
   path: ModelSource,
   options: { signal?: AbortSignal } = {},
 ): Promise<Checkpoint> {
   checkCall(options);
+  checkNames(options, ['signal']);
   if (path instanceof Checkpoint) return path;
   checkPath(path, 'path');
   const absolute = resolve(path);

@@ -1,11 +1,13 @@
-import { readFileSync } from 'node:fs';
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readFileSync, type Stats } from 'node:fs';
+import { lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { WisemergeError } from '../errors.js';
 
-/** In a locked directory: whose it is. */
-export const ownerName = 'owner.json';
+/** In a locked directory: whose it is. With a dot, as no file that is copied beside the weights has one. */
+export const ownerName = '.owner.json';
+/** What earlier versions called it. */
+const formerOwnerName = 'owner.json';
 /** A run writes its owner file this soon after creating its directory. */
 const beginningMs = 5000;
 /** Removing a leftover takes less than this. */
@@ -20,13 +22,15 @@ interface Owner {
 
 /**
  * Creates a directory that no other run has, clearing a dead run's; returns what was cleared. Whoever has it gives
- * it up by removing it. Throws ERR_OUTPUT_BUSY where a run that may be alive has it.
+ * it up by removing it. Throws ERR_OUTPUT_BUSY where a run that may be alive has it, ERR_OUTPUT_EXISTS where something
+ * else than a directory is in its place.
  */
-export async function lockDirectory(directory: string): Promise<string | undefined> {
+export async function lockDirectory(directory: string, signal?: AbortSignal): Promise<string | undefined> {
   let cleared: string | undefined;
   for (;;) {
+    signal?.throwIfAborted();
     if (await create(directory)) {
-      await writeFile(join(directory, ownerName), JSON.stringify(thisProcess()));
+      await writeOwner(directory);
       return cleared;
     }
     if (!(await isLeftover(directory))) continue;
@@ -59,6 +63,15 @@ async function create(directory: string): Promise<boolean> {
   }
 }
 
+async function writeOwner(directory: string): Promise<void> {
+  try {
+    await writeFile(join(directory, ownerName), JSON.stringify(thisProcess()));
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
 /** True for a dead run's directory, false if there is none; throws ERR_OUTPUT_BUSY if its run may be alive. */
 async function isLeftover(directory: string): Promise<boolean> {
   const since = await modified(directory);
@@ -71,12 +84,23 @@ async function isLeftover(directory: string): Promise<boolean> {
 
 /** Time of the last change of a directory's entries; NaN if it does not exist. */
 async function modified(directory: string): Promise<number> {
-  try {
-    return (await stat(directory)).mtimeMs;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Number.NaN;
+  return (await ownDirectory(directory))?.mtimeMs ?? Number.NaN;
+}
+
+/**
+ * A directory by a name that is ours; undefined if it does not exist. Throws ERR_OUTPUT_EXISTS for anything else, a link
+ * among them: it leads out of the place that is ours, or nowhere.
+ */
+export async function ownDirectory(path: string): Promise<Stats | undefined> {
+  const there = await lstat(path).catch((error) => {
+    if (error.code === 'ENOENT') return undefined;
     throw error;
-  }
+  });
+  if (!there || there.isDirectory()) return there;
+  throw new WisemergeError('ERR_OUTPUT_EXISTS', `${path}, a name of wisemerge, is not a directory`, {
+    file: path,
+    hint: `Remove ${path}, or give another output directory.`,
+  });
 }
 
 function busy(who: string, directory: string): WisemergeError {
@@ -87,11 +111,16 @@ function busy(who: string, directory: string): WisemergeError {
 }
 
 async function readOwner(directory: string): Promise<Owner | undefined> {
-  try {
-    return JSON.parse(await readFile(join(directory, ownerName), 'utf8')) as Owner;
-  } catch {
-    return undefined;
+  for (const name of [ownerName, formerOwnerName]) {
+    try {
+      const owner = JSON.parse(await readFile(join(directory, name), 'utf8')) as Owner;
+      // Models have files of the former name, too.
+      if (Number.isInteger(owner.pid) && typeof owner.host === 'string') return owner;
+    } catch {
+      // Not there, or cut.
+    }
   }
+  return undefined;
 }
 
 function thisProcess(): Owner {

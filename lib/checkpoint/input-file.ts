@@ -110,7 +110,8 @@ export async function openDirect(
   }
 }
 
-async function checkUnchanged(handle: FileHandle, identity: FileIdentity): Promise<void> {
+/** Throws ERR_INPUT_CHANGED. */
+export async function checkUnchanged(handle: FileHandle, identity: FileIdentity): Promise<void> {
   const { size, mtimeMs } = await handle.stat();
   if (size !== identity.size) throw changed(identity, `its size went from ${identity.size} to ${size} bytes`);
   if (mtimeMs !== identity.mtimeMs) throw changed(identity, 'it was written to');

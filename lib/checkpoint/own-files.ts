@@ -9,6 +9,9 @@ import { numbered, type OutputFacts, type OutputKind, readFacts } from './output
 /** What a killed run left behind inside an output. */
 const leftover = /^\..*\.wisemerge-(tmp|old)$/;
 
+/** Names of a directory's entries that are wisemerge's own without a manifest. */
+export type OwnEntries = (directory: string) => Promise<readonly string[]>;
+
 /** Relative paths of all files below a directory but the mark of its owner. */
 export async function listFiles(directory: string, below = ''): Promise<string[]> {
   const files: string[] = [];

@@ -7,9 +7,18 @@ import { manifestName, type OutputManifest } from './manifest.js';
 
 // Verification opens these: nothing is followed out of the manifest's directory.
 const fileName = z.string().refine(isPlainFileName, 'not a plain file name');
+const pathBelow = z
+  .string()
+  .refine((path) => path.split('/').every(isPlainFileName), 'not a path below the output');
 
 /** What the manifests of all outputs have: of merges, adapters and mixtures of experts. */
-export type AnyManifest = Pick<OutputManifest, 'wisemerge' | 'method' | 'command' | 'parameters' | 'files'>;
+export type AnyManifest = Pick<
+  OutputManifest,
+  'wisemerge' | 'method' | 'command' | 'parameters' | 'files'
+> & {
+  /** Earlier versions did not name them. */
+  readonly companions?: OutputManifest['companions'] | undefined;
+};
 
 const manifestSchema: z.ZodType<AnyManifest> = z.object({
   wisemerge: z.string(),
@@ -17,6 +26,7 @@ const manifestSchema: z.ZodType<AnyManifest> = z.object({
   command: z.string(),
   parameters: z.number(),
   files: z.array(z.object({ name: fileName, bytes: z.number(), xxh3: z.string() })),
+  companions: z.array(pathBelow).optional(),
 });
 
 /** Throws ERR_MANIFEST or ERR_IO. */

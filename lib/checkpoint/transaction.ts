@@ -1,23 +1,10 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, readlink, realpath, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { ioError, WisemergeError } from '../errors.js';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { ioError } from '../errors.js';
 import { lockDirectory, ownerName } from './directory-lock.js';
-import { manifestName } from './manifest.js';
-import { isMountPoint } from './mount-point.js';
-import type { OutputKind } from './output-kind.js';
-import { findStrangers } from './own-files.js';
-
-/** Files in the way that a message names. */
-const named = 5;
-
-interface BeginOptions {
-  readonly force?: boolean;
-  /** Of the run: an output of another command is not replaced. */
-  readonly kind?: OutputKind;
-  /** What in a target is wisemerge's own without a manifest: relative paths of files and outputs. */
-  readonly ownEntries?: (target: string) => Promise<readonly string[]>;
-}
+import { checkTarget, findPlace, type PlaceOptions, workName } from './output-place.js';
+import { discardOld, mendReplacement, replaceOutput } from './replacement.js';
 
 /**
  * An output directory that appears whole or not at all.
@@ -26,45 +13,50 @@ interface BeginOptions {
  * is a symbolic link is the directory to which it points, so that the data goes to the disk that was meant.
  * What a killed run left behind is found by its owner file, reported and removed by the next run. Replacing
  * an existing output moves it aside as `.NAME.wisemerge-old` for the instant between two renames; a crash in
- * that instant is mended by the next run.
+ * that instant is mended by the next run, which removes it only where a finished output has taken its place.
  */
 export class OutputTransaction {
   readonly target: string;
   /** Where files are written until `commit`. */
   readonly directory: string;
-  /** The leftover of a killed run that was removed, if there was one. */
-  readonly cleared: string | undefined;
-  readonly #options: BeginOptions;
+  /** What became of leftovers, and of the output that was replaced, where that is worth a warning. */
+  readonly notes: string[];
+  readonly #options: PlaceOptions;
   #open = true;
 
-  private constructor(target: string, directory: string, options: BeginOptions, cleared: string | undefined) {
+  private constructor(target: string, directory: string, options: PlaceOptions, notes: string[]) {
     this.target = target;
     this.directory = directory;
     this.#options = options;
-    this.cleared = cleared;
+    this.notes = notes;
   }
 
   /**
-   * Checks and locks the target. Throws ERR_OUTPUT_EXISTS (exists and no `force`, a mount point, a link to nowhere),
-   * ERR_OUTPUT_NOT_OURS (`force`, but the directory holds no wisemerge output, or something else beside one), ERR_OUTPUT_BUSY (a live process writes it), ERR_IO.
+   * Checks and locks the target. Throws what `checkPlace` does: ERR_OUTPUT_EXISTS (exists and no `force`, a mount point, a link to
+   * nowhere) and ERR_OUTPUT_NOT_OURS (`force`, but the directory holds no wisemerge output, or something else beside one);
+   * ERR_OUTPUT_BUSY (a live process writes it), ERR_IO.
    */
-  static async begin(path: string, options: BeginOptions = {}): Promise<OutputTransaction> {
+  static async begin(
+    path: string,
+    options: PlaceOptions = {},
+    signal?: AbortSignal,
+  ): Promise<OutputTransaction> {
     try {
-      const target = await followLinks(resolve(path));
-      const parent = dirname(target);
-      const directory = join(parent, `.${basename(target)}.wisemerge-tmp`);
-      await refuseMountPoint(target);
-      await mkdir(parent, { recursive: true });
-      const cleared = await lockDirectory(directory);
+      const target = await findPlace(path);
+      const directory = workName(target);
+      await mkdir(dirname(target), { recursive: true });
+      const cleared = await lockDirectory(directory, signal);
+      const notes = cleared === undefined ? [] : [`removed ${cleared}, left by a run that was killed`];
       try {
         // Under the lock: another run may be replacing the target at this moment, or just have written it.
-        await mendReplacement(target, oldName(target));
+        const kept = await mendReplacement(target, options.ownEntries);
+        if (kept !== undefined) notes.push(kept);
         await checkTarget(target, options);
       } catch (error) {
         await rm(directory, { recursive: true, force: true });
         throw error;
       }
-      return new OutputTransaction(target, directory, options, cleared);
+      return new OutputTransaction(target, directory, options, notes);
     } catch (error) {
       throw ioError(error, 'prepare', resolve(path));
     }
@@ -75,7 +67,7 @@ export class OutputTransaction {
    * does, where something has appeared there meanwhile, which stays; ERR_IO.
    */
   async commit(): Promise<void> {
-    const old = oldName(this.target);
+    const { force, ownEntries } = this.#options;
     try {
       await syncTree(this.directory);
       await checkTarget(this.target, this.#options);
@@ -83,11 +75,12 @@ export class OutputTransaction {
       await rm(join(this.directory, ownerName));
       await syncDirectory(this.directory);
       // An empty directory need not move, and one that is no longer empty is an error of this rename.
-      if (this.#options.force && existsSync(this.target)) await rename(this.target, old);
-      await rename(this.directory, this.target);
+      if (force && existsSync(this.target)) await replaceOutput(this.directory, this.target);
+      else await rename(this.directory, this.target);
       this.#open = false;
       await syncDirectory(dirname(this.target));
-      await rm(old, { recursive: true, force: true });
+      const kept = await discardOld(this.target, ownEntries);
+      if (kept !== undefined) this.notes.push(kept);
     } catch (error) {
       throw ioError(error, 'commit', this.target);
     }
@@ -98,100 +91,6 @@ export class OutputTransaction {
     if (!this.#open) return;
     this.#open = false;
     await rm(this.directory, { recursive: true, force: true });
-  }
-}
-
-/** Where a replaced output is for the instant between two renames. */
-function oldName(target: string): string {
-  return join(dirname(target), `.${basename(target)}.wisemerge-old`);
-}
-
-/** What a symbolic link finally points to; any other path as it is, so that messages name what was given. */
-async function followLinks(path: string): Promise<string> {
-  const link = await readlink(path).catch(() => undefined);
-  if (link === undefined) return path;
-  try {
-    return await realpath(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
-  const target = await followLinks(resolve(await realpath(dirname(path)), link));
-  // Missing, too, where a replacement was cut: the lock's owner mends that.
-  if (existsSync(oldName(target))) return target;
-  throw new WisemergeError('ERR_OUTPUT_EXISTS', `${path} is a link to ${target}, which does not exist`, {
-    file: path,
-    hint: 'Create that directory, remove the link, or give another output directory.',
-  });
-}
-
-/** Nothing can be renamed to a mount point, which would show only when everything has been written. */
-async function refuseMountPoint(target: string): Promise<void> {
-  if (!(await isMountPoint(target))) return;
-  throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} is a mount point, which cannot be replaced`, {
-    file: target,
-    hint: `Give a directory in it, such as ${join(target, 'merged')}.`,
-  });
-}
-
-/** Completes or undoes a replacement that was cut between its two renames. */
-async function mendReplacement(target: string, old: string): Promise<void> {
-  if (!existsSync(old)) return;
-  if (existsSync(target)) await rm(old, { recursive: true, force: true });
-  else await rename(old, target);
-}
-
-/** Throws as `begin` does where an output cannot be. */
-export async function checkTarget(
-  target: string,
-  { force = false, kind, ownEntries }: BeginOptions,
-): Promise<void> {
-  let entries: string[];
-  try {
-    entries = await readdir(target);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return;
-    if (code === 'ENOTDIR') {
-      throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} is a file; the output is a directory`, {
-        file: target,
-        hint: 'Give another output directory.',
-      });
-    }
-    throw error;
-  }
-  // An empty directory made by the user is as good as none; `commit` replaces it.
-  if (entries.length === 0) return;
-  if (!force) {
-    throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} exists`, {
-      file: target,
-      hint: 'Give another output directory, or --force to replace it.',
-    });
-  }
-  const strangers = await findStrangers(target, {
-    ...(kind && { kind }),
-    ...(ownEntries && { own: await ownEntries(target) }),
-  });
-  if (!strangers) {
-    throw new WisemergeError(
-      'ERR_OUTPUT_NOT_OURS',
-      `${target} was not written by wisemerge (no ${manifestName} in it)`,
-      {
-        file: target,
-        hint: '--force replaces earlier outputs of wisemerge only. Remove the directory yourself, or give another output directory.',
-      },
-    );
-  }
-  if (strangers.length > 0) {
-    const more = strangers.length > named ? ` and ${strangers.length - named} more` : '';
-    throw new WisemergeError(
-      'ERR_OUTPUT_NOT_OURS',
-      `${target} holds what wisemerge did not write: ${strangers.slice(0, named).join(', ')}${more}`,
-      {
-        file: target,
-        hint: '--force replaces earlier outputs of wisemerge only. Move the rest elsewhere first.',
-        details: { strangers },
-      },
-    );
   }
 }
 

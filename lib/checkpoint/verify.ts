@@ -17,8 +17,8 @@ export interface VerifyResult {
 }
 
 /**
- * Checks outputs of wisemerge: the structure of every weight file and index, and size and XXH3 of each file
- * against the manifest. `path` is an output, or a directory of `alpha_…` outputs. Rejects with ERR_MANIFEST
+ * Checks outputs of wisemerge: the structure of every weight file and index, size and XXH3 of each weight file
+ * against the manifest, and whether the other files that it names are there. `path` is an output, or a directory of `alpha_…` outputs. Rejects with ERR_MANIFEST
  * where there is no manifest at all, ERR_USAGE, ERR_IO; damage is reported in `problems`.
  */
 export async function verify(
@@ -80,11 +80,14 @@ async function verifyOutput(
     files.push({ name, bytes, ok: !problem });
   }
   const listed = new Set(files.map(({ name }) => name));
-  const weights = (await readdir(directory)).filter((name) => name.endsWith('.safetensors'));
-  for (const name of weights) if (!listed.has(name)) problems.push(`${name} is not in the manifest`);
+  const names = await readdir(directory);
+  for (const name of names) {
+    if (name.endsWith('.safetensors') && !listed.has(name)) problems.push(`${name} is not in the manifest`);
+  }
+  problems.push(...(await missingCompanions(directory, manifest)));
   try {
     const { parameters, files: actual } = await openCheckpoint(
-      modelPath(directory, manifest),
+      modelPath(directory, manifest, names),
       signal ? { signal } : {},
     );
     if (parameters !== manifest.parameters) {
@@ -102,9 +105,21 @@ async function verifyOutput(
   return { directory, files, problems };
 }
 
-/** A lone file may have any name, so it is opened by name; a sharded model by its directory. */
-function modelPath(directory: string, { files }: AnyManifest): string {
-  return files.length === 1 ? join(directory, files[0]!.name) : directory;
+/** Texts may be edited, so their content is not held against them. */
+async function missingCompanions(directory: string, { companions = [] }: AnyManifest): Promise<string[]> {
+  const problems: string[] = [];
+  for (const name of companions) {
+    const there = await stat(join(directory, name)).catch(() => undefined);
+    if (!there) problems.push(`${name} is missing`);
+    else if (!there.isFile()) problems.push(`${name} is not a file`);
+  }
+  return problems;
+}
+
+/** A lone file may have any name, so it is opened by name; a model with an index, which is checked with it, by its directory. */
+function modelPath(directory: string, { files }: AnyManifest, names: readonly string[]): string {
+  const indexed = names.some((name) => name.endsWith('.safetensors.index.json'));
+  return files.length === 1 && !indexed ? join(directory, files[0]!.name) : directory;
 }
 
 const chunkBytes = 4 * 2 ** 20;
@@ -129,6 +144,11 @@ async function hashFile(
       progress.add(bytesRead);
     }
     return { bytes, xxh3: hash.digest().toString(16).padStart(16, '0') };
+  } catch (error) {
+    const typed = ioError(error, 'read', path);
+    // An abort is no damage.
+    if (!(typed instanceof WisemergeError)) throw error;
+    return typed;
   } finally {
     await handle.close();
   }

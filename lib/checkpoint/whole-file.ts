@@ -1,4 +1,5 @@
-import { rename, rm, stat } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { link, lstat, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
 import { readSafetensorsFile } from './safetensors-file.js';
@@ -6,6 +7,8 @@ import { type TensorData, writeSafetensors } from './write-safetensors.js';
 
 /** In the metadata of every file written here, under `format`: `wisemerge forward`, … */
 const ours = /^wisemerge /;
+/** Of file systems without hard links. */
+const noLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 /**
  * Whether a file may be written to `out`: there is none, or with `force` one of `writeWhole`. Throws
@@ -16,13 +19,11 @@ export async function checkOutputFile(out: string, { force = false } = {}): Prom
     if (error.code === 'ENOENT') return undefined;
     throw ioError(error, 'look for', out);
   });
-  if (!there) return await checkDirectory(out);
-  if (!force) {
-    throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} exists`, {
-      file: out,
-      hint: 'Replace it with force (--force), or write elsewhere.',
-    });
+  if (!there) {
+    await refuseLink(out);
+    return await checkDirectory(out);
   }
+  if (!force) throw exists(out);
   const format = await readSafetensorsFile(out).then(
     ({ metadata }) => metadata.get('format') ?? '',
     () => '',
@@ -31,6 +32,23 @@ export async function checkOutputFile(out: string, { force = false } = {}): Prom
   throw new WisemergeError('ERR_OUTPUT_NOT_OURS', `${out} was not written by wisemerge`, {
     file: out,
     hint: 'Remove it yourself, or write elsewhere.',
+  });
+}
+
+function exists(out: string): WisemergeError {
+  return new WisemergeError('ERR_OUTPUT_EXISTS', `${out} exists`, {
+    file: out,
+    hint: 'Replace it with force (--force), or write elsewhere.',
+  });
+}
+
+/** A link that leads nowhere is somebody's all the same. */
+async function refuseLink(out: string): Promise<void> {
+  const found = await lstat(out).catch(() => undefined);
+  if (!found) return;
+  throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} is a link to nowhere`, {
+    file: out,
+    hint: 'Remove the link, or write elsewhere.',
   });
 }
 
@@ -49,20 +67,21 @@ async function checkDirectory(out: string): Promise<void> {
 }
 
 /**
- * Writes a safetensors file that is complete as soon as it is there, in the place of an earlier one. `format` goes into
- * its metadata. Throws ERR_IO, ERR_NO_SPACE.
+ * Writes a safetensors file that is complete as soon as it is there; with `force` in the place of an earlier one. `format` goes
+ * into its metadata. Throws ERR_OUTPUT_EXISTS and ERR_OUTPUT_NOT_OURS, as `checkOutputFile` does, where something has appeared
+ * there since; ERR_IO, ERR_NO_SPACE.
  */
 export async function writeWhole(
   out: string,
   tensors: readonly TensorData[],
   metadata: { readonly format: string } & Readonly<Record<string, string>>,
+  { force = false } = {},
 ): Promise<void> {
-  const partial = `${out}.${process.pid}.partial`;
+  // Of this call alone: others may write the same file at the same time.
+  const partial = `${out}.${randomBytes(6).toString('hex')}.partial`;
   try {
     await writeSafetensors(partial, tensors, metadata);
-    await rename(partial, out).catch((error) => {
-      throw ioError(error, 'write', out);
-    });
+    await place(partial, out, force);
   } catch (error) {
     await rm(partial, { force: true });
     if (!(error instanceof WisemergeError) || error.file !== partial) throw error;
@@ -74,5 +93,28 @@ export async function writeWhole(
       ...(hint !== undefined && { hint }),
       ...(details && { details }),
     });
+  }
+}
+
+/** Gives a file its final name. */
+async function place(partial: string, out: string, force: boolean): Promise<void> {
+  if (!force && (await linkTo(partial, out))) return await rm(partial, { force: true });
+  // Work may have taken long since the first look.
+  await checkOutputFile(out, { force });
+  await rename(partial, out).catch((error) => {
+    throw ioError(error, 'write', out);
+  });
+}
+
+/** Unlike a rename, a link never replaces what is there. False where the file system has none. */
+async function linkTo(file: string, out: string): Promise<boolean> {
+  try {
+    await link(file, out);
+    return true;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (code === 'EEXIST') throw exists(out);
+    if (noLinks.has(code)) return false;
+    throw ioError(error, 'write', out);
   }
 }

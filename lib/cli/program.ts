@@ -231,7 +231,7 @@ export function createProgram(signal: AbortSignal): Command {
   withOutputFlags(program.command('doctor'))
     .description('show what this installation can use: SIMD level, GPU, memory, disk speed')
     .option('--disk <directory>', 'directory whose disk to measure', '.')
-    .action(async (flags: DoctorFlags) => (await import('./commands/doctor.js')).runDoctor(flags));
+    .action(async (flags: DoctorFlags) => (await import('./commands/doctor.js')).runDoctor(flags, signal));
   withOutputFlags(program.command('demo'))
     .description('show the whole method on drawn pictures: train, fine-tune, sweep, choose, report')
     .option('--out <directory>', "keep the first seed's models and the result there (default: keep nothing)")

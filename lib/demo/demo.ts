@@ -96,7 +96,12 @@ export interface DemoResult {
   }[];
   readonly control?: Readonly<Record<Control, ControlResult>>;
   readonly seconds: number;
+  /** Of what was in the output's place. */
+  readonly warnings: readonly string[];
 }
+
+/** What `demo.json` has. */
+type Figures = Omit<DemoResult, 'warnings'>;
 
 /**
  * WiSE-FT (Wortsman et al., 2021) from drawn pictures to its result, several times over: pre-training, fine-tuning,
@@ -118,11 +123,11 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
   const transaction =
     out === undefined
       ? undefined
-      : await OutputTransaction.begin(resolve(out), {
-          kind: 'demo',
-          force: options.force ?? false,
-          ownEntries,
-        });
+      : await OutputTransaction.begin(
+          resolve(out),
+          { kind: 'demo', force: options.force ?? false, ownEntries },
+          signal,
+        );
   const scratch = await mkdtemp(join(tmpdir(), 'wisemerge-demo-')).catch((error) => {
     throw ioError(error, 'create a directory in', tmpdir());
   });
@@ -151,7 +156,7 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
       await writeResult(join(transaction.directory, demoName), result, recipe);
       await transaction.commit();
     }
-    return result;
+    return { ...result, warnings: transaction?.notes ?? [] };
   } finally {
     await rm(scratch, { recursive: true, force: true });
     await transaction?.rollback();
@@ -170,14 +175,14 @@ async function ownEntries(directory: string): Promise<readonly string[]> {
   return [demoName, ...pairNames, ...sweep.map((name) => join(sweepName, name))];
 }
 
-async function writeResult(path: string, result: DemoResult, recipe: Recipe): Promise<void> {
+async function writeResult(path: string, result: Figures, recipe: Recipe): Promise<void> {
   const text = `${JSON.stringify({ format, wisemerge: version, recipe, ...result }, null, 2)}\n`;
   await writeFile(path, text).catch((error) => {
     throw ioError(error, 'write', path);
   });
 }
 
-function summarise(runs: readonly SeedOutcome[], seconds: number): DemoResult {
+function summarise(runs: readonly SeedOutcome[], seconds: number): Figures {
   const reported = ({ zeroshot, finetuned, chosen }: Accuracies): Reported => ({
     zeroshot,
     finetuned,

@@ -109,7 +109,7 @@ export async function forward(given: ForwardOptions): Promise<ForwardResult> {
   const tensors = results.flatMap((outputs, k) =>
     tensorsOf(outputs, second === undefined ? '' : `alpha_${alphas[k]}.`),
   );
-  await writeWhole(out, tensors, { format: 'wisemerge forward' });
+  await writeWhole(out, tensors, { format: 'wisemerge forward' }, options);
   return {
     architecture: model.architecture.name,
     device: model.device,

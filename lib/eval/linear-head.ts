@@ -44,8 +44,9 @@ export async function openHeads(
   finetuned: ModelSource,
   options: HeadOptions = {},
 ): Promise<HeadPair> {
-  await using a = await openCheckpoint(zeroshot, options);
-  await using b = await openCheckpoint(finetuned, options);
+  const opening = options.signal ? { signal: options.signal } : {};
+  await using a = await openCheckpoint(zeroshot, opening);
+  await using b = await openCheckpoint(finetuned, opening);
   const weight0 = findWeight(a, String(zeroshot), options.head);
   const weight1 = findWeight(b, String(finetuned), weight0.name);
   const [classes, dimension] = weight0.shape as [number, number];

@@ -83,10 +83,11 @@ export class NetworkModel implements AsyncDisposable {
     finetuned?: ModelSource,
     options: NetworkModelOptions & { readonly signal?: AbortSignal } = {},
   ): Promise<NetworkModel> {
-    const first = await openCheckpoint(zeroshot, options);
+    const opening = options.signal ? { signal: options.signal } : {};
+    const first = await openCheckpoint(zeroshot, opening);
     let second: Checkpoint | undefined;
     try {
-      second = finetuned === undefined ? undefined : await openCheckpoint(finetuned, options);
+      second = finetuned === undefined ? undefined : await openCheckpoint(finetuned, opening);
       return await NetworkModel.#between(first, second, options);
     } catch (error) {
       await first.close();

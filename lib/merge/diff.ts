@@ -4,12 +4,13 @@ import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { InputPool } from '../checkpoint/input-pool.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
 import { runAhead } from '../checkpoint/run-ahead.js';
+import { slotBytes } from '../checkpoint/slot-shape.js';
 import { dtypeInfo, type TensorInfo } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { compareSpan, compareSumColumns, type DTypeName, Engine, engineOptions } from '../native.js';
 import { equalBytes } from './copied.js';
-import { type Check, checkOptions, device, threadCount, whole } from './option-checks.js';
-import { defaultMemory } from './options.js';
+import { bytes, type Check, checkOptions, device, threadCount } from './option-checks.js';
+import { defaultMemory, minMemory } from './options.js';
 import { cutSpans, type FloatPair, type SpanRange, spanShape } from './spans.js';
 
 /**
@@ -71,23 +72,24 @@ const checks: {
 } = {
   device,
   threads: threadCount,
-  memory: whole(1),
+  memory: bytes(minMemory, '--memory 4MiB'),
 };
 
 /**
  * Compares two models tensor by tensor in one streaming pass of bounded memory. The figures do not depend on
  * threads, memory or device. Rejects with WisemergeError as `openCheckpoint` does, ERR_USAGE, ERR_INCOMPATIBLE
- * for models without a tensor of the same name, ERR_INPUT_CHANGED, ERR_IO or ERR_DEVICE_*.
+ * for models without a tensor of the same name, ERR_MEMORY, ERR_INPUT_CHANGED, ERR_IO or ERR_DEVICE_*.
  */
 export async function diff(first: string, second: string, options: DiffOptions = {}): Promise<DiffResult> {
   checkCall(options);
   const { signal, onProgress, ...given } = options;
   checkOptions(given, checks, []);
-  const { device: chosen = 'auto', threads, memory = defaultMemory } = given;
+  const { device: chosen = 'auto', threads, memory } = given;
   const read = signal ? { signal } : {};
   const [a, b] = await Promise.all([openCheckpoint(first, read), openCheckpoint(second, read)]);
   const { floats, others, incomparable } = matchTensors(a, b);
   if (floats.length + others.length + incomparable.length === 0) throw nothingInCommon(a, b);
+  if (memory !== undefined) checkMemory(memory, floats);
 
   const progress = new ProgressMeter(onProgress);
   progress.start(
@@ -98,7 +100,7 @@ export async function diff(first: string, second: string, options: DiffOptions =
   const engine = new Engine(engineOptions(chosen === 'auto' ? 'cpu' : chosen, threads));
   const inputs = new InputPool([...a.files, ...b.files]);
   try {
-    const sums = await comparePairs(floats, inputs, engine, memory, progress, signal);
+    const sums = await comparePairs(floats, inputs, engine, memory ?? defaultMemory, progress, signal);
     const exact = await compareExact(others, inputs, progress, signal);
     await inputs.close();
     return {
@@ -121,6 +123,17 @@ export async function diff(first: string, second: string, options: DiffOptions =
     await inputs.close().catch(() => {});
     engine.close();
   }
+}
+
+/** A default grows where it must; a given budget that is too small is an error, as of merges. */
+function checkMemory(memory: number, pairs: readonly FloatPair[]): void {
+  const smallest = ringSlots * slotBytes(spanShape(pairs, 0, ringSlots, 'cpu'), 0);
+  if (memory >= smallest) return;
+  throw new WisemergeError(
+    'ERR_MEMORY',
+    `memory of ${memory} bytes is too small; this comparison needs ${smallest}`,
+    { hint: 'Raise --memory.' },
+  );
 }
 
 function matchTensors(

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { finishOutput } from '../checkpoint/finish-output.js';
+import { checkSpace } from '../checkpoint/free-space.js';
 import { describeInput, type Manifest } from '../checkpoint/manifest.js';
 import { renderCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
@@ -8,7 +9,7 @@ import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js'
 import { publishedOptions } from '../checkpoint/published-paths.js';
 import { copySidecars } from '../checkpoint/sidecars.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
-import { WisemergeError } from '../errors.js';
+
 import { Engine, engineOptions } from '../native.js';
 import { ownCopy } from '../own-copy.js';
 import { version } from '../version.js';
@@ -62,28 +63,19 @@ export async function merge(options: MergeOptions & RunOptions): Promise<MergeRe
   const { plan } = prepared;
   onPlan?.(plan);
   if (plan.problems.length > 0) throw incompatible(plan.problems);
-  if (plan.disk.free < plan.disk.needed) {
-    throw new WisemergeError(
-      'ERR_NO_SPACE',
-      `the output needs ${plan.disk.needed} bytes; ${plan.disk.free} are free`,
-      {
-        file: plan.out,
-        hint: 'Free disk space, give another --out, or merge fewer alphas at once.',
-      },
-    );
-  }
+  checkSpace(options.out, plan.disk);
   const progress = new ProgressMeter(onProgress);
   const engine = new Engine(engineOptions(plan.device, prepared.options.threads));
   try {
     await checkCopiedTensors(prepared, progress, signal);
-    const { outputs, cleared } = await writeOutputs(prepared, given, engine, progress, signal);
+    const { outputs, notes } = await writeOutputs(prepared, given, engine, progress, signal);
     return {
       outputs,
       bytesRead: plan.bytesRead,
       bytesWritten: plan.bytesWritten,
       seconds: (performance.now() - began) / 1000,
       device: plan.device,
-      warnings: [...plan.warnings, ...(cleared ? [`removed ${cleared}, left by a run that was killed`] : [])],
+      warnings: [...plan.warnings, ...notes],
     };
   } finally {
     engine.close();
@@ -96,9 +88,13 @@ async function writeOutputs(
   engine: Engine,
   progress: ProgressMeter,
   signal?: AbortSignal,
-): Promise<{ outputs: MergeOutput[]; cleared: string | undefined }> {
+): Promise<{ outputs: MergeOutput[]; notes: readonly string[] }> {
   const { plan, options } = prepared;
-  const transaction = await OutputTransaction.begin(options.out, { kind: 'merge', force: options.force });
+  const transaction = await OutputTransaction.begin(
+    options.out,
+    { kind: 'merge', force: options.force },
+    signal,
+  );
   try {
     const names = outputDirectories(options);
     const directories = names.map((name) => join(transaction.directory, name));
@@ -113,7 +109,7 @@ async function writeOutputs(
     signal?.throwIfAborted();
     await transaction.commit();
     return {
-      cleared: transaction.cleared,
+      notes: transaction.notes,
       outputs: streamed.map(({ files, nonFinite }, k) => ({
         alpha: options.alphas[k]!,
         directory: plan.directories[k]!,

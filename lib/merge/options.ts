@@ -31,7 +31,7 @@ export type OutputDType = (typeof dtypeNames)[keyof typeof dtypeNames];
 
 /** Ring of I/O buffers, in bytes, when `memory` is not given: enough to keep a disk busy. */
 export const defaultMemory = 80 * 2 ** 20;
-const minMemory = 4 * 2 ** 20;
+export const minMemory = 4 * 2 ** 20;
 
 /** What to merge, and how. Sizes are in bytes. */
 export interface MergeOptions {

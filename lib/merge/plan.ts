@@ -1,9 +1,9 @@
 import { realpathSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { alignUp, ioAlignment, isElementAligned } from '../checkpoint/alignment.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import { type DiskSpace, freeBytes } from '../checkpoint/free-space.js';
 import type { ReadMode } from '../checkpoint/input-file.js';
 import { layOut, type OutputLayout } from '../checkpoint/layout.js';
 import { listSidecars, type SkippedFile, unmergedWarnings } from '../checkpoint/sidecars.js';
@@ -46,7 +46,7 @@ export interface MergePlan {
   readonly memory: { readonly bytes: number; readonly slots: number; readonly block: number };
   /** Past the page cache, or through it where the inputs mostly are already. Decided again for each file. */
   readonly reads: ReadMode;
-  readonly disk: { readonly free: number; readonly needed: number };
+  readonly disk: DiskSpace;
   readonly device: string;
   readonly warnings: readonly string[];
   /** Reasons why `merge` would refuse. */
@@ -67,7 +67,7 @@ export interface PreparedMerge {
 
 /**
  * Plans a merge: reads headers and configurations, touches no tensor data and writes nothing. Incompatible
- * inputs, alphas outside [0, 1] and an output that `merge` would refuse are listed in `problems`; unusable inputs
+ * inputs, alphas outside [0, 1], an output that `merge` would refuse and too little space for it are listed in `problems`; unusable inputs
  * (missing, damaged) and other wrong options throw WisemergeError.
  */
 export async function planMerge(options: MergeOptions & { signal?: AbortSignal }): Promise<MergePlan> {
@@ -75,7 +75,7 @@ export async function planMerge(options: MergeOptions & { signal?: AbortSignal }
   const { signal, ...rest } = ownCopy(options);
   const found: Problem[] = [];
   const { plan, options: resolved } = await prepareMerge(rest, signal, (problem) => found.push(problem));
-  found.push(...(await outputProblems(resolved.out, resolved.force)));
+  found.push(...(await outputProblems(resolved.out, { kind: 'merge', force: resolved.force }, plan.disk)));
   return { ...plan, problems: [...found, ...plan.problems] };
 }
 
@@ -216,17 +216,5 @@ function realPath(path: string): string {
   } catch {
     const parent = dirname(path);
     return parent === path ? path : join(realPath(parent), path.slice(parent.length));
-  }
-}
-
-/** Free bytes of the file system that holds, or will hold, `path`. */
-export async function freeBytes(path: string): Promise<number> {
-  for (let at = resolve(path); ; at = dirname(at)) {
-    try {
-      const { bavail, bsize } = await statfs(at);
-      return bavail * bsize;
-    } catch (error) {
-      if (dirname(at) === at) throw error;
-    }
   }
 }

@@ -1,5 +1,5 @@
-import { resolve } from 'node:path';
-import { checkTarget } from '../checkpoint/transaction.js';
+import { checkSpace, type DiskSpace } from '../checkpoint/free-space.js';
+import { checkPlace, type PlaceOptions } from '../checkpoint/output-place.js';
 import { type ErrorCode, exitCode, ioError, WisemergeError } from '../errors.js';
 
 /** Something in the inputs, the options or the output that a merge cannot pass over. */
@@ -27,16 +27,20 @@ export function problemOf({ code, message, tensor, file, hint = '' }: WisemergeE
   };
 }
 
-/** What keeps a merge from writing to `out`: a directory that exists, or no directory at all. Throws ERR_IO. */
-export async function outputProblems(out: string, force: boolean): Promise<Problem[]> {
-  const target = resolve(out);
-  try {
-    await checkTarget(target, { kind: 'merge', force });
-    return [];
-  } catch (error) {
-    if (error instanceof WisemergeError) return [problemOf(error)];
-    throw ioError(error, 'look for', target);
+/**
+ * What keeps a run from writing to `out`: a directory that exists, or cannot be one, and too little space. Throws ERR_IO.
+ */
+export async function outputProblems(out: string, place: PlaceOptions, disk: DiskSpace): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  for (const check of [() => checkPlace(out, place), () => checkSpace(out, disk)]) {
+    try {
+      await check();
+    } catch (error) {
+      if (!(error instanceof WisemergeError)) throw ioError(error, 'look for', out);
+      problems.push(problemOf(error));
+    }
   }
+  return problems;
 }
 
 /** The error that a merge with these problems ends with: with all of them, and the code of the only one. */
@@ -45,8 +49,8 @@ export function refusal(problems: readonly Problem[]): WisemergeError {
     return new WisemergeError(code, message, { ...where, hint });
   });
   const [first, ...more] = ofUse;
-  // Among problems of the inputs those of the call are listed like any other.
-  if (!first || ofUse.some((error) => exitCode(error) !== 2)) return incompatible(problems);
+  // Among problems of the inputs those of the call and of the disk are listed like any other.
+  if (!first || ofUse.some((error) => exitCode(error) === 3)) return incompatible(problems);
   if (more.length === 0) return first;
   const message = `merge would refuse: ${problems.length} problems\n${lines(problems)}`;
   return new WisemergeError(first.code, message, { details: { problems } });

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { finishOutput } from '../checkpoint/finish-output.js';
+import { checkSpace } from '../checkpoint/free-space.js';
 import { describeInput, type MoeManifest } from '../checkpoint/manifest.js';
 import { renderMoeCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
@@ -13,7 +14,6 @@ import { elementCount } from '../checkpoint/tensor.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
 import type { WeightFile } from '../checkpoint/weight-file.js';
 import { writeSafetensors } from '../checkpoint/write-safetensors.js';
-import { WisemergeError } from '../errors.js';
 import type { NativeCall } from '../merge/many/native-call.js';
 import { type StreamedFiles, streamTensors } from '../merge/many/tensor-stream.js';
 import type { TensorWork } from '../merge/many/work.js';
@@ -66,18 +66,13 @@ export async function assembleMoe(options: MoeOptions & MoeRunOptions): Promise<
   const began = performance.now();
   const prepared = await prepareMoe(given, signal);
   const { plan } = prepared;
-  if (plan.disk.needed > plan.disk.free) {
-    const { needed, free } = plan.disk;
-    throw new WisemergeError('ERR_NO_SPACE', `the output needs ${needed} bytes; ${free} are free`, {
-      file: given.out,
-      hint: 'Free disk space, or give another directory.',
-    });
-  }
+  checkSpace(given.out, plan.disk);
   onPlan?.(plan);
-  const transaction = await OutputTransaction.begin(given.out, {
-    kind: 'moe',
-    force: given.force ?? false,
-  });
+  const transaction = await OutputTransaction.begin(
+    given.out,
+    { kind: 'moe', force: given.force ?? false },
+    signal,
+  );
   try {
     const run = new Assembly(prepared, given, signal);
     const gates = await run.gates(onPrompt);
@@ -93,12 +88,7 @@ export async function assembleMoe(options: MoeOptions & MoeRunOptions): Promise<
       nonFinite: Object.fromEntries(streamed.nonFinite),
       bytesWritten: streamed.files.reduce((sum, { bytes }) => sum + bytes, 0),
       seconds: (performance.now() - began) / 1000,
-      warnings: [
-        ...plan.warnings,
-        ...run.gateWarnings(gates),
-        ...streamed.warnings,
-        ...(transaction.cleared ? [`removed ${transaction.cleared}, left by a run that was killed`] : []),
-      ],
+      warnings: [...plan.warnings, ...run.gateWarnings(gates), ...streamed.warnings, ...transaction.notes],
     };
   } finally {
     await transaction.rollback();

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { alignUp, ioAlignment } from '../checkpoint/alignment.js';
+import { type DiskSpace, freeBytes } from '../checkpoint/free-space.js';
 import { layOutTensors, type OutputLayout } from '../checkpoint/layout.js';
 import { listSidecars, type SkippedFile, unmergedWarnings } from '../checkpoint/sidecars.js';
 import { elementCount } from '../checkpoint/tensor.js';
@@ -9,7 +10,8 @@ import { formatModelReference, modelKey } from '../merge/config/model-reference.
 import { type Chunks, chooseChunks, loadedBytes } from '../merge/many/chunks.js';
 import type { TensorSource } from '../merge/many/model-data.js';
 import { ownBytes } from '../merge/many/work.js';
-import { checkOutputPath, freeBytes } from '../merge/plan.js';
+import { checkOutputPath } from '../merge/plan.js';
+import { outputProblems, type Problem } from '../merge/problems.js';
 import { tokenizerFileNames } from '../merge/tokenizer/tokenizer-file.js';
 import { isPrompted } from './config.js';
 import { checkMoeOptions, type MoeOptions } from './options.js';
@@ -35,12 +37,14 @@ export interface MoePlan {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   readonly memory: { readonly bytes: number; readonly chunk: number };
-  readonly disk: { readonly free: number; readonly needed: number };
+  readonly disk: DiskSpace;
   /** Small files copied from the base, and those that are not. */
   readonly sidecars: readonly string[];
   readonly skipped: readonly SkippedFile[];
   readonly configChanges: Readonly<Record<string, unknown>>;
   readonly warnings: readonly string[];
+  /** Why `assembleMoe` would refuse the output. */
+  readonly problems: readonly Problem[];
 }
 
 /** A plan with what carries it out. */
@@ -55,12 +59,15 @@ export interface PreparedMoe {
 
 /**
  * Explains a file that describes a mixture of experts: reads it and the headers of its models, touches no tensor data and writes
- * nothing. Throws what `assembleMoe` throws before it starts.
+ * nothing. Throws what `assembleMoe` throws before it starts, but for an output that exists, or has too little space: these are
+ * among `problems`.
  */
 export async function planMoe(options: MoeOptions & { readonly signal?: AbortSignal }): Promise<MoePlan> {
   checkCall(options);
   const { signal, ...given } = options;
-  return (await prepareMoe(given, signal)).plan;
+  const { plan } = await prepareMoe(given, signal);
+  const { out, force = false } = given;
+  return { ...plan, problems: await outputProblems(out, { kind: 'moe', force }, plan.disk) };
 }
 
 export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Promise<PreparedMoe> {
@@ -121,6 +128,7 @@ export async function prepareMoe(options: MoeOptions, signal?: AbortSignal): Pro
     skipped,
     configChanges: { ...sourceDefaults(base.config ?? {}), ...architecture.config(shape) },
     warnings: [...resolved.warnings, ...unmergedWarnings(copied)],
+    problems: [],
   };
   return { plan, resolved, layout, chunks, tokenizer };
 }

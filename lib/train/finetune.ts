@@ -173,8 +173,8 @@ class Run {
     // Taken before an epoch is trained, not when it is written: two runs would both work for one result.
     const lock = async (epoch: number) =>
       epoch === 1
-        ? await OutputTransaction.begin(out, { kind: 'finetune', force })
-        : await OutputTransaction.begin(join(out, epochName(epoch)));
+        ? await OutputTransaction.begin(out, { kind: 'finetune', force }, signal)
+        : await OutputTransaction.begin(join(out, epochName(epoch)), {}, signal);
     const first = (last?.record.epochs.length ?? 0) + 1;
     const warnings: string[] = [];
     let transaction = first <= this.#training.epochs ? await lock(first) : undefined;
@@ -184,8 +184,7 @@ class Run {
       else this.initial = await this.#evaluate();
       for (let epoch = first; epoch <= this.#training.epochs; epoch++) {
         transaction ??= await lock(epoch);
-        const { directory, cleared } = transaction;
-        if (cleared) warnings.push(`removed ${cleared}, left by a run that was killed`);
+        const { directory, notes } = transaction;
         const record = await this.#epoch(epoch);
         await this.#session.trainer.store(signal);
         const epochs = [...this.epochs, record];
@@ -197,6 +196,7 @@ class Run {
         }
         signal?.throwIfAborted();
         await transaction.commit();
+        warnings.push(...notes);
         transaction = undefined;
         this.epochs = epochs;
         this.#listeners.onEpoch?.(record, join(out, epochName(epoch)));

@@ -1,7 +1,7 @@
 // Opening models: layouts of directories, shard indexes, and the lies an index can tell.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { describe, expect, it } from 'vitest';
@@ -127,6 +127,73 @@ describe('a tensor', () => {
     writeFileSync(join(directory, 'model.safetensors'), 'short');
     await expect(checkpoint.readTensor('a')).rejects.toMatchObject({
       code: 'ERR_INPUT_CHANGED',
+      tensor: 'a',
+    });
+  });
+
+  it('of a file that was written anew is an error, before its first read and between two', async () => {
+    const swapped = { ...b, name: 'c', dtype: a.dtype, shape: a.shape, data: Buffer.alloc(24, 1) };
+    for (const readBefore of [true, false]) {
+      const directory = writeModel(join(await tempDir(), 'm'), [a, swapped]);
+      await using checkpoint = await openCheckpoint(directory);
+      if (readBefore) await checkpoint.readTensor('a');
+      writeModel(directory, [swapped, a]);
+      // Clocks of file systems may be too coarse for a test.
+      utimesSync(join(directory, 'model.safetensors'), new Date(0), new Date(0));
+      await expect(checkpoint.readTensor('a')).rejects.toMatchObject({
+        code: 'ERR_INPUT_CHANGED',
+        tensor: 'a',
+        file: join(directory, 'model.safetensors'),
+      });
+    }
+  });
+
+  it('is read in part', async () => {
+    await using checkpoint = await openCheckpoint(writeModel(join(await tempDir(), 'm'), [b, a]));
+    for (const [from, length] of [
+      [0, 24],
+      [3, 7],
+      [24, 0],
+    ] as const) {
+      expect(Buffer.from(await checkpoint.readTensorRange('a', from, length))).toEqual(
+        a.data.subarray(from, from + length),
+      );
+    }
+  });
+
+  it.each([
+    [Number.NaN, 4],
+    [0.5, 4],
+    [0, Number.NaN],
+    [0, 0.5],
+    ['0', '4'],
+    [0, '4'],
+    [undefined, 4],
+    [0, undefined],
+    [-1, 4],
+    [0, -1],
+    [0, 25],
+    [25, 0],
+    [2 ** 53, 0],
+    [1, Number.POSITIVE_INFINITY],
+  ])('is refused in a part that is none: %j, %j', async (from, length) => {
+    await using checkpoint = await openCheckpoint(writeModel(join(await tempDir(), 'm'), [a, b]));
+    await expect(checkpoint.readTensorRange('a', from as number, length as number)).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+      tensor: 'a',
+      hint: expect.any(String),
+    });
+  });
+
+  it.each([
+    ['too little', new Uint8Array(23)],
+    ['too much', new Uint8Array(25)],
+    ['elements that are no bytes', new Float32Array(6)],
+    ['nothing', undefined],
+  ])('is refused memory that is not its own size in bytes: %s', async (_, memory) => {
+    await using checkpoint = await openCheckpoint(writeModel(join(await tempDir(), 'm'), [a, b]));
+    await expect(checkpoint.readTensorInto('a', memory as Uint8Array)).rejects.toMatchObject({
+      code: 'ERR_USAGE',
       tensor: 'a',
     });
   });

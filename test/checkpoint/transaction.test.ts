@@ -11,10 +11,8 @@ import {
   rmSync,
   statSync,
   symlinkSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { merge, type Progress } from '../../lib/index.js';
@@ -31,11 +29,6 @@ const failWhileWriting = ({ phase }: Progress): void => {
 };
 
 const alphaOf = (out: string): number => JSON.parse(readFileSync(join(out, 'wisemerge.json'), 'utf8')).alpha;
-
-function startTime(pid: number): string {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]!;
-}
 
 describe('an output', () => {
   it('appears with its parent directories, and nothing else does', async () => {
@@ -253,121 +246,5 @@ describe('an output that would destroy an input', () => {
     const pair = await makePair();
     await run(pair, { out: join(pair.root, 'x2') });
     expect(alphaOf(join(pair.root, 'x2'))).toBe(0.5);
-  });
-});
-
-describe('what another run holds', () => {
-  const owner = (pair: Pair, content: object | string | undefined): string => {
-    const directory = join(pair.root, '.out.wisemerge-tmp');
-    mkdirSync(directory);
-    writeFileSync(join(directory, 'model.safetensors'), 'half');
-    if (content !== undefined) {
-      writeFileSync(
-        join(directory, 'owner.json'),
-        typeof content === 'string' ? content : JSON.stringify(content),
-      );
-    }
-    return directory;
-  };
-  const self = { pid: process.pid, host: hostname(), started: startTime(process.pid) };
-
-  it('is busy while that run lives', async () => {
-    const pair = await makePair();
-    const directory = owner(pair, self);
-    await expect(run(pair)).rejects.toMatchObject({ code: 'ERR_OUTPUT_BUSY', file: directory });
-    await expect(run(pair, { force: true })).rejects.toMatchObject({ code: 'ERR_OUTPUT_BUSY' });
-    expect(listFiles(directory)).toEqual(['model.safetensors', 'owner.json']);
-  });
-
-  it('is busy while that run may live: on another host, or a moment after it began', async () => {
-    const elsewhere = await makePair();
-    owner(elsewhere, { ...self, host: 'elsewhere' });
-    await expect(run(elsewhere)).rejects.toMatchObject({ code: 'ERR_OUTPUT_BUSY' });
-    const beginning = await makePair();
-    owner(beginning, undefined);
-    await expect(run(beginning)).rejects.toMatchObject({ code: 'ERR_OUTPUT_BUSY' });
-  });
-
-  it.each([
-    ['was killed', { ...self, pid: 2 ** 22 + 1 }],
-    ['was killed, and its process number given to another', { ...self, started: '1' }],
-    ['was killed before it wrote who it was', undefined],
-    ['was killed while it wrote who it was', '{"pid": 1'],
-  ])('is cleared and named once that run %s', async (_name, content) => {
-    const pair = await makePair();
-    const directory = owner(pair, content);
-    utimesSync(directory, new Date(0), new Date(0));
-    const { warnings } = await run(pair);
-    expect(warnings.join()).toContain(`removed ${directory}, left by a run that was killed`);
-    expect(besideInputs(pair.root)).toEqual(['out']);
-  });
-
-  it('is refused to a second merge of the same process, which does not disturb the first', async () => {
-    const pair = await makePair();
-    let second: Promise<unknown> | undefined;
-    const onProgress = () => {
-      second ??= run(pair, { alpha: 0.25 }).catch((error) => error);
-    };
-    // The progress of the check comes before the lock: start from the first bytes.
-    const first = run(pair, {
-      onProgress: ({ bytesDone }: { bytesDone: number }) => bytesDone > 0 && onProgress(),
-    });
-    await first;
-    expect(await second).toMatchObject({ code: expect.stringMatching(/ERR_OUTPUT_(BUSY|EXISTS)/) });
-    expect(alphaOf(pair.out)).toBe(0.5);
-    expect(besideInputs(pair.root)).toEqual(['out']);
-  });
-
-  it.each(['nothing', 'what a killed run left'])(
-    'is given to exactly one of many that start at once over %s',
-    async (before) => {
-      const pair = await makePair();
-      if (before !== 'nothing') owner(pair, { ...self, started: '1' });
-      const results = await Promise.allSettled(
-        Array.from({ length: 6 }, (_, i) => run(pair, { alpha: i / 10 })),
-      );
-      const won = results.filter(({ status }) => status === 'fulfilled');
-      expect(won).toHaveLength(1);
-      for (const result of results) {
-        if (result.status === 'rejected') expect(result.reason.code).toMatch(/ERR_OUTPUT_(BUSY|EXISTS)/);
-      }
-      expect(besideInputs(pair.root)).toEqual(['out']);
-    },
-  );
-});
-
-describe('a replacement cut between its two renames', () => {
-  it('is undone by the next run', async () => {
-    const pair = await makePair();
-    await run(pair);
-    renameSync(pair.out, join(pair.root, '.out.wisemerge-old'));
-    await expect(run(pair, { alpha: 0.25 })).rejects.toMatchObject({ code: 'ERR_OUTPUT_EXISTS' });
-    expect(alphaOf(pair.out)).toBe(0.5);
-    expect(besideInputs(pair.root)).toEqual(['out']);
-  });
-
-  it('is completed by the next run where the new output is in place', async () => {
-    const pair = await makePair();
-    await run(pair);
-    renameSync(pair.out, join(pair.root, '.out.wisemerge-old'));
-    await run(pair, { alpha: 0.25, out: join(pair.root, 'new') });
-    renameSync(join(pair.root, 'new'), pair.out);
-    await run(pair, { alpha: 0.75, force: true });
-    expect(alphaOf(pair.out)).toBe(0.75);
-    expect(besideInputs(pair.root)).toEqual(['out']);
-  });
-
-  it('is not meddled with while the run that replaces still lives', async () => {
-    const pair = await makePair();
-    await run(pair);
-    renameSync(pair.out, join(pair.root, '.out.wisemerge-old'));
-    const directory = join(pair.root, '.out.wisemerge-tmp');
-    mkdirSync(directory);
-    writeFileSync(
-      join(directory, 'owner.json'),
-      JSON.stringify({ pid: process.pid, host: hostname(), started: startTime(process.pid) }),
-    );
-    await expect(run(pair)).rejects.toMatchObject({ code: 'ERR_OUTPUT_BUSY' });
-    expect(besideInputs(pair.root)).toEqual(['.out.wisemerge-old', '.out.wisemerge-tmp']);
   });
 });

@@ -1,4 +1,12 @@
-import { appendFileSync, copyFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { describe, expect, it } from 'vitest';
@@ -111,6 +119,59 @@ describe('verify finds', () => {
     copyFileSync(join(one, 'model.safetensors'), join(one, 'other.safetensors'));
     expect(await problems(one)).toMatch('other.safetensors is not in the manifest');
   });
+
+  it('a missing companion, and one in whose place is something else', async () => {
+    const root = await tempDir();
+    const model = writeModel(join(root, 'model'), [small], { config: { model_type: 'x' } });
+    mkdirSync(join(model, 'onnx'));
+    for (const name of ['tokenizer.json', 'onnx/config.json']) writeFileSync(join(model, name), '{}');
+    const out = join(root, 'out');
+    await merge({ zeroshot: model, finetuned: model, alpha: 0.5, out });
+    expect(await problems(out)).toBe('');
+    rmSync(join(out, 'onnx'), { recursive: true });
+    rmSync(join(out, 'tokenizer.json'));
+    rmSync(join(out, 'config.json'));
+    mkdirSync(join(out, 'config.json'));
+    const [result] = await verify(out);
+    expect(result!.problems).toEqual([
+      'config.json is not a file',
+      'onnx/config.json is missing',
+      'tokenizer.json is missing',
+    ]);
+  });
+
+  it('an index with nonsense in it beside a single file', async () => {
+    const out = await single();
+    for (const text of ['nonsense', '{"weight_map": {"b": "other.safetensors"}}']) {
+      writeFileSync(join(out, 'model.safetensors.index.json'), text);
+      expect(await problems(out)).toMatch(/index\.json|other\.safetensors/);
+    }
+    writeFileSync(join(out, 'model.safetensors.index.json'), '{"weight_map": {"b": "model.safetensors"}}');
+    expect(await problems(out)).toBe('');
+  });
+
+  it('a directory in place of a weight file', async () => {
+    for (const [out, name] of [
+      [await single(), 'model.safetensors'],
+      [await sharded(), second],
+    ] as const) {
+      rmSync(join(out, name));
+      mkdirSync(join(out, name));
+      const [result] = await verify(out);
+      expect(result!.problems.join()).toMatch(
+        new RegExp(`cannot read .*${name}: illegal operation on a directory`),
+      );
+      expect(result!.files.find((file) => file.name === name)!.ok).toBe(false);
+    }
+  });
+
+  it('nothing wrong with an output of an earlier version, whose manifest names no companions', async () => {
+    const out = await single();
+    const path = join(out, 'wisemerge.json');
+    const { companions: _, ...manifest } = JSON.parse(readFileSync(path, 'utf8'));
+    writeFileSync(path, JSON.stringify(manifest));
+    expect(await problems(out)).toBe('');
+  });
 });
 
 describe('verify refuses', () => {
@@ -134,9 +195,15 @@ describe('verify refuses', () => {
     const out = await single();
     const path = join(out, 'wisemerge.json');
     const manifest = JSON.parse(readFileSync(path, 'utf8'));
-    manifest.files[0].name = '../model/model.safetensors';
-    writeFileSync(path, JSON.stringify(manifest));
-    await expect(verify(out)).rejects.toMatchObject({ code: 'ERR_MANIFEST' });
+    const files = [{ ...manifest.files[0], name: '../model/model.safetensors' }];
+    const changes = [
+      { files },
+      ...['../model/x', 'a/../../x', '/etc/passwd', ''].map((name) => ({ companions: [name] })),
+    ];
+    for (const change of changes) {
+      writeFileSync(path, JSON.stringify({ ...manifest, ...change }));
+      await expect(verify(out)).rejects.toMatchObject({ code: 'ERR_MANIFEST' });
+    }
   });
 
   it('to go on after an abort', async () => {

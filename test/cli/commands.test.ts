@@ -1,10 +1,10 @@
 // The commands as programs see them: one JSON object on stdout, everything for people on stderr.
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { version } from '../../lib/version.js';
-import { runCli } from '../support/cli.js';
+import { runCli, startCli } from '../support/cli.js';
 import { contents, listFiles, readModel, writeModel } from '../support/models.js';
 import { besideInputs, makePair } from '../support/pair.js';
 import { readTensors, tensor } from '../support/safetensors.js';
@@ -268,7 +268,7 @@ describe('inspect', () => {
 
 describe('diff', () => {
   it('prints a table, or the whole result with --json', async () => {
-    const { json } = await runJson(['diff', base, a, '--memory', '8MiB', '--threads', '1']);
+    const { json } = await runJson(['diff', base, a, '--memory', '9MiB', '--threads', '1']);
     expect(json.tensors).toHaveLength(39);
     const { stdout } = await runCli(['diff', base, a]);
     const lines = stdout.trimEnd().split('\n');
@@ -307,6 +307,21 @@ describe('doctor', () => {
     expect(json.disk.write).toBeGreaterThan(0);
     expect(json.disk.read).toBeGreaterThan(0);
     expect(listFiles(root)).toEqual([]);
+  });
+
+  it('ends at Ctrl-C and leaves nothing behind', async () => {
+    const root = await tempDir();
+    const { child, done } = startCli(['doctor', '--disk', root]);
+    await new Promise<void>((go) => {
+      let text = '';
+      child.stderr!.on('data', (more: string) => {
+        text += more;
+        if (text.includes('measuring')) go();
+      });
+    });
+    child.kill('SIGINT');
+    expect(await done).toMatchObject({ code: 130, stdout: '' });
+    expect(readdirSync(root)).toEqual([]);
   });
 });
 

@@ -21,6 +21,7 @@ const result: DemoResult = {
   ],
   runs: [],
   seconds: 1,
+  warnings: [],
 };
 
 describe('what the demo says', () => {

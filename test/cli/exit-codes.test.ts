@@ -189,7 +189,7 @@ describe('exit code 75', () => {
     const pair = await makePair();
     const directory = join(pair.root, '.out.wisemerge-tmp');
     mkdirSync(directory);
-    writeFileSync(join(directory, 'owner.json'), JSON.stringify({ pid: process.pid, host: hostname() }));
+    writeFileSync(join(directory, '.owner.json'), JSON.stringify({ pid: process.pid, host: hostname() }));
     await expectFailure(mergeArgs(pair), 75, 'ERR_OUTPUT_BUSY', new RegExp(`process ${process.pid} on`));
   });
 });

@@ -10,6 +10,9 @@ import { randomBf16, randomBytes, randomF32 } from '../support/random.js';
 import { type Tensor, tensor } from '../support/safetensors.js';
 import { tempDir } from '../support/temp.js';
 
+/** Of F32: both sides of four slots, each with a span of 2^18 elements and what alignment takes. */
+const least = 8 * (2 ** 20 + 2 ** 14);
+
 const fixtures = fileURLToPath(new URL('../fixtures/llama-tiny', import.meta.url));
 
 async function diffTensors(
@@ -265,12 +268,16 @@ describe('a comparison', () => {
     const x = writeModel(join(root, 'x'), model(1));
     const y = writeModel(join(root, 'y'), model(1000));
     const expected = await diff(x, y);
-    for (const options of [{ memory: 1 }, { memory: 2 ** 22, threads: 1 }, { memory: 2 ** 28, threads: 5 }]) {
+    for (const options of [
+      { memory: least },
+      { memory: 2 ** 24, threads: 1 },
+      { memory: 2 ** 28, threads: 5 },
+    ]) {
       expect(await diff(x, y, options)).toEqual(expected);
     }
     const odd = [tensor('odd', 'U8', [1]), ...model(1000).reverse()];
     const scattered = writeShards(join(root, 'z'), [odd.slice(20), odd.slice(0, 20)], { pad: 1 });
-    expect(await diff(x, scattered, { memory: 1 })).toEqual({ ...expected, onlyInSecond: ['odd'] });
+    expect(await diff(x, scattered, { memory: least })).toEqual({ ...expected, onlyInSecond: ['odd'] });
   });
 
   it('is exact where many small neighbours fill the buffers to the last byte', async () => {
@@ -278,7 +285,7 @@ describe('a comparison', () => {
     const model = (seed: number) =>
       Array.from({ length: count }, (_, i) => tensor(`t${i}`, 'F32', [499], randomF32(499, seed + i)));
     const [x, y] = [model(1), model(5000)];
-    const { tensors } = await diffTensors(x, y, { memory: 1 });
+    const { tensors } = await diffTensors(x, y, { memory: least });
     for (const [i, { name, shape: _shape, dtypes: _dtypes, ...figures }] of tensors.entries()) {
       expect(name).toBe(`t${i}`);
       if (i % 10 === 0) expectClose(figures, oracle(x[i]!, y[i]!));
@@ -319,6 +326,20 @@ describe('a comparison', () => {
       expect(last).toBe(1);
       vi.restoreAllMocks();
     }
+  });
+
+  it('refuses a memory budget that it would exceed, as a merge does', async () => {
+    const model = writeModel(join(await tempDir(), 'm'), [tensor('w', 'F32', [10], randomF32(10, 1))]);
+    await expect(diff(model, model, { memory: 1 })).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+      details: { option: 'memory' },
+    });
+    await expect(diff(model, model, { memory: least - 1 })).rejects.toMatchObject({
+      code: 'ERR_MEMORY',
+      message: expect.stringContaining(String(least)),
+      hint: expect.any(String),
+    });
+    await diff(model, model, { memory: least });
   });
 
   it('takes the devices that a merge takes, and refuses options it does not know', async () => {

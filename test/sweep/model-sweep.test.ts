@@ -88,7 +88,7 @@ describe('a directory of a sweep', () => {
     const out = join(directory, 'sweep');
     await mkdir(join(out, '.lock'), { recursive: true });
     const dead = { pid: process.pid, host: hostname(), started: 'another boot' };
-    await writeFile(join(out, '.lock', 'owner.json'), JSON.stringify(dead));
+    await writeFile(join(out, '.lock', '.owner.json'), JSON.stringify(dead));
     await sweep({ ...options, out, evaluate });
     expect(await readdir(out)).not.toContain('.lock');
   });

@@ -1,8 +1,9 @@
 import { type DemoResult, demo } from '../../demo/demo.js';
 import { type Recipe, standardRecipe, vitRecipe } from '../../demo/recipe.js';
 import { describeControl, describeDemo } from '../demo-text.js';
+import { printable } from '../format.js';
 import { ProgressLine } from '../progress-line.js';
-import { note, type OutputFlags, printResult } from '../terminal.js';
+import { note, type OutputFlags, printResult, warn } from '../terminal.js';
 
 export interface DemoFlags extends OutputFlags {
   readonly out?: string;
@@ -36,6 +37,7 @@ export async function runDemo(
   printResult(flags, result, () =>
     [describeDemo(result), ...(control ? [describeControl(control)] : [])].join('\n\n'),
   );
+  for (const warning of result.warnings) warn(flags, printable(warning));
   note(flags, `${result.seconds.toFixed(1)} s`);
   if (flags.out === undefined) return;
   const { out } = flags;

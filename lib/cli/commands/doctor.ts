@@ -11,7 +11,7 @@ export interface DoctorFlags extends OutputFlags {
 }
 
 /** What this installation can use, and why not where it cannot. */
-export async function runDoctor(flags: DoctorFlags): Promise<void> {
+export async function runDoctor(flags: DoctorFlags, signal: AbortSignal): Promise<void> {
   const directory = resolve(flags.disk);
   note(flags, `measuring the disk of ${directory} …`);
   const result = {
@@ -22,7 +22,7 @@ export async function runDoctor(flags: DoctorFlags): Promise<void> {
     devices: devices(),
     cpus: availableParallelism(),
     memory: { total: totalmem(), free: freemem() },
-    disk: { directory, ...(await measureDiskSpeed(directory)) },
+    disk: { directory, ...(await measureDiskSpeed(directory, { signal })) },
   };
   printResult(flags, result, () => {
     const rows: [string, string][] = [

@@ -6,12 +6,13 @@ import { ProgressBar } from '../progress-bar.js';
 import { groupSkipped } from '../skipped-text.js';
 import { note, printResult, warn, warnOfNumbers } from '../terminal.js';
 import type { MoeFlags } from './moe-flags.js';
+import { endWithProblems } from './plan.js';
 
 export async function runMoe(options: MoeOptions, flags: MoeFlags, signal: AbortSignal): Promise<void> {
   if (flags.plan) {
     const plan = await planMoe({ ...options, signal });
     printResult(flags, plan, () => describe(plan));
-    return;
+    return endWithProblems(flags, plan.problems);
   }
   const progress = new ProgressBar(flags);
   const result = await assembleMoe({

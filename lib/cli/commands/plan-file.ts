@@ -30,8 +30,6 @@ function describe(plan: MergeFilePlan): string {
   for (const warning of new Set(plan.warnings)) {
     lines.push(`${style('yellow', 'warning')} ${printable(warning)}`);
   }
-  if (disk && disk.free < disk.needed)
-    lines.push(`${style('red', 'not enough disk space')}: merge would refuse`);
   return lines.join('\n');
 }
 

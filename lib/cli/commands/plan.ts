@@ -81,7 +81,6 @@ function describe(plan: MergePlan): string {
   for (const group of groupSkipped(plan.skipped))
     lines.push(`${style('yellow', 'not copied')} ${group.files}: ${group.reason}`);
   for (const warning of plan.warnings) lines.push(`${style('yellow', 'warning')} ${printable(warning)}`);
-  if (disk.free < disk.needed) lines.push(`${style('red', 'not enough disk space')}: merge would refuse`);
   return lines.join('\n');
 }
 

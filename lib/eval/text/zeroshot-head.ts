@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { checkCall } from '../../call-options.js';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
-import { checkTarget, OutputTransaction } from '../../checkpoint/transaction.js';
+import { checkPlace } from '../../checkpoint/output-place.js';
+import { OutputTransaction } from '../../checkpoint/transaction.js';
 import { checkOutputFile, writeWhole } from '../../checkpoint/whole-file.js';
 import { formatWords } from '../../merge/command.js';
 import { type Check, checkOptions, flag, text, threadCount } from '../../merge/option-checks.js';
@@ -43,6 +44,8 @@ export interface ZeroshotHead {
   /** Prompts that were too long for the model and lost their end. */
   readonly truncated: number;
   readonly seconds: number;
+  /** Of what was in the output's place. */
+  readonly warnings: readonly string[];
 }
 
 // The names and templates of classes are checked where they are read.
@@ -75,11 +78,11 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
   const names = await listOf(classNames, 'class names');
   const templates = await listOf(given, 'templates');
   checkTemplates(templates);
-  await using checkpoint = await openCheckpoint(path, options);
+  await using checkpoint = await openCheckpoint(path, signal ? { signal } : {});
   if (inModel) {
     checkHasNoHead(checkpoint);
     checkOutputPath(out, [checkpoint]);
-    await checkTarget(out, { kind: 'head', force });
+    await checkPlace(out, { kind: 'head', force });
   }
   await using model = await NetworkModel.open(path, undefined, options);
   const head = await PromptHead.open(
@@ -93,29 +96,32 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
   const scale = head.scaleAt(0);
   const dimension = rows!.length / names.length;
   const data = Buffer.from(rows!.buffer);
+  const warnings: string[] = [];
   const weight = { dtype: 'F32', shape: [names.length, dimension], data } as const;
   if (inModel) {
     const command = formatCommand({ ...rest, classNames, templates: given });
     const { device } = model;
     const facts = { model: path, command, device, classNames: names, templates, scale };
-    const transaction = await OutputTransaction.begin(out, { kind: 'head', force });
+    const transaction = await OutputTransaction.begin(out, { kind: 'head', force }, signal);
     try {
       await writeModelWithHead(transaction.directory, checkpoint, weight, facts, signal);
       await transaction.commit();
+      warnings.push(...transaction.notes);
     } finally {
       await transaction.rollback();
     }
   } else {
-    await writeWhole(out, [{ name: headName, ...weight }], {
+    const metadata = {
       format: 'wisemerge head',
       class_names: JSON.stringify(names),
       templates: JSON.stringify(templates),
       scale: String(scale),
-    });
+    };
+    await writeWhole(out, [{ name: headName, ...weight }], metadata, { force });
   }
   const seconds = (performance.now() - started) / 1000;
   const [classes, count] = [names.length, templates.length];
-  return { file: out, classes, dimension, templates: count, scale, truncated, seconds };
+  return { file: out, classes, dimension, templates: count, scale, truncated, seconds, warnings };
 }
 
 /** The command line that builds it again, quoted for a POSIX shell. */

@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
+import { NamePatterns } from './name-patterns.js';
 import type { LoraTarget } from './targets.js';
 
 /** A module with its rank in the adapter. */
@@ -51,10 +52,10 @@ export function adapterConfig({ base, baseName, targets, savedModules, biases }:
  */
 function rankPattern(targets: readonly RankedTarget[], rank: number): Record<string, number> {
   const others = targets.filter((target) => target.rank !== rank);
-  const fitting = others.map(({ module }) => new RegExp(`^(?:.*\\.)?(?:${keyOf(module)})$`));
+  const keys = new NamePatterns(others.map(({ module }) => keyOf(module)));
   const dots = (name: string): number => name.split('.').length;
   const listed = targets
-    .filter((target) => target.rank !== rank || fitting.some((key) => key.test(target.module)))
+    .filter((target) => target.rank !== rank || keys.first(target.module) !== undefined)
     .sort(
       (a, b) =>
         b.module.length - a.module.length ||

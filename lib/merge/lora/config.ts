@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Config, readConfig } from '../../checkpoint/checkpoint.js';
 import { WisemergeError } from '../../errors.js';
+import { NamePatterns } from './name-patterns.js';
 
 /** The parts of a PEFT `adapter_config.json` that decide what a LoRA adapter adds. */
 export interface LoraConfig {
@@ -103,13 +104,16 @@ function patterns(
   const given = config[option] ?? {};
   if (typeof given !== 'object' || Array.isArray(given))
     return fail(`${option} is not an object`, 'Correct the file.');
-  const rules = Object.entries(given).map(([key, value]) => {
-    const number = check(value, `${option} ${JSON.stringify(key)}`);
-    try {
-      return { regex: new RegExp(`^(?:.*\\.)?(?:${key})$`), number };
-    } catch (error) {
-      return fail(`${option}: ${(error as Error).message}`, 'Correct the file.');
-    }
-  });
-  return (module) => rules.find(({ regex }) => regex.test(module))?.number;
+  const entries = Object.entries(given);
+  const numbers = entries.map(([key, value]) => check(value, `${option} ${JSON.stringify(key)}`));
+  let keys: NamePatterns;
+  try {
+    keys = new NamePatterns(entries.map(([key]) => key));
+  } catch (error) {
+    return fail(`${option}: ${(error as Error).message}`, 'Correct the file.');
+  }
+  return (module) => {
+    const place = keys.first(module);
+    return place === undefined ? undefined : numbers[place];
+  };
 }

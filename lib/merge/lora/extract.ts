@@ -76,7 +76,7 @@ export async function extractLora(
       hint: 'Name modules with --modules, such as embed_tokens.',
     });
   }
-  const transaction = await OutputTransaction.begin(out, { kind: 'extract-lora', force });
+  const transaction = await OutputTransaction.begin(out, { kind: 'extract-lora', force }, signal);
   try {
     const run = new Extraction({ base, finetuned, pairs, ...chosen }, given, ranks, signal);
     const extracted = await run.run(transaction.directory, new ProgressMeter(onProgress));
@@ -87,13 +87,7 @@ export async function extractLora(
       directory: transaction.target,
       bytesWritten: extracted.files.reduce((sum, { bytes }) => sum + bytes, 0),
       seconds: (performance.now() - began) / 1000,
-      warnings: [
-        ...base.notes,
-        ...finetuned.notes,
-        ...warnings,
-        ...chosen.warnings,
-        ...(transaction.cleared ? [`removed ${transaction.cleared}, left by a run that was killed`] : []),
-      ],
+      warnings: [...base.notes, ...finetuned.notes, ...warnings, ...chosen.warnings, ...transaction.notes],
     };
   } finally {
     await transaction.rollback();

@@ -15,11 +15,13 @@ export interface TimeEstimate {
 
 /**
  * Reads some of the largest input, as the merge would. Writing is taken to be as fast as reading past the page cache,
- * computing to be hidden behind both. Undefined where there is nothing to read. Throws ERR_IO.
+ * computing to be hidden behind both. Undefined where there is nothing to read. Throws ERR_IO, or the abort
+ * reason.
  */
 export async function estimateTime(
   plans: readonly DocumentPlan[],
   files: readonly WeightFile[],
+  signal?: AbortSignal,
 ): Promise<TimeEstimate | undefined> {
   const largest = files.reduce<WeightFile | undefined>(
     (most, file) => (most && most.size >= file.size ? most : file),
@@ -27,8 +29,8 @@ export async function estimateTime(
   );
   if (!largest) return undefined;
   const cached = await mostlyCached(files);
-  const writeSpeed = await measureReadSpeed(largest, 'direct');
-  const readSpeed = cached ? await measureReadSpeed(largest, 'cached') : writeSpeed;
+  const writeSpeed = await measureReadSpeed(largest, 'direct', { signal });
+  const readSpeed = cached ? await measureReadSpeed(largest, 'cached', { signal }) : writeSpeed;
   const read = plans.reduce((sum, plan) => sum + plan.bytesRead + plan.rereading.bytes, 0);
   const written = plans.reduce((sum, plan) => sum + plan.bytesWritten, 0);
   const seconds = read / readSpeed + written / writeSpeed;

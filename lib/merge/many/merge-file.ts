@@ -2,24 +2,23 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { checkCall } from '../../call-options.js';
 import { Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { checkSpace } from '../../checkpoint/free-space.js';
 import { InputPool } from '../../checkpoint/input-pool.js';
 import type { WrittenFile } from '../../checkpoint/output-writer.js';
 import { ProgressMeter } from '../../checkpoint/progress.js';
 import { OutputTransaction } from '../../checkpoint/transaction.js';
-import { WisemergeError } from '../../errors.js';
 import { Engine, engineOptions } from '../../native.js';
 import type { OpenedMerge } from '../config/open.js';
 import { equalBytes } from '../copied.js';
 import type { RunOptions } from '../merge.js';
-import { freeBytes } from '../plan.js';
 import { incompatible, type Problem } from '../problems.js';
 import { writeCompanions } from './companions.js';
 import { checkMergeFileOptions, type MergeFileOptions } from './options.js';
 import {
   chosenDevice,
   type DocumentPlan,
+  diskSpace,
   documentDirectory,
-  neededBytes,
   type PreparedDocument,
   planDocuments,
   prepareDocument,
@@ -69,7 +68,7 @@ export async function mergeFile(options: MergeFileOptions & MergeFileRunOptions)
   const began = performance.now();
   // Everything that headers can tell, before anything is written.
   const { merges, plans } = await planDocuments(given, signal);
-  await checkSpace(given.out, plans);
+  checkSpace(given.out, await diskSpace(given.out, plans));
   const run = new MergeFileRun(merges, given, new ProgressMeter(onProgress), onPlan, signal);
   return await run.run(began);
 }
@@ -105,17 +104,15 @@ class MergeFileRun {
     const { out, force = false, threads } = this.#options;
     const engine = new Engine(engineOptions(this.#device, threads));
     try {
-      const transaction = await OutputTransaction.begin(out, { kind: 'merge', force });
+      const transaction = await OutputTransaction.begin(out, { kind: 'merge', force }, this.#signal);
       try {
-        if (transaction.cleared) {
-          this.#warnings.push(`removed ${transaction.cleared}, left by a run that was killed`);
-        }
         const documents: DocumentResult[] = [];
         for (const opened of this.#merges) {
           documents.push(await this.#document(opened, transaction.directory, engine));
         }
         this.#signal?.throwIfAborted();
         await transaction.commit();
+        this.#warnings.unshift(...transaction.notes);
         const written = documents.flatMap(({ files }) => files).reduce((sum, { bytes }) => sum + bytes, 0);
         return {
           documents,
@@ -214,13 +211,4 @@ class MergeFileRun {
     }
     if (problems.length > 0) throw incompatible(problems);
   }
-}
-
-async function checkSpace(out: string, plans: readonly DocumentPlan[]): Promise<void> {
-  const [needed, free] = [neededBytes(plans), await freeBytes(out)];
-  if (needed <= free) return;
-  throw new WisemergeError('ERR_NO_SPACE', `the output needs ${needed} bytes; ${free} are free`, {
-    file: out,
-    hint: 'Free disk space, or give another directory.',
-  });
 }

@@ -1,7 +1,8 @@
 import { basename, join, resolve } from 'node:path';
-import { checkCall } from '../../call-options.js';
+import { checkCall, failOption } from '../../call-options.js';
 import { alignUp, ioAlignment } from '../../checkpoint/alignment.js';
 import { Checkpoint } from '../../checkpoint/checkpoint.js';
+import { type DiskSpace, freeBytes } from '../../checkpoint/free-space.js';
 import { layOutTensors, type OutputLayout } from '../../checkpoint/layout.js';
 import type { SkippedFile } from '../../checkpoint/sidecars.js';
 import { elementCount, itemSize } from '../../checkpoint/tensor.js';
@@ -10,7 +11,8 @@ import { type Explanation, explainMerge } from '../config/explain.js';
 import { localPath } from '../config/model-reference.js';
 import { type OpenedMerge, openMergeFile } from '../config/open.js';
 import { openLoraAdapter } from '../lora/adapter.js';
-import { checkOutputPath, freeBytes, type InputPaths } from '../plan.js';
+import { flag } from '../option-checks.js';
+import { checkOutputPath, type InputPaths } from '../plan.js';
 import { outputProblems, type Problem } from '../problems.js';
 import { type Chunks, chooseChunks } from './chunks.js';
 import { type Companions, planCompanions } from './companions.js';
@@ -48,7 +50,7 @@ export interface MergeFilePlan {
   readonly out?: string;
   readonly documents: readonly DocumentPlan[];
   /** Of the output's file system, if an output was given. */
-  readonly disk?: { readonly free: number; readonly needed: number };
+  readonly disk?: DiskSpace;
   readonly device: string;
   readonly estimate?: TimeEstimate;
   readonly warnings: readonly string[];
@@ -71,7 +73,7 @@ export interface PreparedDocument {
 /**
  * Explains a merge file: reads it and the headers of its models, and writes nothing. With `estimate`, up to 64 MiB of
  * the largest input are read to tell how long the merge will take. Throws what `mergeFile` throws before it starts, but for
- * an output that exists: that is among `problems`.
+ * an output that exists, or has too little space: these are among `problems`.
  */
 export async function planMergeFile(
   options: PlanFileOptions & { readonly estimate?: boolean; readonly signal?: AbortSignal },
@@ -79,21 +81,22 @@ export async function planMergeFile(
   checkCall(options);
   const { signal, estimate: wanted = false, ...given } = options;
   checkMergeFileOptions(given, ['config']);
+  const why = flag(wanted);
+  if (why !== undefined) failOption('estimate', why);
   const { merges, plans } = await planDocuments(given, signal);
   const models = merges.flatMap(({ models: all, statistics }) => [...all, ...statistics]);
   const files = models.flatMap((model) => (model instanceof Checkpoint ? model.files : []));
-  const estimate = wanted ? await estimateTime(plans, files) : undefined;
-  const { out } = given;
+  const estimate = wanted ? await estimateTime(plans, files, signal) : undefined;
+  const { out, force = false } = given;
+  const disk = out === undefined ? undefined : await diskSpace(out, plans);
   return {
-    ...(out !== undefined && {
-      out: resolve(out),
-      disk: { free: await freeBytes(out), needed: neededBytes(plans) },
-    }),
+    ...(out !== undefined && { out: resolve(out) }),
+    ...(disk && { disk }),
     documents: plans,
     device: chosenDevice(given),
     ...(estimate && { estimate }),
     warnings: plans.flatMap(({ warnings }) => warnings),
-    problems: out === undefined ? [] : await outputProblems(out, given.force ?? false),
+    problems: out === undefined || !disk ? [] : await outputProblems(out, { kind: 'merge', force }, disk),
   };
 }
 
@@ -121,11 +124,13 @@ export async function planDocuments(
   return { merges, plans };
 }
 
-export function neededBytes(documents: readonly DocumentPlan[]): number {
-  return documents.reduce((sum, { files, bytesWritten }) => {
+/** Of all documents together. */
+export async function diskSpace(out: string, documents: readonly DocumentPlan[]): Promise<DiskSpace> {
+  const needed = documents.reduce((sum, { files, bytesWritten }) => {
     const sizes = files.length > 0 ? files.map(({ bytes }) => bytes) : [bytesWritten];
     return sizes.reduce((total, bytes) => total + alignUp(bytes, ioAlignment), sum);
   }, 0);
+  return { free: await freeBytes(out), needed };
 }
 
 /** A merge from disk to disk is bound by the disk: a device only adds a trip over the bus. */

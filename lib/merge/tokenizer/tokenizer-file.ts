@@ -82,13 +82,12 @@ export function parseTokenizer(json: Config, directory: string, file: string): T
     );
   }
   const vocabulary = new Map<string, number>();
-  const entries: [string, unknown][] =
-    type === 'Unigram'
-      ? (model.vocab as [string, number][]).map(([piece], id) => [piece, id])
-      : Object.entries((model.vocab ?? {}) as object);
+  const entries = type === 'Unigram' ? listedTokens(model.vocab) : mappedTokens(model.vocab);
+  if (!entries) return fail('its vocabulary is missing or not what its type has');
   for (const [token, id] of entries) vocabulary.set(token, checkId(token, id, fail));
+  if (!areMerges(model.merges ?? [])) return fail('its merges are no list of pairs');
   const added = (json.added_tokens ?? []) as AddedToken[];
-  if (!Array.isArray(added)) return fail('added_tokens is not a list');
+  if (!Array.isArray(added) || !added.every(isObject)) return fail('added_tokens is not a list of tokens');
   const tokens = new Map(vocabulary);
   for (const { content, id } of added) tokens.set(content, checkId(content, id, fail));
   const owners = new Map<number, string>();
@@ -99,6 +98,31 @@ export function parseTokenizer(json: Config, directory: string, file: string): T
     owners.set(id, token);
   }
   return { directory, file, json, type, model, vocabulary, added, tokens };
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Of Unigram: pieces with their scores, in order of id. */
+function listedTokens(vocab: unknown): [string, unknown][] | undefined {
+  if (!Array.isArray(vocab)) return undefined;
+  const scored = vocab.every((entry) => Array.isArray(entry) && typeof entry[1] === 'number');
+  return scored ? vocab.map(([piece], id) => [piece, id]) : undefined;
+}
+
+/** Of other types: ids by token. */
+function mappedTokens(vocab: unknown): [string, unknown][] | undefined {
+  return isObject(vocab) ? Object.entries(vocab) : undefined;
+}
+
+/** Pairs, as files have them: `"a b"` or `["a", "b"]`. */
+function areMerges(merges: unknown): boolean {
+  const isPair = (merge: unknown): boolean =>
+    typeof merge === 'string'
+      ? merge.includes(' ')
+      : Array.isArray(merge) && merge.length === 2 && merge.every((part) => typeof part === 'string');
+  return Array.isArray(merges) && merges.every(isPair);
 }
 
 /** Ids above are not those of any vocabulary; they would be sizes of tables here. */

@@ -21,7 +21,7 @@ export type ErrorCode =
   | 'ERR_ALPHA_RANGE'
   /** The output exists. */
   | 'ERR_OUTPUT_EXISTS'
-  /** The output exists and was not written by wisemerge, so it is not replaced. */
+  /** What is there is not one earlier output of the same command and nothing else, so it is not replaced. */
   | 'ERR_OUTPUT_NOT_OURS'
   /** The output is, or contains, an input. */
   | 'ERR_OUTPUT_IS_INPUT'

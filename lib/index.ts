@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+
 export { type Checkpoint, type Config, openCheckpoint } from './checkpoint/checkpoint.js';
 export type { WrittenFile } from './checkpoint/output-writer.js';
 export type { Progress, ProgressListener } from './checkpoint/progress.js';
@@ -78,6 +80,11 @@ export {
   finetune,
 } from './train/finetune.js';
 export type { FinetuneOptions, Training, TrainingSet } from './train/options.js';
+export {
+  openTrainingFeatures,
+  type TrainingFeatures,
+  type TrainingFeaturesOptions,
+} from './train/training-features.js';
 export {
   openTrainingImages,
   type TrainingImages,

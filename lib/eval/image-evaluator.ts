@@ -260,8 +260,8 @@ function identityOf(classifier: ImageClassifier): object {
 }
 
 async function openSet(source: ImageSetSource, transform: ImageTransform): Promise<OpenSet> {
-  const images = await openImageSet(source);
-  const { name, role, kind } = source;
+  const { name, role, kind, ...opened } = source;
+  const images = await openImageSet(opened);
   const { labels, groups, files } = images;
   const fingerprint = featureKey(images, { transform, encoder: '', dimension: 0, onCorrupt: 'error' });
   return { name, role, kind, images, labels, samples: files.length, fingerprint, ...(groups && { groups }) };

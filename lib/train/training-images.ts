@@ -4,8 +4,11 @@ import { WisemergeError } from '../errors.js';
 import { checkClassNames } from '../eval/images/class-names.js';
 import { ImageLoader } from '../eval/images/image-loader.js';
 import { type ImageSet, type ImageSource, openImageSet } from '../eval/images/image-set.js';
+import { count, imageSource } from '../eval/images/option-checks.js';
 import { type ImageTransform, outputSize } from '../eval/images/transform.js';
 import { readImageTransform } from '../eval/images/transform-file.js';
+import { checkOptions, text } from '../merge/option-checks.js';
+import { ownCopy } from '../own-copy.js';
 import type { TrainingSet } from './options.js';
 import { findTrainedNetwork } from './trained-network.js';
 
@@ -19,6 +22,8 @@ export interface TrainingImagesOptions extends ImageSource {
   readonly signal?: AbortSignal;
 }
 
+const checks = { ...imageSource, zeroshot: text, head: text, threads: count };
+
 /** Images decoded once, as a set to train on. */
 export interface TrainingImages extends TrainingSet {
   readonly images: string;
@@ -31,12 +36,14 @@ export interface TrainingImages extends TrainingSet {
  * normalised, not augmented. They are decoded when they are read, ahead of what is asked for; `finetune` reads every
  * set once and holds it in memory, 12 × height × width bytes for each image.
  *
- * Throws as `openImageSet`, `readImageTransform` and `checkClassNames`, as `finetune` for a network that it does not train, and
+ * Throws ERR_USAGE naming the option, as `openImageSet`, `readImageTransform` and `checkClassNames`, as `finetune` for a network that it does not train, and
  * ERR_OUT_OF_MEMORY where they will not fit; reading as `ImageLoader.next`.
  */
 export async function openTrainingImages(options: TrainingImagesOptions): Promise<TrainingImages> {
   checkCall(options);
-  const { zeroshot, head, threads, signal, ...source } = options;
+  const { signal, ...given } = ownCopy(options);
+  checkOptions(given, checks, ['zeroshot', 'images']);
+  const { zeroshot, head, threads, ...source } = given;
   const transform = await readImageTransform(zeroshot);
   const set = await openImageSet(source);
   const { height, width } = outputSize(transform);

@@ -3,10 +3,12 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { verify } from '../../lib/checkpoint/verify.js';
+import { writeSafetensors } from '../../lib/checkpoint/write-safetensors.js';
 import type { WisemergeError } from '../../lib/errors.js';
 import { hostBufferBytes } from '../../lib/native.js';
 import { type FinetuneRunOptions, finetune } from '../../lib/train/finetune.js';
 import type { FinetuneOptions } from '../../lib/train/options.js';
+import { openTrainingFeatures } from '../../lib/train/training-features.js';
 import { contents, listFiles, readModel } from '../support/models.js';
 import { tensor } from '../support/safetensors.js';
 import { headTensors, mlpTensors, separable, trainingProject } from '../support/training.js';
@@ -33,6 +35,42 @@ async function resultOf(directory: string) {
   }
   return files;
 }
+
+describe('features in files', () => {
+  test('train as those in memory do, and are named in the command', async () => {
+    const project = await trainingProject(headTensors(4, 12));
+    const file = join(project.root, 'train.safetensors');
+    const { samples, dimension, labels } = project.train;
+    const data = new Uint8Array(4 * samples * dimension);
+    await project.train.readFeatures(0, samples, data);
+    await writeSafetensors(file, [
+      { name: 'features', dtype: 'F32', shape: [samples, dimension], data },
+      {
+        name: 'labels',
+        dtype: 'I32',
+        shape: [samples],
+        data: new Uint8Array(Int32Array.from(labels).buffer),
+      },
+    ]);
+    const train = await openTrainingFeatures({ features: `${file}:features`, labels: `${file}:labels` });
+    const fromFiles = await run(project, { train, out: join(project.root, 'files'), epochs: 1 });
+    await train.close();
+    expect(fromFiles.epochs).toEqual((await run(project, { epochs: 1 })).epochs);
+    const manifest = JSON.parse(await readFile(join(fromFiles.directory, 'wisemerge.json'), 'utf8'));
+    expect(manifest.command).toContain(`--features ${file}:features --labels ${file}:labels`);
+  });
+
+  test.each([
+    [{ features: 'x.npy' }, /^labels: is missing/],
+    [{ features: 'x.npy', labels: 'y.npy', classnames: [] }, /^classnames: unknown option/],
+    [{ features: 7, labels: 'y.npy' }, /^features: /],
+  ])('with options %j are refused', async (options, message) => {
+    await expect(openTrainingFeatures(options as never)).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+      message: expect.stringMatching(message),
+    });
+  });
+});
 
 describe('training', () => {
   test('a linear head learns what can be separated', async () => {

@@ -1,9 +1,9 @@
 import { WisemergeError } from '../../errors.js';
-import { openEvaluationSet } from '../../eval/data/evaluation-set.js';
 import { readNames } from '../../eval/text/name-list.js';
 import type { EpochRecord } from '../../train/epoch-directory.js';
 import { type FinetuneResult, finetune } from '../../train/finetune.js';
 import type { FinetuneOptions, TrainingSet } from '../../train/options.js';
+import { openTrainingFeatures } from '../../train/training-features.js';
 import { openTrainingImages } from '../../train/training-images.js';
 import { formatCount, formatNumber, formatPercent, formatTable, printable } from '../format.js';
 import { ProgressLine } from '../progress-line.js';
@@ -45,26 +45,23 @@ export async function runFinetune(flags: FinetuneFlags, signal: AbortSignal): Pr
       ...(classNames !== undefined && { classNamesFile: classNames }),
     };
   };
-  const open = async (name: string, features: string, labels: string): Promise<TrainingSet> => {
-    const source = { name, role: 'select', kind: 'id', features, labels } as const;
-    const set = await openEvaluationSet(source, { pictures: true });
+  const open = async (features: string, labels: string): Promise<TrainingSet> => {
+    const set = await openTrainingFeatures({ features, labels });
     opened.push(set);
-    // By its files, as the command that is recorded names it.
-    return { ...set, name: `${features},${labels}` };
+    return set;
   };
   const progress = new ProgressLine(flags);
   let done: EpochRecord | undefined;
   let result: FinetuneResult;
   try {
     // `checkFlags` has seen to it that features have labels.
-    const train =
-      images === undefined ? await open('train', features!, labels!) : await openImages(images, labels);
+    const train = images === undefined ? await open(features!, labels!) : await openImages(images, labels);
     const heldOut =
       heldOutImages !== undefined
         ? await openImages(heldOutImages, heldOutLabels)
         : heldOutFeatures === undefined
           ? undefined
-          : await open('held-out', heldOutFeatures, heldOutLabels!);
+          : await open(heldOutFeatures, heldOutLabels!);
     result = await finetune({
       ...options,
       train,

@@ -1,14 +1,22 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkCall, failOption } from '../../call-options.js';
+import { checkCall } from '../../call-options.js';
 import { readSafetensorsFile } from '../../checkpoint/safetensors-file.js';
 import { ioError, WisemergeError } from '../../errors.js';
-import { text } from '../../merge/option-checks.js';
+import { type Check, checkOptions, text } from '../../merge/option-checks.js';
 import type { SetSource } from '../data/evaluation-set.js';
 import { FeatureFile, replaceText } from './feature-file.js';
 import { featureKey } from './feature-key.js';
 import { type CorruptImage, ImageLoader, type ImageLoaderOptions } from './image-loader.js';
 import type { ImageSet } from './image-set.js';
+import {
+  checkEncoder,
+  count,
+  imageEncoder,
+  imageSet,
+  imageTransform,
+  onCorrupt as onCorruptCheck,
+} from './option-checks.js';
 import { type ImageTransform, outputSize } from './transform.js';
 
 /** What turns images into features. */
@@ -57,6 +65,17 @@ export interface CachedFeatures extends Pick<SetSource, 'features' | 'labels' | 
   readonly hit: boolean;
 }
 
+const checks: {
+  readonly [Option in keyof Required<Omit<CachedFeaturesOptions, 'signal' | 'onProgress'>>]: Check;
+} = {
+  dataset: imageSet,
+  transform: imageTransform,
+  encoder: imageEncoder,
+  directory: text,
+  threads: count,
+  onCorrupt: onCorruptCheck,
+};
+
 /** A line of `KEY.jsonl`. */
 interface SampleRow {
   readonly path: string;
@@ -74,12 +93,11 @@ interface SampleRow {
  */
 export async function cachedFeatures(options: CachedFeaturesOptions): Promise<CachedFeatures> {
   checkCall(options);
-  const { dataset, transform, encoder, directory, onCorrupt = 'error' } = options;
+  const { signal: _signal, onProgress: _onProgress, ...given } = options;
+  checkOptions(given, checks, ['dataset', 'transform', 'encoder', 'directory']);
+  const { dataset, transform, encoder, directory, onCorrupt = 'error' } = given;
+  checkEncoder(encoder);
   const { identity, dimension } = encoder;
-  const why = text(identity);
-  if (why !== undefined) {
-    failOption('encoder.identity', why, 'Give what tells encoders apart, such as a hash of its weights.');
-  }
   const key = featureKey(dataset, { transform, encoder: identity, dimension, onCorrupt });
   const file = join(directory, `${key}.safetensors`);
   const list = join(directory, `${key}.jsonl`);

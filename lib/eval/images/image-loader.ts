@@ -1,9 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { checkCall } from '../../call-options.js';
 import { WisemergeError } from '../../errors.js';
+import { checkOptions } from '../../merge/option-checks.js';
 import type { DecodeFailure } from './decode-messages.js';
 import { DecodePool } from './decode-pool.js';
 import type { ImageFile, ImageSet } from './image-set.js';
+import { count, imageSet, imageTransform, onCorrupt } from './option-checks.js';
 import { type ImageTransform, type OutputSize, outputSize } from './transform.js';
 
 export interface ImageLoaderOptions {
@@ -31,6 +34,15 @@ export interface CorruptImage {
   readonly reason: string;
 }
 
+const checks = {
+  set: imageSet,
+  transform: imageTransform,
+  batch: count,
+  threads: count,
+  ahead: count,
+  onCorrupt,
+};
+
 // A third of what the event loop may be held up.
 const copyMs = 5;
 
@@ -54,17 +66,15 @@ export class ImageLoader implements OutputSize, AsyncDisposable {
   #taken = 0;
   #closing: Promise<void> | undefined;
 
-  /** Throws ERR_USAGE for a transform or an option out of range. */
-  constructor({ files }: ImageSet, transform: ImageTransform, options: ImageLoaderOptions) {
+  /** Throws ERR_USAGE naming the option, or the reason of a signal that is aborted already. */
+  constructor(set: ImageSet, transform: ImageTransform, options: ImageLoaderOptions) {
+    checkCall(options);
+    const { signal: _signal, ...given } = options;
+    checkOptions({ ...given, set, transform }, checks, ['set', 'transform', 'batch']);
+    const { files } = set;
     const { width, height } = outputSize(transform);
     const threads = options.threads ?? Math.min(8, availableParallelism());
     const ahead = options.ahead ?? Math.max(options.batch, 4 * threads);
-    for (const [name, value] of Object.entries({ batch: options.batch, threads, ahead })) {
-      if (Number.isInteger(value) && value >= 1 && value <= 65_536) continue;
-      throw new WisemergeError('ERR_USAGE', `${name} of the image loader is ${value}`, {
-        hint: `${name} is a whole number from 1 to 65536.`,
-      });
-    }
     this.width = width;
     this.height = height;
     this.#files = files;

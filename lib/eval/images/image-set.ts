@@ -1,8 +1,12 @@
 import { stat } from 'node:fs/promises';
+import { checkCall } from '../../call-options.js';
 import { ioError, WisemergeError } from '../../errors.js';
+import { checkOptions } from '../../merge/option-checks.js';
+import { ownCopy } from '../../own-copy.js';
 import type { Groups } from '../data/groups.js';
 import { openImageFolder } from './image-folder.js';
 import { openImageTable } from './image-table.js';
+import { imageSource } from './option-checks.js';
 
 /** Where labelled images come from. */
 export interface ImageSource {
@@ -49,9 +53,15 @@ export interface ImageSet {
  * Opens a set of labelled images.
  *
  * Throws ERR_IO, ERR_DATA (nothing there, a class without images, a name of no class, missing files: up to 20 are
- * listed), ERR_DATA_MISMATCH, and ERR_USAGE for labels or groups of a directory.
+ * listed), ERR_DATA_MISMATCH, ERR_USAGE, for labels or groups of a directory too, and the reason of a signal that is
+ * aborted already.
  */
-export async function openImageSet(source: ImageSource): Promise<ImageSet> {
+export async function openImageSet(
+  options: ImageSource & { readonly signal?: AbortSignal },
+): Promise<ImageSet> {
+  checkCall(options);
+  const { signal: _signal, ...source } = ownCopy(options);
+  checkOptions(source, imageSource, ['images']);
   if (!(await isDirectory(source.images))) return openImageTable(source);
   if (source.labels !== undefined || source.groups !== undefined) {
     throw new WisemergeError(

@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { checkPath } from '../../call-options.js';
 import { ioError, WisemergeError } from '../../errors.js';
 import { huggingFaceTransform } from './huggingface-transform.js';
 import { isObject, JsonFields } from './json-fields.js';
@@ -15,9 +16,10 @@ const usualNames = ['preprocessor_config.json', 'open_clip_config.json', 'config
  * `preprocessor_config.json`, open_clip's `open_clip_config.json` or timm's `config.json`: a file, a directory
  * that has one of them (the first of these), or a file of weights in such a directory.
  *
- * Throws ERR_IO, or ERR_CONFIG naming what is not supported.
+ * Throws ERR_USAGE, ERR_IO, or ERR_CONFIG naming what is not supported.
  */
 export async function readImageTransform(given: string): Promise<ImageTransform> {
+  checkPath(given, 'path');
   const path = weights.test(given) && !(await isDirectory(given)) ? dirname(given) : given;
   const candidates = (await isDirectory(path)) ? usualNames.map((name) => join(path, name)) : [path];
   for (const file of candidates) {

@@ -3,6 +3,7 @@ import { type FileHandle, open, rm } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { ioError } from '../errors.js';
+import { hexDigest } from '../hex-digest.js';
 import type { DTypeName } from '../native.js';
 import { encodeHeader, type OutputTensor } from './layout.js';
 import type { WrittenFile } from './output-writer.js';
@@ -75,7 +76,7 @@ export class GrowingFile {
     } catch (error) {
       throw ioError(error, 'write', this.#path);
     }
-    const digest = hash.digest().toString(16).padStart(16, '0');
+    const digest = hexDigest(hash);
     return { name: basename(this.#path), bytes: header.byteLength + this.#end, xxh3: digest };
   }
 

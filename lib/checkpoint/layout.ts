@@ -7,7 +7,7 @@ import { withoutVariant } from './weight-names.js';
 
 /** Data of an output file starts at a multiple of this, so that direct I/O and mapping readers see aligned
  * tensors. The format allows the padding (trailing spaces of the header). */
-export const dataAlignment = 4096;
+const dataAlignment = 4096;
 
 /** One tensor of an output file. */
 export interface OutputTensor {
@@ -42,7 +42,7 @@ export interface OutputLayout {
 export type NewTensor = Pick<OutputTensor, 'name' | 'dtype' | 'shape'>;
 
 /** Bytes of tensor data per file where neither a base's files nor an option say it. */
-export const defaultShardSize = 5e9;
+const defaultShardSize = 5e9;
 
 /** Lays out a model with the tensors of `base`; `dtypeOf` gives each tensor's output dtype. */
 export function layOut(

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { xxh3 } from '@node-rs/xxhash';
 import { ioError } from '../errors.js';
+import { hexDigest } from '../hex-digest.js';
 import type { OutputFile } from './layout.js';
 import type { WrittenFile } from './output-writer.js';
 
@@ -33,5 +34,5 @@ export async function writeTensors(
   } catch (error) {
     throw ioError(error, 'write', path);
   }
-  return { name: file.name, bytes: file.bytes, xxh3: hash.digest().toString(16).padStart(16, '0') };
+  return { name: file.name, bytes: file.bytes, xxh3: hexDigest(hash) };
 }

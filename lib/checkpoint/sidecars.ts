@@ -151,7 +151,7 @@ const torchNames: Partial<Record<DTypeName, string>> = {
 };
 
 /** Torch's name of a float dtype: `bfloat16` for BF16. */
-export function torchDtypeName(dtype: DTypeName): string {
+function torchDtypeName(dtype: DTypeName): string {
   return torchNames[dtype] ?? dtype.toLowerCase();
 }
 

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { checkCall, checkNames, checkPath } from '../call-options.js';
 import { ioError, WisemergeError } from '../errors.js';
+import { hexDigest } from '../hex-digest.js';
 import { openCheckpoint } from './checkpoint.js';
 import { manifestName } from './manifest.js';
 import { type ProgressListener, ProgressMeter } from './progress.js';
@@ -143,7 +144,7 @@ async function hashFile(
       bytes += bytesRead;
       progress.add(bytesRead);
     }
-    return { bytes, xxh3: hash.digest().toString(16).padStart(16, '0') };
+    return { bytes, xxh3: hexDigest(hash) };
   } catch (error) {
     const typed = ioError(error, 'read', path);
     // An abort is no damage.

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { xxh3 } from '@node-rs/xxhash';
 import type { EvaluationSet, SetKind, SetRole } from '../eval/data/evaluation-set.js';
+import { hexDigest } from '../hex-digest.js';
 import { Random } from '../statistics/random.js';
 import type { TrainingSet } from '../train/options.js';
 import type { Distribution } from './distributions.js';
@@ -115,7 +116,7 @@ export function evaluationSet(
   const { features, labels } = pictures;
   const { name: _name, ...set } = trainingSet(pictures, options);
   const hash = xxh3.Xxh3.withSeed().update(bytesOf(features)).update(bytesOf(labels));
-  const fingerprint = hash.digest().toString(16).padStart(16, '0');
+  const fingerprint = hexDigest(hash);
   const close = async () => {};
   return { ...set, name, role, kind, fingerprint, close };
 }

@@ -3,6 +3,7 @@ import { type Checkpoint, type ModelSource, openCheckpoint } from '../checkpoint
 import { formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import { toFloats } from '../checkpoint/to-floats.js';
 import { WisemergeError } from '../errors.js';
+import { hexDigest } from '../hex-digest.js';
 import { asBytes, refuseNonFinite } from './head-range.js';
 
 /** The dtypes that heads and features are computed from. */
@@ -88,7 +89,7 @@ export function headHash({ zeroshot, finetuned, biases }: HeadPair): string {
   const parts = [zeroshot, finetuned, ...(biases ? [biases.zeroshot, biases.finetuned] : [])];
   const state = xxh3.Xxh3.withSeed();
   for (const part of parts) state.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
-  return state.digest().toString(16).padStart(16, '0');
+  return hexDigest(state);
 }
 
 function isHeadDType(dtype: string): dtype is HeadDType {

@@ -1,5 +1,6 @@
 import { xxh3 } from '@node-rs/xxhash';
 import { WisemergeError } from '../errors.js';
+import { hexDigest } from '../hex-digest.js';
 import type { SetKind, SetRole } from './data/evaluation-set.js';
 import { readGroups } from './data/groups.js';
 import { readLabels } from './data/labels.js';
@@ -36,7 +37,7 @@ export async function openNamedSet(
   }
   return {
     ...{ name, role, kind, samples },
-    fingerprint: hash.digest().toString(16).padStart(16, '0'),
+    fingerprint: hexDigest(hash),
     ...(labelled && { labels: labelled }),
     ...(grouped && { groups: grouped }),
   };

@@ -4,7 +4,7 @@ import { type Engine, type HostBuffer, nativeBuffer, nativeEngine } from '../nat
 import { addon, call, type NativeNetwork, run } from './addon.js';
 
 /** In the order of native/network/ops.h. */
-export const opKinds = [
+const opKinds = [
   'linear',
   'patches',
   'prefix',
@@ -69,7 +69,7 @@ export interface ParameterRow {
 }
 
 /** How weights of a product are interpolated: inside it, or before it into scratch memory. Same bits. */
-export const productWays = ['auto', 'fused', 'scratch'] as const;
+const productWays = ['auto', 'fused', 'scratch'] as const;
 export type ProductWay = (typeof productWays)[number];
 
 export interface NetworkOptions {

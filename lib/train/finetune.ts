@@ -5,6 +5,7 @@ import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
 import { WisemergeError } from '../errors.js';
 import { networkDevice, networkEngine } from '../eval/network-device.js';
+import { hexDigest } from '../hex-digest.js';
 import { checkOutputPath } from '../merge/plan.js';
 import { Engine } from '../native.js';
 import { ownCopy } from '../own-copy.js';
@@ -223,7 +224,7 @@ class Run {
       layers: this.#network.layers,
       head: head ?? null,
       activation: activation ?? null,
-      zeroshot: hash.digest().toString(16).padStart(16, '0'),
+      zeroshot: hexDigest(hash),
       train: await session.loadSet(train, session.train, signal),
       heldOut: heldOut && session.heldOut ? await session.loadSet(heldOut, session.heldOut, signal) : null,
     };

@@ -6,6 +6,7 @@ import { Arena, ArenaLayout } from '../eval/arena.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
 import { type Activation, findNetwork, type Network } from '../eval/dense-network.js';
 import { type Ends, type LogitEvaluation, LogitMeter, LogitTally } from '../eval/logit-meter.js';
+import { hexDigest } from '../hex-digest.js';
 import { Inference } from '../native/inference.js';
 import { dtypeByName, Engine } from '../native.js';
 import { type ParameterPlan, planParameters, readParameters } from './parameters.js';
@@ -74,7 +75,7 @@ export class NetworkEvaluator {
     this.sets = sets;
     const hash = (offset: number) => {
       const state = xxh3.Xxh3.withSeed().update(arena.bytes(offset, 4 * plan.count));
-      return state.digest().toString(16).padStart(16, '0');
+      return hexDigest(state);
     };
     this.identity = {
       layers: network.layers.map(({ kind, inputs, outputs }) => [kind, inputs, outputs]),

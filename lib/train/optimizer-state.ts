@@ -4,6 +4,7 @@ import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
 import { type TensorData, writeSafetensors } from '../checkpoint/write-safetensors.js';
 import { ioError, WisemergeError } from '../errors.js';
+import { hexDigest } from '../hex-digest.js';
 import type { StateArray, TrainingSession } from './session.js';
 
 // Away from the weights, so that the directory stays a checkpoint that every reader opens.
@@ -68,7 +69,7 @@ async function hashOf(path: string): Promise<{ bytes: number; hash: string }> {
   } catch (error) {
     throw ioError(error, 'read', path);
   }
-  return { bytes, hash: hash.digest().toString(16).padStart(16, '0') };
+  return { bytes, hash: hexDigest(hash) };
 }
 
 function damaged(path: string, why: string): WisemergeError {

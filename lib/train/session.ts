@@ -3,6 +3,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { elementCount, formatShape, itemSize } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { Arena, ArenaLayout } from '../eval/arena.js';
+import { hexDigest } from '../hex-digest.js';
 import { Trainer, type TrainerProgram, type TrainingRows } from '../native/trainer.js';
 import { dtypeByName, type Engine } from '../native.js';
 import type { Training, TrainingSet } from './options.js';
@@ -124,7 +125,7 @@ export class TrainingSession implements Disposable {
     }
     this.#arena.ints(rows.labels, samples).set(labels);
     hash.update(this.#arena.bytes(rows.labels, 4 * samples));
-    return { samples, dimension, featureDtype, xxh3: hash.digest().toString(16).padStart(16, '0') };
+    return { samples, dimension, featureDtype, xxh3: hexDigest(hash) };
   }
 
   #place(offset: number, data: Int32Array | Float32Array): void {

@@ -1,14 +1,12 @@
-import { type DocumentResult, type MergeFileResult, mergeFile } from '../../merge/many/merge-file.js';
+import { type MergeFileResult, mergeFile } from '../../merge/many/merge-file.js';
 import type { MergeFileOptions } from '../../merge/many/options.js';
 import type { DocumentPlan } from '../../merge/many/plan-file.js';
 import { formatBytes, printable } from '../format.js';
 import type { MergeFileFlags } from '../merge-file-flags.js';
+import { warnNonFinite } from '../non-finite.js';
 import { ProgressBar } from '../progress-bar.js';
 import { groupSkipped } from '../skipped-text.js';
-import { note, printResult, warn, warnOfNumbers } from '../terminal.js';
-
-/** Tensors with non-finite elements named in a warning. */
-const named = 5;
+import { note, printResult, warn } from '../terminal.js';
 
 export async function runMergeFile(
   options: MergeFileOptions,
@@ -28,7 +26,9 @@ export async function runMergeFile(
     progress.end();
   }
   for (const warning of result.warnings) warn(flags, printable(warning));
-  for (const document of result.documents) warnNonFinite(document);
+  for (const { name, nonFinite } of result.documents) {
+    warnNonFinite(nonFinite, name === undefined ? '' : `${printable(name)}: `);
+  }
   printResult(flags, result, () => result.documents.map(({ directory }) => directory).join('\n'));
   const { bytesRead, bytesWritten, seconds } = result;
   note(flags, `${seconds.toFixed(1)} s, ${formatBytes((bytesRead + bytesWritten) / seconds)}/s`);
@@ -46,13 +46,4 @@ function announce(
     `${which}${method}, ${tensors} tensors, ${formatBytes(bytesRead)} to read, ${formatBytes(bytesWritten)} to write`,
   );
   for (const { files, reason } of groupSkipped(skipped)) note(flags, `${files} not copied: ${reason}`);
-}
-
-function warnNonFinite({ name, nonFinite }: DocumentResult): void {
-  const tensors = Object.entries(nonFinite);
-  if (tensors.length === 0) return;
-  const list = tensors.slice(0, named).map(([tensor, count]) => `${printable(tensor)} (${count})`);
-  if (tensors.length > named) list.push(`and ${tensors.length - named} more`);
-  const which = name === undefined ? '' : `${printable(name)}: `;
-  warnOfNumbers(`${which}NaN or infinite elements in ${list.join(', ')}`);
 }

@@ -1,5 +1,5 @@
 import { WisemergeError } from '../../errors.js';
-import { type MergeOutput, type MergeResult, merge } from '../../merge/merge.js';
+import { type MergeResult, merge } from '../../merge/merge.js';
 import { formatBytes, printable } from '../format.js';
 import {
   checkPairFlags,
@@ -9,12 +9,10 @@ import {
   toMergeFileOptions,
 } from '../merge-file-flags.js';
 import { toMergeOptions } from '../merge-flags.js';
+import { warnNonFinite } from '../non-finite.js';
 import { ProgressBar } from '../progress-bar.js';
 import { groupSkipped } from '../skipped-text.js';
-import { note, printResult, warn, warnOfNumbers } from '../terminal.js';
-
-/** Tensors with non-finite elements named in a warning. */
-const named = 5;
+import { note, printResult, warn } from '../terminal.js';
 
 export async function runMerge(
   config: string | undefined,
@@ -56,16 +54,8 @@ async function mergePair(given: MergeFileFlags, signal: AbortSignal): Promise<vo
     progress.end();
   }
   for (const warning of result.warnings) warn(flags, printable(warning));
-  for (const output of result.outputs) warnNonFinite(output);
+  for (const { alpha, nonFinite } of result.outputs) warnNonFinite(nonFinite, `alpha ${alpha}: `);
   printResult(flags, result, () => result.outputs.map(({ directory }) => directory).join('\n'));
   const { bytesRead, bytesWritten, seconds } = result;
   note(flags, `${seconds.toFixed(1)} s, ${formatBytes((bytesRead + bytesWritten) / seconds)}/s`);
-}
-
-function warnNonFinite({ alpha, nonFinite }: MergeOutput): void {
-  const tensors = Object.entries(nonFinite);
-  if (tensors.length === 0) return;
-  const list = tensors.slice(0, named).map(([name, count]) => `${printable(name)} (${count})`);
-  if (tensors.length > named) list.push(`and ${tensors.length - named} more`);
-  warnOfNumbers(`alpha ${alpha}: NaN or infinite elements in ${list.join(', ')}`);
 }

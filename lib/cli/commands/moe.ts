@@ -2,9 +2,10 @@ import { assembleMoe } from '../../moe/assemble.js';
 import type { MoeOptions } from '../../moe/options.js';
 import { type MoePlan, planMoe } from '../../moe/plan.js';
 import { formatBytes, formatCount, printable, style } from '../format.js';
+import { warnNonFinite } from '../non-finite.js';
 import { ProgressBar } from '../progress-bar.js';
 import { groupSkipped } from '../skipped-text.js';
-import { note, printResult, warn, warnOfNumbers } from '../terminal.js';
+import { note, printResult, warn } from '../terminal.js';
 import type { MoeFlags } from './moe-flags.js';
 import { endWithProblems } from './plan.js';
 
@@ -20,8 +21,7 @@ export async function runMoe(options: MoeOptions, flags: MoeFlags, signal: Abort
     onPlan: (plan) => announce(plan, flags),
   }).finally(() => progress.end());
   for (const warning of result.warnings) warn(flags, printable(warning));
-  const bad = Object.entries(result.nonFinite).map(([name, count]) => `${printable(name)} (${count})`);
-  if (bad.length > 0) warnOfNumbers(`NaN or infinite elements in ${bad.slice(0, 5).join(', ')}`);
+  warnNonFinite(result.nonFinite);
   printResult(flags, result, () => result.directory);
   note(flags, `${result.seconds.toFixed(1)} s`);
 }

@@ -1,4 +1,5 @@
 import { xxh3 } from '@node-rs/xxhash';
+import { hexDigest } from '../../hex-digest.js';
 import type { ArrayFile } from './array-file.js';
 import type { Groups } from './groups.js';
 
@@ -34,7 +35,7 @@ export async function fingerprintOf(
   }
   hash.update(bytesOf(labels));
   if (groups) hash.update(bytesOf(groups.ids));
-  return hash.digest().toString(16).padStart(16, '0');
+  return hexDigest(hash);
 }
 
 /** What is hashed of so many bytes, in order. */

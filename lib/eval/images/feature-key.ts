@@ -1,4 +1,5 @@
 import { xxh3 } from '@node-rs/xxhash';
+import { hexDigest } from '../../hex-digest.js';
 import type { ImageSet } from './image-set.js';
 import { describeTransform, type ImageTransform } from './transform.js';
 
@@ -29,5 +30,5 @@ export function featureKey({ files, labels, groups }: ImageSet, identity: Featur
   for (const values of [labels, groups?.ids]) {
     if (values) hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }
-  return hash.digest().toString(16).padStart(16, '0');
+  return hexDigest(hash);
 }

@@ -1,4 +1,5 @@
 import { xxh3 } from '@node-rs/xxhash';
+import { hexDigest } from '../../hex-digest.js';
 import type { SetKind, SetRole } from '../data/evaluation-set.js';
 import type { EvaluatedSet, SetEvaluation } from '../evaluator.js';
 import type { ScoredSequence } from './sequence-losses.js';
@@ -43,5 +44,5 @@ export function fingerprintOf(settings: unknown, sequences: readonly ScoredSeque
   // Lengths come first, so that no two sets run together into the same bytes.
   hash.update(JSON.stringify([settings, sequences.map(({ ids, from }) => [ids.length, from])]));
   for (const { ids } of sequences) hash.update(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
-  return hash.digest().toString(16).padStart(16, '0');
+  return hexDigest(hash);
 }

@@ -4,6 +4,7 @@ import type { Tokenizer } from '@huggingface/tokenizers';
 import { xxh3 } from '@node-rs/xxhash';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { ioError, WisemergeError } from '../../errors.js';
+import { hexDigest } from '../../hex-digest.js';
 
 /** A text of at most so many tokens. */
 export interface FittedText {
@@ -42,7 +43,7 @@ export class TextTokenizer {
     hash.update(JSON.stringify([source, config ?? null]));
     try {
       const tokenizer = new Tokenizer(JSON.parse(source), JSON.parse(config ?? '{}'));
-      return new TextTokenizer(tokenizer, file, hash.digest().toString(16).padStart(16, '0'));
+      return new TextTokenizer(tokenizer, file, hexDigest(hash));
     } catch (error) {
       throw new WisemergeError('ERR_CONFIG', `${file} is not a readable tokenizer: ${message(error)}`, {
         file,

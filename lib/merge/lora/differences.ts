@@ -7,7 +7,7 @@ import { compareSpan, compareSumColumns, type Engine, type HostBuffer } from '..
 import type { TensorPair } from '../compatibility.js';
 
 /** Elements that are read at a time: whole spans of sums. */
-export const chunkElements: number = 8 * compareSpan;
+const chunkElements: number = 8 * compareSpan;
 const slots = 2;
 /** Of one side in a slot: the widest dtype. */
 const sideBytes = chunkElements * 8;

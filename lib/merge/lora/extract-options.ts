@@ -48,7 +48,7 @@ export interface ExtractLoraOptions {
   readonly force?: boolean;
 }
 
-export const defaultMaxRank = 128;
+const defaultMaxRank = 128;
 
 const share: Check = (value) =>
   isNumber(value) && value > 0 && value < 1 ? undefined : 'must be a share above 0 and below 1';

@@ -28,7 +28,7 @@ const fixed: Partial<Record<NativeMethod, number>> = {
 };
 
 /** How often a method goes over the inputs of a tensor: what is usual, but for single chunks. */
-export function sweepsOf({ method, parameters, inputs, base }: NativeCall, wide: boolean): number {
+function sweepsOf({ method, parameters, inputs, base }: NativeCall, wide: boolean): number {
   const known = fixed[method];
   if (known !== undefined) return known;
   if (method === 'arcee_fusion') return 2 + rankSweeps(wide);

@@ -159,7 +159,7 @@ const rankBytes = 4 * countBytes + 2 ** 20;
 const maskBytes = 2 ** 24;
 
 /** Tables and masks that a method makes for one tensor, in bytes. */
-export function tableBytes({ method, parameters, inputs, base }: NativeCall, count: number): number {
+function tableBytes({ method, parameters, inputs, base }: NativeCall, count: number): number {
   const models = inputs.filter((_, i) => i !== base).length;
   if (method === 'sce') return parameters[0]! < 1 ? rankBytes : 0;
   if (method === 'arcee_fusion') return 3 * rankBytes;

@@ -49,7 +49,7 @@ export async function writeRecords(
 }
 
 /** The command line that does what `options` say, quoted for a POSIX shell. */
-export function formatMergeFileCommand(options: MergeFileOptions): string {
+function formatMergeFileCommand(options: MergeFileOptions): string {
   const { config, out, seed, device, threads, memory, shardSize, compat, cache } = options;
   const { copyTokenizer = true, modelCard = true, force } = options;
   const flags: Flag[] = [

@@ -4,21 +4,9 @@ import { syncBuiltinESMExports } from 'node:module';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { merge, type Progress } from '../../lib/index.js';
 import { listFiles } from '../support/models.js';
 import { startTime } from '../support/owner.js';
-import { besideInputs, makePair, type Pair } from '../support/pair.js';
-
-const run = (pair: Pair, options: object = {}) => {
-  const { zeroshot, finetuned, out } = pair;
-  return merge({ zeroshot, finetuned, alpha: 0.5, out, ...options });
-};
-
-const failWhileWriting = ({ phase }: Progress): void => {
-  if (phase === 'stream') throw new Error('mid-way');
-};
-
-const alphaOf = (out: string): number => JSON.parse(readFileSync(join(out, 'wisemerge.json'), 'utf8')).alpha;
+import { alphaOf, besideInputs, failWhileWriting, makePair, mergePair as run } from '../support/pair.js';
 
 describe('a replacement cut between its two renames', () => {
   it('is undone by the next run', async () => {

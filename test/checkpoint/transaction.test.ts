@@ -15,20 +15,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { merge, type Progress } from '../../lib/index.js';
+import type { Progress } from '../../lib/index.js';
 import { listFiles } from '../support/models.js';
-import { besideInputs, makePair, type Pair } from '../support/pair.js';
-
-const run = (pair: Pair, options: object = {}) => {
-  const { zeroshot, finetuned, out } = pair;
-  return merge({ zeroshot, finetuned, alpha: 0.5, out, ...options });
-};
-
-const failWhileWriting = ({ phase }: Progress): void => {
-  if (phase === 'stream') throw new Error('mid-way');
-};
-
-const alphaOf = (out: string): number => JSON.parse(readFileSync(join(out, 'wisemerge.json'), 'utf8')).alpha;
+import { alphaOf, besideInputs, failWhileWriting, makePair, mergePair as run } from '../support/pair.js';
 
 describe('an output', () => {
   it('appears with its parent directories, and nothing else does', async () => {

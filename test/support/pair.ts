@@ -1,5 +1,6 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type MergeResult, merge, type Progress } from '../../lib/index.js';
 import { writeModel } from './models.js';
 import { randomF32 } from './random.js';
 import { type Tensor, tensor } from './safetensors.js';
@@ -37,4 +38,20 @@ export function besideInputs(root: string): string[] {
   return readdirSync(root)
     .filter((name) => name !== 'x' && name !== 'y')
     .sort();
+}
+
+/** Merges them into `out`, halfway unless told otherwise. */
+export async function mergePair(pair: Pair, options: object = {}): Promise<MergeResult> {
+  const { zeroshot, finetuned, out } = pair;
+  return await merge({ zeroshot, finetuned, alpha: 0.5, out, ...options });
+}
+
+/** A listener that ends a merge while tensors are written. */
+export function failWhileWriting({ phase }: Progress): void {
+  if (phase === 'stream') throw new Error('mid-way');
+}
+
+/** What the manifest of an output says. */
+export function alphaOf(out: string): number {
+  return JSON.parse(readFileSync(join(out, 'wisemerge.json'), 'utf8')).alpha;
 }

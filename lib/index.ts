@@ -1,13 +1,17 @@
 /// <reference types="node" preserve="true" />
 
-export { type Checkpoint, type Config, openCheckpoint } from './checkpoint/checkpoint.js';
+export { type Checkpoint, type Config, type ModelSource, openCheckpoint } from './checkpoint/checkpoint.js';
+export type { DiskSpace } from './checkpoint/free-space.js';
+export type { ShardIndex } from './checkpoint/index-file.js';
+export type { ReadMode } from './checkpoint/input-file.js';
 export type { WrittenFile } from './checkpoint/output-writer.js';
 export type { Progress, ProgressListener } from './checkpoint/progress.js';
+export type { SkippedFile } from './checkpoint/sidecars.js';
 export type { TensorInfo } from './checkpoint/tensor.js';
 export { type VerifyResult, verify } from './checkpoint/verify.js';
 export type { WeightFile } from './checkpoint/weight-file.js';
-export { type ErrorCode, WisemergeError } from './errors.js';
-export type { SetSource } from './eval/data/evaluation-set.js';
+export { type ErrorCode, type ErrorContext, WisemergeError } from './errors.js';
+export type { SetKind, SetRole, SetSource } from './eval/data/evaluation-set.js';
 export { type ForwardOptions, type ForwardResult, forward } from './eval/forward.js';
 export type { Candidate, Evaluate, Score } from './eval/function-evaluator.js';
 export {
@@ -32,12 +36,19 @@ export { makeZeroshotHead, type ZeroshotHead, type ZeroshotHeadOptions } from '.
 export { type ExplainedGroup, type Explanation, explainMerge } from './merge/config/explain.js';
 export { type OpenedMerge, openMergeFile } from './merge/config/open.js';
 export type { ConfigProblem } from './merge/config/problems.js';
-export type { ResolvedInput, ResolvedMerge, ResolvedTensor } from './merge/config/resolved.js';
+export type {
+  ResolvedInput,
+  ResolvedMerge,
+  ResolvedTensor,
+  TensorReference,
+} from './merge/config/resolved.js';
 export { type DiffOptions, type DiffResult, diff, type TensorDiff } from './merge/diff.js';
 export { type LoraAdapter, type LoraAddend, openLoraAdapter } from './merge/lora/adapter.js';
 export { type ExtractLoraRunOptions, extractLora } from './merge/lora/extract.js';
 export type { ExtractLoraOptions } from './merge/lora/extract-options.js';
 export type { ExtractedTensor, ExtractLoraResult, LeftOutTensor } from './merge/lora/extract-report.js';
+export type { LeftReason } from './merge/lora/targets.js';
+export type { TimeEstimate } from './merge/many/estimate.js';
 export {
   type DocumentResult,
   type MergeFileResult,
@@ -46,6 +57,7 @@ export {
 } from './merge/many/merge-file.js';
 export type { MergeFileOptions, PlanFileOptions } from './merge/many/options.js';
 export { type DocumentPlan, type MergeFilePlan, planMergeFile } from './merge/many/plan-file.js';
+export type { Rereading } from './merge/many/sweeps.js';
 export { type MergeOutput, type MergeResult, merge, type RunOptions } from './merge/merge.js';
 export type { MergeOptions } from './merge/options.js';
 export { type MergePlan, type PlannedInput, planMerge } from './merge/plan.js';
@@ -54,11 +66,23 @@ export { assembleMoe, type MoeResult, type MoeRunOptions } from './moe/assemble.
 export type { MoeOptions } from './moe/options.js';
 export { type MoePlan, planMoe } from './moe/plan.js';
 export { type DeviceReport, type DTypeName, devices } from './native.js';
+export type { Precision } from './precision.js';
 export { writeReport } from './report/report.js';
-export type { Analysis } from './selection/analysis.js';
+export type { Analysis, Firmness, SampleAnalysis, SetAnalysis } from './selection/analysis.js';
+export type { ChordTest } from './selection/chord.js';
+export type { CrossValidation } from './selection/cross-validation.js';
+export type { Selection } from './selection/rules.js';
+export type { Comparison, Verdict } from './selection/verdict.js';
+export type { Interval } from './statistics/intervals.js';
+export type { McNemar } from './statistics/mcnemar.js';
 export { type PickOptions, pick } from './sweep/pick.js';
-export { type PickRecordsOptions, pickRecords, type RecordsPick } from './sweep/pick-records.js';
-export type { SweepResult } from './sweep/result.js';
+export {
+  type PickRecordsOptions,
+  pickRecords,
+  type RecordedSet,
+  type RecordsPick,
+} from './sweep/pick-records.js';
+export type { SetMetrics, SweepResult, SweptSet } from './sweep/result.js';
 export {
   type SoupComparison,
   type SoupOptions,

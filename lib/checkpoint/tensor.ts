@@ -31,3 +31,8 @@ export function elementCount(shape: readonly number[]): number {
 export function formatShape(shape: readonly number[]): string {
   return `[${shape.join(', ')}]`;
 }
+
+/** As many dimensions, all equal but that of the axis `except`. */
+export function sameShape(a: readonly number[], b: readonly number[], except?: number): boolean {
+  return a.length === b.length && a.every((dim, i) => i === except || dim === b[i]);
+}

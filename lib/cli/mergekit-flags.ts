@@ -34,7 +34,7 @@ const needless: readonly NeedlessFlag[] = [
   { flag: 'gpu-rich', why: 'memory is bounded everywhere; --cuda alone chooses the GPU' },
   { flag: 'async-write', why: 'reading, computing and writing always overlap' },
   { flag: 'write-threads', value: '<n>', why: 'reading, computing and writing always overlap' },
-  { flag: 'allow-crimes', why: 'names and shapes of tensors decide what can be merged' },
+  { flag: 'allow-crimes', why: 'names, shapes and numbers of heads decide what can be merged' },
   { flag: 'clone-tensors', why: 'a repeated layer is written out each time' },
   { flag: 'safe-serialization', why: 'outputs are always safetensors' },
   { flag: 'trust-remote-code', why: 'no code of a model is run' },

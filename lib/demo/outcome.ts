@@ -5,6 +5,7 @@ import type { Outcomes } from '../selection/curves.js';
 import { nearestAlpha } from '../selection/curves.js';
 import type { Rule } from '../selection/rule.js';
 import { BitMatrix } from '../statistics/bits.js';
+import { finish } from '../statistics/turns.js';
 
 /** Accuracies in [0, 1], on samples that had no part in the choice of alpha. */
 export interface Accuracies {
@@ -69,7 +70,7 @@ export function judgePair(
       return { name, role, kind, correct, ...(labels && { labels }) };
     }),
   };
-  const { refit, choices, chosen } = crossValidate(outcomes, demoRule(sets), { seed });
+  const { refit, choices, chosen } = finish(crossValidate(outcomes, demoRule(sets), { seed }));
   const [zero, one, half] = [0, 1, 0.5].map((alpha) => nearestAlpha(outcomes.alphas, alpha)) as [
     number,
     number,

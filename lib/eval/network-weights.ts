@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
-import { formatShape, type TensorInfo } from '../checkpoint/tensor.js';
+import { formatShape, sameShape, type TensorInfo } from '../checkpoint/tensor.js';
 import { toFloats } from '../checkpoint/to-floats.js';
 import { WisemergeError } from '../errors.js';
 import type { ParameterRow, StoredWeight } from '../native/network.js';
@@ -99,7 +99,7 @@ function counterpart(x: TensorInfo, zeroshot: Checkpoint, finetuned: Checkpoint)
       { tensor: x.name, file: finetuned.path, hint: 'Give two models of one architecture.' },
     );
   }
-  if (x.shape.length === y.shape.length && x.shape.every((dim, i) => dim === y.shape[i])) return y;
+  if (sameShape(x.shape, y.shape)) return y;
   throw new WisemergeError(
     'ERR_SHAPE_MISMATCH',
     `"${x.name}" is ${formatShape(x.shape)} in ${zeroshot.path} and ${formatShape(y.shape)} in ${finetuned.path}`,

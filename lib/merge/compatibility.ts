@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { readParent } from '../checkpoint/model-card.js';
-import { dtypeInfo, formatShape, type TensorInfo } from '../checkpoint/tensor.js';
+import { dtypeInfo, formatShape, sameShape, type TensorInfo } from '../checkpoint/tensor.js';
 import type { DTypeName } from '../native.js';
 import { configDifferences, describeDifference } from './config-differences.js';
 import { bufferWarning, isBatchCounter, isDerivedBuffer } from './derived-buffers.js';
@@ -123,7 +123,7 @@ function pairTensors(
   const report = (code: Problem['code'], message: string, fix: string, file = y.file): undefined => {
     problems.push({ code, tensor: x.name, file, message: `"${x.name}": ${message}`, fix });
   };
-  if (x.shape.length !== y.shape.length || x.shape.some((dim, i) => dim !== y.shape[i])) {
+  if (!sameShape(x.shape, y.shape)) {
     return report(
       'ERR_SHAPE_MISMATCH',
       `shape ${formatShape(x.shape)} in the zero-shot model, ${formatShape(y.shape)} in the fine-tuned model`,
@@ -156,8 +156,7 @@ function pairTensors(
 
 function shapeFix(x: TensorInfo, y: TensorInfo): string {
   const [rows, otherRows] = [x.shape[0], y.shape[0]];
-  const sameTail =
-    x.shape.length === y.shape.length && x.shape.slice(1).every((dim, i) => dim === y.shape[i + 1]);
+  const sameTail = sameShape(x.shape, y.shape, 0);
   if (sameTail && rows !== otherRows && /embed|wte|lm_head|shared/.test(x.name)) {
     return `The vocabularies differ (${rows} and ${otherRows} rows): resize the embeddings of one model to match the other.`;
   }

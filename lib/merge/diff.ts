@@ -5,7 +5,7 @@ import { InputPool } from '../checkpoint/input-pool.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
 import { runAhead } from '../checkpoint/run-ahead.js';
 import { slotBytes } from '../checkpoint/slot-shape.js';
-import { dtypeInfo, type TensorInfo } from '../checkpoint/tensor.js';
+import { dtypeInfo, sameShape, type TensorInfo } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { compareSpan, compareSumColumns, type DTypeName, Engine, engineOptions } from '../native.js';
 import { equalBytes } from './copied.js';
@@ -147,10 +147,10 @@ function matchTensors(
   for (const x of a.tensors.values()) {
     const y = b.tensors.get(x.name);
     if (!y) continue;
-    const sameShape = x.shape.length === y.shape.length && x.shape.every((dim, i) => dim === y.shape[i]);
+    const alike = sameShape(x.shape, y.shape);
     const isFloat = [x, y].every(({ dtype }) => dtypeInfo(dtype).kind === 'float');
-    if (sameShape && isFloat) floats.push({ x, y });
-    else if (sameShape && x.dtype === y.dtype) others.push({ x, y });
+    if (alike && isFloat) floats.push({ x, y });
+    else if (alike && x.dtype === y.dtype) others.push({ x, y });
     else incomparable.push({ name: x.name, first: describe(x), second: describe(y) });
   }
   return { floats, others, incomparable };

@@ -1,4 +1,5 @@
 import type { Config } from '../checkpoint/checkpoint.js';
+import { sameShape } from '../checkpoint/tensor.js';
 import { partOf } from './config/layer-counts.js';
 import { splitLayer } from './config/layer-names.js';
 import { isOutputHead } from './vocabulary-tensors.js';
@@ -30,9 +31,7 @@ export function tiedSource<T extends Stored>(
   model: Tying<T>,
   { anyRows = false } = {},
 ): T | undefined {
-  const fits = ({ shape }: T): boolean =>
-    shape.length === tensor.shape.length &&
-    shape.every((dim, i) => dim === tensor.shape[i] || (anyRows && i === 0));
+  const fits = ({ shape }: T): boolean => sameShape(shape, tensor.shape, anyRows ? 0 : undefined);
   if (copies.test(tensor.name)) {
     const shared = model.tensors.get(tensor.name.replace(copies, '$1shared.weight'));
     return shared && fits(shared) ? shared : undefined;

@@ -1,3 +1,4 @@
+import { formatRanges } from '../merge/config/output-tensors.js';
 import type { GateVectors } from './gates.js';
 
 /** Condition number of a layer's rows from which mergekit, too, calls them degenerate. */
@@ -17,7 +18,7 @@ export function degenerateGates(gates: readonly GateVectors[]): string | undefin
   }
   if (found.length === 0) return undefined;
   const worst = found.reduce((one, other) => (other.condition > one.condition ? other : one));
-  const names = found.length === layers ? 'all layers' : layerNames(found.map(({ layer }) => layer));
+  const names = found.length === layers ? 'all layers' : formatRanges(found.map(({ layer }) => layer));
   const { experts, cosine } = worst.pair;
   const condition = Number.isFinite(worst.condition)
     ? `condition number ${Number(worst.condition.toPrecision(3))}`
@@ -96,16 +97,4 @@ function rotate(a: number[][], p: number, q: number): void {
   // What rounding leaves of it would be turned again and again.
   a[p]![q] = 0;
   a[q]![p] = 0;
-}
-
-/** `layer 3`, `layers 0–2, 5`. */
-function layerNames(layers: readonly number[]): string {
-  const runs: [number, number][] = [];
-  for (const layer of layers) {
-    const run = runs.at(-1);
-    if (run && layer === run[1] + 1) run[1] = layer;
-    else runs.push([layer, layer]);
-  }
-  const names = runs.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`));
-  return `${layers.length === 1 ? 'layer' : 'layers'} ${names.join(', ')}`;
 }

@@ -3,11 +3,11 @@ import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import { BitMatrix } from '../statistics/bits.js';
 import { type FoldCount, foldNote, foldsOf } from '../statistics/folds.js';
 import { type Flips, flips, type McNemar, mcnemarRows } from '../statistics/mcnemar.js';
-import { finish, type Steps } from '../statistics/turns.js';
+import type { Steps } from '../statistics/turns.js';
 import { combine, contribution, simultaneousBand } from './band.js';
-import { type Resamples, resamplingOutcomes } from './bootstrap.js';
+import { type Resamples, resampleOutcomes } from './bootstrap.js';
 import { type ChordTest, chordTest } from './chord.js';
-import { type CrossValidation, crossValidating } from './cross-validation.js';
+import { type CrossValidation, crossValidate } from './cross-validation.js';
 import { accuracies, type CurveSet, nearestAlpha, type OutcomeSet, type Outcomes } from './curves.js';
 import { type ExactOptimum, exactChoice, optimum } from './exact-choice.js';
 import { accuracyPath } from './exact-path.js';
@@ -18,7 +18,7 @@ import { type Selection, select } from './rules.js';
 import { describeTwins, sameSamples } from './same-samples.js';
 import type { SetOutcome } from './set-outcome.js';
 import { undefinedFold } from './training-groups.js';
-import { judging, type Verdict } from './verdict.js';
+import { judge, type Verdict } from './verdict.js';
 
 /** A set with what was found per sample, or else its scores alone. */
 export type AnalysedSet = {
@@ -101,16 +101,7 @@ export interface Firmness {
  * Chooses alpha by a rule and says how firm the choice is. Sets of role `report` have no part in the choice.
  * Throws as `select`.
  */
-export function analyse(
-  alphas: readonly number[],
-  sets: readonly AnalysedSet[],
-  options: AnalysisOptions,
-): Analysis {
-  return finish(analysing(alphas, sets, options));
-}
-
-/** `analyse` in steps, as it may take seconds. */
-export function* analysing(
+export function* analyse(
   alphas: readonly number[],
   sets: readonly AnalysedSet[],
   options: AnalysisOptions,
@@ -167,13 +158,13 @@ function* firmness(
 ): Steps<{ firmness: Firmness; resamples: Resamples }> {
   const { repeats = 1, replicates = 1000, seed } = options;
   const { folds, reason } = splitOf(outcomes, options.folds);
-  const resamples = yield* resamplingOutcomes(outcomes, replicates, seed);
-  const verdict = yield* judging(outcomes, rule, resamples);
+  const resamples = yield* resampleOutcomes(outcomes, replicates, seed);
+  const verdict = yield* judge(outcomes, rule, resamples);
   const split = folds === null ? null : { folds, repeats, seed };
   const undefinedIn = split && undefinedFold(outcomes.sets, rule, split);
   const firmness: Firmness = {
     verdict: { ...verdict, warnings: [...warnings, ...groupWarnings(outcomes.sets), ...verdict.warnings] },
-    crossValidation: !split || undefinedIn ? null : yield* crossValidating(outcomes, rule, split),
+    crossValidation: !split || undefinedIn ? null : yield* crossValidate(outcomes, rule, split),
     crossValidationNote: undefinedIn || foldNote({ folds, reason }, options.folds),
     chord: chordTest(
       outcomes.alphas,

@@ -4,7 +4,7 @@ import { type BitMatrix, distinctColumns, multipleCounts } from '../statistics/b
 import { checkConfidence, type Interval } from '../statistics/intervals.js';
 import { maxReplicates } from '../statistics/limits.js';
 import { Random } from '../statistics/random.js';
-import { finish, type Steps } from '../statistics/turns.js';
+import type { Steps } from '../statistics/turns.js';
 import { evidenceOf, type SetEvidence } from './criteria.js';
 import { type Curves, curvesOf, type Outcomes } from './curves.js';
 import { hasPart, oneGroup } from './group-counts.js';
@@ -27,20 +27,11 @@ export interface Resamples {
  * for a set depend on the seed and its place in the list only. Throws ERR_USAGE, ERR_DATA or
  * ERR_DATA_MISMATCH.
  */
-export function resample(
+export function* resample(
   sets: readonly BitMatrix[],
   replicates: number,
   seed: number,
   clusters: readonly (ArrayLike<number> | undefined)[] = [],
-): Resamples {
-  return finish(resampling(sets, replicates, seed, clusters));
-}
-
-function* resampling(
-  sets: readonly BitMatrix[],
-  replicates: number,
-  seed: number,
-  clusters: readonly (ArrayLike<number> | undefined)[],
 ): Steps<Resamples> {
   if (!(Number.isSafeInteger(replicates) && replicates >= 1 && replicates <= maxReplicates))
     throw new WisemergeError(
@@ -118,12 +109,8 @@ function sampleDrawer(of: Uint32Array, columns: number, random: Random): (counts
 }
 
 /** `resample` for the sets of a sweep, with their groups as clusters. */
-export function resampleOutcomes(outcomes: Outcomes, replicates: number, seed: number): Resamples {
-  return finish(resamplingOutcomes(outcomes, replicates, seed));
-}
-
-export function resamplingOutcomes({ sets }: Outcomes, replicates: number, seed: number): Steps<Resamples> {
-  return resampling(
+export function resampleOutcomes({ sets }: Outcomes, replicates: number, seed: number): Steps<Resamples> {
+  return resample(
     sets.map(({ correct }) => correct),
     replicates,
     seed,
@@ -180,20 +167,11 @@ export interface SelectionBootstrap {
  * replicates, of the replicate's own score at its choice less the score of the data there (Efron, JASA 78,
  * 1983). Standard errors of `one-se` are those of the data. Throws as `select`.
  */
-export function bootstrapSelection(
+export function* bootstrapSelection(
   outcomes: Outcomes,
   rule: Rule,
   resamples: Resamples,
   confidence = 0.95,
-): SelectionBootstrap {
-  return finish(bootstrappingSelection(outcomes, rule, resamples, confidence));
-}
-
-export function* bootstrappingSelection(
-  outcomes: Outcomes,
-  rule: Rule,
-  resamples: Resamples,
-  confidence: number,
 ): Steps<SelectionBootstrap> {
   const { alphas, sets } = curvesOf(outcomes);
   checkResamples({ alphas, sets }, resamples);

@@ -1,6 +1,7 @@
 import { WisemergeError } from '../errors.js';
 import type { BitMatrix } from '../statistics/bits.js';
 import type { Interval } from '../statistics/intervals.js';
+import { finish } from '../statistics/turns.js';
 import { type Combination, combine, contribution, simultaneousBand } from './band.js';
 import { type Resamples, resample } from './bootstrap.js';
 import { accuracies } from './curves.js';
@@ -89,7 +90,7 @@ export function chordTest(
     shown.reduce((sum, { accuracy }) => sum + share * accuracy[zero + k]!, 0),
   );
   const gap = chordGap(range, curve);
-  const resamples = options.resamples ?? resample(sets, replicates, seed, clusters);
+  const resamples = options.resamples ?? finish(resample(sets, replicates, seed, clusters));
   const unknown = shown.some(oneGroup);
   const parts = (points: readonly Combination[]) =>
     shown.map((set, s) => contribution(resamples, s, set, points));

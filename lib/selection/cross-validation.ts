@@ -8,7 +8,7 @@ import {
 } from '../statistics/bits.js';
 import { Clusters } from '../statistics/clusters.js';
 import { stratifiedFolds } from '../statistics/folds.js';
-import { finish, type Steps } from '../statistics/turns.js';
+import type { Steps } from '../statistics/turns.js';
 import { evidenceOf, type SetEvidence } from './criteria.js';
 import { curvesOf, nearestAlpha, type OutcomeSet, type Outcomes } from './curves.js';
 import { formatRule, type Rule } from './rule.js';
@@ -66,15 +66,7 @@ export interface CrossValidation {
  * the last. Folds are stratified by `labels` and keep `groups` together. Sets kept for reporting have no part
  * in it. Throws as `select`, be it for a training part (`undefinedFold` tells beforehand), and as `stratifiedFolds`.
  */
-export function crossValidate(
-  outcomes: Outcomes,
-  rule: Rule,
-  options: CrossValidationOptions,
-): CrossValidation {
-  return finish(crossValidating(outcomes, rule, options));
-}
-
-export function* crossValidating(
+export function* crossValidate(
   outcomes: Outcomes,
   rule: Rule,
   options: CrossValidationOptions,

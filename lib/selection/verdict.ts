@@ -1,12 +1,7 @@
 import type { Interval } from '../statistics/intervals.js';
-import { finish, type Steps } from '../statistics/turns.js';
+import type { Steps } from '../statistics/turns.js';
 import { combine, contribution, simultaneousBand } from './band.js';
-import {
-  bootstrappingSelection,
-  checkResamples,
-  type Resamples,
-  type SelectionBootstrap,
-} from './bootstrap.js';
+import { bootstrapSelection, checkResamples, type Resamples, type SelectionBootstrap } from './bootstrap.js';
 import { evidenceOf } from './criteria.js';
 import { curvesOf, nearestAlpha, type Outcomes } from './curves.js';
 import { percent, points, pointsInterval } from './figures.js';
@@ -45,11 +40,7 @@ export interface Verdict {
  * alphas at once, and looks at how the choice varies over `resamples` (one per set of `outcomes`). Throws as
  * `select`.
  */
-export function judge(outcomes: Outcomes, rule: Rule, resamples: Resamples, confidence = 0.95): Verdict {
-  return finish(judging(outcomes, rule, resamples, confidence));
-}
-
-export function* judging(
+export function* judge(
   outcomes: Outcomes,
   rule: Rule,
   resamples: Resamples,
@@ -85,7 +76,7 @@ export function* judging(
       return { against, alpha: alphas[k]!, difference: difference[k]!, interval, insideNoise };
     });
   const indistinguishable = band && [...alphas].filter((_, k) => band.lower[k]! <= 0 && band.upper[k]! >= 0);
-  const selection = yield* bootstrappingSelection(outcomes, rule, resamples, confidence);
+  const selection = yield* bootstrapSelection(outcomes, rule, resamples, confidence);
   return {
     alpha,
     comparisons,

@@ -9,7 +9,7 @@ import { bestCalibrated, bestLikelihood } from '../eval/likelihood.js';
 import { type HeadPair, headHash, openHeads } from '../eval/linear-head.js';
 import { compareOutputs, type OutputComparison } from '../eval/output-comparison.js';
 import { Engine, engineOptions } from '../native.js';
-import { analysing } from '../selection/analysis.js';
+import { analyse } from '../selection/analysis.js';
 import { parseRule } from '../selection/rule.js';
 import { checkRule } from '../selection/rules.js';
 import { inTurns } from '../statistics/turns.js';
@@ -144,7 +144,7 @@ async function run(
   const divergence = await compareOnce(config, journal, signal, onCompare);
   const withLogits = session instanceof HeadSession ? session : undefined;
   const likelihood = withLogits ? await bestLikelihoods(withLogits, sets, config.alphas, signal) : null;
-  const steps = analysing(config.alphas, await readOutcomes(out, swept), analysisOptions(config));
+  const steps = analyse(config.alphas, await readOutcomes(out, swept), analysisOptions(config));
   const analysis = await inTurns(steps, signal);
   const outputs: OutputComparison[] = [];
   for (const [s, set] of withLogits ? sets.entries() : []) {

@@ -1,7 +1,7 @@
 import { WisemergeError } from '../errors.js';
 import type { EvaluatedSet, Evaluator, PointEvaluator } from '../eval/evaluator.js';
 import type { Approximation } from '../eval/logit-path.js';
-import { analysing } from '../selection/analysis.js';
+import { analyse } from '../selection/analysis.js';
 import { evidenceOf } from '../selection/criteria.js';
 import { checkCurves } from '../selection/curves.js';
 import { parseRule } from '../selection/rule.js';
@@ -78,7 +78,7 @@ export async function sweepWith(
     const divergence = await compareOnce(config, journal, options.signal, options.onCompare);
     const swept = await saveSets(out, sets, evaluated);
     const alphas = evaluated.map(({ alpha }) => alpha);
-    const steps = analysing(alphas, await readOutcomes(out, swept), analysisOptions(config));
+    const steps = analyse(alphas, await readOutcomes(out, swept), analysisOptions(config));
     const analysis = await inTurns(steps, options.signal);
     const result: SweepResult = {
       format: 'wisemerge-sweep',

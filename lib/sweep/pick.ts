@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { checkOptions, text } from '../merge/option-checks.js';
-import { type Analysis, analysing } from '../selection/analysis.js';
+import { type Analysis, analyse } from '../selection/analysis.js';
 import { parseRule } from '../selection/rule.js';
 import { inTurns } from '../statistics/turns.js';
 import { readResult, type SweepResult } from './result.js';
@@ -26,5 +26,5 @@ export async function pick(directory: string, options: PickOptions = {}): Promis
   const sets = await readOutcomes(resolve(directory), result.sets);
   const own = analysisOptions(result.config);
   const chosen = { ...own, ...(rule !== undefined && { rule: parseRule(rule) }) };
-  return await inTurns(analysing(result.alphas, sets, chosen), signal);
+  return await inTurns(analyse(result.alphas, sets, chosen), signal);
 }

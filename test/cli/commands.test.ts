@@ -109,30 +109,11 @@ describe('merge', () => {
     const model = writeModel(join(root, 'x'), [
       tensor('w\x1b[31m', 'F32', [2], new Float32Array([Number.NaN, 1])),
     ]);
-    const { stderr } = await runCli([
-      'merge',
-      '--zeroshot',
-      model,
-      '--finetuned',
-      model,
-      '--alpha',
-      '0.5',
-      '--out',
-      out,
-    ]);
+    const run = (to: string, ...flags: string[]) =>
+      runCli(['merge', '--zeroshot', model, '--finetuned', model, '--alpha', '0.5', '--out', to, ...flags]);
+    const { stderr } = await run(out);
     expect(stderr).toMatch(/warning: alpha 0.5: NaN or infinite elements in w.* \(1\)/);
-    const quiet = await runCli([
-      'merge',
-      '--zeroshot',
-      model,
-      '--finetuned',
-      model,
-      '--alpha',
-      '0.5',
-      '--out',
-      `${out}-2`,
-      '--quiet',
-    ]);
+    const quiet = await run(`${out}-2`, '--quiet');
     expect(quiet.stderr).toMatch(/^warning: alpha 0.5: NaN or infinite elements in w.* \(1\)\n$/);
     expect(stderr).not.toContain('\x1b');
   });

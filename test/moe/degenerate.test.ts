@@ -19,7 +19,7 @@ describe('a warning', () => {
   it('is given above a condition number of 5, for the layers that have it', () => {
     expect(said(pair(0), pair(cosineOf(4.99)))).toBeUndefined();
     const found = said(pair(0), pair(cosineOf(5.01)), pair(0.5), pair(0.99), pair(0.999), pair(0.9999));
-    expect(found).toMatch(/routers of layers 1, 3–5 hardly tell/);
+    expect(found).toMatch(/routers of layers 1, 3-5 hardly tell/);
     // Of the worst layer: √(1.9999 / 0.0001).
     expect(found).toMatch(/condition number 141 in layer 5, where experts 0 and 1 have a cosine of 0\.9999/);
   });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { SetRole } from '../../lib/eval/data/evaluation-set.js';
-import { type AnalysedSet, type AnalysisOptions, analyse } from '../../lib/selection/analysis.js';
+import type { AnalysedSet, AnalysisOptions } from '../../lib/selection/analysis.js';
 import { parseRule } from '../../lib/selection/rule.js';
+import { analyse } from '../support/finished.js';
 import { randomBits } from '../support/outcomes.js';
 
 const alphas = [0, 0.25, 0.5, 0.75, 1];

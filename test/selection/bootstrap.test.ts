@@ -1,17 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import {
   basicInterval,
-  bootstrapSelection,
   percentileInterval,
   quantile,
   type Resamples,
   replicateCurves,
-  resample,
-  resampleOutcomes,
 } from '../../lib/selection/bootstrap.js';
 import { accuracies, type Outcomes } from '../../lib/selection/curves.js';
 import { parseRule } from '../../lib/selection/rule.js';
 import { BitMatrix } from '../../lib/statistics/bits.js';
+import { bootstrapSelection, resample, resampleOutcomes } from '../support/finished.js';
 import { nestedBits, outcomeSet, randomBits, uniforms } from '../support/outcomes.js';
 
 const mean = (values: ArrayLike<number>): number =>

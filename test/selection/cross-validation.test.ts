@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { crossValidate } from '../../lib/selection/cross-validation.js';
 import { accuracies, curvesOf, type Outcomes } from '../../lib/selection/curves.js';
 import { leaveOneShiftOut } from '../../lib/selection/leave-one-shift-out.js';
 import { parseRule } from '../../lib/selection/rule.js';
 import { stratifiedFolds } from '../../lib/statistics/folds.js';
+import { crossValidate } from '../support/finished.js';
 import { nestedBits, outcomeSet, randomBits } from '../support/outcomes.js';
 
 const alphas = Float64Array.of(0, 0.25, 0.5, 0.75, 1);

@@ -1,10 +1,10 @@
 // one-se where no standard error is defined: an infinite one would admit every alpha.
 import { describe, expect, it } from 'vitest';
-import { type AnalysedSet, analyse } from '../../lib/selection/analysis.js';
-import { crossValidate } from '../../lib/selection/cross-validation.js';
+import type { AnalysedSet } from '../../lib/selection/analysis.js';
 import { curvesOf } from '../../lib/selection/curves.js';
 import { parseRule } from '../../lib/selection/rule.js';
 import { checkRule, select } from '../../lib/selection/rules.js';
+import { analyse, crossValidate } from '../support/finished.js';
 import { nestedBits, outcomeSet } from '../support/outcomes.js';
 
 const alphas = Float64Array.of(0, 0.5, 1);

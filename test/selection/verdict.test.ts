@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { resample, resampleOutcomes } from '../../lib/selection/bootstrap.js';
 import type { Outcomes } from '../../lib/selection/curves.js';
 import { parseRule } from '../../lib/selection/rule.js';
-import { judge } from '../../lib/selection/verdict.js';
+import { judge, resample, resampleOutcomes } from '../support/finished.js';
 import { nestedBits, outcomeSet, randomBits } from '../support/outcomes.js';
 
 const alphas = Float64Array.of(0, 0.25, 0.5, 0.75, 1);

@@ -1,6 +1,6 @@
 // Long arithmetic in steps: the event loop has its turn, and a signal ends it.
 import { describe, expect, it } from 'vitest';
-import { analyse, analysing } from '../../lib/selection/analysis.js';
+import { analyse } from '../../lib/selection/analysis.js';
 import { parseRule } from '../../lib/selection/rule.js';
 import { finish, inTurns, type Steps } from '../../lib/statistics/turns.js';
 import { nestedBits } from '../support/outcomes.js';
@@ -41,9 +41,9 @@ describe('steps', () => {
 it('an analysis in turns is the analysis, and takes one per replicate at least', async () => {
   const set = { name: 'val', role: 'select', kind: 'id', correct: nestedBits([0.5, 0.9, 0.7], 200) } as const;
   const options = { rule: parseRule('max-id'), seed: 1, replicates: 300 };
-  const expected = analyse([0, 0.5, 1], [set], options);
-  expect(await inTurns(analysing([0, 0.5, 1], [set], options))).toEqual(expected);
+  const expected = finish(analyse([0, 0.5, 1], [set], options));
+  expect(await inTurns(analyse([0, 0.5, 1], [set], options))).toEqual(expected);
   let steps = 0;
-  for (const _ of analysing([0, 0.5, 1], [set], options)) steps++;
+  for (const _ of analyse([0, 0.5, 1], [set], options)) steps++;
   expect(steps).toBeGreaterThanOrEqual(2 * 300);
 });

@@ -1,3 +1,4 @@
+import { sameShape } from '../../checkpoint/tensor.js';
 import { splitLayer } from './layer-names.js';
 import type { HeaderTensor, ModelHeaders } from './output-tensors.js';
 import type { Problems } from './problems.js';
@@ -13,14 +14,15 @@ export function checkCommonNames(
   name: (model: ModelHeaders) => string,
   problems: Problems,
 ): void {
-  const first = models.find((model) => layersOf(model, belongs).length > 0);
-  if (!first) return;
-  for (const model of new Set(models)) {
+  const layers = new Map(models.map((model) => [model, layersOf(model, belongs)]));
+  const [reference] = [...layers].filter(([, names]) => names.length > 0);
+  if (!reference) return;
+  const [first, theirs] = reference;
+  for (const [model, own] of layers) {
     if (model === first) continue;
-    const own = layersOf(model, belongs);
     const [left, right] =
       own.length > 0 && !own.some((tensor) => first.tensors.has(tensor))
-        ? [own[0]!, layersOf(first, belongs)[0]!]
+        ? [own[0]!, theirs[0]!]
         : (otherSpelling(model, first, belongs) ?? []);
     if (left === undefined || right === undefined) continue;
     problems.addModel(
@@ -47,7 +49,7 @@ function otherSpelling(
   for (const [module, own] of byModule(model)) {
     const other = theirs.get(module);
     if (!other || own.some(({ name }) => first.tensors.has(name) || !belongs(name))) continue;
-    const twin = other.find(({ shape }) => String(shape) === String(own[0]!.shape));
+    const twin = other.find(({ shape }) => sameShape(shape, own[0]!.shape));
     if (twin && !model.tensors.has(twin.name)) return [own[0]!.name, twin.name];
   }
   return undefined;

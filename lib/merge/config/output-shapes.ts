@@ -1,10 +1,9 @@
 import type { Config } from '../../checkpoint/checkpoint.js';
-import { dtypeInfo, formatShape } from '../../checkpoint/tensor.js';
+import { dtypeInfo, formatShape, sameShape } from '../../checkpoint/tensor.js';
 import { tiedSource } from '../tied.js';
 import { vocabularyAxis } from '../vocabulary-tensors.js';
 import { countLayers, splitLayer } from './layer-names.js';
 import type { HeaderTensor, ModelHeaders, OutputContext, OutputTensor } from './output-tensors.js';
-import { sameShape } from './same-shape.js';
 
 /** A tensor and the model that has it. */
 interface Owned {

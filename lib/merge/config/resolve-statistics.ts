@@ -1,11 +1,10 @@
-import { formatShape } from '../../checkpoint/tensor.js';
+import { formatShape, sameShape } from '../../checkpoint/tensor.js';
 import type { MethodSpec } from '../methods/spec.js';
 import type { SourceConfig } from './config.js';
 import type { ModelReference } from './model-reference.js';
 import type { HeaderTensor, ModelHeaders } from './output-tensors.js';
 import type { Problems } from './problems.js';
 import type { ResolvedInput } from './resolved.js';
-import { sameShape } from './same-shape.js';
 
 /**
  * The statistics that go with each input of one tensor: of all of them, or of none where the method averages

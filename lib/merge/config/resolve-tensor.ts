@@ -1,4 +1,4 @@
-import { dtypeInfo, formatShape } from '../../checkpoint/tensor.js';
+import { dtypeInfo, formatShape, sameShape } from '../../checkpoint/tensor.js';
 import type { DTypeName } from '../../native.js';
 import { bufferWarning, isBatchCounter, isDerivedBuffer } from '../derived-buffers.js';
 import type { MethodSpec, TensorValues } from '../methods/spec.js';
@@ -12,7 +12,6 @@ import type { HeaderTensor, ModelHeaders, OutputTensor } from './output-tensors.
 import type { Problems } from './problems.js';
 import { resolveStatistics } from './resolve-statistics.js';
 import type { ResolvedInput, ResolvedTensor } from './resolved.js';
-import { sameShape } from './same-shape.js';
 import type { ParameterLookup } from './tensor-values.js';
 
 /** What resolving one tensor needs to know of the whole. */

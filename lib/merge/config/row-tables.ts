@@ -1,4 +1,4 @@
-import { formatShape } from '../../checkpoint/tensor.js';
+import { formatShape, sameShape } from '../../checkpoint/tensor.js';
 import { tiedSource } from '../tied.js';
 import type { Vocabulary } from '../tokenizer/plan.js';
 import { isIdentity, neededRows, toNativeRowMap } from '../tokenizer/rows.js';
@@ -7,7 +7,6 @@ import { formatModelReference } from './model-reference.js';
 import type { HeaderTensor, ModelHeaders } from './output-tensors.js';
 import type { Problems } from './problems.js';
 import type { ResolvedMerge, ResolvedTensor, TensorReference } from './resolved.js';
-import { sameShape } from './same-shape.js';
 
 /** The tensor of a model whose rows go into an output tensor: its input, or what takes its place. */
 export function rowTable(

@@ -96,6 +96,14 @@ describe('with force', () => {
     await expectRefusal(pair, ['onnx/model.onnx']);
   });
 
+  it('a directory that has the name of a file of ours is not ours', async () => {
+    const pair = await makePair();
+    await run(pair);
+    rmSync(join(pair.out, 'config.json'));
+    add(pair, 'config.json/notes.txt');
+    await expectRefusal(pair, ['config.json/']);
+  });
+
   it('files of someone else among several outputs are named, and stay', async () => {
     const pair = await makePair();
     await run(pair, { alpha: [0, 1] });

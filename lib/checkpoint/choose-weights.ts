@@ -4,7 +4,8 @@ import { knownStems, parseWeightName } from './weight-names.js';
 
 /**
  * The safetensors file or index that is the model of a directory, of the names in it; undefined where there is none.
- * In this order: an index without a variant, a complete file of a known stem, the only file or variant there is.
+ * In this order: an index without a variant, a complete file of a known stem, the only file or variant there is. Stems are
+ * known in order, too.
  *
  * Throws WisemergeError: ERR_NOT_A_CHECKPOINT (several of equal rank), ERR_INDEX (shards without their index).
  */
@@ -14,8 +15,12 @@ export function chooseWeights(directory: string, names: readonly string[]): stri
   if (index !== undefined) return index;
 
   const weights = names.filter((name) => name.endsWith('.safetensors'));
-  const complete = knownStems.map((stem) => `${stem}.safetensors`).find((name) => weights.includes(name));
-  if (complete !== undefined) return complete;
+  for (const stem of knownStems) {
+    if (weights.includes(`${stem}.safetensors`)) return `${stem}.safetensors`;
+    // Else what ranks behind it, such as an adapter, would be taken for the model.
+    const shard = weights.find((name) => isPlainShard(stem, name));
+    if (shard) throw withoutIndex(directory, shard);
+  }
 
   const variants = variantsOf(names);
   const orphan = weights.find((name) => isShard(name) && !variants.has(variantKey(name)));
@@ -59,6 +64,12 @@ function variantsOf(names: readonly string[]): Map<string, string> {
 /** One for all files of a variant of a stem. */
 function variantKey(name: string): string {
   return parseWeightName(name)?.index ?? name;
+}
+
+/** Of the model itself, not of a variant. */
+function isPlainShard(stem: string, name: string): boolean {
+  const parts = parseWeightName(name);
+  return parts?.kind === 'shard' && parts.stem === stem && parts.variant === undefined;
 }
 
 function isShard(name: string): boolean {

@@ -73,7 +73,7 @@ async function writeOwner(directory: string): Promise<void> {
 }
 
 /** True for a dead run's directory, false if there is none; throws ERR_OUTPUT_BUSY if its run may be alive. */
-async function isLeftover(directory: string): Promise<boolean> {
+export async function isLeftover(directory: string): Promise<boolean> {
   const since = await modified(directory);
   if (Number.isNaN(since)) return false;
   const owner = await readOwner(directory);

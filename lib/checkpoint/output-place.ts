@@ -26,6 +26,11 @@ export function workName(target: string): string {
   return join(dirname(target), `.${basename(target)}.wisemerge-tmp`);
 }
 
+/** Whether `workName` gives such names. */
+export function isWorkName(name: string): boolean {
+  return /^\..*\.wisemerge-tmp$/.test(name);
+}
+
 /**
  * Whether an output can be at `path`, as `OutputTransaction.begin` checks it. For plans, and before long work: changes nothing, and
  * does not ask whether another run writes there at this moment. Throws ERR_OUTPUT_EXISTS, ERR_OUTPUT_NOT_OURS.

@@ -99,7 +99,10 @@ async function strangersIn(output: string, { written }: OutputFacts): Promise<st
   return written ? await filesBeside(output, written) : [];
 }
 
-/** What lies in a directory besides `written` and, unseen, what is in its `outputs`; directories of nothing else by their name. */
+/**
+ * What lies in a directory besides the files that are `written` and, unseen, what is in its `outputs`; directories of nothing
+ * else by their name.
+ */
 async function filesBeside(
   directory: string,
   written: ReadonlySet<string>,
@@ -109,10 +112,14 @@ async function filesBeside(
     const found: string[] = [];
     for (const entry of await readdir(join(directory, below), { withFileTypes: true })) {
       const path = join(below, entry.name);
-      if (leftover.test(entry.name) || outputs.has(path) || written.has(path)) continue;
-      if (!entry.isDirectory()) found.push(path);
-      else if ([...written].some((file) => file.startsWith(`${path}/`))) found.push(...(await visit(path)));
-      else if ((await listFiles(join(directory, path))).length > 0) found.push(`${path}/`);
+      if (leftover.test(entry.name) || outputs.has(path)) continue;
+      if (!entry.isDirectory()) {
+        if (!written.has(path)) found.push(path);
+      } else if ([...written].some((file) => file.startsWith(`${path}/`))) {
+        found.push(...(await visit(path)));
+      } else if ((await listFiles(join(directory, path))).length > 0) {
+        found.push(`${path}/`);
+      }
     }
     return found.sort();
   };

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ioError } from '../errors.js';
-import { lockDirectory, ownerName } from './directory-lock.js';
-import { checkTarget, findPlace, type PlaceOptions, workName } from './output-place.js';
+import { isLeftover, lockDirectory, ownerName } from './directory-lock.js';
+import { checkTarget, findPlace, isWorkName, type PlaceOptions, workName } from './output-place.js';
 import { discardOld, mendReplacement, replaceOutput } from './replacement.js';
 
 /**
@@ -34,7 +34,7 @@ export class OutputTransaction {
   /**
    * Checks and locks the target. Throws what `checkPlace` does: ERR_OUTPUT_EXISTS (exists and no `force`, a mount point, a link to
    * nowhere) and ERR_OUTPUT_NOT_OURS (`force`, but the directory holds no wisemerge output, or something else beside one);
-   * ERR_OUTPUT_BUSY (a live process writes it), ERR_IO.
+   * ERR_OUTPUT_BUSY (a live process writes it, or an output in it), ERR_IO.
    */
   static async begin(
     path: string,
@@ -52,6 +52,7 @@ export class OutputTransaction {
         const kept = await mendReplacement(target, options.ownEntries);
         if (kept !== undefined) notes.push(kept);
         await checkTarget(target, options);
+        await refuseWriters(target);
       } catch (error) {
         await rm(directory, { recursive: true, force: true });
         throw error;
@@ -63,14 +64,15 @@ export class OutputTransaction {
   }
 
   /**
-   * Makes the directory durable and gives it its final name. Throws ERR_OUTPUT_EXISTS or ERR_OUTPUT_NOT_OURS, as `begin`
-   * does, where something has appeared there meanwhile, which stays; ERR_IO.
+   * Makes the directory durable and gives it its final name. Throws ERR_OUTPUT_EXISTS, ERR_OUTPUT_NOT_OURS or
+   * ERR_OUTPUT_BUSY, as `begin` does, where something has appeared there meanwhile, which stays; ERR_IO.
    */
   async commit(): Promise<void> {
     const { force, ownEntries } = this.#options;
     try {
       await syncTree(this.directory);
       await checkTarget(this.target, this.#options);
+      await refuseWriters(this.target);
       // Last: without its owner the directory looks abandoned to other runs after a few seconds.
       await rm(join(this.directory, ownerName));
       await syncDirectory(this.directory);
@@ -92,6 +94,15 @@ export class OutputTransaction {
     this.#open = false;
     await rm(this.directory, { recursive: true, force: true });
   }
+}
+
+/** Throws ERR_OUTPUT_BUSY where a run writes an output into `target`, such as its next epoch: it would be replaced, too. */
+async function refuseWriters(target: string): Promise<void> {
+  const names = await readdir(target).catch((error) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  for (const name of names) if (isWorkName(name)) await isLeftover(join(target, name));
 }
 
 async function syncTree(directory: string): Promise<void> {

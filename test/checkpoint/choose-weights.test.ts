@@ -91,6 +91,18 @@ describe('of a directory with variants', () => {
   });
 });
 
+it('shards without their index are not passed over for an adapter beside them, nor a model for its shards', async () => {
+  const root = writeShards(join(await tempDir(), 'm'), [[a], [b]]);
+  rmSync(join(root, 'model.safetensors.index.json'));
+  writeStored(join(root, 'adapter_model.safetensors'), [a]);
+  await expect(openCheckpoint(root)).rejects.toMatchObject({
+    code: 'ERR_INDEX',
+    file: join(root, shardName('model', 1, 2)),
+  });
+  writeStored(join(root, 'model.safetensors'), [a]);
+  expect(await namesOf(root)).toEqual(['model.safetensors']);
+});
+
 describe('outputs of a variant', () => {
   const mergeWithItself = async (zeroshot: string, shardSize?: number): Promise<string> => {
     const out = join(await tempDir(), 'out');

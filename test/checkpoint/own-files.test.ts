@@ -9,9 +9,11 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { finetune, merge, mergeFile, planMerge } from '../../lib/index.js';
+import { OutputTransaction } from '../../lib/checkpoint/transaction.js';
+import { finetune, merge, mergeFile, type Progress, planMerge } from '../../lib/index.js';
 import { listFiles } from '../support/models.js';
 import { makePair, type Pair } from '../support/pair.js';
 import { headTensors, trainingProject } from '../support/training.js';
@@ -94,6 +96,14 @@ describe('with force', () => {
     await expectRefusal(pair, ['onnx/model.onnx']);
   });
 
+  it('a directory that has the name of a file of ours is not ours', async () => {
+    const pair = await makePair();
+    await run(pair);
+    rmSync(join(pair.out, 'config.json'));
+    add(pair, 'config.json/notes.txt');
+    await expectRefusal(pair, ['config.json/']);
+  });
+
   it('files of someone else among several outputs are named, and stay', async () => {
     const pair = await makePair();
     await run(pair, { alpha: [0, 1] });
@@ -122,9 +132,33 @@ describe('with force', () => {
     rmSync(join(pair.out, 'config.json'));
     mkdirSync(join(pair.out, 'empty'));
     add(pair, '.x.wisemerge-tmp/half');
+    const killed = { pid: 2 ** 22 + 1, host: hostname() };
+    writeFileSync(join(pair.out, '.x.wisemerge-tmp/.owner.json'), JSON.stringify(killed));
     await run(pair, { alpha: 0.25, force: true });
     expect(manifestOf(pair.out).alpha).toBe(0.25);
     expect(existsSync(join(pair.out, 'empty'))).toBe(false);
+  });
+
+  it('a directory in which another run writes is busy, before any work and at its end', async () => {
+    const pair = await makePair();
+    await run(pair, { alpha: [0, 1] });
+    const writing = () => OutputTransaction.begin(join(pair.out, 'alpha_0.5000'));
+    const busy = {
+      code: 'ERR_OUTPUT_BUSY',
+      file: join(pair.out, '.alpha_0.5000.wisemerge-tmp'),
+    };
+    const other = await writing();
+    await expect(run(pair, { force: true })).rejects.toMatchObject(busy);
+    await other.rollback();
+    let late: Promise<OutputTransaction> | undefined;
+    const onProgress = ({ phase }: Progress) => {
+      if (phase === 'stream') late ??= writing();
+    };
+    await expect(run(pair, { force: true, onProgress })).rejects.toMatchObject(busy);
+    await (await late!).rollback();
+    expect(readdirSync(pair.out)).toEqual(['alpha_0.0000', 'alpha_1.0000']);
+    await run(pair, { alpha: 0.25, force: true });
+    expect(manifestOf(pair.out).alpha).toBe(0.25);
   });
 
   it('an output whose manifest does not say what was written is replaced as a whole', async () => {

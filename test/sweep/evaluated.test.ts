@@ -13,5 +13,5 @@ test('a score that is not the share of what is right is refused: alpha would be 
     }),
   );
   // As a program prints it.
-  expect(scored(0.6666667)).toBe(0.6666667);
+  expect([scored(0.6666667), scored(0.66666667)]).toEqual([2 / 3, 2 / 3]);
 });

@@ -94,7 +94,7 @@ export function createProgram(signal: AbortSignal): Command {
   withMergeFlags(program.command('plan [config] [out]'))
     .summary('show what merge would do with the same arguments')
     .description(
-      'Show what merge would do with the same arguments, and every problem that would stop it. Reads only headers ' +
+      'Show what merge would do with the same arguments, and the problems that would stop it. Reads only headers ' +
         'and configuration files, and writes nothing.',
     )
     .action(async (config: string | undefined, out: string | undefined, flags: MergeFileFlags) =>

@@ -94,8 +94,8 @@ export function createProgram(signal: AbortSignal): Command {
   withMergeFlags(program.command('plan [config] [out]'))
     .summary('show what merge would do with the same arguments')
     .description(
-      'Show what merge would do with the same arguments, and the problems that would stop it. Reads only headers ' +
-        'and configuration files, and writes nothing.',
+      'Show what merge would do with the same arguments, and the problems that would stop it. Writes nothing; ' +
+        'reads headers and configuration files, and for the time estimate of a merge file some weights.',
     )
     .action(async (config: string | undefined, out: string | undefined, flags: MergeFileFlags) =>
       (await import('./commands/plan.js')).runPlan(config, out, flags, signal),

@@ -27,12 +27,17 @@ const needless: readonly NeedlessFlag[] = [
 
 export function addMergeFileFlags(command: Command): Command {
   command
-    .option('--random-seed <n>', 'of random masks in a merge file (default: 0)', parseSeed)
-    .option('--no-copy-tokenizer', 'leave the tokenizer out, unless the merge file asks for one')
+    .optionsGroup('Merge file:')
+    .option('--random-seed <n>', 'seed of the random masks of DARE and DELLA (default: 0)', parseSeed)
+    .option(
+      '--no-copy-tokenizer',
+      'do not copy the tokenizer of the base model; one that the merge file asks for is written all the same',
+    )
     .addOption(
-      new Option('--compat <program>', 'round where mergekit 0.1.4 does (docs/merge-files.md)').choices([
-        'mergekit',
-      ]),
+      new Option(
+        '--compat <program>',
+        'round where mergekit 0.1.4 does: linear, task_arithmetic, passthrough',
+      ).choices(['mergekit']),
     );
   addHidden(command, '--seed <n>', parseSeed);
   addHidden(command, '-I, --intermediate-dir <directory>');

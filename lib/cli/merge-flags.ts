@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { WisemergeError } from '../errors.js';
 import type { MergeOptions } from '../merge/options.js';
 import { parseAlphaFlag, parseBytes, parseCount } from './arguments.js';
+import { jsonText, quietText } from './terminal.js';
 
 /** The flags of a merge of two models, for `merge` and `plan`. */
 export interface MergeFlags {
@@ -22,40 +23,53 @@ export interface MergeFlags {
   readonly quiet?: boolean;
 }
 
-export function addMergeFlags(command: Command): Command {
+export function addPairFlags(command: Command): Command {
   return command
-    .option('--zeroshot <path>', 'zero-shot (base) model: a directory, index or .safetensors file')
+    .optionsGroup('Two models:')
+    .option('--zeroshot <path>', 'zero-shot (base) model: a directory, an index or a weight file')
     .option('--finetuned <path>', 'model fine-tuned from it')
     .option(
       '--alpha <values>',
-      'one value, a list 0.1,0.3, a range 0:1:0.05, or best with --sweep',
+      'one value, a list (0.1,0.3), a range (0:1:0.05), or "best" with --sweep',
       parseAlphaFlag,
     )
-    .option('--sweep <directory>', 'finished sweep that chose alpha (--alpha best)')
-    .option('--rule <rule>', "with --alpha best: choose as pick --rule does (default: the sweep's choice)")
-    .option('--out <directory>', 'output; several alphas go to <directory>/alpha_0.1000, …')
+    .option('--sweep <directory>', 'with --alpha best: finished sweep to take alpha from')
+    .option(
+      '--rule <rule>',
+      "with --alpha best: choose by this rule, as `pick --rule` does (default: the sweep's choice)",
+    )
+    .option(
+      '--out <directory>',
+      'output directory; with several alphas, one per alpha: <directory>/alpha_0.1000, …',
+    )
     .addOption(
       new Option(
         '--dtype <dtype>',
-        'output dtype of float tensors (default: as in the zero-shot model)',
+        'dtype of float tensors in the output (default: as in the zero-shot model)',
       ).choices(['float64', 'float32', 'float16', 'bfloat16', 'float8_e4m3fn', 'float8_e5m2']),
     )
-    .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)')
+    .option('--extrapolate', 'allow alpha outside [0, 1]');
+}
+
+/** What both forms have: two models, and a merge file. */
+export function addRunFlags(command: Command): Command {
+  return command
+    .optionsGroup('Options:')
+    .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto, which is the CPU)')
     .option('-j, --threads <n>', 'CPU threads (default: all)', parseCount)
     .option(
       '--memory <size>',
-      'I/O buffers at most, such as 256MiB (default: 80MiB; 100MiB for a merge file)',
+      'most memory for buffers, such as 256MiB (default: 80MiB; 100MiB for a merge file)',
       parseBytes,
     )
     .option(
       '--shard-size <size>',
-      'bytes of tensors per file, such as 5GB (default: the files of the zero-shot model)',
+      "bytes of tensors per output file, such as 5GB (default: the base model's files; 5GB if its tensors are not kept)",
       parseBytes,
     )
     .option('--force', 'replace an earlier output of this command')
-    .option('--extrapolate', 'allow alpha outside [0, 1]')
-    .option('--json', 'print one JSON object')
-    .option('--quiet', 'no progress or remarks, but NaN and infinities');
+    .option('--json', jsonText)
+    .option('--quiet', quietText);
 }
 
 const required = ['zeroshot', 'finetuned', 'alpha', 'out'] as const;

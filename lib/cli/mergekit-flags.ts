@@ -51,21 +51,31 @@ export function addHidden(command: Command, flags: string, parse?: (text: string
 /** Adds those that do not depend on the command; `more`: what else of mergekit's changes nothing for it. */
 export function addMergekitFlags(command: Command, more: readonly NeedlessFlag[] = []): Command {
   command
-    .option('--out-shard-size <size>', 'as --shard-size; K, M and B are powers of 1000', parseShardSize)
-    .option('--cuda', 'as --device cuda')
-    .option('--no-write-model-card', 'write no README.md')
+    .option('--no-write-model-card', 'do not write a model card (README.md)')
     .option(
       '--transformers-cache <directory>',
-      "where repositories of the Hugging Face Hub are kept (default: its client's)",
+      'Hugging Face cache to find models in that are no paths (default: its usual place)',
     )
-    .option('-v, --verbose', 'say what will be done before doing it');
-  addHidden(command, '--num-threads <n>', parseCount);
-  for (const flag of ['cuda', 'verbose', 'quiet']) addHidden(command, `--no-${flag}`);
+    .option('-v, --verbose', 'print the plan before carrying it out');
+  addHidden(command, '--no-verbose');
   for (const flag of ['copy-tokenizer', 'write-model-card']) addHidden(command, `--${flag}`);
   for (const { flag, value } of [...needless, ...more]) {
     addHidden(command, value === undefined ? `--${flag}` : `--${flag} ${value}`);
     if (value === undefined) addHidden(command, `--no-${flag}`);
   }
+  return command;
+}
+
+/**
+ * Adds mergekit's names of flags that have another one here. After `--quiet`: a negated flag that comes before its
+ * positive one would be its default.
+ */
+export function addMergekitNames(command: Command): Command {
+  command
+    .option('--out-shard-size <size>', 'same as --shard-size; K, M and B are powers of 1000', parseShardSize)
+    .option('--cuda', 'same as --device cuda');
+  for (const flag of ['cuda', 'quiet']) addHidden(command, `--no-${flag}`);
+  addHidden(command, '--num-threads <n>', parseCount);
   return command;
 }
 

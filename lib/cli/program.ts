@@ -16,7 +16,8 @@ import type { PickFlags } from './commands/pick.js';
 import { addSoup } from './commands/soup-flags.js';
 import { printable, style } from './format.js';
 import { addMergeFileFlags, type MergeFileFlags } from './merge-file-flags.js';
-import { addMergeFlags } from './merge-flags.js';
+import { addPairFlags, addRunFlags } from './merge-flags.js';
+import { addMergekitNames } from './mergekit-flags.js';
 import { accumulates, refuseRepeatedFlags } from './repeated-flags.js';
 import {
   parseAlphasFlag,
@@ -26,7 +27,7 @@ import {
   parseSetFlag,
   type SweepFlags,
 } from './sweep-flags.js';
-import type { OutputFlags } from './terminal.js';
+import { jsonText, type OutputFlags, quietText } from './terminal.js';
 
 /**
  * The command line. Commands get the signal that Ctrl-C aborts, and are loaded when they run: start-up time
@@ -40,7 +41,7 @@ export function createProgram(signal: AbortSignal): Command {
     .showHelpAfterError('(wisemerge --help lists commands and flags)')
     .addHelpText(
       'after',
-      '\nData goes to stdout, everything for people to stderr. Exit codes: 0 ok, 2 usage, 3 invalid or\n' +
+      '\nResults go to stdout, progress, notes and errors to stderr. Exit codes: 0 ok, 2 usage, 3 invalid or\n' +
         'incompatible input, 5 input/output, 6 device, 75 output busy, 130 interrupted, 1 unexpected.',
     );
 
@@ -81,27 +82,38 @@ export function createProgram(signal: AbortSignal): Command {
     .action(async (flags: FinetuneFlags) =>
       (await import('./commands/finetune.js')).runFinetune(flags, signal),
     );
-  addMergeFileFlags(addMergeFlags(program.command('merge [config] [out]')))
+  withMergeFlags(program.command('merge [config] [out]'))
+    .summary('merge two models by interpolation, or many by a merge file')
     .description(
-      'carry out a merge file, as mergekit has them, or interpolate two models: theta0 + alpha * (theta1 - theta0)',
+      'Merge two models by interpolation, theta0 + alpha * (theta1 - theta0), or any number of models by a merge ' +
+        "file in mergekit's YAML format.",
     )
     .action(async (config: string | undefined, out: string | undefined, flags: MergeFileFlags) =>
       (await import('./commands/merge.js')).runMerge(config, out, flags, signal),
     );
-  addMergeFileFlags(addMergeFlags(program.command('plan [config] [out]')))
-    .description('explain what merge would do with the same arguments, from headers')
+  withMergeFlags(program.command('plan [config] [out]'))
+    .summary('show what merge would do with the same arguments')
+    .description(
+      'Show what merge would do with the same arguments, and the problems that would stop it. Writes nothing; ' +
+        'reads headers and configuration files, and for the time estimate of a merge file some weights.',
+    )
     .action(async (config: string | undefined, out: string | undefined, flags: MergeFileFlags) =>
       (await import('./commands/plan.js')).runPlan(config, out, flags, signal),
     );
   withOutputFlags(program.command('inspect <path>'))
-    .description('list the tensors of a model')
+    .summary('list the tensors of a model')
+    .description('List the tensors of a model: name, dtype, shape, size and file. Reads only headers.')
     .action(async (path: string, flags: OutputFlags) =>
       (await import('./commands/inspect.js')).runInspect(path, flags, signal),
     );
   withOutputFlags(program.command('diff <first> <second>'))
-    .description('measure how far two models are apart, tensor by tensor')
+    .summary('measure how two models differ, tensor by tensor')
+    .description(
+      'Measure how two models differ, tensor by tensor and over all: relative distance, cosine, largest change, ' +
+        'share of unchanged elements, number of NaN and infinite elements.',
+    )
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
-    .option('--memory <size>', 'I/O buffers at most (default: 80MiB)', parseBytes)
+    .option('--memory <size>', 'most memory for I/O buffers (default: 80MiB)', parseBytes)
     .action(async (first: string, second: string, flags: DiffFlags) =>
       (await import('./commands/diff.js')).runDiff(first, second, flags, signal),
     );
@@ -224,13 +236,22 @@ export function createProgram(signal: AbortSignal): Command {
   addMoe(withOutputFlags(program.command('moe <config> <out>')), signal);
   addSoup(withOutputFlags(program.command('soup [file]')), signal);
   withOutputFlags(program.command('verify <directory>'))
-    .description('check an output of wisemerge against its manifest')
+    .summary('check an output of wisemerge against its manifest')
+    .description(
+      'Check an output of wisemerge, or a directory of outputs, against the manifest wisemerge.json: size and ' +
+        'checksum of each weight file, structure of the model, presence of the other files. Exits with 3 if ' +
+        'something is damaged.',
+    )
     .action(async (directory: string, flags: OutputFlags) =>
       (await import('./commands/verify.js')).runVerify(directory, flags, signal),
     );
   withOutputFlags(program.command('doctor'))
-    .description('show what this installation can use: SIMD level, GPU, memory, disk speed')
-    .option('--disk <directory>', 'directory whose disk to measure', '.')
+    .summary('show what this installation can use')
+    .description(
+      'Show what this installation can use: SIMD level, GPU (or the reason why none is available), memory and ' +
+        'disk speed.',
+    )
+    .option('--disk <directory>', 'directory on the disk to measure', '.')
     .action(async (flags: DoctorFlags) => (await import('./commands/doctor.js')).runDoctor(flags, signal));
   withOutputFlags(program.command('demo'))
     .description('show the whole method on drawn pictures: train, fine-tune, sweep, choose, report')
@@ -267,8 +288,23 @@ const collect = accumulates((text: string, earlier: readonly string[] = []): rea
   text,
 ]);
 
-function withOutputFlags(command: Command): Command {
+/** `merge` and `plan` take the same: flags for two models, or a merge file. */
+function withMergeFlags(command: Command): Command {
+  addPairFlags(command);
+  addMergeFileFlags(command);
+  addMergekitNames(addRunFlags(command));
+  const name = `wisemerge ${command.name()}`;
   return command
-    .option('--json', 'print one JSON object')
-    .option('--quiet', 'no progress or remarks, but NaN and infinities');
+    .usage(
+      `[options] --zeroshot <path> --finetuned <path> --alpha <values> --out <directory>\n       ${name} [options] <config> <out>`,
+    )
+    .addHelpText(
+      'after',
+      `\nExamples:\n  ${name} --zeroshot models/base --finetuned models/tuned --alpha 0.5 --out models/merged\n` +
+        `  ${name} merge.yml models/merged`,
+    );
+}
+
+function withOutputFlags(command: Command): Command {
+  return command.option('--json', jsonText).option('--quiet', quietText);
 }

@@ -7,6 +7,10 @@ export interface OutputFlags {
   readonly quiet?: boolean;
 }
 
+/** What help says of these flags. */
+export const jsonText = 'print the result as one JSON object';
+export const quietText = 'print no progress, notes or warnings, except warnings of NaN and infinity';
+
 /** One result to stdout: data for programs with --json, a text for people otherwise. */
 export function printResult(flags: OutputFlags, result: unknown, text: () => string): void {
   process.stdout.write(flags.json ? `${JSON.stringify(result)}\n` : `${text()}\n`);

@@ -263,7 +263,7 @@ describe('verify', () => {
   it('passes an intact output and exits with 3 for a damaged one', async () => {
     const { zeroshot, finetuned, out } = await makePair();
     await runCli(['merge', '--zeroshot', zeroshot, '--finetuned', finetuned, '--alpha', '0.5', '--out', out]);
-    expect(await runCli(['verify', out])).toMatchObject({ code: 0, stdout: `ok  ${out}  1 files\n` });
+    expect(await runCli(['verify', out])).toMatchObject({ code: 0, stdout: `ok  ${out}  1 file\n` });
     const path = join(out, 'model.safetensors');
     const content = readFileSync(path);
     content[5000]! ^= 4;
@@ -328,5 +328,28 @@ describe('help and version', () => {
     expect(merge.code).toBe(0);
     for (const flag of ['--zeroshot', '--alpha', '--shard-size', '--extrapolate'])
       expect(merge.stdout).toContain(flag);
+  });
+
+  it.each(['merge', 'plan'])('%s shows its two forms, and which flags belong to which', async (command) => {
+    const { stdout } = await runCli([command, '--help']);
+    expect(stdout).toMatch(
+      new RegExp(`^Usage: wisemerge ${command} .*--zeroshot[^]*\n +wisemerge ${command} .*<config> <out>`),
+    );
+    const flags = (heading: string) =>
+      [
+        ...stdout
+          .split(`\n${heading}:\n`)[1]!
+          .split('\n\n')[0]!
+          .matchAll(/^ {2}(?:-\w, )?--([\w-]+)/gm),
+      ].map(([, name]) => name);
+    expect(flags('Two models')).toEqual(
+      expect.arrayContaining(['zeroshot', 'finetuned', 'alpha', 'out', 'dtype', 'extrapolate']),
+    );
+    expect(flags('Merge file')).toEqual(
+      expect.arrayContaining(['random-seed', 'compat', 'transformers-cache', 'verbose']),
+    );
+    expect(flags('Options')).toEqual(
+      expect.arrayContaining(['device', 'threads', 'memory', 'shard-size', 'force', 'cuda', 'json', 'help']),
+    );
   });
 });

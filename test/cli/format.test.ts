@@ -6,6 +6,7 @@ import {
   formatDuration,
   formatNumber,
   formatPercent,
+  formatPlural,
   formatTable,
   printable,
 } from '../../lib/cli/format.js';
@@ -23,6 +24,10 @@ describe('figures for people', () => {
       '1 min 1 s',
       '1 h 2 min',
     ]);
+  });
+
+  it('count one thing in the singular', () => {
+    expect([0, 1, 2].map((count) => formatPlural(count, 'file'))).toEqual(['0 files', '1 file', '2 files']);
   });
 
   it('are never rounded to a 0 or 1 that they are not', () => {

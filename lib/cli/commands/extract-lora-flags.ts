@@ -7,34 +7,43 @@ export interface ExtractLoraFlags extends OutputFlags, ExtractLoraOptions {}
 
 export function addExtractLora(command: Command, signal: AbortSignal): Command {
   return command
-    .description('make a LoRA adapter of the difference between two models')
+    .summary('extract a LoRA adapter from the difference between two models')
+    .description(
+      "Extract a LoRA adapter in PEFT's format from the difference between two models. Give either --rank or --energy.",
+    )
     .requiredOption('--base <path>', 'model that the adapter is for')
-    .requiredOption('--finetuned <path>', 'model that base and adapter are to come near')
-    .option('--rank <n>', 'rank of every weight', parseCount)
+    .requiredOption('--finetuned <path>', 'model that the base with the adapter should approximate')
+    .option('--rank <n>', 'rank of the adapter', parseCount)
     .option(
       '--energy <share>',
-      "or the share of each difference's squares to capture, such as 0.9",
+      "choose each weight's rank to capture this share of its squared difference, such as 0.9",
       parseAmount,
     )
-    .option('--max-rank <n>', 'with --energy: ranks end here (default: 128)', parseCount)
+    .option('--max-rank <n>', 'with --energy: largest rank (default: 128)', parseCount)
     .option(
       '--modules <names>',
-      'to adapt, by name or the end of it: q_proj,v_proj (default: all but embeddings and heads)',
+      'modules to adapt, by name or end of name: q_proj,v_proj (default: all matrices except embeddings and output heads)',
       parseNames,
     )
-    .option('--save-modules', 'save what has no low-rank form (embeddings, heads, norms, biases) as a whole')
-    .option('--fan-in-fan-out', 'layers are stored [in, out] (default: by config.json)')
+    .option(
+      '--save-modules',
+      'store changed tensors without a low-rank form (embeddings, heads, norms, biases) whole',
+    )
+    .option('--fan-in-fan-out', 'weights are stored as [in, out] (default: by model_type in config.json)')
     .addOption(
-      new Option('--dtype <dtype>', 'of the factors (default: float32)').choices([
+      new Option('--dtype <dtype>', 'dtype of the factors (default: float32)').choices([
         'float32',
         'float16',
         'bfloat16',
       ]),
     )
-    .option('--seed <n>', 'of the random start (default: 0)', parseSeed)
-    .option('--device <device>', 'of the products: auto, cpu, cuda or cuda:N (default: auto)')
+    .option('--seed <n>', 'seed of the random start (default: 0)', parseSeed)
+    .option(
+      '--device <device>',
+      'device for matrix products: auto, cpu, cuda or cuda:N (default: auto, which is the CPU)',
+    )
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
-    .requiredOption('--out <directory>', 'output')
+    .requiredOption('--out <directory>', 'output directory')
     .option('--force', 'replace an earlier output of this command')
     .action(async (flags: ExtractLoraFlags) =>
       (await import('./extract-lora.js')).runExtractLora(flags, signal),

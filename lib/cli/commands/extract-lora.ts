@@ -1,6 +1,6 @@
 import { extractLora } from '../../merge/lora/extract.js';
 import type { ExtractLoraResult } from '../../merge/lora/extract-report.js';
-import { formatBytes, formatNumber, formatPercent, formatTable, printable } from '../format.js';
+import { formatBytes, formatNumber, formatPercent, formatPlural, formatTable, printable } from '../format.js';
 import { ProgressBar } from '../progress-bar.js';
 import { note, printResult, warn } from '../terminal.js';
 import type { ExtractLoraFlags } from './extract-lora-flags.js';
@@ -20,9 +20,11 @@ export async function runExtractLora(flags: ExtractLoraFlags, signal: AbortSigna
   if (left.length > 0) {
     const names = left
       .slice(0, listed)
-      .map(({ name, why, share }) => `${printable(name)} (${why}, ${formatPercent(share)} of what is lost)`);
+      .map(
+        ({ name, why, share }) => `${printable(name)} (${why}, ${formatPercent(share)} of the total loss)`,
+      );
     if (left.length > listed) names.push(`and ${left.length - listed} more`);
-    warn(flags, `not in the adapter, though different: ${names.join(', ')}`);
+    warn(flags, `changed, but not in the adapter: ${names.join(', ')}`);
   }
   note(flags, `${seconds.toFixed(1)} s; ${formatBytes(bytesWritten)} in ${directory}`);
 }
@@ -37,7 +39,7 @@ function describe({ tensors, total, saved, unchanged }: ExtractLoraResult): stri
   ]);
   const all = ['all', '', '', formatPercent(total.energy), formatNumber(total.relativeError)];
   const lines = [formatTable(['weight', 'shape', 'rank', 'energy', 'error'], [...rows, all])];
-  if (saved.length > 0) lines.push(`${saved.length} tensors saved as a whole`);
-  if (unchanged > 0) lines.push(`${unchanged} tensors are equal in both models`);
+  if (saved.length > 0) lines.push(`${formatPlural(saved.length, 'tensor')} stored whole`);
+  if (unchanged > 0) lines.push(`${formatPlural(unchanged, 'tensor')} equal in both models`);
   return lines.join('\n');
 }

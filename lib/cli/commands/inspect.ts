@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { formatShape } from '../../checkpoint/tensor.js';
-import { formatBytes, formatCount, formatTable, printable } from '../format.js';
+import { formatBytes, formatCount, formatPlural, formatTable, printable } from '../format.js';
 import { type OutputFlags, printResult, warn } from '../terminal.js';
 
 export async function runInspect(path: string, flags: OutputFlags, signal: AbortSignal): Promise<void> {
@@ -42,6 +42,6 @@ export async function runInspect(path: string, flags: OutputFlags, signal: Abort
       { left: [1, 2, 4] },
     );
     const type = typeof config?.model_type === 'string' ? `${printable(config.model_type)}, ` : '';
-    return `${table}\n\n${type}${files.length} files, ${rows.length} tensors, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`;
+    return `${table}\n\n${type}${formatPlural(files.length, 'file')}, ${formatPlural(rows.length, 'tensor')}, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`;
   });
 }

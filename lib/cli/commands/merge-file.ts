@@ -1,7 +1,7 @@
 import { type MergeFileResult, mergeFile } from '../../merge/many/merge-file.js';
 import type { MergeFileOptions } from '../../merge/many/options.js';
 import type { DocumentPlan } from '../../merge/many/plan-file.js';
-import { formatBytes, printable } from '../format.js';
+import { formatBytes, formatPlural, printable } from '../format.js';
 import type { MergeFileFlags } from '../merge-file-flags.js';
 import { warnNonFinite } from '../non-finite.js';
 import { ProgressBar } from '../progress-bar.js';
@@ -43,7 +43,7 @@ function announce(
   const which = name === undefined ? '' : `${printable(name)}: `;
   note(
     flags,
-    `${which}${method}, ${tensors} tensors, ${formatBytes(bytesRead)} to read, ${formatBytes(bytesWritten)} to write`,
+    `${which}${method}, ${formatPlural(tensors, 'tensor')}, ${formatBytes(bytesRead)} to read, ${formatBytes(bytesWritten)} to write`,
   );
   for (const { files, reason } of groupSkipped(skipped)) note(flags, `${files} not copied: ${reason}`);
 }

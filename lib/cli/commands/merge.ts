@@ -1,6 +1,6 @@
 import { WisemergeError } from '../../errors.js';
 import { type MergeResult, merge } from '../../merge/merge.js';
-import { formatBytes, printable } from '../format.js';
+import { formatBytes, formatPlural, printable } from '../format.js';
 import {
   checkPairFlags,
   type MergeFileFlags,
@@ -42,10 +42,10 @@ async function mergePair(given: MergeFileFlags, signal: AbortSignal): Promise<vo
       signal,
       onProgress: progress.listener,
       onPlan: ({ zeroshot, alphas, bytesRead, bytesWritten, skipped }) => {
-        const models = alphas.length === 1 ? '1 model' : `${alphas.length} models`;
+        const models = formatPlural(alphas.length, 'model');
         note(
           flags,
-          `${zeroshot.tensors} tensors, ${formatBytes(bytesRead)} to read, ${formatBytes(bytesWritten)} to write, ${models}`,
+          `${formatPlural(zeroshot.tensors, 'tensor')}, ${formatBytes(bytesRead)} to read, ${formatBytes(bytesWritten)} to write, ${models}`,
         );
         for (const { files, reason } of groupSkipped(skipped)) note(flags, `${files} not copied: ${reason}`);
       },

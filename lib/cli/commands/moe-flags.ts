@@ -4,6 +4,7 @@ import { parseBytes, parseCount, parseSeed } from '../arguments.js';
 import {
   addHidden,
   addMergekitFlags,
+  addMergekitNames,
   type MergekitFlags,
   type NeedlessFlag,
   noteNeedless,
@@ -28,16 +29,20 @@ const needless: readonly NeedlessFlag[] = [
 
 export function addMoe(command: Command, signal: AbortSignal): Command {
   command
-    .description('assemble a mixture of experts from dense models')
-    .option('--plan', 'only show what would be done, from headers alone')
-    .option('--seed <n>', 'of random routers and noise (default: 0)', parseSeed)
-    .option('--device <device>', 'that runs the prompts: auto, cpu, cuda or cuda:N (default: cpu)')
+    .summary('build a mixture of experts from dense models')
+    .description(
+      "Build a mixture of experts from dense models, as a configuration file in mergekit-moe's YAML format says.",
+    )
+    .option('--plan', 'only show what would be done; reads only headers and configuration files')
+    .option('--seed <n>', 'seed of random routers and noise (default: 0)', parseSeed)
+    .option('--device <device>', 'device that runs the prompts: auto, cpu, cuda or cuda:N (default: cpu)')
     .option('-j, --threads <n>', 'CPU threads (default: all)', parseCount)
-    .option('--memory <size>', 'I/O buffers, such as 256MiB (default: 100MiB)', parseBytes)
-    .option('--shard-size <size>', 'bytes of tensors per file (default: 5GB)', parseBytes)
-    .option('--no-copy-tokenizer', 'leave the tokenizer out')
+    .option('--memory <size>', 'most memory for I/O buffers, such as 256MiB (default: 100MiB)', parseBytes)
+    .option('--shard-size <size>', 'bytes of tensors per output file (default: 5GB)', parseBytes)
+    .option('--no-copy-tokenizer', "do not copy the base model's tokenizer")
     .option('--force', 'replace an earlier output of this command');
   addHidden(command, '--random-seed <n>', parseSeed);
+  addMergekitNames(command);
   return addMergekitFlags(command, needless).action(async (config: string, out: string, flags: MoeFlags) => {
     noteNeedless(flags, needless);
     await (await import('./moe.js')).runMoe(toMoeOptions(config, out, flags), flags, signal);

@@ -1,7 +1,7 @@
 import { assembleMoe } from '../../moe/assemble.js';
 import type { MoeOptions } from '../../moe/options.js';
 import { type MoePlan, planMoe } from '../../moe/plan.js';
-import { formatBytes, formatCount, printable, style } from '../format.js';
+import { formatBytes, formatCount, formatPlural, printable, style } from '../format.js';
 import { warnNonFinite } from '../non-finite.js';
 import { ProgressBar } from '../progress-bar.js';
 import { groupSkipped } from '../skipped-text.js';
@@ -53,10 +53,7 @@ function describe(plan: MoePlan): string {
       `${formatCount(parameters.total)}, ${formatCount(Math.round(parameters.active))} per token`,
     ],
     ['read', formatBytes(plan.bytesRead)],
-    [
-      'write',
-      `${formatBytes(plan.bytesWritten)} in ${files.length === 1 ? '1 file' : `${files.length} files`}`,
-    ],
+    ['write', `${formatBytes(plan.bytesWritten)} in ${formatPlural(files.length, 'file')}`],
     ['memory', `${formatBytes(memory.bytes)}, chunks of ${formatBytes(memory.chunk)}`],
     ['disk', `${formatBytes(disk.needed)} needed, ${formatBytes(disk.free)} free`],
     ['config.json', Object.keys(plan.configChanges).join(', ')],

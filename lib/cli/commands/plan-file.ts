@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import type { TimeEstimate } from '../../merge/many/estimate.js';
 import type { PlanFileOptions } from '../../merge/many/options.js';
 import { type DocumentPlan, type MergeFilePlan, planMergeFile } from '../../merge/many/plan-file.js';
-import { formatBytes, formatDuration, printable, style } from '../format.js';
+import { formatBytes, formatDuration, formatPlural, printable, style } from '../format.js';
 import type { MergeFileFlags } from '../merge-file-flags.js';
 import { groupSkipped } from '../skipped-text.js';
 import { printResult } from '../terminal.js';
@@ -43,10 +43,13 @@ function describeDocument(plan: DocumentPlan, several: boolean): string[] {
   for (const line of said) lines.push(printable(line));
   if (directory !== undefined) lines.push(row('output', printable(directory)));
   lines.push(row('read', `${formatBytes(plan.bytesRead)}${describeRereading(rereading)}`));
-  const count = files.length === 0 ? 'files that depend on a document before' : `${files.length} files`;
+  const count =
+    files.length === 0
+      ? 'files known once an earlier document is merged'
+      : formatPlural(files.length, 'file');
   lines.push(row('write', `${formatBytes(plan.bytesWritten)} in ${count}`));
   for (const { name: file, bytes, tensors } of files.slice(0, listed)) {
-    lines.push(`  ${printable(file)}  ${formatBytes(bytes)}, ${tensors} tensors`);
+    lines.push(`  ${printable(file)}  ${formatBytes(bytes)}, ${formatPlural(tensors, 'tensor')}`);
   }
   if (files.length > listed) lines.push(`  … and ${files.length - listed} more files`);
   if (memory.bytes > 0) {
@@ -65,13 +68,14 @@ function describeDocument(plan: DocumentPlan, several: boolean): string[] {
 
 function describeRereading({ tensors, bytes, memory }: DocumentPlan['rereading']): string {
   if (tensors === 0) return '';
-  return `, and about ${formatBytes(bytes)} again of ${tensors} tensors that the buffers do not hold whole (--memory ${Math.ceil(memory / 2 ** 20)}MiB would)`;
+  const larger = `${formatPlural(tensors, 'tensor')} larger than the buffers`;
+  return `, and about ${formatBytes(bytes)} again for ${larger} (--memory ${Math.ceil(memory / 2 ** 20)}MiB avoids that)`;
 }
 
 function describeTime({ seconds, readSpeed, writeSpeed, sample, cached }: TimeEstimate): string {
   const read = `${formatBytes(readSpeed)}/s${cached ? ' from the page cache' : ''}`;
   return (
-    `about ${seconds < 1 ? 'a second' : formatDuration(1000 * seconds)}, if reading stays at the ${read} just measured on ${printable(basename(sample))}, ` +
-    `writing reaches ${formatBytes(writeSpeed)}/s as reading past the cache does, and computing hides behind them`
+    `about ${seconds < 1 ? 'a second' : formatDuration(1000 * seconds)}, reading at ${read} (measured on ${printable(basename(sample))}) and ` +
+    `writing at ${formatBytes(writeSpeed)}/s (taken to be the speed of reading past the page cache); computing overlaps with both`
   );
 }

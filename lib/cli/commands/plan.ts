@@ -1,7 +1,7 @@
 import { exitCode } from '../../errors.js';
 import { type MergePlan, planMerge } from '../../merge/plan.js';
 import { type Problem, refusal } from '../../merge/problems.js';
-import { formatBytes, formatCount, printable, style } from '../format.js';
+import { formatBytes, formatCount, formatPlural, printable, style } from '../format.js';
 import {
   checkPairFlags,
   type MergeFileFlags,
@@ -54,7 +54,7 @@ function describe(plan: MergePlan): string {
       `${tensors.interpolated} interpolated, ${tensors.copied} copied; written as ${dtypes.join(', ')}`,
     ],
     ['read', `${formatBytes(plan.bytesRead)} ${plan.reads === 'cached' ? 'through' : 'past'} the page cache`],
-    ['write', `${formatBytes(plan.bytesWritten)} in ${files.length * alphas.length} files`],
+    ['write', `${formatBytes(plan.bytesWritten)} in ${formatPlural(files.length * alphas.length, 'file')}`],
     [
       'memory',
       `${formatBytes(memory.bytes)} in ${memory.slots} slots, blocks of ${formatBytes(memory.block)}`,
@@ -73,7 +73,7 @@ function describe(plan: MergePlan): string {
       .slice(0, listed)
       .map(
         ({ name, bytes, tensors: count }) =>
-          `    ${printable(name)}  ${formatBytes(bytes)}, ${count} tensors`,
+          `    ${printable(name)}  ${formatBytes(bytes)}, ${formatPlural(count, 'tensor')}`,
       ),
   );
   if (files.length > listed) lines.push(`    … and ${files.length - listed} more files`);
@@ -85,6 +85,5 @@ function describe(plan: MergePlan): string {
 }
 
 function describeInput({ path, files, tensors, parameters, bytes }: MergePlan['zeroshot']): string {
-  const count = files === 1 ? '1 file' : `${files} files`;
-  return `${printable(path)}: ${count}, ${tensors} tensors, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`;
+  return `${printable(path)}: ${formatPlural(files, 'file')}, ${formatPlural(tensors, 'tensor')}, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`;
 }

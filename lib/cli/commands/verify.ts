@@ -1,5 +1,5 @@
 import { type VerifyResult, verify } from '../../checkpoint/verify.js';
-import { printable, style } from '../format.js';
+import { formatPlural, printable, style } from '../format.js';
 import { ProgressBar } from '../progress-bar.js';
 import { type OutputFlags, printResult } from '../terminal.js';
 
@@ -17,7 +17,8 @@ export async function runVerify(path: string, flags: OutputFlags, signal: AbortS
 }
 
 function describe({ directory, files, problems }: VerifyResult): string {
-  if (problems.length === 0) return `${style('green', 'ok')}  ${printable(directory)}  ${files.length} files`;
+  if (problems.length === 0)
+    return `${style('green', 'ok')}  ${printable(directory)}  ${formatPlural(files.length, 'file')}`;
   return [
     `${style('red', 'damaged')}  ${printable(directory)}`,
     ...problems.map((problem) => `  ${printable(problem)}`),

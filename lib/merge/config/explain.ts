@@ -84,7 +84,9 @@ function describe(explanation: Omit<Explanation, 'lines'>, merge: ResolvedMerge)
   for (const model of models) lines.push(`  ${model}${model === base ? ' (base)' : ''}`);
   lines.push(`configuration and tokenizer from ${donor}`);
   const { dtype, outDtype, tokenizer, vocabulary, chatTemplate } = merge;
-  lines.push(`written as ${outDtype ?? dtype ?? 'each tensor is in the base, or else the first model'}`);
+  lines.push(
+    `dtype: ${outDtype ?? dtype ?? 'that of each tensor in the base model, or else in the first that has it'}`,
+  );
   if (tokenizer) {
     const { source, tokens } = tokenizer;
     const from = typeof source === 'string' ? source : formatModelReference(source);
@@ -99,7 +101,8 @@ function describe(explanation: Omit<Explanation, 'lines'>, merge: ResolvedMerge)
   for (const [path, value] of Object.entries(configChanges))
     lines.push(`config.json: ${path} = ${JSON.stringify(value)}`);
   for (const warning of warnings) lines.push(`warning: ${warning}`);
-  if (differences.length > 0) lines.push('other than in mergekit', ...differences.map((line) => `  ${line}`));
+  if (differences.length > 0)
+    lines.push('differences from mergekit 0.1.4', ...differences.map((line) => `  ${line}`));
   return lines;
 }
 

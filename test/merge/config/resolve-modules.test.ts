@@ -201,7 +201,7 @@ describe('explanations', () => {
     );
     expect(lines).toContain('  layers 4-6 (9): passthrough of b layers 2-4');
     expect(lines).toContain('config.json: num_hidden_layers = 7');
-    expect(lines).toContain('other than in mergekit');
+    expect(lines).toContain('differences from mergekit 0.1.4');
   });
 });
 

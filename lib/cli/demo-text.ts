@@ -26,9 +26,9 @@ export function describeDemo(result: DemoResult): string {
   );
   const worse = sets.filter(({ gain }) => gain.ci95[1] < 0);
   const lines = [
-    `Gain is over the better end of the same row, in points, over ${seeds} seeds. All figures are of one half of`,
-    `every set; alpha, ${alpha.toFixed(2)} on average, is chosen on all of the other. There the chosen models have ${percent(chosenOn)}`,
-    `(mean of ID and shifts), and ${percent(crossValidated)} where cross-validation chooses alpha on other folds.`,
+    `Means over ${seeds} seeds. The gain is over the better end of the same row, in points. All figures are for one half`,
+    `of every set; alpha (${alpha.toFixed(2)} on average) is chosen on the other half. There the chosen models score`,
+    `${percent(chosenOn)} (mean of ID and shifts), or ${percent(crossValidated)} with alpha chosen on other folds (cross-validation).`,
     `On the mean of the shifts interpolation ${verdict(gain)} the better end: ${points(gain.mean)} points, ${interval(gain)}.`,
     `On ID it ${verdict(idGain)} the fine-tuned model: ${points(idGain.mean)} points, ${interval(idGain)}.`,
     ...(worse.length > 0
@@ -42,7 +42,7 @@ export function describeDemo(result: DemoResult): string {
 }
 
 function verdict({ ci95: [lower, upper] }: Estimate): string {
-  return lower > 0 ? 'beats' : upper < 0 ? 'loses to' : 'is not told apart from';
+  return lower > 0 ? 'beats' : upper < 0 ? 'loses to' : 'cannot be told apart from';
 }
 
 const what: Readonly<Record<Control, string>> = {
@@ -54,15 +54,7 @@ const what: Readonly<Record<Control, string>> = {
 export function describeControl(control: Readonly<Record<Control, ControlResult>>): string {
   const entries = Object.entries(control) as [Control, ControlResult][];
   const table = formatTable(
-    [
-      'in the place of the fine-tuned model',
-      'set',
-      'zero-shot',
-      'alpha 0.5',
-      'this model',
-      'barrier',
-      'gain',
-    ],
+    ['instead of the fine-tuned model', 'set', 'zero-shot', 'alpha 0.5', 'this model', 'barrier', 'gain'],
     entries.flatMap(([name, { id, shift, gain }]) =>
       [
         { set: 'ID', ...id },
@@ -80,8 +72,8 @@ export function describeControl(control: Readonly<Record<Control, ControlResult>
     { left: [1] },
   );
   const lines = [
-    'The barrier is how far alpha 0.5 lies below the lower end, in points. Permuting hidden units changes no output',
-    'of the model, and yet nothing good lies on the path to it: the ends must share their pre-training.',
+    'The barrier is how far alpha 0.5 lies below the lower end, in points. Permuting hidden units does not change',
+    'what the model computes, and yet nothing good lies on the path to it: the ends must share their pre-training.',
   ];
   return `${table}\n\n${lines.join('\n')}`;
 }

@@ -125,9 +125,9 @@ async function openFile(path: string, flags: string): Promise<FileHandle> {
   });
 }
 
-/** Paths of the values in which two JSON values differ. */
+/** Paths of the values in which two JSON values differ. A list of numbers is one value: to compare alphas one by one says little. */
 function differences(a: unknown, b: unknown, path = ''): string[] {
-  if (isObject(a) && isObject(b)) {
+  if (isObject(a) && isObject(b) && !(isNumbers(a) && isNumbers(b))) {
     const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
     return keys.flatMap((key) => differences(a[key], b[key], path ? `${path}.${key}` : key));
   }
@@ -137,6 +137,10 @@ function differences(a: unknown, b: unknown, path = ''): string[] {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
+}
+
+function isNumbers(value: unknown): boolean {
+  return Array.isArray(value) && value.every((one) => typeof one === 'number');
 }
 
 function brief(value: unknown): string {

@@ -89,7 +89,7 @@ async function kindOf(config: ResolvedSweep): Promise<SweepKind> {
 
 /** Options that only some kinds of sweeps have a use for. */
 const usedBy: Readonly<Partial<Record<keyof SweepConfig, readonly SweepKind[]>>> = {
-  keep: ['function', 'command'],
+  keep: ['command'],
   heads: ['images'],
   templates: ['images'],
   layerGroups: ['images', 'text'],

@@ -37,11 +37,11 @@ describe('what the demo says', () => {
   it('claims no more than the interval does', () => {
     const text = describeDemo(result);
     expect(text).toMatch(/interpolation beats the better end: \+5\.00 points/);
-    expect(text).toMatch(/On ID it is not told apart from the fine-tuned model: \+1\.00 points/);
+    expect(text).toMatch(/On ID it cannot be told apart from the fine-tuned model: \+1\.00 points/);
     expect(text).toMatch(/does not help everywhere: invert -10\.00 against/);
-    expect(text).toMatch(/alpha, 0\.40 on average, is chosen on all of the other\./);
+    expect(text).toMatch(/alpha \(0\.40 on average\) is chosen on the other half\./);
     expect(text).toMatch(
-      /There the chosen models have 79\.00 %\s.*, and 78\.00 % where cross-validation chooses alpha on other folds/s,
+      /There the chosen models score\s79\.00 % .*, or 78\.00 % with alpha chosen on other folds \(cross-validation\)/,
     );
     const worse = describeDemo({ ...result, gain: estimate(-0.02, 0.01), sets: result.sets.slice(0, 2) });
     expect(worse).toMatch(/interpolation loses to the better end: -2\.00 points, -3\.00 to -1\.00/);

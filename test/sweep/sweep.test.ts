@@ -205,6 +205,14 @@ describe('a sweep', () => {
         sets: [{ name: 'a', role: 'select', kind: 'id' }],
       }),
     ).rejects.toMatchObject({ message: expect.stringContaining('precision does nothing where') });
+    // A function decides itself what it keeps of a model.
+    await expect(
+      sweep({
+        ...options,
+        ...{ keep: true, evaluate, out: other },
+        sets: [{ name: 'a', role: 'select', kind: 'id' }],
+      }),
+    ).rejects.toMatchObject({ message: expect.stringContaining('keep does nothing where') });
   });
 
   test('resuming with other options, models or data is refused, naming what changed', async () => {
@@ -214,7 +222,8 @@ describe('a sweep', () => {
     const again = sweep({ ...options, out, resume: true, alphas: '0:1:0.2' });
     await expect(again).rejects.toMatchObject({
       code: 'ERR_SWEEP_CHANGED',
-      message: expect.stringContaining('alphas'),
+      // Alpha by alpha there would be eight differences.
+      message: expect.stringMatching(/options: alphas \(\[0,0\.1,[^ ]+, now \[0,0\.2,[^ ]+\)$/),
     });
     const swapped = { ...options, zeroshot: options.finetuned, finetuned: options.zeroshot };
     expect(await code(sweep({ ...swapped, out, resume: true }))).toBe('ERR_SWEEP_CHANGED');

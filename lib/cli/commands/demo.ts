@@ -43,10 +43,10 @@ export async function runDemo(
   const { out } = flags;
   note(
     flags,
-    `the first seed's models are in ${out}/zeroshot and ${out}/finetuned, its sweep is in ${out}/sweep;`,
+    `the first seed's models are in ${out}/zeroshot and ${out}/finetuned, its sweep is in ${out}/sweep:`,
   );
   note(
     flags,
-    'report.html there is to look at; try inspect, diff, merge --alpha best --sweep, pick and verify too',
+    'open its report.html, and try inspect, diff, merge --alpha best --sweep, pick and verify on them',
   );
 }

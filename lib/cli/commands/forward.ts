@@ -19,8 +19,10 @@ export async function runForward(flags: ForwardFlags, signal: AbortSignal): Prom
       ]),
     ),
   );
+  const { length } = result.outputs;
+  const count = `${length} output${length === 1 ? '' : 's'}`;
   note(
     flags,
-    `${result.architecture} on ${result.device}: ${result.outputs.length} outputs in ${result.seconds.toFixed(1)} s; ${result.file}`,
+    `${result.architecture} on ${result.device}: ${count} in ${result.seconds.toFixed(1)} s; ${result.file}`,
   );
 }

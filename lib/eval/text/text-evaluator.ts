@@ -27,7 +27,7 @@ const [passTokens, mostCandidates] = [16384, 64];
 
 /**
  * Evaluates the models between two decoders on text: an `Evaluator` for a sweep. Interpolated weights exist one
- * operation at a time, logits a slice of the vocabulary at a time (native/network/ops.h, kHeadLosses).
+ * operation at a time, logits a slice of the vocabulary at a time (kHeadLosses in native/include/wisemerge/operations.h).
  */
 export class TextEvaluator implements PointEvaluator {
   readonly sets: readonly EvaluatedSet[];

@@ -122,6 +122,16 @@ describe('checks before any work', () => {
     expect(check('linear', { normalize: 1 }, [{ weight: 1e-30 }])).toBeUndefined();
   });
 
+  it('weights that are all 0 are an error of means, and no change of a base', () => {
+    const weights = [{ weight: 0 }, { weight: -0 }];
+    expect(check('linear', { normalize: 1 }, weights)?.error).toMatch(/sum to 0/);
+    expect(check('fisher', {}, weights)?.error).toMatch(/sum to 0/);
+    for (const name of ['task_arithmetic', 'dare_linear', 'breadcrumbs', 'della_linear']) {
+      const own = weights.map((one) => ({ ...one, density: 0.5, epsilon: 0.1 }));
+      expect(check(name, { normalize: 1 }, own), name).toBeUndefined();
+    }
+  });
+
   it('della: probabilities inside (0, 1), unless the density is 0 or 1', () => {
     const one = (density: number, epsilon: number) =>
       check('della', { normalize: 1 }, [{ weight: 1, density, epsilon }])?.error;

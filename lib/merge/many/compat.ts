@@ -59,7 +59,8 @@ export function compatCall(tensor: ResolvedTensor, stored: StoredDtypes, working
     parameters: [
       dtypeInfo(dtype).index,
       Number(kernel !== 'passthrough'),
-      parameters.normalize ?? 0,
+      // Weights that are all 0 are left as they are: only deltas come this far with them.
+      weights.some((weight) => weight !== 0) ? (parameters.normalize ?? 0) : 0,
       parameters.lambda ?? 1,
     ],
     inputs: base ? [{ of: 'base', parameters: [0] }, ...own] : own,

@@ -215,7 +215,8 @@ function deltas(weights: readonly number[], lambda: number): RowlessCall {
 const taskCall: Maker = (tensor, shape) => {
   const { sparsifier, consensus } = taskMethods[tensor.kernel]!;
   const { normalize = 0, rescale = 0, lambda = 1 } = tensor.parameters;
-  if (tensor.inputs.length === 0) return copyOf('base');
+  // Also where there is no model at all.
+  if (weighty(tensor).length === 0) return copyOf('base');
   if (tensor.kernel === 'task_arithmetic' && !normalize) {
     return deltas(
       tensor.inputs.map(({ parameters }) => parameters.weight!),

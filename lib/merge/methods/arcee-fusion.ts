@@ -19,7 +19,7 @@ export const arceeFusion: MethodSpec = {
   base: 'required',
   models: { min: 1, max: 1 },
   differences: [
-    'The output has the configured dtype; mergekit writes F32 whatever dtype says.',
+    'The output has the configured dtype; mergekit writes F32 whatever dtype says, unless there is an out_dtype.',
     'Quantiles are exact; above a million elements mergekit draws random samples.',
   ],
 };

@@ -1,4 +1,4 @@
-import { checkWeightSum, density, normalize, rescale, weight } from './parameters.js';
+import { checkDeltaWeightSum, density, normalize, rescale, weight } from './parameters.js';
 import type { MethodSpec, ParameterSpec } from './spec.js';
 import {
   consensusFormula,
@@ -43,7 +43,7 @@ export const breadcrumbs: MethodSpec = {
   base: 'required',
   models: { min: 1 },
   differences: [...differences, sumDifference],
-  check: checkWeightSum,
+  check: checkDeltaWeightSum,
 };
 
 export const breadcrumbsTies: MethodSpec = {

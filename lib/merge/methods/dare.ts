@@ -1,4 +1,4 @@
-import { checkWeightSum, density, normalize, rescale, weight } from './parameters.js';
+import { checkDeltaWeightSum, density, normalize, rescale, weight } from './parameters.js';
 import type { MethodSpec } from './spec.js';
 import {
   consensusFormula,
@@ -31,7 +31,7 @@ export const dareLinear: MethodSpec = {
   base: 'required',
   models: { min: 1 },
   differences: [...differences, sumDifference],
-  check: checkWeightSum,
+  check: checkDeltaWeightSum,
 };
 
 export const dareTies: MethodSpec = {

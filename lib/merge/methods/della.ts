@@ -1,4 +1,4 @@
-import { checkWeightSum, density, normalize, rescale, weight } from './parameters.js';
+import { checkDeltaWeightSum, density, normalize, rescale, weight } from './parameters.js';
 import type { Finding, MethodSpec, ParameterSpec, TensorValues } from './spec.js';
 import {
   consensusFormula,
@@ -57,7 +57,7 @@ export const dellaLinear: MethodSpec = {
   base: 'required',
   models: { min: 1 },
   differences: [...differences, sumDifference],
-  check: (values) => checkProbabilities(values) ?? checkWeightSum(values),
+  check: (values) => checkProbabilities(values) ?? checkDeltaWeightSum(values),
 };
 
 function checkProbabilities({ inputs }: TensorValues): Finding | undefined {

@@ -70,3 +70,8 @@ export function checkWeightSum({ parameters, inputs }: TensorValues): Finding | 
     fix: 'Change a weight, or set normalize: false.',
   };
 }
+
+/** The same for sums of deltas. Where no model has a weight there is nothing to divide: the base is kept. */
+export function checkDeltaWeightSum(values: TensorValues): Finding | undefined {
+  return values.inputs.some(({ weight: one }) => one !== 0) ? checkWeightSum(values) : undefined;
+}

@@ -58,5 +58,8 @@ export const ramPlusTl: MethodSpec = {
   ],
   base: 'required',
   models: { min: 1 },
-  differences,
+  differences: [
+    ...differences,
+    'The output has the configured dtype; mergekit writes F32 whatever dtype says, unless there is an out_dtype.',
+  ],
 };

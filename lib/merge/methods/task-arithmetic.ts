@@ -1,4 +1,4 @@
-import { checkWeightSum, density, normalize, rescale, weight } from './parameters.js';
+import { checkDeltaWeightSum, density, normalize, rescale, weight } from './parameters.js';
 import type { MethodSpec } from './spec.js';
 import { familyDifferences, familyParameters, sumDifference, sumFormula } from './task-vector.js';
 
@@ -19,5 +19,5 @@ export const taskArithmetic: MethodSpec = {
   base: 'required',
   models: { min: 1 },
   differences: [...familyDifferences, sumDifference],
-  check: checkWeightSum,
+  check: checkDeltaWeightSum,
 };

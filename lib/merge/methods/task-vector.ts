@@ -25,4 +25,4 @@ export const familyDifferences: readonly string[] = [
 ];
 
 export const sumDifference =
-  'A weight sum of 0 with normalize is an error; mergekit leaves such a sum undivided and says nothing.';
+  'Weights that cancel out are an error with normalize; mergekit leaves such a sum undivided and says nothing.';

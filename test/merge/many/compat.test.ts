@@ -112,6 +112,17 @@ parameters: {normalize: ${normalize}, lambda: ${lambda}}
       expect(values(made.output().get('w')!)).toEqual(base!.map((x, e) => r(x + mixed[e]!)));
     }
   });
+
+  it('keeps the base where no model has a weight, normalize or not', async () => {
+    const made = await shop('BF16');
+    const text = `merge_method: task_arithmetic
+base_model: $/base
+models: [{model: $/a}, {model: $/b}]
+parameters: {weight: 0, normalize: true}
+`;
+    await made.merge(text, { compat: 'mergekit' });
+    expect(values(made.output().get('w')!)).toEqual(inputs(made, 'base'));
+  });
 });
 
 it('passthrough rounds a scaled tensor once, with the scale in f32', async () => {

@@ -77,6 +77,25 @@ describe('consensus', () => {
   });
 });
 
+describe('normalised sums of deltas', () => {
+  it.each(['task_arithmetic', 'dare_linear', 'breadcrumbs', 'della_linear'])(
+    '%s: where no model has a weight, the base is kept to the byte',
+    async (method) => {
+      const run = await merge({
+        method,
+        base: f32(1, -0, 3, 4),
+        models: [f32(5, 6, Number.NaN, 8), f32(1, 2, 3, 5)],
+        own: [
+          { weight: 0, density: 0.5 },
+          { weight: 0, density: 0.5 },
+        ],
+        parameters: { normalize: true },
+      });
+      expect(run.w).toEqual([1, -0, 3, 4]);
+    },
+  );
+});
+
 describe('ties', () => {
   it('keeps int(density n) elements: 28 of 100 at 0.29, being 28.999999999999996', async () => {
     const run = await merge({

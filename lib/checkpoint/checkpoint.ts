@@ -4,6 +4,7 @@ import { checkCall, checkNames, checkPath } from '../call-options.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { chooseOne, chooseWeights } from './choose-weights.js';
 import { readShardIndex, type ShardIndex } from './index-file.js';
+import { parseJson } from './json-text.js';
 import { readSafetensorsFile } from './safetensors-file.js';
 import { StoredTensors } from './stored-tensors.js';
 import type { TensorInfo } from './tensor.js';
@@ -313,7 +314,7 @@ export async function readConfig(directory: string, name = 'config.json'): Promi
     throw ioError(error, 'read', path);
   }
   try {
-    const config: unknown = JSON.parse(text);
+    const config = parseJson(text);
     if (typeof config === 'object' && config !== null && !Array.isArray(config)) return config as Config;
   } catch (error) {
     throw new WisemergeError('ERR_CONFIG', `${path} is not valid JSON: ${(error as Error).message}`, {

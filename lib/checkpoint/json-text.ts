@@ -1,3 +1,23 @@
+/** Texts in JSON, and what Python's json writes for numbers that JSON does not have. */
+const words = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g;
+
+/**
+ * Parses a JSON text. `Infinity`, which configurations of Mamba 2 and its hybrids hold (`time_step_limit`), is the number, `NaN`
+ * null. Throws SyntaxError.
+ */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const spelled = text.replace(words, (word) =>
+      word.startsWith('"') ? word : word === 'NaN' ? 'null' : word.replace('Infinity', '1e999'),
+    );
+    // The message is about the text as it is.
+    if (spelled === text) throw error;
+    return JSON.parse(spelled);
+  }
+}
+
 /**
  * Replaces values at dotted paths (`text_config.num_hidden_layers`) in the text of a JSON object. Works on the text:
  * parsing and printing would respell numbers (`1e-05`, `10000.0`), which readers with strict types tell apart, and

@@ -204,9 +204,23 @@ describe('config.json', () => {
     });
   });
 
+  it('may hold numbers as Python writes them and JSON does not', async () => {
+    const python =
+      '{"time_step_limit": [0.0, Infinity], "low": -Infinity, "eps": NaN, "torch_dtype": "float32", "x": "\\" NaN, -Infinity"}';
+    const { read, out } = await mergeModel({ files: { 'config.json': python } }, { dtype: 'float16' });
+    expect(read('config.json')).toBe(python.replace('float32', 'float16'));
+    expect((await openCheckpoint(out)).config).toEqual({
+      time_step_limit: [0, Number.POSITIVE_INFINITY],
+      low: Number.NEGATIVE_INFINITY,
+      eps: null,
+      torch_dtype: 'float16',
+      x: '" NaN, -Infinity',
+    });
+  });
+
   it('of a damaged kind stops the merge', async () => {
     const root = await tempDir();
-    for (const [i, content] of ['{', '[]', 'null', '"x"'].entries()) {
+    for (const [i, content] of ['{', '[]', 'null', '"x"', '{"x": Infinity', '{"x": Infinityy}'].entries()) {
       const model = writeModel(join(root, String(i)), weights, { files: { 'config.json': content } });
       await expect(
         planMerge({ zeroshot: model, finetuned: model, alpha: 0.5, out: join(root, 'out') }),

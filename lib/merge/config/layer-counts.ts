@@ -36,7 +36,8 @@ export function stackParts(config: Config | undefined, stack: string, stacks: It
   if (own === undefined) return textParts.map((part) => root + part).filter((part) => partOf(config, part));
   if (partOf(config, root + own)) return [root + own];
   // The configuration of a tower alone describes it itself.
-  return beside(config, stack, stacks).every((other) => towerOf(other) === own) ? [root] : [];
+  const alone = beside(config, stack, stacks).every((other) => towerOf(other) === own);
+  return alone && partOf(config, root) ? [root] : [];
 }
 
 /** Where a configuration states the number of layers of one stack: equal numbers of others are none of its. */
@@ -85,6 +86,14 @@ export function partOf(config: Config | undefined, prefix: string): Config | und
     part = typeof part === 'object' && part !== null ? (part as Config)[key] : undefined;
   }
   return typeof part === 'object' && part !== null ? (part as Config) : undefined;
+}
+
+/** Whether an output head stands behind a stack, of all `stacks`: not behind a tower's, or an encoder's beside a decoder. */
+export function endsInHead(stack: string, stacks: Iterable<string>): boolean {
+  const all = [...stacks];
+  const texts = all.filter((other) => towerOf(other) === undefined);
+  if (towerOf(stack) !== undefined) return texts.length === 0;
+  return sideOf(stack) !== 'encoder' || !texts.some((other) => sideOf(other) === 'decoder');
 }
 
 /**

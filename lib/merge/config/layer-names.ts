@@ -72,10 +72,12 @@ export function moduleBeside(stack: string, other: string): string {
 
 /** Modules at the end of a model, with all that they hold. */
 const heads =
-  /^(lm_head|embed_out|head|heads|classifier|score|scores|qa_outputs|pooler|cls|output_layer|norm_out|proj_out)$/;
+  /^(lm_head|embed_out|head|heads|classifier|score|scores|qa_outputs|pooler|cls|output_layer|norm_out|proj_out|vocab_\w+|(discriminator|generator)_\w+)$/;
 /** Modules and parameters at the end of a model by their own name alone: others hold modules of these names too. */
 const lasts =
-  /^(output|norm|norm_f|norm_out|ln_f|ln_final|ln_post|post_layernorm|fc_norm|final_\w+|layernorm|logit_scale|\w+_projection|text_proj|proj|out_proj)$/;
+  /^(output|norm|norm_f|norm_out|ln_f|ln_final|ln_post|post_layernorm|fc_norm|final_\w+|layernorm|logit_scale|logit_bias|\w+_projection|text_proj|proj|out_proj)$/;
+/** What is between a tower and the model of text, however its last part is called. */
+const connectors = /^(connector|aligner|merger|language_projection|\w*projector)$/;
 const parameters = /^(weight|bias|gamma|beta|scale|running_mean|running_var|num_batches_tracked)$/;
 
 /** What comes after the layers: heads, final norms, poolers. Everything else outside layers comes before. */
@@ -83,9 +85,10 @@ export function followsLayers(name: string): boolean {
   const parts = name.split('.');
   // Projections and norms of embeddings come first, whatever they are called.
   if (parts.some((part) => part.includes('embed') && !heads.test(part))) return false;
+  if (parts.some((part) => connectors.test(part))) return false;
   const modules = parts.length > 1 && parameters.test(parts.at(-1)!) ? parts.slice(0, -1) : parts;
   const last = modules.at(-1)!;
-  // Whisper's, where projections of features have one of this name before the layers.
-  if (last === 'layer_norm' && /^(en|de)coder$/.test(modules.at(-2) ?? '')) return true;
+  // Whisper's and XGLM's, where projections of features have one of this name before the layers.
+  if (last === 'layer_norm' && /^(encoder|decoder|model|biogpt)$/.test(modules.at(-2) ?? '')) return true;
   return lasts.test(last) || parts.some((part) => heads.test(part));
 }

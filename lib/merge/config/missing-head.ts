@@ -1,6 +1,10 @@
+import { findMethod } from '../methods/registry.js';
 import { isTiedEmbedding, statedTie, tiedSource } from '../tied.js';
 import { isOutputHead } from '../vocabulary-tensors.js';
-import type { ModuleConfig } from './config.js';
+import type { ModuleConfig, SliceConfig } from './config.js';
+import { endsInHead } from './layer-counts.js';
+import { countLayers } from './layer-names.js';
+import { isCopied } from './lone-source.js';
 import type { ModelHeaders, OutputContext, OutputTensor } from './output-tensors.js';
 
 /**
@@ -18,7 +22,7 @@ export function missingHead(
     return undefined;
   }
   const module = ownerOf(own.name);
-  const slice = module?.slices.at(-1);
+  const slice = module && headSlice(module, outputs);
   if (!module || !slice) return undefined;
   const inputs = slice.sources.map((source) => tiedSource(own, headers(source), { anyRows: true }));
   const models = slice.sources.map((source) => name(headers(source))).join(', ');
@@ -26,7 +30,8 @@ export function missingHead(
     problems.warnings.push(
       `${config.file}: ${name(donor)}, which gives configuration and tokenizer, has a head of its own: ${own.name} is written, from the embedding that ${models} has for it`,
     );
-    return { name: own.name, module, slice, inputs, t: 0, depth: 1 };
+    const copied = isCopied(slice, slice.base ?? config.base, findMethod(config.method)!);
+    return { name: own.name, module, slice, inputs, t: 0, depth: 1, ...(copied && { copied }) };
   }
   if (stated) {
     problems.addModel(
@@ -40,6 +45,14 @@ export function missingHead(
   return undefined;
 }
 
+/** The slice that the output head is of: the last, unless its layers are those of a tower or an encoder. */
+function headSlice({ slices }: ModuleConfig, outputs: readonly OutputTensor[]): SliceConfig | undefined {
+  const last = slices.at(-1);
+  const own = outputs.find(({ slice, layer }) => layer && slice === last);
+  const stacks = countLayers(outputs.map(({ name }) => name)).keys();
+  return !own?.layer || endsInHead(own.layer.stack, stacks) ? last : slices[0];
+}
+
 /**
  * Warns of an output without a head whose models tie theirs to the embedding: the embedding is the first slice's, so that it is
  * also the head behind the layers of the last one.
@@ -49,10 +62,11 @@ export function warnForeignHead(
   { config, donor, headers, name, problems }: OutputContext,
 ): void {
   if (!endsWithEmbedding(donor) || outputs.some((tensor) => isOutputHead(tensor.name))) return;
-  for (const { slices } of config.modules) {
-    const [first, last] = [slices[0], slices.at(-1)].map((slice) => slice?.sources.map(headers) ?? []);
+  for (const module of config.modules) {
+    const ends = [module.slices[0], headSlice(module, outputs)];
+    const [first, last] = ends.map((slice) => slice?.sources.map(headers) ?? []);
     const embedding = outputs.find(
-      (tensor) => tensor.slice === slices[0] && isTiedEmbedding(tensor.name) && tensor.inputs.some(Boolean),
+      (tensor) => tensor.slice === ends[0] && isTiedEmbedding(tensor.name) && tensor.inputs.some(Boolean),
     );
     if (!embedding || sameModels(first!, last!)) continue;
     const list = (models: readonly ModelHeaders[]) => models.map(name).join(', ');
@@ -65,7 +79,10 @@ export function warnForeignHead(
 /** Gemma's configuration does not say that it ties its head: its kind of network does. */
 function endsWithEmbedding({ config }: ModelHeaders): boolean {
   const kinds = Array.isArray(config?.architectures) ? config.architectures : [];
-  return statedTie(config)?.tied ?? kinds.some((kind) => /For(CausalLM|ConditionalGeneration)$/.test(kind));
+  return (
+    statedTie(config)?.tied ??
+    kinds.some((kind) => /(For(CausalLM|ConditionalGeneration|MaskedLM)|LMHeadModel|MTModel)$/.test(kind))
+  );
 }
 
 const sameModels = (a: readonly ModelHeaders[], b: readonly ModelHeaders[]): boolean =>

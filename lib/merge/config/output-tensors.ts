@@ -2,7 +2,9 @@ import type { Config } from '../../checkpoint/checkpoint.js';
 import type { TensorInfo } from '../../checkpoint/tensor.js';
 import { findMethod } from '../methods/registry.js';
 import { tiedSource } from '../tied.js';
+import { isOutputHead } from '../vocabulary-tensors.js';
 import type { MergeConfig, ModuleConfig, SliceConfig, SourceConfig } from './config.js';
+import { endsInHead } from './layer-counts.js';
 import {
   countLayers,
   followsLayers,
@@ -144,8 +146,12 @@ export function layeredTensors(
   const others = new Set(start.flatMap(({ layer }) => layer?.stack ?? []));
   const beside = [...others].map((other) => `${moduleBeside(stack, other)}.`);
   // What is in another stack's module goes with that stack.
+  const headless = !endsInHead(stack, [stack, ...others]);
   const isLast = ({ name }: OutputTensor): boolean =>
-    followsLayers(name) && !splitLayer(name) && !beside.some((prefix) => name.startsWith(prefix));
+    followsLayers(name) &&
+    !splitLayer(name) &&
+    !beside.some((prefix) => name.startsWith(prefix)) &&
+    !(headless && isOutputHead(name));
   const before = start.filter((tensor) => !isLast(tensor));
   if (others.size > 0) {
     problems.warnings.push(

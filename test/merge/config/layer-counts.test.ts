@@ -149,3 +149,16 @@ slices:
   const { configChanges } = resolveText(text, [model('a', t5, config), model('b', t5, config)]);
   expect(configChanges).toEqual({ num_layers: 4 });
 });
+
+it('layers of a tower without config.json are sliced like any', () => {
+  const { 'vision_model.encoder.layers': _, ...text } = clip;
+  const tower = { 'vision_model.encoder.layers': 3 };
+  for (const stacks of [tower, text]) {
+    const merge = resolveText(
+      four('default'),
+      ['a', 'b'].map((path) => ({ ...model(path, stacks, {}), config: undefined })),
+    );
+    expect(merge.tensors).toHaveLength(4);
+    expect(merge.configChanges).toEqual({});
+  }
+});

@@ -80,3 +80,58 @@ it('donors without a head get none, whatever they say of it', () => {
   const merge = resolveText(slices('t', 'v'), [classifier('t'), classifier('v')]);
   expect(merge.tensors.map(({ name }) => name)).not.toContain(head);
 });
+
+it('is copied where the last slice is, though base_model has a head of its own', () => {
+  const both = '[{model: u, layer_range: [0, 1]}, {model: t, layer_range: [0, 1]}]';
+  const text = `merge_method: slerp
+base_model: u
+parameters: {t: 0.5}
+slices: [{sources: ${both}}, {sources: [{model: t, layer_range: [1, 2]}]}]
+`;
+  const { kernel, inputs, base } = tensorOf(resolveText(text, [untied('u'), tied('t')]), head);
+  expect({ kernel, tensors: inputs.map(({ tensor }) => tensor), base }).toEqual({
+    kernel: 'passthrough',
+    tensors: [embedding],
+    base: undefined,
+  });
+});
+
+it('a network whose kind ties its head is warned of by its kind', () => {
+  const { 'lm_head.weight': _none, ...shapes } = llamaShapes(2);
+  const kind = (architecture: string) => {
+    const models = ['a', 'b'].map((path) =>
+      headers(path, shapes, { num_hidden_layers: 2, architectures: [architecture] }),
+    );
+    return resolveText(slices('a', 'b'), models).warnings.filter((text) => /head of its own/.test(text))
+      .length;
+  };
+  const kinds = ['GPT2LMHeadModel', 'MarianMTModel', 'BertForMaskedLM', 'GemmaForCausalLM', 'BertModel'];
+  expect(kinds.map(kind)).toEqual([1, 1, 1, 1, 0]);
+});
+
+it.each([
+  ['an encoder beside a decoder', 'encoder.block', 'decoder.block', { num_layers: 3, num_decoder_layers: 2 }],
+  ['a tower', 'visual.blocks', 'model.layers', { vision_config: { depth: 3 } }],
+])('slices of %s: the head stays with the other layers', (_name, sliced, other, config) => {
+  // The larger one is what slices without modules are about.
+  const shapes = (withHead: boolean): Record<string, number[]> => ({
+    'shared.weight': [8, 4],
+    ...Object.fromEntries([0, 1, 2].map((layer) => [`${sliced}.${layer}.w`, [99]])),
+    ...Object.fromEntries([0, 1].map((layer) => [`${other}.${layer}.w`, [9]])),
+    ...(withHead && { [head]: [8, 4] }),
+  });
+  const model = (path: string, tie: boolean, withHead = !tie) =>
+    headers(path, shapes(withHead), { ...config, tie_word_embeddings: tie });
+  const owner = (models: Parameters<typeof resolveText>[1], text = slices('a', 'b')) => {
+    const merge = resolveText(text, models);
+    const warned = merge.warnings.some((one) => /no head of its own/.test(one));
+    const found = merge.tensors.find(({ name }) => name === head)?.inputs[0];
+    return [warned, found && [merge.models[found.model]!.model.path, found.tensor]];
+  };
+  expect(owner([model('a', true), model('b', true)])).toEqual([false, undefined]);
+  expect(owner([model('a', false), model('b', false)])).toEqual([false, ['a', head]]);
+  expect(owner([model('a', true), model('b', false)], `${slices('a', 'b')}base_model: b\n`)).toEqual([
+    false,
+    ['a', 'shared.weight'],
+  ]);
+});

@@ -53,20 +53,26 @@ export async function replaceOutput(directory: string, target: string): Promise<
 }
 
 /**
- * Removes a replaced output. One in which something else lies, written after the last look, is kept under another name:
- * gives a note that says so.
+ * Removes a replaced output. One in which something else lies, written after the last look, and what cannot be removed is
+ * kept under another name: gives a note that says so.
  */
 export async function discardOld(target: string, ownEntries?: OwnEntries): Promise<string | undefined> {
   const old = oldName(target);
   if (!existsSync(old)) return undefined;
   const strangers = (await strangersIn(old, ownEntries)) ?? (await readdir(old));
-  if (strangers.length === 0) {
-    await rm(old, { recursive: true, force: true });
-    return undefined;
-  }
   const kept = freeName(target);
+  let why = `it holds what wisemerge did not write, such as ${strangers[0]}`;
+  if (strangers.length === 0) {
+    try {
+      await rm(old, { recursive: true, force: true });
+      return undefined;
+    } catch (error) {
+      // The new output is in its place all the same.
+      why = ioError(error, 'remove', kept).message;
+    }
+  }
   await rename(old, kept);
-  return `${kept} is the output that was replaced: it holds what wisemerge did not write, such as ${strangers[0]}`;
+  return `${kept} is the output that was replaced: ${why}`;
 }
 
 function freeName(target: string): string {

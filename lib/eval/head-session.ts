@@ -1,5 +1,5 @@
 import { WisemergeError } from '../errors.js';
-import { type DTypeName, dtypeByName, type Engine } from '../native.js';
+import { type DTypeName, dtypeByName, type Engine, maxBufferBytes } from '../native.js';
 import { Arena, ArenaLayout } from './arena.js';
 import type { HeadDType, HeadPair } from './linear-head.js';
 
@@ -103,7 +103,8 @@ export class HeadSession implements Disposable {
 
     const regionBytes = this.#rows * (perRow + 4 + 4 * 8) + 8 * 64;
     const batches = sets.reduce((sum, set) => sum + Math.ceil(set.samples / this.#rows), 0);
-    const budget = options.memory ?? 2 ** 30;
+    // One buffer takes all of it.
+    const budget = Math.min(options.memory ?? 2 ** 30, maxBufferBytes);
     const regions = Math.min(batches, Math.floor((budget - layout.bytes) / regionBytes));
     if (regions < 1) {
       throw new WisemergeError(

@@ -106,6 +106,32 @@ describe('a replacement', () => {
     expect(warnings[0]).toContain('results.csv');
   });
 
+  it('of what cannot be removed, such as an output without write permission, is done, and says where that is', async () => {
+    const pair = await makePair();
+    await run(pair);
+    const { rm } = fs.promises;
+    fs.promises.rm = async (path, options) => {
+      if (!String(path).endsWith('wisemerge-old')) return await rm(path, options);
+      throw Object.assign(new Error("EACCES: permission denied, unlink 'x'"), {
+        ...{ code: 'EACCES', syscall: 'unlink' },
+      });
+    };
+    onTestFinished(() => {
+      fs.promises.rm = rm;
+      syncBuiltinESMExports();
+    });
+    syncBuiltinESMExports();
+    const { warnings } = await run(pair, { alpha: 0.25, force: true });
+    expect(alphaOf(pair.out)).toBe(0.25);
+    expect(alphaOf(`${pair.out}.replaced`)).toBe(0.5);
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /out\.replaced is the output that was replaced: cannot remove .*: permission denied/,
+      ),
+    ]);
+    expect(besideInputs(pair.root)).toEqual(['out', 'out.replaced']);
+  });
+
   it('that a kill cut after its second rename is completed with the same care', async () => {
     const pair = await makePair();
     await run(pair, { alpha: 0.25 });

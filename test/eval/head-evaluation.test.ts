@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CorrectIntervals, isCorrectAt } from '../../lib/eval/correct-intervals.js';
 import { evaluateHead, evaluateModel } from '../../lib/eval/head-evaluation.js';
 import { HeadSession } from '../../lib/eval/head-session.js';
-import { Engine } from '../../lib/native.js';
+import { Engine, maxBufferBytes } from '../../lib/native.js';
 import { type HeadCase, headCase, logitsAt, noise } from '../support/heads.js';
 
 let engine: Engine;
@@ -150,6 +150,16 @@ test('a linear head: the weight ensemble is the output ensemble to 1e-5', async 
     expect(weightEnsemble.top1).toBe(metrics[k]!.top1);
     expect(weightEnsemble.disagreement).toEqual({ zeroshot: 0, finetuned: 0 });
   }
+});
+
+test('a budget beyond what one buffer of this Node holds is used as far as it goes', () => {
+  const { head, set } = headCase(10, 1000, 1);
+  const samples = 800_000;
+  const many = { ...set, samples, labels: new Int32Array(samples) };
+  using session = new HeadSession(engine, head, [many], { memory: 5 * 2 ** 30 });
+  const { byteLength } = session.arena.buffer;
+  expect(byteLength).toBeLessThanOrEqual(maxBufferBytes);
+  expect(byteLength).toBeGreaterThan(3.5 * 2 ** 30);
 });
 
 test('results depend on neither the memory budget nor the number of threads', async () => {

@@ -261,27 +261,42 @@ void calls(size_t bytes) {
   backend->close(context);
 }
 
-int main(size_t bytes) {
+// A section that fails is told of in its place; what the others measure counts nonetheless.
+template <class Measure>
+bool section(const char* name, Measure&& measure) {
   try {
-    check(cudaSetDevice(0), "selecting the device");
-    std::printf("{\n");
-    {
-      Bench bench(bytes);
-      kernels<DType::kBF16>(bench, "bf16");
-      kernels<DType::kF16>(bench, "f16");
-      kernels<DType::kF32>(bench, "f32");
-      std::printf("  \"device_copy_gb_per_s\": %.1f,\n", bench.copy_rate());
-    }
-    head_kernels();
-    network_runs();
-    training_runs();
-    calls(2 * bytes);
-    std::printf("  \"operand_mib\": %zu, \"repeats\": %d, \"sets\": %d\n}\n", bytes >> 20, kRepeats, kSets);
-    return 0;
+    measure();
+    return true;
   } catch (const Failure& failure) {
-    std::fprintf(stderr, "cuda_bench: %s\n", failure.message.c_str());
-    return failure.code == WM_UNAVAILABLE ? 77 : 1;
+    std::string message = failure.message;
+    std::replace(message.begin(), message.end(), '"', '\'');
+    std::printf("  \"%s_failed\": \"%s\",\n", name, message.c_str());
+    std::fprintf(stderr, "cuda_bench, %s: %s\n", name, message.c_str());
+    return false;
   }
+}
+
+int main(size_t bytes) {
+  // Line by line: of a run that is stopped, what it has measured is there.
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  if (const cudaError_t status = cudaSetDevice(0)) {
+    std::fprintf(stderr, "cuda_bench: no device: %s\n", cudaGetErrorString(status));
+    return 77;
+  }
+  std::printf("{\n");
+  bool good = section("elementwise", [&] {
+    Bench bench(bytes);
+    kernels<DType::kBF16>(bench, "bf16");
+    kernels<DType::kF16>(bench, "f16");
+    kernels<DType::kF32>(bench, "f32");
+    std::printf("  \"device_copy_gb_per_s\": %.1f,\n", bench.copy_rate());
+  });
+  good &= section("heads", head_kernels);
+  good &= section("networks", network_runs);
+  good &= section("training", training_runs);
+  good &= section("calls", [&] { calls(2 * bytes); });
+  std::printf("  \"operand_mib\": %zu, \"repeats\": %d, \"sets\": %d\n}\n", bytes >> 20, kRepeats, kSets);
+  return good ? 0 : 1;
 }
 
 }  // namespace

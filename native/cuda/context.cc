@@ -1,5 +1,8 @@
 #include "cuda/context.h"
 
+#include <string>
+
+#include "cuda/launch.h"
 #include "cuda/network.h"
 
 using wisemerge::cuda::check;
@@ -8,6 +11,12 @@ using wisemerge::cuda::Slot;
 WmContext::WmContext(int ordinal, WmPrecision precision, uint64_t memory)
     : ordinal_(ordinal), precision_(precision), memory_(memory) {
   make_current();
+  // Before work starts: a device that is newer than all kernels takes a driver that translates them.
+  if (const cudaError_t status = wisemerge::cuda::try_kernels()) {
+    wisemerge::cuda::fail(status,
+                          std::string("loading the kernels, which were built for the architectures ") +
+                              wisemerge::cuda::kernel_architectures());
+  }
   if (precision == WM_TF32) library_ = std::make_unique<wisemerge::cuda::CublasLt>();
   streams_ = std::make_unique<wisemerge::cuda::Streams>();
 }
@@ -34,13 +43,15 @@ void WmContext::finish() {
   }
 }
 
-void WmContext::abandon() noexcept {
-  for (cudaStream_t stream :
-       {static_cast<cudaStream_t>(streams_->upload), static_cast<cudaStream_t>(streams_->compute),
-        static_cast<cudaStream_t>(streams_->download)}) {
-    cudaStreamSynchronize(stream);
-  }
+void WmContext::wait_for_copies() noexcept {
+  cudaStreamSynchronize(streams_->upload);
+  cudaStreamSynchronize(streams_->download);
   cudaGetLastError();
+}
+
+void WmContext::abandon() noexcept {
+  cudaStreamSynchronize(streams_->compute);
+  wait_for_copies();
   for (const auto& slot : slots_) {
     if (slot) slot->discard();
   }

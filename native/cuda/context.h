@@ -34,6 +34,8 @@ struct WmContext {
   wisemerge::cuda::Slot& next_slot();
   // Waits for all batches and hands over their results.
   void finish();
+  // Waits for the copies to and from host memory that are queued.
+  void wait_for_copies() noexcept;
   // Waits until the device touches no memory of the caller any more; results are lost.
   void abandon() noexcept;
 

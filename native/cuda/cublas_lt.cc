@@ -87,9 +87,8 @@ CublasLt::~CublasLt() {
 
 // The library's matrices have their columns one behind another: rows of ours are columns there, and the
 // product is out^T = w x^T.
-CublasLt::Plan& CublasLt::plan(const Shape& shape, const float* bias) {
-  std::unique_ptr<Plan>& known = plans_[shape];
-  if (known) return *known;
+CublasLt::Plan* CublasLt::plan(const Shape& shape, const float* bias) {
+  if (const auto known = plans_.find(shape); known != plans_.end()) return known->second.get();
   auto made = std::make_unique<Plan>(*functions_);
   const auto layout = [&](Handle& into, uint64_t rows, uint64_t columns, uint64_t leading) {
     check_library(functions_->layout(into.to(), kCublasR32F, rows, columns, static_cast<int64_t>(leading)),
@@ -120,33 +119,30 @@ CublasLt::Plan& CublasLt::plan(const Shape& shape, const float* bias) {
     prefer(of, shape.alignment);
   }
   int found = 0;
-  check_library(
+  const CublasStatus status =
       functions_->choose(handle_, made->description.get(), made->w.get(), made->x.get(), made->out.get(),
-                         made->out.get(), preference.get(), 1, &made->chosen, &found),
-      "choosing a product's algorithm");
-  if (found < 1 || made->chosen.state != 0) {
-    throw Failure{WM_DEVICE_ERROR, 0,
-                  "cuBLASLt has no algorithm for a product of " + std::to_string(shape.rows) + " x " +
-                      std::to_string(shape.inputs) + " x " + std::to_string(shape.outputs)};
-  }
-  known = std::move(made);
-  return *known;
+                         made->out.get(), preference.get(), 1, &made->chosen, &found);
+  if (status != kCublasNotSupported) check_library(status, "choosing a product's algorithm");
+  if (status != 0 || found < 1 || made->chosen.state != 0) made.reset();
+  return (plans_[shape] = std::move(made)).get();
 }
 
-void CublasLt::product(const LibraryProduct& call, cudaStream_t stream) {
-  if (call.rows == 0 || call.outputs == 0) return;
-  Plan& made = plan(
+bool CublasLt::product(const LibraryProduct& call, cudaStream_t stream) {
+  if (call.rows == 0 || call.outputs == 0) return true;
+  Plan* const made = plan(
       {call.rows, call.inputs, call.outputs, call.out_stride, call.bias != nullptr, common_alignment(call)},
       call.bias);
+  if (!made) return false;
   if (call.bias) {
-    check_library(functions_->set(made.description.get(), kCublasBiasPointer, &call.bias, sizeof(call.bias)),
+    check_library(functions_->set(made->description.get(), kCublasBiasPointer, &call.bias, sizeof(call.bias)),
                   "describing a product");
   }
   const float one = 1, zero = 0;
-  check_library(functions_->matmul(handle_, made.description.get(), &one, call.w, made.w.get(), call.x,
-                                   made.x.get(), &zero, call.out, made.out.get(), call.out, made.out.get(),
-                                   &made.chosen.algorithm, workspace_.get(), made.chosen.workspace, stream),
+  check_library(functions_->matmul(handle_, made->description.get(), &one, call.w, made->w.get(), call.x,
+                                   made->x.get(), &zero, call.out, made->out.get(), call.out, made->out.get(),
+                                   &made->chosen.algorithm, workspace_.get(), made->chosen.workspace, stream),
                 "launching a matrix product");
+  return true;
 }
 
 }  // namespace wisemerge::cuda

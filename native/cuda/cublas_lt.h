@@ -35,7 +35,8 @@ class CublasLt {
   CublasLt& operator=(const CublasLt&) = delete;
 
   // Operands are rounded to TF32, sums run in f32 in an order of the library's. Asynchronous; throws Failure.
-  void product(const LibraryProduct& call, cudaStream_t stream);
+  // False, and nothing done, where the library has no algorithm for the shape.
+  bool product(const LibraryProduct& call, cudaStream_t stream);
 
  private:
   struct Functions;
@@ -47,12 +48,13 @@ class CublasLt {
     uint32_t alignment;  // of all pointers, in bytes
     auto operator<=>(const Shape&) const = default;
   };
-  Plan& plan(const Shape& shape, const float* bias);
+  // Null: no algorithm.
+  Plan* plan(const Shape& shape, const float* bias);
 
   const std::unique_ptr<Functions> functions_;
   void* handle_ = nullptr;
   DeviceMemory workspace_;
-  std::map<Shape, std::unique_ptr<Plan>> plans_;
+  std::map<Shape, std::unique_ptr<Plan>> plans_;  // null: no algorithm
 };
 
 }  // namespace wisemerge::cuda

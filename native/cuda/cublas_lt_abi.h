@@ -11,6 +11,7 @@
 namespace wisemerge::cuda {
 
 using CublasStatus = int32_t;  // 0: success
+inline constexpr CublasStatus kCublasNotSupported = 15;
 inline constexpr int32_t kCublasR32F = 0;
 inline constexpr int32_t kCublasFastTf32 = 77;  // CUBLAS_COMPUTE_32F_FAST_TF32
 inline constexpr int32_t kCublasTranspose = 1;

@@ -43,7 +43,7 @@ int32_t device_count(WmError* error) {
   int32_t count = 0;
   guard(error, [&] {
     const Devices devices = usable_devices();
-    if (devices.ordinals.empty()) throw Failure{WM_UNAVAILABLE, devices.native_code, devices.reason};
+    if (devices.ordinals.empty()) throw Failure{devices.code, devices.native_code, devices.reason};
     count = static_cast<int32_t>(devices.ordinals.size());
     return WM_OK;
   });
@@ -88,6 +88,8 @@ void unpin(WmContext* context, void* memory) {
   guard(nullptr, [&] {
     require(context, "context");
     context->make_current();
+    // A network's weights may be on their way, and the caller may free them next.
+    context->wait_for_copies();
     context->pinned().remove(memory);
     return WM_OK;
   });

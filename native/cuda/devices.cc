@@ -23,14 +23,24 @@ std::string probe_reason(cudaError_t status) {
     case cudaErrorInsufficientDriver:
       if (driver == 0) return "no NVIDIA driver is installed (libcuda.so.1 was not found)";
       return "the NVIDIA driver supports CUDA " + version_text(driver) + ", this build needs CUDA " +
-             version_text(CUDART_VERSION) + ": update the driver";
+             version_text(CUDART_VERSION / 1000 * 1000) + ": update the driver";
     case cudaErrorNoDevice:
       return "the NVIDIA driver (CUDA " + version_text(driver) +
              ") reports no device; check nvidia-smi, CUDA_VISIBLE_DEVICES and access to /dev/nvidia*";
+    case cudaErrorSystemNotReady:
+      return "the NVIDIA driver is not ready: on a machine with NVSwitches, start nvidia-fabricmanager";
+    case cudaErrorSystemDriverMismatch:
+      return "the NVIDIA driver's kernel module and its libraries are of different versions: restart the "
+             "machine";
     default:
-      return std::string("CUDA cannot start: ") + cudaGetErrorString(status) + " (" +
-             cudaGetErrorName(status) + ", " + std::to_string(static_cast<int>(status)) + ")";
+      return "CUDA cannot start: " + status_text(status);
   }
+}
+
+// What fails before a device is in use makes it unavailable, unless it has been in use before.
+WmCode probe_code(cudaError_t status) {
+  const WmCode code = code_of(status);
+  return code == WM_DEVICE_ERROR && !loses_device(status) ? WM_UNAVAILABLE : code;
 }
 
 int attribute(int ordinal, cudaDeviceAttr name) {
@@ -46,6 +56,7 @@ Devices usable_devices() {
   int count = 0;  // left untouched by a failed call
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess) {
+    devices.code = probe_code(status);
     devices.native_code = static_cast<int32_t>(status);
     devices.reason = probe_reason(status);
     cudaGetLastError();
@@ -58,13 +69,21 @@ Devices usable_devices() {
   }
   for (int ordinal = 0; ordinal < count; ordinal++) {
     int major = 0, minor = 0;
-    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal);
-    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal);
-    if (major >= kMinMajor) {
+    cudaError_t asked = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal);
+    if (asked == cudaSuccess) {
+      asked = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal);
+    }
+    if (asked == cudaSuccess && major >= kMinMajor) {
       devices.ordinals.push_back(ordinal);
+      continue;
+    }
+    devices.reason += (devices.reason.empty() ? "device " : "; device ") + std::to_string(ordinal);
+    if (asked != cudaSuccess) {
+      devices.code = probe_code(asked);
+      devices.native_code = static_cast<int32_t>(asked);
+      devices.reason += " cannot be asked what it is: " + status_text(asked);
     } else {
-      devices.reason += (devices.reason.empty() ? "" : "; ") + ("device " + std::to_string(ordinal)) +
-                        " has compute capability " + std::to_string(major) + "." + std::to_string(minor) +
+      devices.reason += " has compute capability " + std::to_string(major) + "." + std::to_string(minor) +
                         ", this build needs " + std::to_string(kMinMajor) + ".0";
     }
   }
@@ -75,7 +94,7 @@ Devices usable_devices() {
 
 int device_ordinal(int32_t device) {
   const Devices devices = usable_devices();
-  if (devices.ordinals.empty()) throw Failure{WM_UNAVAILABLE, devices.native_code, devices.reason};
+  if (devices.ordinals.empty()) throw Failure{devices.code, devices.native_code, devices.reason};
   if (device < 0 || static_cast<size_t>(device) >= devices.ordinals.size()) {
     throw Failure{WM_INVALID_ARGUMENT, 0,
                   "there is no CUDA device " + std::to_string(device) + ": the usable ones are 0 to " +

@@ -10,9 +10,10 @@
 namespace wisemerge::cuda {
 
 struct Devices {
-  std::vector<int> ordinals;  // CUDA ordinals of the usable devices; the backend's device i is ordinals[i]
-  int32_t native_code = 0;    // cudaError_t of the failed probe
-  std::string reason;         // why `ordinals` is empty
+  std::vector<int> ordinals;     // CUDA ordinals of the usable devices; the backend's device i is ordinals[i]
+  WmCode code = WM_UNAVAILABLE;  // why `ordinals` is empty, and
+  int32_t native_code = 0;       // cudaError_t of the failed probe
+  std::string reason;
 };
 
 // Probes anew at every call; never fails and never creates a device context.

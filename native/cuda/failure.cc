@@ -3,7 +3,24 @@
 #include <cstring>
 
 namespace wisemerge::cuda {
-namespace {
+
+bool loses_device(cudaError_t status) {
+  switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorECCUncorrectable:
+      return true;
+    default:
+      return false;
+  }
+}
 
 WmCode code_of(cudaError_t status) {
   switch (status) {
@@ -15,19 +32,24 @@ WmCode code_of(cudaError_t status) {
     case cudaErrorSystemNotReady:
     case cudaErrorSystemDriverMismatch:
     case cudaErrorNoKernelImageForDevice:
+    case cudaErrorUnsupportedPtxVersion:
+    case cudaErrorJitCompilerNotFound:
+    case cudaErrorJitCompilationDisabled:
       return WM_UNAVAILABLE;
     default:
       return WM_DEVICE_ERROR;
   }
 }
 
-}  // namespace
+std::string status_text(cudaError_t status) {
+  return std::string(cudaGetErrorString(status)) + " (" + cudaGetErrorName(status) + ", " +
+         std::to_string(static_cast<int>(status)) + ")" +
+         (loses_device(status) ? "; the device is lost to this process: start a new process" : "");
+}
 
 void fail(cudaError_t status, const std::string& what) {
   cudaGetLastError();
-  throw Failure{code_of(status), static_cast<int32_t>(status),
-                what + ": " + cudaGetErrorString(status) + " (" + cudaGetErrorName(status) + ", " +
-                    std::to_string(static_cast<int>(status)) + ")"};
+  throw Failure{code_of(status), static_cast<int32_t>(status), what + ": " + status_text(status)};
 }
 
 void fill_error(WmError* error, int32_t native_code, const std::string& message) {

@@ -15,6 +15,12 @@ struct Failure {
   std::string message;
 };
 
+// CUDA's own text and name of `status`, with the remedy where there is one.
+std::string status_text(cudaError_t status);
+WmCode code_of(cudaError_t status);
+// Whether the driver refuses whatever the process asks of the device from now on: nothing but its end helps.
+bool loses_device(cudaError_t status);
+
 // Throws Failure with `what` ("copying to the device") and CUDA's own name and text for `status`. Clears the
 // error, so that the next call does not report it again.
 [[noreturn]] void fail(cudaError_t status, const std::string& what);

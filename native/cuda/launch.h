@@ -61,6 +61,9 @@ CompareKernel compare_kernel(DType x, DType y);
 cudaError_t launch(const CompareKernel& kernel, const CompareSegment* segments, const CompareTotals& totals,
                    cudaStream_t stream);
 
+// Whether the current device runs the kernels: loads one.
+cudaError_t try_kernels();
+
 // The architectures of the embedded machine code, as nvcc lists them: "800,900".
 const char* kernel_architectures();
 

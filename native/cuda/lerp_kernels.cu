@@ -39,6 +39,11 @@ cudaError_t launch(const LerpKernel& kernel, const LerpSegment* segments, const 
   return cudaGetLastError();
 }
 
+cudaError_t try_kernels() {
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, lerp_mixed<float>);
+}
+
 #define WM_TEXT_(...) #__VA_ARGS__
 #define WM_TEXT(...) WM_TEXT_(__VA_ARGS__)
 const char* kernel_architectures() { return WM_TEXT(__CUDA_ARCH_LIST__); }

@@ -96,16 +96,15 @@ void scratch_product(const ProductRule& rule, const NetworkProduct& call, const 
   for (uint64_t j = 0; j < call.outputs; j += step) {
     const uint64_t outputs = std::min(step, call.outputs - j);
     if (!there) interpolate(call.weight, call.first + j, outputs, call.inputs, weights, stream);
-    if (rule.library) {
-      const void* const w = there ? element(DType::kF32, weight.x, (call.first + j) * call.inputs) : weights;
-      rule.library->product({call.rows, call.inputs, outputs, call.outputs, call.x,
-                             static_cast<const float*>(w), bias ? bias + j : nullptr, call.out + j},
-                            stream);
-      continue;
-    }
-    Matmul product = product_of(call, bias ? bias + j : nullptr);
+    const void* const w = there ? element(DType::kF32, weight.x, (call.first + j) * call.inputs) : weights;
+    const float* const part = bias ? bias + j : nullptr;
+    const LibraryProduct by_library = {call.rows,    call.inputs, outputs,
+                                       call.outputs, call.x,      static_cast<const float*>(w),
+                                       part,         call.out + j};
+    if (rule.library && rule.library->product(by_library, stream)) continue;
+    Matmul product = product_of(call, part);
     product.n = static_cast<uint32_t>(outputs);
-    product.w0 = operand(DType::kF32, weights, call.inputs, 1);
+    product.w0 = operand(DType::kF32, w, call.inputs, 1);
     product.out += j;
     launch_product(rule, product, stream);
   }

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "cpu/cpu_backend.h"
+#include "cuda_parity_failures.h"
 #include "cuda_parity_heads.h"
 #include "cuda_parity_merge.h"
 #include "cuda_parity_network.h"
@@ -220,6 +221,23 @@ void absent_y(Tally& tally, const Contexts& contexts) {
   }
 }
 
+void elementwise(Tally& tally, const WmBackend* cuda, const Contexts& contexts, bool reduced) {
+  tally.section("interpolation", [&] {
+    every_triple(tally, contexts, reduced);
+    every_16_bit_code(tally, contexts);
+    many_tensors(tally, contexts, reduced);
+    many_alphas(tally, contexts, reduced);
+    absent_y(tally, contexts);
+  });
+  tally.section("comparison", [&] { comparisons(tally, contexts, reduced); });
+  if (!reduced) tally.section("large tensors", [&] { large(tally, contexts); });
+  tally.section("pinned memory, cancelling, arguments", [&] {
+    pinning(tally, cuda, *contexts[0]);
+    cancelling(tally, cuda, *contexts[0]);
+    refusing(tally, cuda, *contexts[0]);
+  });
+}
+
 int main(const char* library, bool reduced, bool cooperative) {
   void* handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
   const auto entry = handle ? reinterpret_cast<WmBackendEntry>(dlsym(handle, WM_BACKEND_SYMBOL)) : nullptr;
@@ -249,29 +267,24 @@ int main(const char* library, bool reduced, bool cooperative) {
       return 1;
     }
     const Contexts contexts = {&device, &host};
-    if (!cooperative) {
-      every_triple(tally, contexts, reduced);
-      every_16_bit_code(tally, contexts);
-      many_tensors(tally, contexts, reduced);
-      many_alphas(tally, contexts, reduced);
-      comparisons(tally, contexts, reduced);
-      if (!reduced) large(tally, contexts);
-      pinning(tally, cuda, device);
-      cancelling(tally, cuda, device);
-      refusing(tally, cuda, device);
-      absent_y(tally, contexts);
-    }
-    check_matrix_products(tally, device, host, reduced);
-    check_heads(tally, device, host, reduced);
-    check_merges(tally, device, host, reduced);
-    Opened fast(cuda, 0, WM_FAST), neither(cuda, 0, 3);
-    tally.expect(fast.code == WM_OK, std::string("open: ") + fast.error.message);
-    tally.expect(neither.code == WM_INVALID_ARGUMENT, "a precision that there is not is refused");
-    if (fast.context) check_tensor_products(tally, fast, reduced);
+    if (!cooperative) elementwise(tally, cuda, contexts, reduced);
+    tally.section("matrix products", [&] { check_matrix_products(tally, device, host, reduced); });
+    tally.section("heads", [&] { check_heads(tally, device, host, reduced); });
+    tally.section("merges", [&] { check_merges(tally, device, host, reduced); });
+    tally.section("products by tensor cores", [&] {
+      Opened fast(cuda, 0, WM_FAST), neither(cuda, 0, 3);
+      tally.expect(fast.code == WM_OK, std::string("open: ") + fast.error.message);
+      tally.expect(neither.code == WM_INVALID_ARGUMENT, "a precision that there is not is refused");
+      if (fast.context) check_tensor_products(tally, fast, reduced);
+    });
   }
-  if (!cooperative) opening(tally, cuda, devices, reduced);
-  const bool tf32 = check_networks(tally, cuda, reduced);
-  check_training(tally, cuda, reduced);
+  if (!cooperative) tally.section("opening", [&] { opening(tally, cuda, devices, reduced); });
+  bool tf32 = false;
+  tally.section("networks", [&] { tf32 = check_networks(tally, cuda, reduced); });
+  tally.section("training", [&] { check_training(tally, cuda, reduced); });
+  if (const auto control = reinterpret_cast<const ReplayControl* (*)()>(dlsym(handle, kReplayControl))) {
+    tally.section("failures", [&] { check_failures(tally, cuda, *control()); });
+  }
 
   std::printf(
       "{\"checks\": %llu, \"failures\": %llu, \"reduced\": %s, \"tf32\": \"%s\", \"backend\": \"%s\"}\n",

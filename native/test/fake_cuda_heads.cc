@@ -7,24 +7,19 @@
 namespace wisemerge::cuda {
 
 cudaError_t launch(const Matmul& call, cudaStream_t stream) {
-  stream->queue.push_back([call] { test::matmul_on_host(call); });
-  return cudaSuccess;
+  return test::fake_launch(stream, [call] { test::matmul_on_host(call); });
 }
 cudaError_t launch_tensor(const Matmul& call, cudaStream_t stream) {
-  stream->queue.push_back([call] { test::tensor_on_host(call); });
-  return cudaSuccess;
+  return test::fake_launch(stream, [call] { test::tensor_on_host(call); });
 }
 cudaError_t launch(const HeadPath& call, cudaStream_t stream) {
-  stream->queue.push_back([call] { test::path_on_host(call); });
-  return cudaSuccess;
+  return test::fake_launch(stream, [call] { test::path_on_host(call); });
 }
 cudaError_t launch(const HeadMetrics& call, cudaStream_t stream) {
-  stream->queue.push_back([call] { test::metrics_on_host(call); });
-  return cudaSuccess;
+  return test::fake_launch(stream, [call] { test::metrics_on_host(call); });
 }
 cudaError_t launch(const HeadMoments& call, cudaStream_t stream) {
-  stream->queue.push_back([call] { test::moments_on_host(call); });
-  return cudaSuccess;
+  return test::fake_launch(stream, [call] { test::moments_on_host(call); });
 }
 
 }  // namespace wisemerge::cuda

@@ -9,7 +9,7 @@ namespace wisemerge::cuda {
 
 // Many models' columns in `memory`, as on the device.
 cudaError_t launch(const MergeCombine& call, std::byte* memory, uint32_t blocks, cudaStream_t stream) {
-  stream->queue.push_back([=] {
+  return test::fake_launch(stream, [=] {
     if (!memory) return test::combine_on_host(call);
     test::with_scalar(call.chunk, [&]<class Scalar>() {
       for (uint32_t block = 0; block < blocks; block++) {
@@ -20,38 +20,30 @@ cudaError_t launch(const MergeCombine& call, std::byte* memory, uint32_t blocks,
       }
     });
   });
-  return cudaSuccess;
 }
 cudaError_t launch(const MergeCount& call, cudaStream_t stream) {
-  stream->queue.push_back([call] { test::count_on_host(call); });
-  return cudaSuccess;
+  return test::fake_launch(stream, [call] { test::count_on_host(call); });
 }
 cudaError_t launch(const MergeOverlap& call, cudaStream_t stream) {
-  stream->queue.push_back([call] { test::overlap_on_host(call); });
-  return cudaSuccess;
+  return test::fake_launch(stream, [call] { test::overlap_on_host(call); });
 }
 cudaError_t launch(const MergeSums& call, cudaStream_t stream) {
-  stream->queue.push_back([call] { test::sums_on_host(call); });
-  return cudaSuccess;
+  return test::fake_launch(stream, [call] { test::sums_on_host(call); });
 }
 cudaError_t launch(const MergeGram& call, cudaStream_t stream) {
-  stream->queue.push_back([call] { test::gram_on_host(call); });
-  return cudaSuccess;
+  return test::fake_launch(stream, [call] { test::gram_on_host(call); });
 }
 cudaError_t launch(const MergeColumns& call, cudaStream_t stream) {
-  stream->queue.push_back([call] { test::columns_on_host(call); });
-  return cudaSuccess;
+  return test::fake_launch(stream, [call] { test::columns_on_host(call); });
 }
 cudaError_t launch(const MergeRanks& call, uint32_t blocks, cudaStream_t stream) {
-  stream->queue.push_back([=] {
+  return test::fake_launch(stream, [=] {
     std::memset(call.mask, 0, (call.chunk.count + 31) / 32 * sizeof(uint32_t));
     test::ranks_on_host(call, blocks);
   });
-  return cudaSuccess;
 }
 cudaError_t launch(const MergeDivergence& call, cudaStream_t stream) {
-  stream->queue.push_back([call] { test::divergence_on_host(call); });
-  return cudaSuccess;
+  return test::fake_launch(stream, [call] { test::divergence_on_host(call); });
 }
 
 }  // namespace wisemerge::cuda

@@ -127,6 +127,7 @@ WM_HD void widen_weights(const Matmul& call, const StoredQuad& w0, const StoredQ
 
 // Four aligned numbers by one access.
 WM_HD void store_quad(float* to, const float* from) {
+  require_aligned(to, kMatmulQuad * sizeof(float));
 #if defined(__CUDA_ARCH__)
   *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
 #else
@@ -218,6 +219,7 @@ struct MatmulThread {
 
   // One access of 16 bytes: the pitch and matmul_line keep the alignment.
   WM_HD static void read_quad(const float* from, float* to) {
+    require_aligned(from, kMatmulQuad * sizeof(float));
 #if defined(__CUDA_ARCH__)
     const float4 quad = *reinterpret_cast<const float4*>(from);
     to[0] = quad.x, to[1] = quad.y, to[2] = quad.z, to[3] = quad.w;

@@ -36,6 +36,14 @@ WM_HD uint64_t elements_to_boundary(const Bits* address) {
   return past ? (sizeof(Bits) * N - past) / sizeof(Bits) : 0;
 }
 
+// Of an address that a vector access goes to. On the host memcpy stands for it, which would hide what a
+// device refuses.
+WM_HD void require_aligned(const void* address, size_t bytes) {
+#if !defined(__CUDA_ARCH__)
+  if (reinterpret_cast<uintptr_t>(address) % bytes != 0) __builtin_trap();
+#endif
+}
+
 #if defined(__CUDA_ARCH__)
 // The register-sized word of a pack: a typed access is the only one nvcc keeps whole.
 template <uint32_t Bytes>
@@ -58,6 +66,7 @@ struct PackWord<4> {
 template <uint32_t N, class Bits>
 WM_HD Pack<Bits, N> load_aligned(const Bits* from) {
   Pack<Bits, N> pack;
+  require_aligned(from, sizeof(pack));
 #if defined(__CUDA_ARCH__)
   const auto word = __ldcs(reinterpret_cast<const typename PackWord<sizeof(pack)>::Type*>(from));
   memcpy(&pack, &word, sizeof(pack));
@@ -71,6 +80,7 @@ WM_HD Pack<Bits, N> load_aligned(const Bits* from) {
 template <uint32_t N, class Bits>
 WM_HD Pack<Bits, N> load_cached(const Bits* from) {
   Pack<Bits, N> pack;
+  require_aligned(from, sizeof(pack));
 #if defined(__CUDA_ARCH__)
   const auto word = __ldg(reinterpret_cast<const typename PackWord<sizeof(pack)>::Type*>(from));
   memcpy(&pack, &word, sizeof(pack));
@@ -82,6 +92,7 @@ WM_HD Pack<Bits, N> load_cached(const Bits* from) {
 
 template <uint32_t N, class Bits>
 WM_HD void store_aligned(Bits* to, const Pack<Bits, N>& pack) {
+  require_aligned(to, sizeof(pack));
 #if defined(__CUDA_ARCH__)
   typename PackWord<sizeof(pack)>::Type word;
   memcpy(&word, &pack, sizeof(pack));

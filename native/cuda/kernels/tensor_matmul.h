@@ -45,6 +45,7 @@ WM_HD uint32_t tensor_place(uint32_t line, uint32_t step) { return step ^ (line 
 
 // Two neighbours in depth: their place is even.
 WM_HD void store_pair(uint16_t* to, uint32_t pair) {
+  require_aligned(to, sizeof(pair));
 #if defined(__CUDA_ARCH__)
   *reinterpret_cast<uint32_t*>(to) = pair;
 #else

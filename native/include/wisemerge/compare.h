@@ -7,7 +7,8 @@
 // - lanes fold as a halving tree: lane[i] += lane[i + s] for s = 16, 8, 4, 2, 1;
 // - blocks of a span of kCompareSpan elements add up in ascending order; so do spans of a tensor (in the
 //   caller, which receives one CompareSums per span).
-// Elements where either side is NaN or infinite are counted and left out of the sums.
+// Elements where either side is NaN or infinite are counted and left out of the sums. A sum of F64 that
+// overflows both ways is a NaN, whose payload no device promises.
 #pragma once
 
 #include <cmath>

@@ -1,6 +1,5 @@
-import { weight } from './parameters.js';
+import { weight, weightsCancel } from './parameters.js';
 import type { Finding, MethodSpec, TensorValues } from './spec.js';
-import { total } from './spec.js';
 
 export const multislerp: MethodSpec = {
   name: 'multislerp',
@@ -45,8 +44,7 @@ export const multislerp: MethodSpec = {
 };
 
 function check({ parameters, inputs }: TensorValues): Finding | undefined {
-  if (inputs.length < 2 || parameters.normalize_weights === 0 || total(inputs, 'weight') !== 0)
-    return undefined;
+  if (inputs.length < 2 || parameters.normalize_weights === 0 || !weightsCancel(inputs)) return undefined;
   return {
     error: 'the weights sum to 0, which nothing can be divided by',
     fix: 'Change a weight, or set normalize_weights: false.',

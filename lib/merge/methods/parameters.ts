@@ -58,13 +58,15 @@ export const int8Mask: ParameterSpec = {
   doc: 'No effect.',
 };
 
+/** Whether weights sum to 0. Sums such as 0.1 + 0.2 - 0.3 do but for their rounding. */
+export function weightsCancel(inputs: TensorValues['inputs']): boolean {
+  const scale = inputs.reduce((most, { weight: one }) => Math.max(most, Math.abs(one!)), 0);
+  return Math.abs(total(inputs, 'weight')) <= 1e-12 * scale;
+}
+
 /** Of normalised sums without sign consensus. */
 export function checkWeightSum({ parameters, inputs }: TensorValues): Finding | undefined {
-  if (inputs.length === 0 || parameters.normalize === 0) return undefined;
-  const sum = total(inputs, 'weight');
-  // Sums such as 0.1 + 0.2 - 0.3 are zero but for their rounding.
-  const scale = inputs.reduce((most, { weight: one }) => Math.max(most, Math.abs(one!)), 0);
-  if (Math.abs(sum) > 1e-12 * scale) return undefined;
+  if (inputs.length === 0 || parameters.normalize === 0 || !weightsCancel(inputs)) return undefined;
   return {
     error: `the weights ${inputs.map(({ weight: one }) => one).join(', ')} sum to 0, which nothing can be divided by`,
     fix: 'Change a weight, or set normalize: false.',

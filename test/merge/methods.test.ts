@@ -132,6 +132,15 @@ describe('checks before any work', () => {
     }
   });
 
+  it('multislerp: the same of its normalised weights', () => {
+    const weights = [{ weight: 0.1 }, { weight: 0.2 }, { weight: -0.3 }];
+    expect(check('multislerp', { normalize_weights: 1 }, weights)?.error).toMatch(/sum to 0/);
+    expect(check('multislerp', { normalize_weights: 0 }, weights)).toBeUndefined();
+    expect(
+      check('multislerp', { normalize_weights: 1 }, [{ weight: 1e-30 }, { weight: 1e-30 }]),
+    ).toBeUndefined();
+  });
+
   it('della: probabilities inside (0, 1), unless the density is 0 or 1', () => {
     const one = (density: number, epsilon: number) =>
       check('della', { normalize: 1 }, [{ weight: 1, density, epsilon }])?.error;

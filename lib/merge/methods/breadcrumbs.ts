@@ -15,7 +15,7 @@ const gamma: ParameterSpec = {
   type: 'number',
   default: 0.01,
   range: { min: 0, max: 1 },
-  doc: 'Fraction of the largest elements that is dropped as outliers.',
+  doc: 'Fraction of the elements, the largest ones, to drop as outliers.',
 };
 
 const mask = [
@@ -28,15 +28,15 @@ const source = {
 };
 const differences = [
   ...familyDifferences,
-  'With no outliers to drop (gamma 0, or fewer than 100 elements at the default gamma) the delta is kept; mergekit loses all of it.',
-  'Equal magnitudes rank by index.',
+  'With no outliers to drop (gamma 0, or fewer than 100 elements at the default gamma), the delta is kept; mergekit loses all of it.',
+  'Equal magnitudes are ranked by index.',
 ];
 
 export const breadcrumbs: MethodSpec = {
   name: 'breadcrumbs',
   title: 'Model Breadcrumbs',
   summary:
-    'Drops both the smallest and the largest elements of each task vector, and adds the weighted sum of what is between them to the base.',
+    'Drops both the smallest and the largest elements of each task vector, and adds the weighted sum of the rest to the base.',
   formula: [...mask, rescaleLine, ...sumFormula("d_i'")],
   source,
   parameters: [weight, density, gamma, normalize(0), rescale(0), ...familyParameters],
@@ -50,7 +50,7 @@ export const breadcrumbsTies: MethodSpec = {
   name: 'breadcrumbs_ties',
   title: 'Model Breadcrumbs, with the sign consensus of TIES',
   summary:
-    'Drops both the smallest and the largest elements of each task vector, and adds up those between that agree with the sign elected by the weighted sum.',
+    'Drops both the smallest and the largest elements of each task vector, and sums those of the rest that agree with the sign elected by the weighted sum.',
   formula: [...mask, rescaleLine, ...consensusFormula("d_i'")],
   source,
   parameters: [weight, density, gamma, normalize(0), rescale(0), ...familyParameters],

@@ -17,14 +17,14 @@ const source = {
 };
 const differences = [
   ...familyDifferences,
-  'Random bits come from a counter keyed by seed, tensor name, model and element, so that they depend on neither device, threads nor the other tensors.',
+  'Random bits come from a counter keyed by seed, tensor name, model and element, so they do not depend on device, threads or other tensors.',
 ];
 
 export const dareLinear: MethodSpec = {
   name: 'dare_linear',
   title: 'DARE, linear',
   summary:
-    'Drops elements of each task vector at random, rescales what is left, and adds the weighted sum to the base.',
+    'Drops random elements of each task vector, rescales the rest, and adds the weighted sum to the base.',
   formula: [mask, rescaleLine, ...sumFormula("d_i'")],
   source,
   parameters: [weight, density, normalize(0), rescale(1), ...familyParameters],
@@ -38,7 +38,7 @@ export const dareTies: MethodSpec = {
   name: 'dare_ties',
   title: 'DARE, with the sign consensus of TIES',
   summary:
-    'Drops elements of each task vector at random, rescales what is left, and adds up those that agree with the sign elected by the weighted sum.',
+    'Drops random elements of each task vector, rescales the rest, and sums the elements that agree with the sign elected by the weighted sum.',
   formula: [mask, rescaleLine, ...consensusFormula("d_i'")],
   source,
   parameters: [weight, density, normalize(0), rescale(1), ...familyParameters],

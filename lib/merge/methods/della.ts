@@ -14,7 +14,7 @@ const epsilon: ParameterSpec = {
   scope: 'model',
   type: 'number',
   default: 0.15,
-  doc: 'Half the range of the probabilities: the smallest element of a row is kept with density - epsilon, the largest with density + epsilon.',
+  doc: 'Half the range of probabilities: the smallest element of a row is kept with probability density - epsilon, the largest with density + epsilon.',
 };
 
 const mask = [
@@ -28,15 +28,15 @@ const source = {
 };
 const differences = [
   ...familyDifferences,
-  'Rows of one element are kept with probability density; mergekit stops at them. Above two dimensions, a row is everything under one index of axis 0.',
-  'density - epsilon and density + epsilon must lie inside (0, 1); checked before any work.',
+  'Rows of one element are kept with probability density; mergekit fails on them. In tensors of more than two dimensions, a row is everything under one index of axis 0.',
+  'density - epsilon and density + epsilon must lie inside (0, 1), which is checked before any work.',
 ];
 
 export const della: MethodSpec = {
   name: 'della',
   title: 'DELLA',
   summary:
-    'Drops elements of each task vector at random, the smaller the likelier, rescales what is left, and averages those that agree with the sign elected by the weighted sum.',
+    'Drops random elements of each task vector, small ones more likely than large ones, rescales the rest, and averages the elements that agree with the sign elected by the weighted sum.',
   formula: [...mask, rescaleLine, ...consensusFormula("d_i'")],
   source,
   parameters: [weight, density, epsilon, normalize(1), rescale(1), ...familyParameters],
@@ -50,7 +50,7 @@ export const dellaLinear: MethodSpec = {
   name: 'della_linear',
   title: 'DELLA, linear',
   summary:
-    'Drops elements of each task vector at random, the smaller the likelier, rescales what is left, and adds the weighted sum to the base.',
+    'Drops random elements of each task vector, small ones more likely than large ones, rescales the rest, and adds the weighted sum to the base.',
   formula: [...mask, rescaleLine, ...sumFormula("d_i'")],
   source,
   parameters: [weight, density, epsilon, normalize(0), rescale(1), ...familyParameters],

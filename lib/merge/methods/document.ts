@@ -7,6 +7,35 @@ const baseText: Record<BaseRole, string> = {
   donor: '`base_model` only gives configuration and tokenizer, unless it is listed too',
 };
 
+/** In the table of methods. */
+const baseWord: Record<BaseRole, string> = {
+  required: 'required',
+  optional: 'optional',
+  donor: 'configuration only',
+};
+
+const intro = [
+  'The methods that `merge_method` of a [merge file](merge-files.md) names. Values are given under `parameters`, one for',
+  'each tensor or one for each model, as the column "per" says; [Parameters](merge-files.md#parameters) describes how.',
+].join(' ');
+
+const notation: readonly (readonly [string, string])[] = [
+  ['r', 'the result for a tensor'],
+  ['x_i, x', 'the tensor in model i, or in the only model besides the base'],
+  ['b', 'the tensor in the base model'],
+  ['d_i', "x_i - b, the model's task vector"],
+  ['w_i', "the model's weight"],
+  ['N', 'the number of models that have the tensor'],
+  ['n', 'the number of elements of the tensor'],
+  ['<u, v>', 'the inner product'],
+  ['int', 'truncates to a whole number'],
+];
+
+const conventions = [
+  'Norms and inner products run over the whole tensor unless something else is said. Everything is computed in f32, or in',
+  'f64 where a tensor is F64, and rounded once ([numerics.md](numerics.md#merging-many-models-mergeh)).',
+].join(' ');
+
 /** `docs/methods.md`: a section per method, from the specs. */
 export function methodsMarkdown(): string {
   return [
@@ -14,14 +43,24 @@ export function methodsMarkdown(): string {
     '',
     '<!-- Written by `npm run docs` from lib/merge/methods. -->',
     '',
-    'x_i is a tensor of model i, b that of the base model, d_i = x_i - b its task vector, w_i its weight, N the number of',
-    'models that have the tensor and n the number of its elements. Norms and inner products run over the whole tensor',
-    'unless something else is said, `int` truncates, and <u, v> is the inner product. Everything is computed in f32, or in',
-    'f64 where a tensor is F64, and rounded once.',
+    ...wrap(intro),
     '',
-    '| name | method |',
+    '| name | method | models | `base_model` |',
+    '| --- | --- | --- | --- |',
+    ...methods.map(
+      (method) =>
+        `| [\`${method.name}\`](#${method.name}) | ${method.title} | ${countText(method)} | ${baseWord[method.base]} |`,
+    ),
+    '',
+    'The base is not counted among the models where it is required or optional.',
+    '',
+    '## Notation',
+    '',
+    '| symbol | meaning |',
     '| --- | --- |',
-    ...methods.map(({ name, title }) => `| [\`${name}\`](#${name}) | ${title} |`),
+    ...notation.map(([symbol, meaning]) => `| \`${symbol}\` | ${meaning} |`),
+    '',
+    ...wrap(conventions),
     '',
     ...methods.flatMap(section),
   ].join('\n');
@@ -29,13 +68,16 @@ export function methodsMarkdown(): string {
 
 function section(method: MethodSpec): string[] {
   const { name, title, summary, formula, source, statistics, differences, parameters } = method;
-  const lines = [`## ${name}`, '', `**${title}.** ${summary}`, '', '```text', ...formula, '```', ''];
+  const lines = [`## ${name}`, '', ...wrap(`**${title}.** ${summary}`), '', '```text', ...formula, '```', ''];
   lines.push(`Models: ${modelsText(method)}.`, '');
-  if (statistics)
-    lines.push(`Every model has a key \`${statistics.key}\` beside \`model\`: ${statistics.doc}`, '');
+  if (statistics) {
+    const { key, doc } = statistics;
+    const needed = `${doc[0]!.toLowerCase()}${doc.slice(1)}`;
+    lines.push(...wrap(`Every model needs the key \`${key}\` beside \`model\`: ${needed}`), '');
+  }
   if (parameters.length > 0) {
     lines.push(
-      '| parameter | for | type | default | allowed | meaning |',
+      '| parameter | per | type | default | allowed | meaning |',
       '| --- | --- | --- | --- | --- | --- |',
     );
     lines.push(...parameters.map(row), '');
@@ -44,26 +86,52 @@ function section(method: MethodSpec): string[] {
   const link = arxiv === undefined ? url : `https://arxiv.org/abs/${arxiv}`;
   const place = source.section === undefined ? '' : `, “${source.section}”`;
   const number = arxiv === undefined ? '' : `, arXiv ${arxiv}`;
-  lines.push(`Source: [${source.title}](${link})${number}${place}.`, '');
+  lines.push(...wrap(`Source: [${source.title}](${link})${number}${place}.`), '');
   if (differences.length > 0) {
-    lines.push('Other than in mergekit 0.1.4:', '', ...differences.map((line) => `- ${line}`), '');
+    lines.push(
+      'Differences from mergekit 0.1.4:',
+      '',
+      ...differences.flatMap((line) => wrap(line, '- ')),
+      '',
+    );
   }
   return lines;
 }
 
-function modelsText({ base, models: { min, max } }: MethodSpec): string {
-  const besides = base === 'donor' ? '' : ' besides the base';
-  const count = max === undefined ? `${min} or more` : max === min ? `${min}` : `${min} to ${max}`;
-  return `${count}${besides}; ${baseText[base]}`;
+function countText({ models: { min, max } }: MethodSpec): string {
+  if (max === undefined) return `${min} or more`;
+  return max === min ? `${min}` : `${min} to ${max}`;
+}
+
+function modelsText(method: MethodSpec): string {
+  const besides = method.base === 'donor' ? '' : ' besides the base';
+  return `${countText(method)}${besides}; ${baseText[method.base]}`;
 }
 
 function row({ name, scope, type, default: initial, optional, range, ignored, doc }: ParameterSpec): string {
   let value = initial === undefined ? (optional ? 'none' : 'required') : String(initial);
   if (type === 'boolean' && initial !== undefined) value = initial === 1 ? 'true' : 'false';
-  const scopeText = scope === 'model' ? 'each model' : 'the tensor';
+  const scopeText = scope === 'model' ? 'model' : 'tensor';
   const meaning = ignored === undefined ? doc : `Accepted without effect: ${ignored}.`;
   const allowed = type === 'boolean' ? 'true, false' : formatRange(range);
   return `| \`${name}\` | ${scopeText} | ${type} | ${value} | ${allowed} | ${meaning} |`;
+}
+
+/** Columns of running text. */
+const width = 105;
+
+/** Breaks a paragraph into lines; those after the first are indented below a bullet. */
+function wrap(text: string, bullet = ''): string[] {
+  const lines: string[] = [];
+  let line = bullet;
+  for (const word of text.split(' ')) {
+    if (line.length + word.length > width && line.trim() !== bullet.trim()) {
+      lines.push(line.trimEnd());
+      line = ' '.repeat(bullet.length);
+    }
+    line += `${word} `;
+  }
+  return [...lines, line.trimEnd()];
 }
 
 /** An interval in words: `[0, 1]`, `> 0`, `any`. */

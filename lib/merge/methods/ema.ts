@@ -4,7 +4,7 @@ export const ema: MethodSpec = {
   name: 'ema',
   title: 'Exponential moving average',
   summary:
-    'The moving average of checkpoints of one run, in the order in which they are listed, starting from base_model.',
+    'The moving average of the checkpoints of a run, in the order in which they are listed, starting from base_model.',
   formula: ['r_0 = b', 'r_i = (1 - rate) r_(i-1) + rate x_i', 'so r = b + Σ rate (1 - rate)^(N - i) d_i'],
   source: {
     title: 'WARP: on the benefits of weight averaged rewarded policies',
@@ -17,7 +17,7 @@ export const ema: MethodSpec = {
       scope: 'global',
       type: 'number',
       range: { min: 0, max: 1 },
-      doc: 'How far each checkpoint pulls the average; 1 - rate is what is usually called decay.',
+      doc: 'How far each checkpoint pulls the average; 1 - rate is usually called the decay.',
     },
   ],
   base: 'required',

@@ -4,9 +4,9 @@ export const karcher: MethodSpec = {
   name: 'karcher',
   title: 'Karcher mean',
   summary:
-    'The point of the sphere whose summed squared angles to all models are least (the Riemannian centre of mass), found by iteration, at their mean length. All models count equally.',
+    'The point on the sphere with the least sum of squared angles to all models (the Riemannian centre of mass), found by iteration and scaled to their mean length. All models count equally.',
   formula: [
-    'n_i = ‖x_i‖, u_i = x_i / n_i, α = 1 / number of models with n_i > tol (others have no direction)',
+    'n_i = ‖x_i‖, u_i = x_i / n_i, α = 1 / number of models with n_i > tol (the others have no direction)',
     'u = Σ α u_i, normalised; the first u_i if its length is below tol',
     'at most max_iter times: c_i = clamp(<u, u_i>, -1, 1), θ_i = acos c_i',
     '  T = Σ α θ_i / sin θ_i (u_i - c_i u) over θ_i >= tol; stop if ‖T‖ < tol',
@@ -24,7 +24,7 @@ export const karcher: MethodSpec = {
       type: 'integer',
       default: 10,
       range: { min: 0 },
-      doc: 'Most iterations.',
+      doc: 'Largest number of iterations.',
     },
     {
       name: 'tol',
@@ -39,7 +39,7 @@ export const karcher: MethodSpec = {
   models: { min: 1 },
   lone: 'copy',
   differences: [
-    'Averages the listed models only; mergekit averages base_model in as well.',
-    'Opposite directions, which have no mean on the sphere, are an error; mergekit divides by nearly 0.',
+    'Only listed models are averaged; mergekit includes base_model as well.',
+    'Opposite directions, which have no mean on the sphere, are an error; mergekit divides by a number near 0.',
   ],
 };

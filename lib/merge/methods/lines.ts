@@ -5,7 +5,7 @@ export const lines: MethodSpec = {
   name: 'lines',
   title: 'LiNeS',
   summary:
-    'Task arithmetic whose factor grows linearly with the layer: shallow layers, which hold general features, stay near the base, and deep ones take on the tasks.',
+    'Task arithmetic with a factor that grows linearly with the layer: shallow layers, which hold general features, stay near the base, and deep layers take on the tasks.',
   formula: [
     'depth = k / (L - 1) in layer k of L, 0 before the layers, 1 after them',
     'r = b + (alpha + beta depth) Σ w_i d_i',
@@ -16,8 +16,8 @@ export const lines: MethodSpec = {
   },
   parameters: [
     optionalWeight,
-    { name: 'alpha', scope: 'global', type: 'number', doc: 'Factor of the first layer.' },
-    { name: 'beta', scope: 'global', type: 'number', doc: 'What the last layer has more.' },
+    { name: 'alpha', scope: 'global', type: 'number', doc: 'Factor for the first layer.' },
+    { name: 'beta', scope: 'global', type: 'number', doc: 'Added to alpha for the last layer.' },
   ],
   base: 'required',
   models: { min: 1 },

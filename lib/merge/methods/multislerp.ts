@@ -1,16 +1,15 @@
-import { weight } from './parameters.js';
+import { weight, weightsCancel } from './parameters.js';
 import type { Finding, MethodSpec, TensorValues } from './spec.js';
-import { total } from './spec.js';
 
 export const multislerp: MethodSpec = {
   name: 'multislerp',
   title: 'Multi-SLERP',
   summary:
-    'Spherical interpolation of any number of models: their directions are averaged in the tangent space of the sphere at the weighted mean direction, their lengths linearly. With a base_model, of their task vectors.',
+    'Spherical interpolation of any number of models: directions are averaged in the tangent space of the sphere at the weighted mean direction, lengths linearly. With a base_model, task vectors are interpolated instead of models.',
   formula: [
     'X_i = x_i, or d_i with a base; normalize_weights: w_i /= Σ w_i',
     'n_i = ‖X_i‖, u_i = X_i / (n_i + eps), m = Σ w_i u_i',
-    '‖m‖ < eps: Σ w_i X_i for two models or where no n_i is above eps, else an error',
+    '‖m‖ < eps: r = Σ w_i X_i for two models or where no n_i is above eps, else an error',
     'm /= ‖m‖, T = Σ w_i (u_i - <u_i, m> m), a = ‖T‖ + eps',
     'r = (m cos a + T sin a / a) Σ w_i n_i; with a base: r += b',
   ],
@@ -37,16 +36,15 @@ export const multislerp: MethodSpec = {
   models: { min: 1 },
   lone: 'copy',
   differences: [
-    'Models are summed in the order of the configuration, so that runs are equal to the byte; mergekit goes through a hash set.',
+    'Models are summed in the order of the configuration, so that repeated runs give equal bytes; mergekit iterates over a hash set.',
     'Weights that sum to 0 are an error with normalize_weights; mergekit writes NaN.',
-    'Tensors that no model touched, and zeros, are left alone for any number of models; mergekit stops at more than two.',
+    'Tensors that no model changed, and zero tensors, are kept for any number of models; mergekit fails for more than two.',
   ],
   check,
 };
 
 function check({ parameters, inputs }: TensorValues): Finding | undefined {
-  if (inputs.length < 2 || parameters.normalize_weights === 0 || total(inputs, 'weight') !== 0)
-    return undefined;
+  if (inputs.length < 2 || parameters.normalize_weights === 0 || !weightsCancel(inputs)) return undefined;
   return {
     error: 'the weights sum to 0, which nothing can be divided by',
     fix: 'Change a weight, or set normalize_weights: false.',

@@ -4,7 +4,7 @@ export const nearswap: MethodSpec = {
   name: 'nearswap',
   title: 'NearSwap',
   summary:
-    'Takes elements from the other model where it is near the base, and less of them the further apart the two are.',
+    'Takes elements from the other model where it is near the base, and less of them the further the two are apart.',
   formula: ['w = clamp(t / max(|b - x|, 1e-6), 0, 1)', 'r = w x + (1 - w) b'],
   source: {
     title: 'alchemonaut, QuartetAnemoi',
@@ -15,7 +15,7 @@ export const nearswap: MethodSpec = {
       name: 't',
       scope: 'global',
       type: 'number',
-      doc: 'Differences up to t are taken over in full.',
+      doc: 'Elements that differ by t or less are taken in full.',
     },
   ],
   base: 'required',

@@ -6,7 +6,7 @@ export const nuslerp: MethodSpec = {
   name: 'nuslerp',
   title: 'NuSLERP',
   summary:
-    'Spherical interpolation between two models whose weights say how near the result is to each. With a base_model that is neither of them, their task vectors are interpolated and the base is added back. Whole tensors, or rows or columns of them, are the vectors.',
+    'Spherical interpolation between two models; the weights set how near the result is to each. With a base_model that is neither of them, their task vectors are interpolated and added to the base. The vectors are whole tensors, or their rows or columns.',
   formula: [
     'v_i = x_i, or d_i with a base',
     't = w_2 / (w_1 + w_2), 0.5 if |w_1 + w_2| < 1e-6',
@@ -25,23 +25,23 @@ export const nuslerp: MethodSpec = {
       scope: 'global',
       type: 'boolean',
       default: 1,
-      doc: 'The whole tensor is one vector. Otherwise each vector along the last axis has its own angle.',
+      doc: 'Take the whole tensor as one vector. Otherwise each vector along the last axis has its own angle.',
     },
     {
       name: 'nuslerp_row_wise',
       scope: 'global',
       type: 'boolean',
       default: 0,
-      doc: 'With nuslerp_flatten: false, vectors along axis 0 instead of the last axis.',
+      doc: 'With nuslerp_flatten: false, take vectors along axis 0 instead of the last axis.',
     },
   ],
   base: 'optional',
   models: { min: 2, max: 2 },
   lone: 'copy',
   differences: [
-    'Angles are computed in f32 with sums in a fixed order; in bf16 mergekit keeps about three digits of the cosine.',
-    'Vectors that point against each other within rounding go straight; mergekit divides by a sine of nearly 0.',
-    'Weights that sum to 0 are taken as equal, as in mergekit, with a warning.',
+    'Angles are computed in f64, with sums in a fixed order; in bf16, mergekit keeps about three digits of the cosine.',
+    'Opposite vectors (within rounding) are interpolated linearly; mergekit divides by a sine of nearly 0.',
+    'Weights that sum to 0 count as equal, as in mergekit, but with a warning.',
   ],
   check,
 };

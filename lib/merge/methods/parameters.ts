@@ -6,7 +6,7 @@ export const weight: ParameterSpec = {
   name: 'weight',
   scope: 'model',
   type: 'number',
-  doc: 'w_i, any sign. At 0 a model takes no part, whatever it holds.',
+  doc: 'w_i, of any sign. A model with weight 0 takes no part, even if it holds NaN.',
 };
 
 export const optionalWeight: ParameterSpec = { ...weight, default: 1 };
@@ -15,7 +15,7 @@ export const optionalWeight: ParameterSpec = { ...weight, default: 1 };
 export const positiveWeight: ParameterSpec = {
   ...optionalWeight,
   range: { min: 0 },
-  doc: 'w_i. At 0 a model takes no part, whatever it holds.',
+  doc: 'w_i. A model with weight 0 takes no part, even if it holds NaN.',
 };
 
 export function normalize(initial: 0 | 1, doc = 'Divide by the sum of the weights.'): ParameterSpec {
@@ -28,7 +28,7 @@ export function rescale(initial: 0 | 1): ParameterSpec {
     scope: 'global',
     type: 'boolean',
     default: initial,
-    doc: 'Give each sparsified delta the L1 norm that it had before.',
+    doc: 'Give each sparsified delta the L1 norm that it had before sparsification.',
   };
 }
 
@@ -37,7 +37,7 @@ export const lambda: ParameterSpec = {
   scope: 'global',
   type: 'number',
   default: 1,
-  doc: 'Factor of the merged delta, after normalisation.',
+  doc: 'Factor for the merged delta, after normalisation.',
 };
 
 export const density: ParameterSpec = {
@@ -46,7 +46,7 @@ export const density: ParameterSpec = {
   type: 'number',
   default: 1,
   range: { min: 0 },
-  doc: 'Fraction of elements of the delta that is kept. From 1 on the delta is used as it is; at 0 nothing of it.',
+  doc: 'Fraction of the elements of the delta to keep. At 1 and above the delta is used unchanged, at 0 not at all.',
 };
 
 export const int8Mask: ParameterSpec = {
@@ -54,17 +54,19 @@ export const int8Mask: ParameterSpec = {
   scope: 'global',
   type: 'boolean',
   default: 0,
-  ignored: 'it chose the type of a temporary mask, never the result',
+  ignored: 'in mergekit it sets the type of a temporary mask, which does not affect the result',
   doc: 'No effect.',
 };
 
+/** Whether weights sum to 0. Sums such as 0.1 + 0.2 - 0.3 do but for their rounding. */
+export function weightsCancel(inputs: TensorValues['inputs']): boolean {
+  const scale = inputs.reduce((most, { weight: one }) => Math.max(most, Math.abs(one!)), 0);
+  return Math.abs(total(inputs, 'weight')) <= 1e-12 * scale;
+}
+
 /** Of normalised sums without sign consensus. */
 export function checkWeightSum({ parameters, inputs }: TensorValues): Finding | undefined {
-  if (inputs.length === 0 || parameters.normalize === 0) return undefined;
-  const sum = total(inputs, 'weight');
-  // Sums such as 0.1 + 0.2 - 0.3 are zero but for their rounding.
-  const scale = inputs.reduce((most, { weight: one }) => Math.max(most, Math.abs(one!)), 0);
-  if (Math.abs(sum) > 1e-12 * scale) return undefined;
+  if (inputs.length === 0 || parameters.normalize === 0 || !weightsCancel(inputs)) return undefined;
   return {
     error: `the weights ${inputs.map(({ weight: one }) => one).join(', ')} sum to 0, which nothing can be divided by`,
     fix: 'Change a weight, or set normalize: false.',

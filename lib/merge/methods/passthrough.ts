@@ -4,7 +4,7 @@ export const passthrough: MethodSpec = {
   name: 'passthrough',
   title: 'Passthrough',
   summary:
-    'Copies the tensors of one model, scaled if asked for. With slices, it stacks layers of several models.',
+    'Copies the tensors of one model, optionally scaled. With slices, it stacks layers of several models.',
   formula: ['r = x, or scale x'],
   source: { title: 'mergekit', url: 'https://github.com/arcee-ai/mergekit' },
   parameters: [
@@ -13,10 +13,10 @@ export const passthrough: MethodSpec = {
       scope: 'model',
       type: 'number',
       optional: true,
-      doc: 'Factor; without it bytes are copied.',
+      doc: 'Factor; without it, bytes are copied.',
     },
   ],
   base: 'donor',
   models: { min: 1, max: 1 },
-  differences: ['A layer may be repeated without further options: the output holds a copy of its own.'],
+  differences: ['A layer may be repeated without further options; the output holds a copy for each.'],
 };

@@ -6,18 +6,18 @@ const epsilon: ParameterSpec = {
   type: 'number',
   default: 1e-5,
   range: { min: 0 },
-  doc: 'Changes up to this magnitude count as none.',
+  doc: 'Changes up to this magnitude are ignored.',
 };
 const source = { title: 'Behavior knowledge merge in reinforced agentic models', arxiv: '2601.13572' };
 const differences = [
-  'Models are summed in the order of the configuration, so that runs are equal to the byte.',
+  'Models are summed in the order of the configuration, so that repeated runs give equal bytes.',
 ];
 
 export const ram: MethodSpec = {
   name: 'ram',
   title: 'RAM',
   summary:
-    'Averages the changes that several models made to the same element, and keeps a change that only one of them made at full size.',
+    'Averages the changes that several models made to the same element, and keeps a change that only one model made at full size.',
   formula: ['nz_i = |d_i| > epsilon, cnt = Σ nz_i', 'r = b + Σ d_i nz_i / max(cnt, 1)'],
   source,
   parameters: [epsilon],
@@ -30,7 +30,7 @@ export const ramPlusTl: MethodSpec = {
   name: 'ramplus_tl',
   title: 'RAM+, tensor level',
   summary:
-    'RAM, with the changes that one model alone made enlarged according to how much of that model is shared with others, tensor by tensor.',
+    'RAM that also enlarges the changes that only one model made, by the ratio of shared to unique changes of that model in the tensor.',
   formula: [
     'nz_i = |d_i| > epsilon, cnt = Σ nz_i',
     'shared_i, unique_i = number of positions of nz_i with cnt > 1 and with cnt = 1',
@@ -44,7 +44,7 @@ export const ramPlusTl: MethodSpec = {
       scope: 'global',
       type: 'number',
       default: 0.1,
-      doc: 'How much unique changes are enlarged.',
+      doc: 'How much to enlarge unique changes.',
     },
     {
       name: 'alpha',
@@ -52,7 +52,7 @@ export const ramPlusTl: MethodSpec = {
       type: 'number',
       default: 0.2,
       range: { min: 0 },
-      doc: 'Bound of the ratio of shared to unique changes.',
+      doc: 'Upper bound of the ratio of shared to unique changes.',
     },
     epsilon,
   ],

@@ -5,9 +5,9 @@ export const regmean: MethodSpec = {
   name: 'regmean',
   title: 'RegMean',
   summary:
-    'Merges each linear layer by regression: its outputs come as near as they can to those of every model on that model’s own inputs. What is known of the inputs is their Gram matrix, given as one checkpoint per model; all other tensors are averaged.',
+    'Merges each linear layer by regression, so that its outputs are as near as possible to those of every model on that model’s own inputs. The inputs are represented by their Gram matrices, given as one checkpoint per model. All other tensors are averaged.',
   formula: [
-    'G_i = XᵀX of the inputs of a layer in model i, off-diagonal elements times alpha',
+    'G_i = XᵀX for the inputs X of the layer in model i, off-diagonal elements times alpha',
     'W = (Σ w_i W_i G_i) (Σ w_i G_i)^-1 for weights W_i of shape [out, in]',
     'inputs that were always 0, and tensors without a Gram matrix: Σ w_i x_i / Σ w_i',
   ],
@@ -20,7 +20,7 @@ export const regmean: MethodSpec = {
       type: 'number',
       default: 0.9,
       range: { min: 0, max: 1 },
-      doc: 'Factor of the off-diagonal elements; below 1 it keeps the system well conditioned. In f64; takes memory for one matrix of in² numbers.',
+      doc: 'Factor for the off-diagonal elements; below 1 it keeps the system well conditioned. The system is solved in f64, in memory for one matrix of in² numbers.',
     },
   ],
   base: 'donor',

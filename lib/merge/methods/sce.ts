@@ -5,7 +5,7 @@ export const sce: MethodSpec = {
   name: 'sce',
   title: 'SCE',
   summary:
-    'Select, calculate, erase: keeps the elements in which the task vectors vary most, weighs the models by the energy of what is kept, and erases elements against the elected sign.',
+    'Select, calculate, erase: keeps the elements in which the task vectors vary most, weights the models by the energy of those, and erases elements that disagree with the elected sign.',
   formula: [
     'select_topk < 1: v = variance of d over the models; keep the int(nonzero(v) select_topk) positions of largest v in every d_i',
     "v_i = mean(d_i'^2) / Σ mean(d_j'^2), 1/N if the sum is below 1e-6",
@@ -20,14 +20,14 @@ export const sce: MethodSpec = {
       type: 'number',
       default: 1,
       range: { min: 0 },
-      doc: 'Fraction of the varying positions that is kept.',
+      doc: 'Fraction of the varying positions to keep.',
     },
     int8Mask,
   ],
   base: 'required',
   models: { min: 1 },
   differences: [
-    'Nothing selected gives the base; mergekit writes a tensor with one dimension more.',
-    'Equal variances are kept from the lowest index on, and models are summed in the order of the configuration.',
+    'If nothing is selected, the base is kept; mergekit writes a tensor with one dimension too many.',
+    'Of equal variances, those with the lowest index are kept. Models are summed in the order of the configuration.',
   ],
 };

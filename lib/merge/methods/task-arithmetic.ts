@@ -6,14 +6,14 @@ export const taskArithmetic: MethodSpec = {
   name: 'task_arithmetic',
   title: 'Task arithmetic',
   summary:
-    'Adds weighted task vectors, the differences between fine-tuned models and their base, to the base. Negative weights take a task away.',
+    'Adds weighted task vectors (the differences between fine-tuned models and their base) to the base. A negative weight removes a task.',
   formula: sumFormula('d_i'),
   source: { title: 'Editing models with task arithmetic', arxiv: '2212.04089', section: 'Task vectors' },
   parameters: [
     weight,
     { ...density, ignored: 'task arithmetic keeps every element' },
     normalize(0),
-    { ...rescale(0), ignored: 'there is nothing to rescale where nothing is dropped' },
+    { ...rescale(0), ignored: 'nothing is dropped, so there is nothing to rescale' },
     ...familyParameters,
   ],
   base: 'required',

@@ -6,9 +6,9 @@ export const ties: MethodSpec = {
   name: 'ties',
   title: 'TIES',
   summary:
-    'Trims each task vector to its largest elements, elects a sign per element by the weighted sum, and averages those that agree with it: redundant changes and conflicts of sign do not dilute each other.',
+    'Trims each task vector to its largest elements, elects a sign per element by the weighted sum, and averages the elements that agree with it, so that redundant changes and conflicting signs do not dilute the result.',
   formula: [
-    "d_i' = d_i on its int(density n) elements of largest magnitude, else 0; of equal ones, the lowest index first",
+    "d_i' = d_i on its int(density n) elements of largest magnitude, else 0; of equal magnitudes, the lowest index first",
     rescaleLine,
     ...consensusFormula("d_i'"),
   ],
@@ -22,7 +22,7 @@ export const ties: MethodSpec = {
   models: { min: 1 },
   differences: [
     ...familyDifferences,
-    'Equal magnitudes at the threshold, the rule in bf16, are kept from the lowest index on; an unstable sort decides in mergekit.',
-    'A tensor so small that int(density n) is 0 keeps the base and is reported; mergekit stops.',
+    'Of equal magnitudes at the threshold, which are the rule in bf16, those with the lowest index are kept; in mergekit an unstable sort decides.',
+    'A tensor so small that int(density n) is 0 keeps the base and is reported; mergekit fails.',
   ],
 };

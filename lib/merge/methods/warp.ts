@@ -2,9 +2,9 @@ import type { MethodSpec } from './spec.js';
 
 export const warp: MethodSpec = {
   name: 'warp',
-  title: 'WARP: spherical average, then towards the initialisation',
+  title: 'WARP',
   summary:
-    'Averages the task vectors of policies trained from one initialisation (base_model) on the sphere, then goes only a part of the way from the initialisation to that average.',
+    'Averages on the sphere the task vectors of policies trained from one initialisation (base_model), then goes part of the way from the initialisation to that average.',
   formula: [
     's_1 = d_1',
     's_m = slerp(s_(m-1), d_m, 1 / m) for m = 2 .. N, with the angle and the edge rules of nuslerp',

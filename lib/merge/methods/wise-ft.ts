@@ -4,7 +4,7 @@ export const wiseFt: MethodSpec = {
   name: 'wise_ft',
   title: 'WiSE-FT',
   summary:
-    'Interpolates between the zero-shot model (base_model, alpha = 0) and the model fine-tuned from it (alpha = 1): much of the gain of fine-tuning, with the robustness of the zero-shot model.',
+    'Interpolates between the zero-shot model (base_model, alpha = 0) and the model fine-tuned from it (alpha = 1), to keep much of the gain of fine-tuning and the robustness of the zero-shot model.',
   formula: ['r = b + alpha (x - b)'],
   source: { title: 'Robust fine-tuning of zero-shot models', arxiv: '2109.01903' },
   parameters: [

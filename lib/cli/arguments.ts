@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { parseByteSize } from '../byte-size.js';
 import { parseAlphas } from '../merge/alpha.js';
 
@@ -50,4 +50,11 @@ export function parseAlphaFlag(text: string): number | number[] | 'best' {
   if (text === 'best') return text;
   const alphas = parseAlphas(text);
   return /[,:]/.test(text) ? alphas : alphas[0]!;
+}
+
+export function activationOption(): Option {
+  return new Option(
+    '--activation <name>',
+    'MLP: activation between layers (default: that of config.json, or gelu)',
+  ).choices(['gelu', 'relu']);
 }

@@ -20,31 +20,43 @@ export interface SoupFlags
 
 export function addSoup(command: Command, signal: AbortSignal): Command {
   return command
-    .description('make a greedy soup: the mean of those models that do it good')
-    .option('--models <paths...>', 'models of one architecture; configuration and tokenizer of the first')
+    .description('make a greedy soup: the mean of those fine-tuned models that do not make it worse')
+    .option(
+      '--models <paths...>',
+      'models of one architecture; configuration and tokenizer are taken from the first',
+    )
     .option(
       '--set <set>',
-      'NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS], or =IMAGES; repeat it for more sets',
+      'evaluation set: NAME:ROLE:KIND=FEATURES,LABELS[,GROUPS] or NAME:ROLE:KIND=IMAGES, with ROLE select or report and KIND id or shift; repeat it for more sets',
       accumulates(parseSetFlag),
     )
     .option(
       '--rule <rule>',
-      'what must not get worse: max-mean, max-id, max-shift, max-worst (default: max-mean)',
+      'score that must not get worse: max-mean, max-id, max-shift or max-worst (default: max-mean)',
     )
-    .option('--head <tensor>', 'weight of the head (default: the only one that looks like a classifier)')
-    .option('--heads <paths...>', 'CLIP: a head for each model (default: in the models)')
-    .option('--class-names <file>', "of the classes in the head's order: lines, .json, a column of .csv")
-    .option('--templates <file>', 'CLIP: build the classifier from prompts with {} for the name')
+    .option(
+      '--head <tensor>',
+      'name of the weight of the head (default: the only one that looks like a classifier)',
+    )
+    .option('--heads <paths...>', 'CLIP: one file with a head per model (default: heads in the models)')
+    .option('--class-names <file>', 'class names in the order of the head: lines, .json or .csv:COLUMN')
+    .option('--templates <file>', 'CLIP: build the classifier from these prompts, with {} for the class name')
     .option(
       '--command <command>',
-      "evaluates a model instead, such as 'python eval.py {model}'; split at spaces",
+      "program that evaluates a model, such as 'python eval.py {model}'; split at spaces",
       parseCommandFlag,
     )
-    .option('--keep', 'keep the models that were written for the command')
-    .option('--dtype <dtype>', 'of the soup: float32, float16, bfloat16 (default: of the models)')
+    .option('--keep', 'keep the models that are written for --command')
+    .option(
+      '--dtype <dtype>',
+      'dtype of the soup: float32, float16 or bfloat16 (default: that of the models)',
+    )
     .option('--threads <n>', 'CPU threads (default: all)', parseCount)
-    .requiredOption('--out <directory>', 'where results go, and the soup in its directory model')
-    .option('--resume', 'go on where an earlier run stopped')
+    .requiredOption(
+      '--out <directory>',
+      'directory for the results; the soup is written to <directory>/model',
+    )
+    .option('--resume', 'continue where an earlier run stopped')
     .option('--force', 'replace an earlier soup')
     .action(async (file: string | undefined, flags: SoupFlags) =>
       (await import('./soup.js')).runSoup(file, flags, signal),

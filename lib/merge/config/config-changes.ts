@@ -19,6 +19,8 @@ const indexLists = [
   'deepstack_visual_indexes',
   'hybrid_layer_ids',
 ];
+/** Lists of tokens may be as long as there are layers: a distilled Whisper has two of both. */
+const tokens = /token|_ids?$/;
 /** Strings with one letter per layer. */
 const letters = ['hybrid_override_pattern'];
 
@@ -59,7 +61,7 @@ export function configChanges(
   }
   for (const prefix of parts) {
     const config = partOf(donor.config, prefix)!;
-    const listed = listChanges(config, prefix, own, origins);
+    const listed = listChanges(config, prefix, own, origins, warnings);
     const indices = origins.map(({ layer }) => layer);
     const kinds = {
       ...layerKindChanges(config, indices, warnings),
@@ -76,9 +78,11 @@ function listChanges(
   prefix: string,
   layers: number,
   origins: readonly LayerOrigin[],
+  warnings: string[],
 ): Record<string, unknown> {
   const changes: Record<string, unknown> = {};
   for (const [key, list] of Object.entries(config)) {
+    if (tokens.test(key)) continue;
     const of = (model: ModelHeaders): unknown => partOf(model.config, prefix)?.[key];
     let changed: unknown;
     if (Array.isArray(list) && indexLists.includes(key)) {
@@ -89,14 +93,35 @@ function listChanges(
     } else if (Array.isArray(list) && list.length === layers && layers > 1) {
       changed = origins.map(({ model, layer }) => {
         const own = of(model);
-        return Array.isArray(own) && layer < own.length ? own[layer] : list[layer];
+        return Array.isArray(own) && layer < own.length ? own[layer] : list[Math.min(layer, layers - 1)];
       });
+      warnUnlisted(key, list, origins, of, warnings);
     } else if (typeof list === 'string' && letters.includes(key) && list.length === layers) {
       changed = origins.map(({ model, layer }) => String(of(model) ?? list)[layer] ?? list[layer]).join('');
     } else continue;
     if (JSON.stringify(changed) !== JSON.stringify(list)) changes[key] = changed;
   }
   return changes;
+}
+
+/** Warns of a layer beyond the donor's whose own configuration has no such list: it gets the donor's last entry. */
+function warnUnlisted(
+  key: string,
+  list: readonly unknown[],
+  origins: readonly LayerOrigin[],
+  of: (model: ModelHeaders) => unknown,
+  warnings: string[],
+): void {
+  const last = JSON.stringify(list.at(-1));
+  if (list.every((entry) => JSON.stringify(entry) === last)) return;
+  const unlisted = origins.find(({ model, layer }) => {
+    const own = of(model);
+    return layer >= Math.max(list.length, Array.isArray(own) ? own.length : 0);
+  });
+  if (!unlisted) return;
+  warnings.push(
+    `config.json of ${unlisted.model.path} has no ${key} for its layer ${unlisted.layer}: layers beyond those of the donor get ${last}`,
+  );
 }
 
 /**

@@ -62,7 +62,23 @@ export function layerKindChanges(
       changes.layer_types = origins.map((layer) => (layer % 2 ? 'full_attention' : 'sliding_attention'));
     }
   }
+  const kinds = attentionTypes(config.attention_types);
+  if (kinds && origins.every((layer) => layer < kinds.length)) {
+    const moved = origins.map((layer) => kinds[layer]!);
+    if (moved.join() !== kinds.join()) changes.attention_types = [[moved, 1]];
+  }
   return changes;
+}
+
+/** One kind per layer of GPT-Neo's patterns, each with how often it comes: `[[["global", "local"], 6]]`. */
+function attentionTypes(patterns: unknown): string[] | undefined {
+  if (!Array.isArray(patterns)) return undefined;
+  const kinds = patterns.map((entry) => {
+    const [pattern, times] = Array.isArray(entry) ? entry : [];
+    const fits = Array.isArray(pattern) && Number.isInteger(times) && times >= 0 && times < 1000;
+    return fits ? Array.from({ length: times }, () => pattern).flat() : undefined;
+  });
+  return kinds.every((list) => list !== undefined) ? kinds.flat() : undefined;
 }
 
 /** A backbone's names of its stages, one for what comes before the layers and one for each. */

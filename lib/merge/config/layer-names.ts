@@ -84,8 +84,8 @@ const parameters = /^(weight|bias|gamma|beta|scale|running_mean|running_var|num_
 export function followsLayers(name: string): boolean {
   const parts = name.split('.');
   // Projections and norms of embeddings come first, whatever they are called.
-  if (parts.some((part) => part.includes('embed') && !heads.test(part))) return false;
-  if (parts.some((part) => connectors.test(part))) return false;
+  const first = (part: string): boolean => part.includes('embed') || connectors.test(part);
+  if (parts.some((part) => first(part) && !heads.test(part))) return false;
   const modules = parts.length > 1 && parameters.test(parts.at(-1)!) ? parts.slice(0, -1) : parts;
   const last = modules.at(-1)!;
   // Whisper's and XGLM's, where projections of features have one of this name before the layers.

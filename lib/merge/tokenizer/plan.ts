@@ -96,6 +96,9 @@ async function changedTexts(
   return texts;
 }
 
+/** Parts of a configuration that are of text in the tokenizer's tokens: a query transformer has its own. */
+const texts = /^((text|llm|language|thinker)_config|encoder|decoder)$/;
+
 /**
  * Sizes and ids in a configuration (`config.json`, `generation_config.json`) of the model with the tokenizer `origin`,
  * for the output's tokens, by dotted path. Ids of tokens that are gone become null.
@@ -115,7 +118,7 @@ export function vocabularyChanges(
   const changes: Record<string, unknown> = {};
   const visit = (part: object, prefix: string): void => {
     for (const [key, held] of Object.entries(part)) {
-      const nested = /^(text_config|llm_config)$/.test(key) && typeof held === 'object' && held !== null;
+      const nested = texts.test(key) && typeof held === 'object' && held !== null;
       if (nested) visit(held, `${prefix}${key}.`);
       let value = held;
       if (key === 'vocab_size') value = rows;

@@ -60,6 +60,27 @@ it.each<[string, Record<string, unknown>, string, Record<string, unknown>]>([
     { num_hidden_layers: 3, layer_types: ['sliding_attention', 'sliding_attention', 'full_attention'] },
   ],
   [
+    'patterns with how often each comes',
+    {
+      ...six,
+      attention_types: [
+        [['global', 'local'], 2],
+        [['global'], 2],
+      ],
+    },
+    '[0,2] [3,6]',
+    {
+      num_hidden_layers: 5,
+      attention_types: [[['global', 'local', 'local', 'global', 'global'], 1]],
+    },
+  ],
+  [
+    'lists of tokens are none of layers',
+    { ...six, suppress_tokens: [1, 2, 3, 4, 5, 6], eos_token_id: [1, 2, 3, 4, 5, 6] },
+    '[0,1]',
+    { num_hidden_layers: 1 },
+  ],
+  [
     'stages of a backbone',
     {
       ...six,
@@ -88,6 +109,34 @@ it.each<[string, Record<string, unknown>, string]>([
       new RegExp(`config\\.json has ${key} [23], .*: layer [34] of the output was layer [13],`),
     ),
   ]);
+});
+
+it.each([
+  [['x', 'x'], []],
+  [
+    ['x', 'y'],
+    ['config.json of b has no layer_types for its layer 2: layers beyond those of the donor get "y"'],
+  ],
+])('a layer that no list of %j speaks of', (layer_types, doubts) => {
+  const model = (path: string, layers: number, config: object) =>
+    headers(
+      path,
+      Object.fromEntries(Array.from({ length: layers }, (_, i) => [`model.layers.${i}.w`, [2]])),
+      {
+        num_hidden_layers: layers,
+        ...config,
+      },
+    );
+  const text = `merge_method: passthrough
+slices: [{sources: [{model: a, layer_range: [0, 2]}]}, {sources: [{model: b, layer_range: [0, 4]}]}]
+`;
+  const { configChanges, warnings } = resolveText(text, [model('a', 2, { layer_types }), model('b', 4, {})]);
+  const last = layer_types[1];
+  expect(configChanges).toEqual({
+    num_hidden_layers: 6,
+    layer_types: [...layer_types, ...layer_types, last, last],
+  });
+  expect(warnings).toEqual(doubts);
 });
 
 it('a list of kinds goes before a period', () => {

@@ -20,7 +20,12 @@ const names = {
     ...['norm.weight', 'fc_norm.weight', 'head.weight', 'head.fc.bias'],
     ...['visual.ln_post.weight', 'visual.proj', 'ln_final.weight', 'ln_final.bias', 'text_projection'],
     ...['logit_scale', 'logit_bias', 'biogpt.layer_norm.weight', 'model.layer_norm.weight'],
-    ...['vocab_transform.weight', 'vocab_layer_norm.bias', 'discriminator_predictions.dense.weight'],
+    ...[
+      'vocab_transform.weight',
+      'vocab_layer_norm.bias',
+      'vocab_projector.weight',
+      'discriminator_predictions.dense.weight',
+    ],
     ...['model.norm.weight', 'lm_head.weight', 'lm_head.dense.weight', 'embed_out.weight'],
     ...['transformer.ln_f.weight', 'output.weight', 'classifier.dense.weight', 'bert.pooler.dense.bias'],
     ...['cls.predictions.bias', 'vision_model.post_layernorm.weight', 'visual_projection.weight'],

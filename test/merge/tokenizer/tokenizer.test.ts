@@ -290,6 +290,17 @@ describe('a given vocabulary', () => {
       pad_token_id: null,
     });
     expect(vocabularyChanges(plan, origin, config)).toEqual({ vocab_size: 4, 'text_config.vocab_size': 4 });
+    const part = { vocab_size: 5 };
+    const parts = {
+      ...{ language_config: part, thinker_config: { text_config: part, vision_config: part } },
+      ...{ encoder: part, decoder: part, qformer_config: part, vision_config: part },
+    };
+    expect(vocabularyChanges(plan, origin, parts)).toEqual({
+      'language_config.vocab_size': 4,
+      'thinker_config.text_config.vocab_size': 4,
+      'encoder.vocab_size': 4,
+      'decoder.vocab_size': 4,
+    });
   });
 
   it('is that of the first model where there is no base', async () => {

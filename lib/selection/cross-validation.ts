@@ -7,7 +7,7 @@ import {
   multipleCounts,
 } from '../statistics/bits.js';
 import { Clusters } from '../statistics/clusters.js';
-import { stratifiedFolds } from '../statistics/folds.js';
+import { partitioner } from '../statistics/folds.js';
 import type { Steps } from '../statistics/turns.js';
 import { evidenceOf, type SetEvidence } from './criteria.js';
 import { curvesOf, nearestAlpha, type OutcomeSet, type Outcomes } from './curves.js';
@@ -130,7 +130,7 @@ export function scoresMean({ chosen, fixed, zeroshot, finetuned }: CrossValidati
   return [chosen, fixed, zeroshot, finetuned].every(({ score, mean }) => Math.abs(score - mean) < 1e-12);
 }
 
-/** A set in folds. */
+/** A set in folds; fastest where one repeat is asked for after the other. */
 export interface SplitSet {
   /** What may be known without a fold. */
   training(repeat: number, fold: number): SetEvidence;
@@ -147,7 +147,7 @@ export function splitSet(
 ): SplitSet {
   const { name, role, kind, correct, labels, groups } = set;
   const { rows, columns } = correct;
-  const partitions = stratifiedFolds(columns, {
+  const partitionOf = partitioner(columns, {
     folds,
     repeats,
     seed,
@@ -158,24 +158,30 @@ export function splitSet(
   const totals = Uint32Array.from({ length: rows }, (_, k) => correct.count(k));
   const distinct = distinctColumns(correct);
   const clusters = groups && new Clusters(correct, groups);
-  const tables = partitions.map((partition) => countByFold(distinct, partition, folds));
+  let last: (FoldTable & { readonly repeat: number; readonly partition: Uint8Array }) | undefined;
+  const tableOf = (repeat: number) => {
+    if (last?.repeat === repeat) return last;
+    const partition = partitionOf(repeat);
+    last = { repeat, partition, ...countByFold(distinct, partition, folds) };
+    return last;
+  };
   return {
     training(repeat, fold) {
-      const { sizes, counts } = tables[repeat]!;
+      const { partition, sizes, counts } = tableOf(repeat);
       const samples = columns - sizes[fold]!;
       const accuracy = Float64Array.from(totals, (total, k) => (total - counts[k * folds + fold]!) / samples);
       const joint: SetEvidence['joint'] = (j, k) => {
-        const both = countAndOutside(correct, j, k, partitions[repeat]!, fold);
+        const both = countAndOutside(correct, j, k, partition, fold);
         return [accuracy[j]!, accuracy[k]!, both / samples];
       };
       if (!clusters) return { name, role, kind, samples, accuracy, joint };
-      const outside = groupsOutside(clusters, partitions[repeat]!, fold);
+      const outside = groupsOutside(clusters, partition, fold);
       const clustered: SetEvidence['clustered'] = (j, k, weights) =>
         clusters.variance(j, k, weights, outside);
       return { name, role, kind, samples, accuracy, joint, clustered, oneGroup: outside.length === 1 };
     },
     heldOut(repeat, fold, alpha) {
-      const { sizes, counts } = tables[repeat]!;
+      const { sizes, counts } = tableOf(repeat);
       return [counts[alpha * folds + fold]!, sizes[fold]!];
     },
   };
@@ -188,12 +194,14 @@ function groupsOutside({ of, sizes }: Clusters, partition: Uint8Array, fold: num
   return [...sizes.keys()].filter((group) => folds[group] !== fold);
 }
 
-/** Samples of each fold, and correct ones by `[alpha][fold]`. */
-function countByFold(
-  distinct: DistinctColumns,
-  partition: Uint8Array,
-  folds: number,
-): { sizes: Uint32Array; counts: Uint32Array } {
+interface FoldTable {
+  /** Samples of each fold. */
+  readonly sizes: Uint32Array;
+  /** Correct ones by `[alpha][fold]`. */
+  readonly counts: Uint32Array;
+}
+
+function countByFold(distinct: DistinctColumns, partition: Uint8Array, folds: number): FoldTable {
   const { matrix, of } = distinct;
   const { rows, columns } = matrix;
   const sizes = new Uint32Array(folds);

@@ -82,6 +82,12 @@ function fewestUnits(sets: readonly SplitShape[]) {
  * are fewer samples or groups than folds, ERR_DATA_MISMATCH where labels or groups have another length.
  */
 export function stratifiedFolds(samples: number, options: FoldOptions): Uint8Array[] {
+  const partition = partitioner(samples, options);
+  return Array.from({ length: options.repeats ?? 1 }, (_, repeat) => partition(repeat));
+}
+
+/** The same partitions one by one, each made when it is asked for. Throws at once, as `stratifiedFolds`. */
+export function partitioner(samples: number, options: FoldOptions): (repeat: number) => Uint8Array {
   const { folds, repeats = 1, seed, stream = 0, labels, groups } = options;
   if (!(Number.isSafeInteger(folds) && folds >= 2 && folds <= 255))
     throw new WisemergeError('ERR_USAGE', `folds: ${folds} is not a whole number from 2 to 255`);
@@ -98,11 +104,11 @@ export function stratifiedFolds(samples: number, options: FoldOptions): Uint8Arr
   const classes = codes(labels, samples);
   if (!groups) {
     tooFew('samples', samples, folds);
-    return Array.from({ length: repeats }, (_, repeat) => spread(classes, folds, generator(repeat)));
+    return (repeat) => spread(classes, folds, generator(repeat));
   }
   const grouped = groupClasses(codes(groups, samples), classes);
   tooFew('groups', grouped.members.length, folds);
-  return Array.from({ length: repeats }, (_, repeat) => place(grouped, classes, folds, generator(repeat)));
+  return (repeat) => place(grouped, classes, folds, generator(repeat));
 }
 
 function tooFew(what: string, count: number, folds: number): void {

@@ -1,9 +1,11 @@
 // Long arithmetic in steps: the event loop has its turn, and a signal ends it.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { analyse } from '../../lib/selection/analysis.js';
+import { crossValidate } from '../../lib/selection/cross-validation.js';
 import { parseRule } from '../../lib/selection/rule.js';
+import { Random } from '../../lib/statistics/random.js';
 import { finish, inTurns, type Steps } from '../../lib/statistics/turns.js';
-import { nestedBits } from '../support/outcomes.js';
+import { nestedBits, outcomeSet } from '../support/outcomes.js';
 
 function* counting(steps: number, took: number[]): Steps<number> {
   for (let i = 0; i < steps; i++) {
@@ -46,4 +48,17 @@ it('an analysis in turns is the analysis, and takes one per replicate at least',
   let steps = 0;
   for (const _ of analyse([0, 0.5, 1], [set], options)) steps++;
   expect(steps).toBeGreaterThanOrEqual(2 * 300);
+});
+
+it('a cross-validation makes its partitions as it goes, not all of them in its first step', () => {
+  const shuffle = vi.spyOn(Random.prototype, 'shuffle');
+  onTestFinished(() => shuffle.mockRestore());
+  const set = outcomeSet('val', 'id', nestedBits([0.5, 0.9, 0.7], 100));
+  const outcomes = { alphas: Float64Array.of(0, 0.5, 1), sets: [set] };
+  const steps = crossValidate(outcomes, parseRule('max-id'), { repeats: 50, seed: 1 });
+  steps.next();
+  const first = shuffle.mock.calls.length;
+  finish(steps);
+  expect(first).toBeGreaterThan(0);
+  expect(shuffle).toHaveBeenCalledTimes(50 * first);
 });

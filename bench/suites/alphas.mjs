@@ -10,7 +10,8 @@ const counts = [1, 2, 4, 8];
 export async function alphas(context) {
   const { pair, pairs, scratch, log, block } = context;
   const needed = counts.at(-1) * pair.bytes;
-  if (freeBytes(pair.directory) < 1.1 * needed) return { skipped: `needs ${needed} bytes of disk` };
+  if (freeBytes(pair.directory) < 1.1 * needed)
+    return { skipped: `needs ${Math.ceil(needed / 1e9)} GB of disk` };
   const list = (count) => Array.from({ length: count }, (_, k) => (k + 1) / 10);
   await mergeOnce({ pair, scratch }, list(counts.at(-1)), (result) => {
     checkMerge(pair, result, block);

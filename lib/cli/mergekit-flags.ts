@@ -55,9 +55,7 @@ export function addMergekitFlags(command: Command, more: readonly NeedlessFlag[]
     .option(
       '--transformers-cache <directory>',
       'Hugging Face cache to find models in that are no paths (default: its usual place)',
-    )
-    .option('-v, --verbose', 'print the plan before carrying it out');
-  addHidden(command, '--no-verbose');
+    );
   for (const flag of ['copy-tokenizer', 'write-model-card']) addHidden(command, `--${flag}`);
   for (const { flag, value } of [...needless, ...more]) {
     addHidden(command, value === undefined ? `--${flag}` : `--${flag} ${value}`);
@@ -67,14 +65,15 @@ export function addMergekitFlags(command: Command, more: readonly NeedlessFlag[]
 }
 
 /**
- * Adds mergekit's names of flags that have another one here. After `--quiet`: a negated flag that comes before its
- * positive one would be its default.
+ * Adds those that every form of a command has, and mergekit's names of flags that have another one here. After `--quiet`: a
+ * negated flag that comes before its positive one would be its default.
  */
 export function addMergekitNames(command: Command): Command {
   command
+    .option('-v, --verbose', 'print the plan before carrying it out')
     .option('--out-shard-size <size>', 'same as --shard-size; K, M and B are powers of 1000', parseShardSize)
     .option('--cuda', 'same as --device cuda');
-  for (const flag of ['cuda', 'quiet']) addHidden(command, `--no-${flag}`);
+  for (const flag of ['cuda', 'quiet', 'verbose']) addHidden(command, `--no-${flag}`);
   addHidden(command, '--num-threads <n>', parseCount);
   return command;
 }

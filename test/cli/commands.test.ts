@@ -53,6 +53,17 @@ describe('merge', () => {
     expect(stderr).not.toContain('{');
   });
 
+  it('prints its plan first with --verbose', async () => {
+    const out = join(await tempDir(), 'out');
+    const merge = ['merge', ...pairFlags, '--alpha', '0.5', '--out', out];
+    const { stdout, stderr } = await runCli([...merge, '-v']);
+    expect(stdout).toBe(`${out}\n`);
+    expect(stderr).toMatch(
+      /^zero-shot +.*39 tensors[\s\S]*\ntensors +39 interpolated[\s\S]*\n39 tensors, .* to read/,
+    );
+    expect((await runCli([...merge, '--force'])).stderr).toMatch(/^39 tensors, /);
+  });
+
   it('says nothing with --quiet but its result', async () => {
     const out = join(await tempDir(), 'out');
     const { stdout, stderr } = await runCli([
@@ -346,10 +357,19 @@ describe('help and version', () => {
       expect.arrayContaining(['zeroshot', 'finetuned', 'alpha', 'out', 'dtype', 'extrapolate']),
     );
     expect(flags('Merge file')).toEqual(
-      expect.arrayContaining(['random-seed', 'compat', 'transformers-cache', 'verbose']),
+      expect.arrayContaining(['random-seed', 'compat', 'transformers-cache']),
     );
     expect(flags('Options')).toEqual(
-      expect.arrayContaining(['device', 'threads', 'memory', 'shard-size', 'force', 'cuda', 'json', 'help']),
+      expect.arrayContaining([
+        'device',
+        'threads',
+        'memory',
+        'shard-size',
+        'force',
+        'verbose',
+        'cuda',
+        'json',
+      ]),
     );
   });
 });

@@ -13,6 +13,7 @@ import { warnNonFinite } from '../non-finite.js';
 import { ProgressBar } from '../progress-bar.js';
 import { groupSkipped } from '../skipped-text.js';
 import { note, printResult, warn } from '../terminal.js';
+import { describePlan } from './plan.js';
 
 export async function runMerge(
   config: string | undefined,
@@ -41,7 +42,10 @@ async function mergePair(given: MergeFileFlags, signal: AbortSignal): Promise<vo
       ...(await toMergeOptions(flags)),
       signal,
       onProgress: progress.listener,
-      onPlan: ({ zeroshot, alphas, bytesRead, bytesWritten, skipped }) => {
+      onPlan: (plan) => {
+        const { zeroshot, alphas, bytesRead, bytesWritten, skipped } = plan;
+        // Warnings and what is not copied are said in either case.
+        if (given.verbose) note(flags, describePlan({ ...plan, warnings: [], skipped: [] }));
         const models = formatPlural(alphas.length, 'model');
         note(
           flags,

@@ -30,7 +30,7 @@ export async function runPlan(
   checkPairFlags(given);
   const flags = pairFlags(given);
   const plan = await planMerge({ ...(await toMergeOptions(flags)), signal });
-  printResult(flags, plan, () => describe(plan));
+  printResult(flags, plan, () => describePlan(plan));
   endWithProblems(flags, plan.problems);
 }
 
@@ -42,7 +42,7 @@ export function endWithProblems(flags: OutputFlags, problems: readonly Problem[]
   process.exitCode = exitCode(error);
 }
 
-function describe(plan: MergePlan): string {
+export function describePlan(plan: MergePlan): string {
   const { zeroshot, finetuned, alphas, files, memory, disk, tensors } = plan;
   const dtypes = Object.entries(plan.dtypes).map(([dtype, count]) => `${count} ${dtype}`);
   const rows: [string, string][] = [

@@ -91,7 +91,7 @@ function describe(explanation: Omit<Explanation, 'lines'>, merge: ResolvedMerge)
     const { source, tokens } = tokenizer;
     const from = typeof source === 'string' ? source : formatModelReference(source);
     const size = vocabulary ? ` of ${vocabulary.tokens} tokens in ${vocabulary.rows} rows` : '';
-    const ruled = tokens.length > 0 ? `, ${tokens.length} of them with a source of their own` : '';
+    const ruled = tokens.length > 0 ? `, ${tokens.length} with a source under tokens` : '';
     lines.push(`vocabulary: ${from}${size}${ruled}`);
   }
   if (chatTemplate !== undefined)

@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 /**
  * Why an operation failed, for programs: the code is stable, the message is for people.
  *
@@ -50,6 +52,7 @@ export type ErrorCode =
   | 'ERR_INPUT_CHANGED'
   /** The disk or the quota has no room for the output. */
   | 'ERR_NO_SPACE'
+  /** The system gives this process no more memory, or threads. */
   | 'ERR_OUT_OF_MEMORY'
   // 6: device and native library
   /** No addon binary for this platform could be loaded. */
@@ -139,10 +142,11 @@ export interface ErrorContext {
 export class WisemergeError extends Error {
   override readonly name = 'WisemergeError';
   readonly code: ErrorCode;
-  readonly tensor?: string;
-  readonly file?: string;
-  readonly hint?: string;
-  readonly details?: Readonly<Record<string, unknown>>;
+  // Declared, so that only what is known is there: consoles and loggers print every property.
+  declare readonly tensor?: string;
+  declare readonly file?: string;
+  declare readonly hint?: string;
+  declare readonly details?: Readonly<Record<string, unknown>>;
 
   constructor(code: ErrorCode, message: string, context: ErrorContext = {}) {
     super(message, context.cause === undefined ? undefined : { cause: context.cause });
@@ -171,12 +175,31 @@ export class WisemergeError extends Error {
 }
 
 /**
+ * An error of any realm. Where a test runner loads the package into a context of its own, Node's errors and the addon's are not
+ * instances of that context's `Error`.
+ */
+export function isError(value: unknown): value is Error {
+  return value instanceof Error || types.isNativeError(value);
+}
+
+/** What anything that was thrown says. */
+export function messageOf(thrown: unknown): string {
+  return isError(thrown) ? thrown.message : String(thrown);
+}
+
+/** One of Node's about a file: they carry the system call that failed, or that Node was started without permission for it. */
+function isFileError(error: unknown): boolean {
+  if (!isError(error)) return false;
+  return 'syscall' in error || (error as NodeJS.ErrnoException).code === 'ERR_ACCESS_DENIED';
+}
+
+/**
  * A failed file operation as a typed error that names the file; errors that are already typed, and aborts,
  * pass through. `operation` completes "cannot …"; `hint` is for those of files alone.
  */
 export function ioError(error: unknown, operation: string, path: string, hint?: string): Error {
   if (error instanceof WisemergeError && error.file === undefined) return error.at({ file: path });
-  if (!(error instanceof Error) || !('syscall' in error)) return error as Error;
+  if (!isFileError(error)) return error as Error;
   const { code, message } = error as NodeJS.ErrnoException;
   const noSpace = code === 'ENOSPC' || code === 'EDQUOT';
   // Node's message is "CODE: text, syscall 'path'".
@@ -262,8 +285,7 @@ const exitCodes: Record<ErrorCode, number> = {
  */
 export function exitCode(error: unknown): number {
   if (error instanceof WisemergeError) return exitCodes[error.code];
-  if (!(error instanceof Error)) return 1;
+  if (!isError(error)) return 1;
   if (error.name === 'AbortError' || error.name === 'TimeoutError') return 130;
-  // Node's own file errors carry the system call that failed.
-  return 'syscall' in error ? 5 : 1;
+  return isFileError(error) ? 5 : 1;
 }

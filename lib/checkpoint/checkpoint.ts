@@ -1,5 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { types } from 'node:util';
 import { checkCall, checkNames, checkPath } from '../call-options.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { chooseOne, chooseWeights } from './choose-weights.js';
@@ -101,7 +102,7 @@ export class Checkpoint implements AsyncDisposable {
   /** The same into memory that is there, of the tensor's size. */
   async readTensorInto(name: string, bytes: Uint8Array): Promise<void> {
     const tensor = this.#tensor(name);
-    if (!(bytes instanceof Uint8Array) || bytes.length !== tensor.bytes) {
+    if (!types.isUint8Array(bytes) || bytes.length !== tensor.bytes) {
       throw new WisemergeError('ERR_USAGE', `tensor "${name}" takes ${tensor.bytes} bytes of memory`, {
         tensor: name,
         hint: 'Give a Uint8Array of that length.',

@@ -2,7 +2,7 @@ import { open, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { checkCall, checkNames, checkPath } from '../call-options.js';
-import { ioError, WisemergeError } from '../errors.js';
+import { ioError, isError, WisemergeError } from '../errors.js';
 import { hexDigest } from '../hex-digest.js';
 import { openCheckpoint } from './checkpoint.js';
 import { manifestName } from './manifest.js';
@@ -72,7 +72,7 @@ async function verifyOutput(
   for (const { name, bytes, xxh3: expected } of manifest.files) {
     const actual = await hashFile(join(directory, name), progress, signal);
     let problem: string | undefined;
-    if (actual instanceof Error) problem = actual.message;
+    if (isError(actual)) problem = actual.message;
     else if (actual.bytes !== bytes)
       problem = `${name} has ${actual.bytes} bytes; the manifest says ${bytes}`;
     else if (actual.xxh3 !== expected)
@@ -131,7 +131,7 @@ async function hashFile(
   signal?: AbortSignal,
 ): Promise<{ bytes: number; xxh3: string } | Error> {
   const handle = await open(path, 'r').catch((error) => ioError(error, 'open', path));
-  if (handle instanceof Error) return handle;
+  if (isError(handle)) return handle;
   try {
     const hash = xxh3.Xxh3.withSeed();
     const chunk = Buffer.allocUnsafe(chunkBytes);

@@ -1,7 +1,7 @@
 // The addon as it is: how it is found, what it exports, and how its errors and jobs become JavaScript's.
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { type ErrorCode, WisemergeError } from '../errors.js';
+import { type ErrorCode, isError, messageOf, WisemergeError } from '../errors.js';
 import type { DeviceReport, DTypeInfo, HeaderColumns, TorchColumns } from '../native.js';
 import type { Precision } from '../precision.js';
 
@@ -132,7 +132,7 @@ function loadAddon(): Addon {
     return load(root);
   } catch (cause) {
     const platform = `${process.platform}-${process.arch}, Node ${process.versions.node}`;
-    const text = cause instanceof Error ? cause.message : String(cause);
+    const text = messageOf(cause);
     throw new WisemergeError(
       'ERR_ADDON_NOT_FOUND',
       `wisemerge's native addon could not be loaded on ${platform}: ${text}\n` +
@@ -145,7 +145,7 @@ function loadAddon(): Addon {
 
 // An addon's error: same code, but with a stack that leads to the caller.
 function translate(error: unknown): unknown {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return error;
+  if (!isError(error) || !('code' in error) || typeof error.code !== 'string') return error;
   if (!error.code.startsWith('ERR_')) return error;
   const about =
     'fd' in error && 'operation' in error ? { fd: error.fd, operation: error.operation } : undefined;

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { ioError, WisemergeError } from '../../errors.js';
+import { ioError, messageOf, WisemergeError } from '../../errors.js';
 
 // A row is a fraction of this; a file without line ends would otherwise be held whole.
 const maxLineBytes = 2 ** 24;
@@ -27,7 +27,7 @@ function parseRow(text: string, file: string, line: number): Record<string, unkn
   try {
     row = JSON.parse(text);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     throw new WisemergeError('ERR_DATA', `${file} line ${line} is not JSON: ${why}`, {
       file,
       hint: 'Each line holds one JSON object.',
@@ -64,7 +64,8 @@ async function* readLines(file: string): AsyncGenerator<string> {
     }
     rest += decoder.decode();
   } catch (error) {
-    if (!(error instanceof TypeError)) throw ioError(error, 'read', file);
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_ENCODING_INVALID_ENCODED_DATA')
+      throw ioError(error, 'read', file);
     throw new WisemergeError('ERR_DATA', `${file} after line ${line} is not UTF-8 text`, {
       file,
       hint: 'Save it as UTF-8.',

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import type { Entry, ZipFile } from 'yauzl';
-import { WisemergeError } from '../../errors.js';
+import { messageOf, WisemergeError } from '../../errors.js';
 import type { Bytes, DataFile } from './data-file.js';
 
 /** Compressed members are held in memory up to this many bytes. */
@@ -110,7 +110,7 @@ async function inflate(zip: ZipFile, entry: Entry, file: DataFile): Promise<Byte
 }
 
 function damaged({ path }: DataFile, cause: unknown): WisemergeError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   return new WisemergeError('ERR_DATA', `${path} is not a readable .npz archive: ${why}`, {
     file: path,
     hint: 'Copy the file again, or save it again with numpy.savez.',

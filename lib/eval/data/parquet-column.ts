@@ -1,6 +1,6 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import type { AsyncBuffer, ColumnData, Compressors } from 'hyparquet';
-import { WisemergeError } from '../../errors.js';
+import { messageOf, WisemergeError } from '../../errors.js';
 import type { Cell, Column } from './column.js';
 import { DataFile } from './data-file.js';
 import { chooseName, type DataPath, type DataRole } from './data-path.js';
@@ -97,7 +97,7 @@ function toCell(value: unknown): Cell {
 }
 
 function unreadable(path: string, cause: unknown): WisemergeError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   const compression = /compression codec/.test(why);
   return new WisemergeError('ERR_DATA', `${path} is not a readable .parquet file: ${why}`, {
     file: path,

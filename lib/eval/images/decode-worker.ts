@@ -1,6 +1,7 @@
 /** The program of a decoding thread. */
 import { readFile } from 'node:fs/promises';
 import { parentPort, workerData } from 'node:worker_threads';
+import { messageOf } from '../../errors.js';
 import { decodeRgb } from './decode.js';
 import type { DecodeFailure, DecodeReply, DecodeRequest, DecodeWork } from './decode-messages.js';
 import { type Preprocessor, preprocessor } from './preprocess.js';
@@ -58,7 +59,7 @@ async function decodeInto({
     image = await decodeRgb(file);
   } catch (error) {
     // The decoder's messages may have several lines, the last of them about the first.
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     return { kind: 'image', reason: reason.split('\n')[0]! };
   }
   prepare.run(image, new Float32Array(slots, 4 * elements * slot, elements));

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
-import { ioError, WisemergeError } from '../../errors.js';
+import { ioError, messageOf, WisemergeError } from '../../errors.js';
 import { readColumn } from '../data/column.js';
 
 /**
@@ -42,7 +42,7 @@ function fromJson(text: string, file: string, what: string): string[] {
   try {
     names = JSON.parse(text);
   } catch (error) {
-    throw refuse(`is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+    throw refuse(`is not JSON: ${messageOf(error)}`);
   }
   if (Array.isArray(names) && names.every((name) => typeof name === 'string')) return names;
   throw refuse('is not a list of texts');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Tokenizer } from '@huggingface/tokenizers';
 import { xxh3 } from '@node-rs/xxhash';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
-import { ioError, WisemergeError } from '../../errors.js';
+import { ioError, messageOf, WisemergeError } from '../../errors.js';
 import { hexDigest } from '../../hex-digest.js';
 
 /** A text of at most so many tokens. */
@@ -134,5 +134,5 @@ function noTokenizer(path: string, why: string): WisemergeError {
 }
 
 function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return messageOf(error);
 }

@@ -81,7 +81,7 @@ function parseDocuments(source: string, lines: LineCounter, problems: Problems):
     return [...documents];
   } catch (error) {
     // The parser is recursive: thousands of open brackets exhaust the stack.
-    if (!(error instanceof RangeError)) throw error;
+    if ((error as Error).name !== 'RangeError') throw error;
     problems.add({ line: 1, column: 1 }, 'the file is nested too deeply', 'Write it out with less nesting.');
     return [];
   }

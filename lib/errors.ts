@@ -1,3 +1,5 @@
+import { constants } from 'node:os';
+
 /**
  * Why an operation failed, for programs: the code is stable, the message is for people.
  *
@@ -170,6 +172,12 @@ export class WisemergeError extends Error {
   }
 }
 
+/** Errors of network file systems and of quotas, which Node gives by their numbers alone. */
+const unnamed: ReadonlyMap<number, string> = new Map([
+  [constants.errno.EDQUOT, 'the disk quota is used up'],
+  [constants.errno.ESTALE, 'stale file handle: the file was replaced, or its server restarted'],
+]);
+
 /**
  * A failed file operation as a typed error that names the file; errors that are already typed, and aborts,
  * pass through. `operation` completes "cannot …"; `hint` is for those of files alone.
@@ -177,10 +185,11 @@ export class WisemergeError extends Error {
 export function ioError(error: unknown, operation: string, path: string, hint?: string): Error {
   if (error instanceof WisemergeError && error.file === undefined) return error.at({ file: path });
   if (!(error instanceof Error) || !('syscall' in error)) return error as Error;
-  const { code, message } = error as NodeJS.ErrnoException;
-  const noSpace = code === 'ENOSPC' || code === 'EDQUOT';
+  const { code, errno = 0, message } = error as NodeJS.ErrnoException;
+  const number = -errno;
+  const noSpace = code === 'ENOSPC' || number === constants.errno.EDQUOT;
   // Node's message is "CODE: text, syscall 'path'".
-  const reason = /^\w+: (.+?), \w+/.exec(message)?.[1] ?? message;
+  const reason = unnamed.get(number) ?? /^\w+: (.+?), \w+/.exec(message)?.[1] ?? message;
   return new WisemergeError(noSpace ? 'ERR_NO_SPACE' : 'ERR_IO', `cannot ${operation} ${path}: ${reason}`, {
     file: path,
     cause: error,

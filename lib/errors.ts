@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { types } from 'node:util';
 
 /**
@@ -174,6 +175,12 @@ export class WisemergeError extends Error {
   }
 }
 
+/** Errors of network file systems and of quotas, which Node gives by their numbers alone. */
+const unnamed: ReadonlyMap<number, string> = new Map([
+  [constants.errno.EDQUOT, 'the disk quota is used up'],
+  [constants.errno.ESTALE, 'stale file handle: the file was replaced, or its server restarted'],
+]);
+
 /**
  * An error of any realm. Where a test runner loads the package into a context of its own, Node's errors and the addon's are not
  * instances of that context's `Error`.
@@ -200,10 +207,11 @@ function isFileError(error: unknown): boolean {
 export function ioError(error: unknown, operation: string, path: string, hint?: string): Error {
   if (error instanceof WisemergeError && error.file === undefined) return error.at({ file: path });
   if (!isFileError(error)) return error as Error;
-  const { code, message } = error as NodeJS.ErrnoException;
-  const noSpace = code === 'ENOSPC' || code === 'EDQUOT';
+  const { code, errno = 0, message } = error as NodeJS.ErrnoException;
+  const number = -errno;
+  const noSpace = code === 'ENOSPC' || number === constants.errno.EDQUOT;
   // Node's message is "CODE: text, syscall 'path'".
-  const reason = /^\w+: (.+?), \w+/.exec(message)?.[1] ?? message;
+  const reason = unnamed.get(number) ?? /^\w+: (.+?), \w+/.exec(message)?.[1] ?? message;
   return new WisemergeError(noSpace ? 'ERR_NO_SPACE' : 'ERR_IO', `cannot ${operation} ${path}: ${reason}`, {
     file: path,
     cause: error,

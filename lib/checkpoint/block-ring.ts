@@ -95,7 +95,11 @@ export class BlockRing {
   /** Files to write, one per output. Gives the number for `RingRange.output`. */
   addOutput(writers: readonly OutputWriter[], header: Uint8Array): number {
     for (const { fd, path } of writers) this.#names.set(fd, path);
-    return this.#stream.addOutput(writers, header);
+    try {
+      return this.#stream.addOutput(writers, header);
+    } catch (error) {
+      throw nameFile(error, (fd) => this.#names.get(fd));
+    }
   }
 
   /** Ends an output whose ranges are all through; gives the hashes of its files. */

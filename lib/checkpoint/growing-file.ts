@@ -5,6 +5,7 @@ import { xxh3 } from '@node-rs/xxhash';
 import { ioError } from '../errors.js';
 import { hexDigest } from '../hex-digest.js';
 import type { DTypeName } from '../native.js';
+import { closeFile } from './close-file.js';
 import { encodeHeader, type OutputTensor } from './layout.js';
 import type { WrittenFile } from './output-writer.js';
 
@@ -70,7 +71,7 @@ export class GrowingFile {
         }
         await out.datasync();
       } finally {
-        await out.close();
+        await closeFile(out, this.#path);
       }
       await rm(`${this.#path}.data`);
     } catch (error) {

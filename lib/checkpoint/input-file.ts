@@ -1,6 +1,8 @@
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { ioError, WisemergeError } from '../errors.js';
 import { cachedBytes } from '../native.js';
+import { closeFile } from './close-file.js';
+import { settleAll } from './settle.js';
 
 /** How an input is read: `direct` past the page cache, `cached` through it. */
 export type ReadMode = 'direct' | 'cached';
@@ -74,7 +76,8 @@ export class InputFile {
     try {
       await checkUnchanged(this.#cached, this.#identity);
     } finally {
-      await Promise.all([this.#cached.close(), this.#direct?.close()]);
+      const both = this.#direct ? [this.#cached, this.#direct] : [this.#cached];
+      await settleAll(both.map((handle) => closeFile(handle, this.path)));
     }
   }
 }
@@ -88,7 +91,7 @@ export async function mostlyCached(files: readonly FileIdentity[]): Promise<bool
     });
     cached += cachedBytes(handle.fd, size) ?? 0;
     total += size;
-    await handle.close();
+    await closeFile(handle, path);
   }
   return cached > total / 2;
 }
@@ -112,7 +115,9 @@ export async function openDirect(
 
 /** Throws ERR_INPUT_CHANGED. */
 export async function checkUnchanged(handle: FileHandle, identity: FileIdentity): Promise<void> {
-  const { size, mtimeMs } = await handle.stat();
+  const { size, mtimeMs } = await handle.stat().catch((error) => {
+    throw ioError(error, 'look at', identity.path);
+  });
   if (size !== identity.size) throw changed(identity, `its size went from ${identity.size} to ${size} bytes`);
   if (mtimeMs !== identity.mtimeMs) throw changed(identity, 'it was written to');
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ioError } from '../errors.js';
 import { manifestName, type OutputManifest } from './manifest.js';
 
 /** The command that writes an output. */
@@ -20,10 +21,15 @@ type AnyOutput = OutputManifest & {
   readonly training?: { readonly identity?: unknown };
 };
 
-/** Reads what is known of the output in `directory`, which `name` is the name of. */
+/** Reads what is known of the output in `directory`, which `name` is the name of. Throws ERR_IO. */
 export async function readFacts(directory: string, name: string): Promise<OutputFacts> {
+  const path = join(directory, manifestName);
+  // One that cannot be read does not vouch for anything: what it names is about to be replaced.
+  const text = await readFile(path, 'utf8').catch((error) => {
+    throw ioError(error, 'read', path);
+  });
   try {
-    const manifest = JSON.parse(await readFile(join(directory, manifestName), 'utf8')) as AnyOutput;
+    const manifest = JSON.parse(text) as AnyOutput;
     const { method, files, companions } = manifest;
     if (typeof method !== 'string') return {};
     const group = groupOf(manifest, name);

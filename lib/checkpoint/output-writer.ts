@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { ioError } from '../errors.js';
 import { preallocate } from '../native.js';
 import { alignUp, ioAlignment } from './alignment.js';
+import { closeFile } from './close-file.js';
 import { openDirect } from './input-file.js';
 
 /** A finished output file, for the manifest. */
@@ -66,7 +67,7 @@ export class OutputWriter {
     } catch (error) {
       throw ioError(error, 'finish', this.path);
     } finally {
-      await this.#handle.close();
+      await closeFile(this.#handle, this.path);
     }
     return { name: basename(this.path), bytes: this.#bytes, xxh3 };
   }

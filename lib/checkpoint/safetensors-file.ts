@@ -2,6 +2,7 @@ import { constants, type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
 import { HostBuffer, parseHeader } from '../native.js';
+import { closeFile } from './close-file.js';
 import { toTensors, type WeightFile } from './weight-file.js';
 
 /** The reference reader's limit on the JSON header, in bytes. */
@@ -58,10 +59,9 @@ export async function readSafetensorsFile(path: string, signal?: AbortSignal): P
       buffer.release();
     }
   } catch (error) {
-    if (error instanceof WisemergeError && error.file === undefined) throw error.at({ file: path });
-    throw error;
+    throw ioError(error, 'read', path);
   } finally {
-    await handle.close();
+    await closeFile(handle, path);
   }
 }
 

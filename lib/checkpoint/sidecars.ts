@@ -1,10 +1,11 @@
-import { constants, existsSync } from 'node:fs';
+import { constants } from 'node:fs';
 import { chmod, copyFile, lstat, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ioError } from '../errors.js';
 import type { DTypeName } from '../native.js';
 import type { Checkpoint, Config } from './checkpoint.js';
 import { replaceInJson } from './json-text.js';
+import { isThere, lookAt } from './look-at.js';
 import { manifestName } from './manifest.js';
 import { holdsNumbers, whyLeftBehind } from './other-weights.js';
 
@@ -37,7 +38,7 @@ export async function listSidecars(base: Checkpoint): Promise<{ copied: string[]
   const root = base.directory;
   if (root === undefined) return { copied, skipped };
   const own = new Set([...base.files.map(({ path }) => path), base.index?.path]);
-  const pipeline = existsSync(join(root, 'model_index.json'));
+  const pipeline = await isThere(join(root, 'model_index.json'));
 
   const skipNumbers = (path: string, size: number): boolean => {
     let reason = whyLeftBehind(path, pipeline);
@@ -51,12 +52,12 @@ export async function listSidecars(base: Checkpoint): Promise<{ copied: string[]
     for (const name of (await readdir(join(root, relative))).sort()) {
       const path = join(relative, name);
       if (name.startsWith('.') || own.has(join(root, path))) continue;
-      const info = await stat(join(root, path)).catch(() => undefined);
+      const info = await lookAt(join(root, path));
       if (info?.isDirectory()) {
         // Beyond it may be this directory itself, or what was never part of the model.
         if ((await lstat(join(root, path))).isSymbolicLink()) {
           skipped.push({ file: path, reason: 'a link to a directory' });
-        } else if (existsSync(join(root, path, manifestName))) {
+        } else if (await isThere(join(root, path, manifestName))) {
           skipped.push({ file: path, reason: 'an output of wisemerge' });
         } else if (depth < maxDepth) {
           await visit(path, depth + 1);

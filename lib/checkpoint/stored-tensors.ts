@@ -1,6 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { ioError, WisemergeError } from '../errors.js';
+import { closeFile } from './close-file.js';
 import { checkUnchanged, type FileIdentity } from './input-file.js';
+import { settleAll } from './settle.js';
 import type { TensorInfo } from './tensor.js';
 
 /** The bytes of tensors where their headers say that they are. Files are opened when first read. */
@@ -44,8 +46,14 @@ export class StoredTensors {
   }
 
   async close(): Promise<void> {
-    const handles = await Promise.allSettled(this.#handles.values());
+    const opened = [...this.#handles];
     this.#handles.clear();
-    for (const handle of handles) if (handle.status === 'fulfilled') await handle.value.close();
+    // One that could not be opened has been told of.
+    await settleAll(
+      opened.map(async ([path, opening]) => {
+        const handle = await opening.catch(() => undefined);
+        if (handle) await closeFile(handle, path);
+      }),
+    );
   }
 }

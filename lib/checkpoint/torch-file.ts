@@ -2,6 +2,7 @@ import { constants, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
 import { parseTorchFile } from '../native.js';
+import { closeFile } from './close-file.js';
 import { toTensors, type WeightFile } from './weight-file.js';
 
 /** Names that torch.save's files have. */
@@ -42,16 +43,16 @@ export async function readTorchFile(path: string, signal?: AbortSignal): Promise
       notes: columns.notes,
     };
   } catch (error) {
-    if (!(error instanceof WisemergeError) || error.file !== undefined) throw error;
-    const { code, message, tensor, hint, details, cause } = error;
+    if (!(error instanceof WisemergeError) || error.file !== undefined) throw ioError(error, 'read', path);
+    const { code, message, tensor, hint, details } = error;
     throw new WisemergeError(code, `${path}: ${message}`, {
       file: path,
       ...(tensor !== undefined && { tensor }),
       ...(hint !== undefined && { hint }),
       ...(details !== undefined && { details }),
-      ...(cause !== undefined && { cause }),
+      cause: error,
     });
   } finally {
-    await handle.close();
+    await closeFile(handle, path);
   }
 }

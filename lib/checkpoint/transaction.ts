@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { ioError } from '../errors.js';
 import { isLeftover, lockDirectory, ownerName } from './directory-lock.js';
 import { checkTarget, findPlace, isWorkName, type PlaceOptions, workName } from './output-place.js';
-import { discardOld, mendReplacement, replaceOutput } from './replacement.js';
+import { discardOld, mendReplacement, oldName, replaceOutput } from './replacement.js';
 
 /**
  * An output directory that appears whole or not at all.
@@ -81,18 +81,23 @@ export class OutputTransaction {
       else await rename(this.directory, this.target);
       this.#open = false;
       await syncDirectory(dirname(this.target));
-      const kept = await discardOld(this.target, ownEntries);
+      const kept = await discardOld(this.target, ownEntries).catch((error) => {
+        // The new output is there.
+        const old = oldName(this.target);
+        return `${old} is the output that was replaced: ${ioError(error, 'remove', old).message}`;
+      });
       if (kept !== undefined) this.notes.push(kept);
     } catch (error) {
       throw ioError(error, 'commit', this.target);
     }
   }
 
-  /** Removes everything written so far. Does nothing after `commit`. */
+  /** Removes everything written so far. Does nothing after `commit`. What cannot be removed the next run clears. */
   async rollback(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
-    await rm(this.directory, { recursive: true, force: true });
+    // Why the run failed is what its caller is to hear.
+    await rm(this.directory, { recursive: true, force: true }).catch(() => {});
   }
 }
 

@@ -2,9 +2,11 @@ import { open, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { checkCall, checkNames, checkPath } from '../call-options.js';
-import { ioError, isError, WisemergeError } from '../errors.js';
+import { exitCode, ioError, isError, WisemergeError } from '../errors.js';
 import { hexDigest } from '../hex-digest.js';
 import { openCheckpoint } from './checkpoint.js';
+import { closeFile } from './close-file.js';
+import { lookAt } from './look-at.js';
 import { manifestName } from './manifest.js';
 import { type ProgressListener, ProgressMeter } from './progress.js';
 import type { AnyManifest } from './read-manifest.js';
@@ -51,7 +53,7 @@ async function findOutputs(root: string): Promise<string[]> {
   if (entries.includes(manifestName)) return [root];
   const outputs: string[] = [];
   for (const name of entries.sort()) {
-    const found = await stat(join(root, name, manifestName)).catch(() => undefined);
+    const found = await lookAt(join(root, name, manifestName));
     if (found?.isFile()) outputs.push(join(root, name));
   }
   if (outputs.length > 0) return outputs;
@@ -81,7 +83,9 @@ async function verifyOutput(
     files.push({ name, bytes, ok: !problem });
   }
   const listed = new Set(files.map(({ name }) => name));
-  const names = await readdir(directory);
+  const names = await readdir(directory).catch((error) => {
+    throw ioError(error, 'list', directory);
+  });
   for (const name of names) {
     if (name.endsWith('.safetensors') && !listed.has(name)) problems.push(`${name} is not in the manifest`);
   }
@@ -100,10 +104,15 @@ async function verifyOutput(
       );
     }
   } catch (error) {
-    if (!(error instanceof WisemergeError)) throw error;
+    // Too little memory, say, is not the output's fault.
+    if (!(error instanceof WisemergeError) || !isDamage(error)) throw error;
     problems.push(error.message);
   }
   return { directory, files, problems };
+}
+
+function isDamage(error: WisemergeError): boolean {
+  return exitCode(error) === 3 || error.code === 'ERR_IO' || error.code === 'ERR_INPUT_CHANGED';
 }
 
 /** Texts may be edited, so their content is not held against them. */
@@ -151,6 +160,6 @@ async function hashFile(
     if (!(typed instanceof WisemergeError)) throw error;
     return typed;
   } finally {
-    await handle.close();
+    await closeFile(handle, path);
   }
 }

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { link, lstat, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { ioError, WisemergeError } from '../errors.js';
+import { exitCode, ioError, WisemergeError } from '../errors.js';
+import { remove } from './remove.js';
 import { readSafetensorsFile } from './safetensors-file.js';
 import { type TensorData, writeSafetensors } from './write-safetensors.js';
 
@@ -26,7 +27,11 @@ export async function checkOutputFile(out: string, { force = false } = {}): Prom
   if (!force) throw exists(out);
   const format = await readSafetensorsFile(out).then(
     ({ metadata }) => metadata.get('format') ?? '',
-    () => '',
+    (error) => {
+      // What cannot be read may well be of wisemerge.
+      if (exitCode(error) !== 3) throw error;
+      return '';
+    },
   );
   if (ours.test(format)) return;
   throw new WisemergeError('ERR_OUTPUT_NOT_OURS', `${out} was not written by wisemerge`, {
@@ -83,7 +88,7 @@ export async function writeWhole(
     await writeSafetensors(partial, tensors, metadata);
     await place(partial, out, force);
   } catch (error) {
-    await rm(partial, { force: true });
+    await rm(partial, { force: true }).catch(() => {});
     if (!(error instanceof WisemergeError) || error.file !== partial) throw error;
     // Of the two names the caller knows only one.
     const { code, message, hint, details, cause } = error;
@@ -94,11 +99,13 @@ export async function writeWhole(
       ...(details && { details }),
     });
   }
+  // A link leaves the first name behind.
+  await remove(partial);
 }
 
 /** Gives a file its final name. */
 async function place(partial: string, out: string, force: boolean): Promise<void> {
-  if (!force && (await linkTo(partial, out))) return await rm(partial, { force: true });
+  if (!force && (await linkTo(partial, out))) return;
   // Work may have taken long since the first look.
   await checkOutputFile(out, { force });
   await rename(partial, out).catch((error) => {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { finishOutput } from '../checkpoint/finish-output.js';
 import { checkSpace } from '../checkpoint/free-space.js';
+import { makeDirectory } from '../checkpoint/make-directory.js';
 import { describeInput, type Manifest } from '../checkpoint/manifest.js';
 import { renderCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
@@ -18,7 +19,7 @@ import { checkCopiedTensors } from './copied.js';
 import type { MergeOptions } from './options.js';
 import { type MergePlan, outputDirectories, type PreparedMerge, prepareMerge } from './plan.js';
 import { incompatible } from './problems.js';
-import { makeDirectories, type StreamOutput, streamMerge } from './stream.js';
+import { type StreamOutput, streamMerge } from './stream.js';
 
 /** One merged model; JSON-serialisable. */
 export interface MergeOutput {
@@ -98,7 +99,7 @@ async function writeOutputs(
   try {
     const names = outputDirectories(options);
     const directories = names.map((name) => join(transaction.directory, name));
-    await makeDirectories(directories);
+    for (const directory of directories) await makeDirectory(directory);
     progress.start('stream', plan.bytesRead + plan.bytesWritten);
     const streamed = await streamMerge(prepared, directories, engine, progress, signal);
     progress.start('finish', 0);

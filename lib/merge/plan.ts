@@ -8,7 +8,7 @@ import type { ReadMode } from '../checkpoint/input-file.js';
 import { layOut, type OutputLayout } from '../checkpoint/layout.js';
 import { listSidecars, type SkippedFile, unmergedWarnings } from '../checkpoint/sidecars.js';
 import { slotBytes } from '../checkpoint/slot-shape.js';
-import { WisemergeError } from '../errors.js';
+import { ioError, WisemergeError } from '../errors.js';
 import { ownCopy } from '../own-copy.js';
 import { alphaNames, checkAlphas } from './alpha.js';
 import { checkCompatibility, type TensorAlias, type TensorPair } from './compatibility.js';
@@ -213,7 +213,9 @@ function contains(directory: string, path: string): boolean {
 function realPath(path: string): string {
   try {
     return realpathSync(path);
-  } catch {
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw ioError(error, 'look for', path);
     const parent = dirname(path);
     return parent === path ? path : join(realPath(parent), path.slice(parent.length));
   }

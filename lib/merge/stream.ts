@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isElementAligned } from '../checkpoint/alignment.js';
 import {
@@ -212,9 +211,4 @@ function inputBytes(segments: readonly RangeSegment[]): number {
     (sum, { source: { x, y }, count }) => sum + count * (itemSize(x.dtype) + (y ? itemSize(y.dtype) : 0)),
     0,
   );
-}
-
-/** Creates the directories of the outputs. */
-export async function makeDirectories(directories: readonly string[]): Promise<void> {
-  for (const directory of directories) await mkdir(directory, { recursive: true });
 }

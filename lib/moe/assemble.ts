@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { finishOutput } from '../checkpoint/finish-output.js';
@@ -8,6 +7,7 @@ import { renderMoeCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
 import { publishedOptions } from '../checkpoint/published-paths.js';
+import { remove } from '../checkpoint/remove.js';
 import { readSafetensorsFile } from '../checkpoint/safetensors-file.js';
 import { copySidecars } from '../checkpoint/sidecars.js';
 import { elementCount } from '../checkpoint/tensor.js';
@@ -146,7 +146,7 @@ class Assembly {
       progress,
       ...(this.#signal && { signal: this.#signal }),
     });
-    await rm(routers.path);
+    await remove(routers.path);
     progress.start('finish', 0);
     return streamed;
   }

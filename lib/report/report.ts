@@ -1,5 +1,6 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDirectory } from '../checkpoint/make-directory.js';
 import { ioError } from '../errors.js';
 import type { AnalysedSet } from '../selection/analysis.js';
 import { accuracyPath } from '../selection/exact-path.js';
@@ -89,7 +90,7 @@ export async function writeReport(directory: string): Promise<{ readonly png: Pn
       throw ioError(error, 'write', path);
     });
   };
-  await mkdir(join(directory, plotsName), { recursive: true });
+  await makeDirectory(join(directory, plotsName));
   for (const [name, svg] of plots) await write(join(plotsName, name), svg);
   const { images, state } = await renderPngs(plots);
   for (const [name, image] of images) await write(join(plotsName, name), image);

@@ -1,4 +1,5 @@
 import { type FileHandle, open, readFile, rm, truncate } from 'node:fs/promises';
+import { closeFile } from '../checkpoint/close-file.js';
 import { ioError, WisemergeError } from '../errors.js';
 
 const damaged = 'The journal is damaged: begin anew with --force.';
@@ -97,8 +98,11 @@ export class Journal<Entry> {
   }
 
   async close(): Promise<void> {
-    await this.#handle.close();
-    await this.#release?.();
+    try {
+      await closeFile(this.#handle, this.path);
+    } finally {
+      await this.#release?.();
+    }
   }
 }
 

@@ -1,5 +1,6 @@
-import { rename, rm } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { remove } from '../checkpoint/remove.js';
 import { type TensorData, writeSafetensors } from '../checkpoint/write-safetensors.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { SetOutcome } from '../selection/set-outcome.js';
@@ -26,7 +27,7 @@ export async function writeOutcome(path: string, outcome: SetOutcome): Promise<v
   if (groups) tensors.push({ name: 'group_ids', dtype: 'I32', shape, data: bytesOf(groups.ids) });
   if (intervals) tensors.push({ name: 'open', dtype: 'U8', shape, data: intervals.open });
   const temporary = `${path}.tmp`;
-  await rm(temporary, { force: true });
+  await remove(temporary);
   await writeSafetensors(temporary, tensors, {
     ...(intervals ? { domain: JSON.stringify(intervals.domain) } : { samples: String(samples) }),
     ...(groups && { groups: JSON.stringify(groups.names) }),

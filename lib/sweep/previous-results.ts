@@ -4,13 +4,16 @@ import { ioError } from '../errors.js';
 
 export const previousName = '.wisemerge-previous';
 
-/** What there is in `out` of some files and directories; of these, such as have something in them. */
+/** What there is in `out` of some files and directories; of these, such as have something in them. Throws ERR_IO. */
 export async function presentOf(out: string, names: readonly string[]): Promise<string[]> {
   const found: string[] = [];
   for (const name of names) {
-    const inside = await readdir(join(out, name)).catch((error) =>
-      error.code === 'ENOENT' ? [] : error.code === 'ENOTDIR' ? [name] : Promise.reject(error),
-    );
+    const path = join(out, name);
+    const inside = await readdir(path).catch((error) => {
+      if (error.code === 'ENOENT') return [];
+      if (error.code === 'ENOTDIR') return [name];
+      throw ioError(error, 'look at', path);
+    });
     if (inside.length > 0) found.push(name);
   }
   return found;

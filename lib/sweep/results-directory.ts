@@ -1,7 +1,8 @@
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lockDirectory } from '../checkpoint/directory-lock.js';
 import { listFiles } from '../checkpoint/own-files.js';
+import { remove } from '../checkpoint/remove.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { beginningOfJournal, Journal, type JournalKind } from './journal.js';
 import { presentOf, previousName, setAside, settlePrevious } from './previous-results.js';
@@ -57,7 +58,7 @@ export async function openResultsDirectory<Entry>(
     .catch((error) => {
       throw ioError(error, 'create', out);
     });
-  const unlock = (): Promise<void> => rm(lock, { recursive: true, force: true });
+  const unlock = (): Promise<void> => remove(lock);
   try {
     await refuseOtherKind(out, results.kind);
   } catch (error) {

@@ -1,7 +1,7 @@
-import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { checkTarget } from '../checkpoint/output-place.js';
+import { remove } from '../checkpoint/remove.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
 import { mergeFile } from '../merge/many/merge-file.js';
@@ -246,7 +246,7 @@ class SoupRun {
     try {
       await this.#merge(config, directory);
     } finally {
-      await rm(config, { force: true });
+      await remove(config);
     }
   }
 

@@ -38,8 +38,7 @@ auto guard(Napi::Env env, Body body) -> decltype(body()) {
     // A container longer than any can be.
     throw make_error(env, Error("ERR_OUT_OF_MEMORY", "out of memory"));
   } catch (const std::system_error& error) {
-    // No more threads.
-    throw make_error(env, Error("ERR_INTERNAL", error.what()));
+    throw make_error(env, no_thread(error));
   }
 }
 

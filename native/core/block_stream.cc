@@ -7,6 +7,7 @@
 #include "core/arena_compute.h"
 #include "core/block_cutter.h"
 #include "core/block_pieces.h"
+#include "core/start_threads.h"
 
 namespace wisemerge {
 namespace {
@@ -141,9 +142,7 @@ void BlockStream::enqueue(std::shared_ptr<BlockBatch> batch) {
   check(batch->work);
   if (threads_.empty()) {
     const uint64_t bytes = options_.shape.bytes(), slots = options_.arena->size() / bytes;
-    for (uint64_t i = 0; i < slots; i++) {
-      threads_.emplace_back([this, slot = options_.arena->data() + i * bytes] { work(slot); });
-    }
+    start_threads(threads_, slots, [this, bytes](size_t i) { work(options_.arena->data() + i * bytes); });
   }
   for (const std::shared_ptr<Engine>& engine : options_.engines) batch->engines_.emplace_back(engine);
   batch->left_ = batch->blocks_.size();

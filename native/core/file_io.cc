@@ -28,6 +28,8 @@ void write_fully(const SharedFd& file, const uint8_t* from, uint64_t length, uin
       const bool full = errno == ENOSPC || errno == EDQUOT;
       throw FileError(full ? "ERR_NO_SPACE" : "ERR_IO", std::strerror(errno), file.original(), "write");
     }
+    // Again and again it would be forever.
+    if (put == 0) throw FileError("ERR_IO", "nothing was written", file.original(), "write");
     done += static_cast<uint64_t>(put);
   }
 }

@@ -5,6 +5,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace wisemerge {
@@ -36,6 +37,13 @@ class FileError : public Error {
   const char* operation_ = "";
 };
 
+// The process may start no more threads.
+inline Error no_thread(const std::system_error& error) {
+  return Error("ERR_OUT_OF_MEMORY",
+               std::string("cannot start a thread: ") + error.what() +
+                   "; raise the limit of processes (ulimit -u) or ask for fewer threads");
+}
+
 // What a catch (...) caught, as an error to keep for whoever waits for the work.
 inline FileError current_error() {
   try {
@@ -46,6 +54,8 @@ inline FileError current_error() {
     return error;
   } catch (const std::bad_alloc&) {
     return Error("ERR_OUT_OF_MEMORY", "out of memory");
+  } catch (const std::system_error& error) {
+    return no_thread(error);
   } catch (const std::exception& error) {
     return Error("ERR_INTERNAL", error.what());
   }

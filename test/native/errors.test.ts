@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
-import { exitCode, WisemergeError } from '../../lib/errors.js';
+import { exitCode, ioError, WisemergeError } from '../../lib/errors.js';
+import { fileError } from '../support/failing-files.js';
 
 describe('WisemergeError', () => {
   it('carries its code and context, and prints as JSON', () => {
@@ -22,6 +23,22 @@ describe('WisemergeError', () => {
       hint: 'h',
     });
     expect('cause' in new WisemergeError('ERR_IO', 'plain')).toBe(false);
+  });
+});
+
+describe('ioError', () => {
+  it.each([
+    ['EIO', 'ERR_IO', 'i/o error'],
+    ['ENOSPC', 'ERR_NO_SPACE', 'i/o error'],
+    ['EDQUOT', 'ERR_NO_SPACE', 'the disk quota is used up'],
+    ['ESTALE', 'ERR_IO', 'stale file handle: the file was replaced, or its server restarted'],
+  ] as const)('names the file and the reason: %s', (name, code, reason) => {
+    expect(ioError(fileError(name, 'write', '/a'), 'write', '/a')).toMatchObject({
+      code,
+      file: '/a',
+      message: `cannot write /a: ${reason}`,
+      ...(code === 'ERR_NO_SPACE' && { hint: 'Free disk space, or write elsewhere.' }),
+    });
   });
 });
 

@@ -1,4 +1,5 @@
 import { constants, type FileHandle, open } from 'node:fs/promises';
+import { closeFile } from '../../checkpoint/close-file.js';
 import { ioError, WisemergeError } from '../../errors.js';
 
 /** Bytes that are read by position: a file, a part of one, or memory. */
@@ -37,7 +38,7 @@ export class DataFile implements Bytes {
       return new DataFile(path, handle, stat.size, stat.mtimeMs);
     } catch (error) {
       await handle.close();
-      throw error;
+      throw ioError(error, 'read', path);
     }
   }
 
@@ -60,7 +61,7 @@ export class DataFile implements Bytes {
   }
 
   close(): Promise<void> {
-    return this.#handle.close();
+    return closeFile(this.#handle, this.path);
   }
 
   #cutOff(needed: number, there: number): WisemergeError {

@@ -1,5 +1,6 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { findInHubCache, hubCache } from '../../checkpoint/hub-cache.js';
+import { ioError } from '../../errors.js';
 
 /** A path or repository, and a revision of it. */
 export interface RevisedPath {
@@ -81,9 +82,14 @@ export function modelKey(reference: ModelReference): string {
   return key;
 }
 
-/** A local path has no revisions. */
+/** A local path has no revisions. Throws ERR_IO. */
 function pathKey({ path, revision }: RevisedPath): readonly (string | undefined)[] {
-  return existsSync(path) ? [realpathSync(path)] : [path, revision];
+  if (!existsSync(path)) return [path, revision];
+  try {
+    return [realpathSync(path)];
+  } catch (error) {
+    throw ioError(error, 'look for', path);
+  }
 }
 
 /** Where a model lies: its path, or else a repository's snapshot in the Hub's cache. */

@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { checkCall, checkNames, checkPath } from '../../call-options.js';
 import { Checkpoint } from '../../checkpoint/checkpoint.js';
-import { WisemergeError } from '../../errors.js';
+import { exitCode, WisemergeError } from '../../errors.js';
 import type { Vocabulary } from '../tokenizer/plan.js';
 import { findTokenizerFile, parseTokenizer, type TokenizerFile } from '../tokenizer/tokenizer-file.js';
 import type { MergeConfig } from './config.js';
@@ -44,7 +44,7 @@ export interface OpenOptions extends ReadOptions {
  * Reads a merge configuration, opens its models by their headers and resolves it, document by document.
  * Paths are relative to the working directory; repositories are looked for in the Hub's cache. Throws
  * WisemergeError: ERR_MERGE_FILE, ERR_INCOMPATIBLE, which has all models that cannot be opened, ERR_TOKENIZER, ERR_USAGE,
- * ERR_IO.
+ * ERR_IO, ERR_OUT_OF_MEMORY.
  */
 export async function openMergeFile(path: string, options: OpenOptions = {}): Promise<OpenedMerge[]> {
   checkCall(options);
@@ -74,6 +74,13 @@ export async function openMergeFile(path: string, options: OpenOptions = {}): Pr
 /** The tokenizer that a vocabulary's files hold. */
 function outputTokenizer({ changed, donor }: Vocabulary, name: string): TokenizerFile {
   return changed ? parseTokenizer(changed.json, name, `tokenizer.json of ${name}`) : donor;
+}
+
+/** Whether a model is at fault, or not there: another would do no good where the disk fails, or memory is short. */
+function isOfModel(error: WisemergeError): boolean {
+  if (error.code !== 'ERR_IO') return exitCode(error) === 3;
+  const { code } = (error.cause ?? { code: 'ENOENT' }) as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
 class Opener {
@@ -123,7 +130,7 @@ class Opener {
       try {
         return await openModel(model, { cache: this.#cache, signal: this.#signal });
       } catch (error) {
-        if (!(error instanceof WisemergeError)) throw error;
+        if (!(error instanceof WisemergeError) || !isOfModel(error)) throw error;
         const fix = error.hint ?? 'Give another model, or save this one again.';
         problems.addModel(error.code, model.path, error.tensor, error.message, fix);
         return undefined;

@@ -1,9 +1,9 @@
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { checkCall } from '../../call-options.js';
 import { Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { checkSpace } from '../../checkpoint/free-space.js';
 import { InputPool } from '../../checkpoint/input-pool.js';
+import { makeDirectory } from '../../checkpoint/make-directory.js';
 import type { WrittenFile } from '../../checkpoint/output-writer.js';
 import { ProgressMeter } from '../../checkpoint/progress.js';
 import { OutputTransaction } from '../../checkpoint/transaction.js';
@@ -142,7 +142,7 @@ class MergeFileRun {
     const prepared = await prepareDocument(opened, models, several, this.#options);
     this.#onPlan?.(prepared.plan);
     signal?.throwIfAborted();
-    await mkdir(directory, { recursive: true });
+    await makeDirectory(directory);
     await this.#checkEqual(prepared);
     const { plan, layout, work, data, chunks, companions } = prepared;
     this.#progress.start('stream', plan.bytesRead + layout.bytes);

@@ -176,7 +176,11 @@ class OpenFile {
       bytes,
       isElementAligned(this.layout),
     );
-    return stream.addOutput(this.#writer, header);
+    try {
+      return stream.addOutput(this.#writer, header);
+    } catch (error) {
+      throw nameFile(error, (fd) => this.path(fd));
+    }
   }
 
   async finish(xxh3: string): Promise<void> {

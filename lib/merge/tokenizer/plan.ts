@@ -1,6 +1,7 @@
-import { access, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Config, readConfig } from '../../checkpoint/checkpoint.js';
+import { isThere } from '../../checkpoint/look-at.js';
 import { ioError } from '../../errors.js';
 import type { ExtendedTokenizer } from './extend.js';
 import type { OutputTokens } from './output-tokens.js';
@@ -61,11 +62,7 @@ export async function tokenizerFiles(
   const copies: string[] = [];
   for (const name of tokenizerFileNames) {
     if (texts.has(name) || stale.includes(name)) continue;
-    const there = await access(join(directory, name)).then(
-      () => true,
-      () => false,
-    );
-    if (there) copies.push(name);
+    if (await isThere(join(directory, name))) copies.push(name);
   }
   return { texts, copies, stale };
 }

@@ -24,7 +24,10 @@ export interface LoraAdapter {
   readonly path: string;
   readonly files: readonly WeightFile[];
   readonly addends: ReadonlyMap<string, LoraAddend>;
-  /** Tensors that take the place of the base's: `modules_to_save`, and trained biases. */
+  /**
+   * Tensors that take the place of the base's: `modules_to_save`, trained biases, and embeddings that were saved beside
+   * what is added to them.
+   */
   readonly replacements: ReadonlyMap<string, TensorInfo>;
 }
 
@@ -131,9 +134,6 @@ class Fit {
     if (this.#replacements.has(target.name)) {
       throw problem(tensor, `"${target.name}" is replaced twice`, 'Give a file of one adapter.');
     }
-    if (name.endsWith('.bias') && !this.#config.bias && !this.#savesModule(tensor)) {
-      throw problem(tensor, 'it is a bias, but bias is "none"', `Correct ${this.#config.file}.`);
-    }
     this.#replacements.set(target.name, tensor);
   }
 
@@ -165,6 +165,13 @@ class Fit {
   }
 
   finish(): Pick<LoraAdapter, 'addends' | 'replacements'> {
+    for (const [target, tensor] of this.#replacements) {
+      if (!target.endsWith('.bias') || this.#config.bias || this.#savesModule(tensor)) continue;
+      // Of an output head that was saved with what is added to it.
+      const weight = this.#replacements.get(target.replace(/bias$/, 'weight'));
+      if (weight && isBaseLayer(weight)) continue;
+      throw problem(tensor, 'it is a bias, but bias is "none"', `Correct ${this.#config.file}.`);
+    }
     const addends = new Map<string, LoraAddend>();
     for (const [target, factors] of this.#products) {
       const { A: a, B: b } = factors;
@@ -176,7 +183,8 @@ class Fit {
           'The file is incomplete: get it again.',
         );
       }
-      if (this.#replacements.has(target)) {
+      const replaced = this.#replacements.get(target);
+      if (replaced && !isBaseLayer(replaced)) {
         throw problem(a, `"${target}" is replaced by another tensor too`, 'Give a file of one adapter.');
       }
       addends.set(target, this.#addend(this.#base.get(target)!, a, b, factors));
@@ -216,6 +224,9 @@ class Fit {
     return { a, b, scale, transpose };
   }
 }
+
+/** Of a layer that is adapted, the weight or bias beneath: PEFT saves those of embeddings. */
+const isBaseLayer = ({ name }: TensorInfo): boolean => name.includes('.base_layer.');
 
 function problem(tensor: TensorInfo, message: string, hint: string): WisemergeError {
   const { name, file } = tensor;

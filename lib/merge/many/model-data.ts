@@ -53,9 +53,7 @@ export class ModelData {
   }
 
   source(name: string): TensorSource {
-    const replaced = this.#adapter?.replacements.get(name);
-    if (replaced) return { tensor: replaced };
-    const tensor = this.checkpoint.tensors.get(name);
+    const tensor = this.#adapter?.replacements.get(name) ?? this.checkpoint.tensors.get(name);
     if (!tensor) {
       throw new WisemergeError('ERR_NO_SUCH_TENSOR', `${this.checkpoint.path} has no tensor "${name}"`, {
         tensor: name,

@@ -87,6 +87,11 @@ describe('an adapter', () => {
       a: { shape: [2, 10] },
       transpose: true,
     });
+    // PEFT saves the embedding beside the product for it, which is added to what was saved.
+    const saved = f('base_model.model.model.embed_tokens.base_layer.weight', 10, 4);
+    const both = await open([...embedding, saved]);
+    expect(both.addends.get('model.embed_tokens.weight')).toMatchObject({ a: { shape: [2, 10] } });
+    expect(both.replacements.get('model.embed_tokens.weight')).toMatchObject({ name: saved.name });
     // Stored [in 4, out 12], and saved without the body's prefix.
     const gpt2 = [f('h.0.attn.c_attn.weight', 4, 12), f('h.0.attn.c_proj.weight', 4, 4)];
     const h = 'base_model.model.transformer.h.0.attn';
@@ -135,6 +140,10 @@ describe('an adapter', () => {
       ['score.weight', 'base_model.model.score.weight'],
     ]);
     expect(await refusal(tensors)).toMatchObject({ code: 'ERR_ADAPTER', message: /bias is "none"/ });
+    // An output head that is adapted is saved whole.
+    const head = [pair(`${at}.0.q`, 4, 6), f(`${at}.0.q.base_layer.bias`, 6)].flat();
+    head.push(f(`${at}.0.q.base_layer.weight`, 6, 4));
+    expect([...(await open(head)).replacements.keys()]).toContain('model.layers.0.q.bias');
   });
 });
 

@@ -243,13 +243,23 @@ describe('inputs', () => {
       shop.path('lora/adapter_config.json'),
       JSON.stringify({ peft_type: 'LORA', r: 1, lora_alpha: 2, bias: 'none', target_modules: ['w'] }),
     );
-    await shop.merge(`merge_method: task_arithmetic
+    const text = `merge_method: task_arithmetic
 base_model: $/base
 models: [{model: $/base+$/lora, parameters: {weight: 0.5}}]
-`);
+`;
+    await shop.merge(text);
     // 1 + 0.5 · 2 · B A
     expect(numbers(shop.output().get(layer(0))!)).toEqual([11, 21, 101, 201]);
     expect(first(shop, layer(1))).toBe(1);
+    // What PEFT saved beside the product takes the place of the base's.
+    writeStored(shop.path('lora/adapter_model.safetensors'), [
+      f32(`${name}.lora_A.weight`, [1, 2], [1, 2]),
+      f32(`${name}.lora_B.weight`, [2, 1], [10, 100]),
+      f32(`${name}.base_layer.weight`, [2, 2], [3, 3, 5, 5]),
+    ]);
+    await shop.merge(text, { force: true });
+    // 1 + 0.5 · (saved + 2 · B A - 1)
+    expect(numbers(shop.output().get(layer(0))!)).toEqual([12, 22, 103, 203]);
   });
 });
 

@@ -23,6 +23,7 @@ import {
 import { Problems } from './problems.js';
 import { TensorResolver } from './resolve-tensor.js';
 import type { ResolvedMerge, ResolvedTensor } from './resolved.js';
+import { withoutCopies } from './stored-copies.js';
 import { ParameterLookup } from './tensor-values.js';
 
 /** Headers of every model that a configuration names, in the orders of `configModels` and `configStatistics`. */
@@ -66,7 +67,8 @@ class Resolver {
     const donor = base ? this.#indexOf(base) : 0;
     this.#checkConfigs(donor);
     const outputs = this.#outputs(this.#opened.models[donor]!);
-    const tensors = this.#tensors(outputs, donor);
+    const all = this.#tensors(outputs, donor);
+    const tensors = withoutCopies(all, this.#opened.models, donor, this.#problems);
     const changes = {
       ...this.#configChanges(outputs, donor),
       ...untiedHead(tensors, this.#opened.models, donor, this.#problems),

@@ -42,3 +42,71 @@ it.each<[string, ReturnType<typeof changes>]>([
 it('a stored copy beside a head of its own is denied, too', () => {
   expect(changes(tied, llamaShapes(2))).toEqual({ configChanges: untied, said: 1 });
 });
+
+/** a, which gives the configuration, stores the embedding alone, b copies of it as well. */
+function tiedPair(
+  names: readonly string[],
+  configs: readonly [Config | undefined, Config | undefined],
+  text = soup,
+  embedding = 'model.embed_tokens.weight',
+) {
+  const { 'model.embed_tokens.weight': rows, ...rest } = headless;
+  const shapes = { ...rest, [embedding]: rows! };
+  const copies = Object.fromEntries(names.map((name) => [name, rows!]));
+  const models = [headers('a', shapes, configs[0]), headers('b', { ...shapes, ...copies }, configs[1])];
+  const { configChanges, tensors, warnings } = resolveText(text, models);
+  const left = names.filter((name) => tensors.some((one) => one.name === name));
+  return {
+    configChanges,
+    left,
+    said: warnings.filter((one) => /left out, as in the model/.test(one)).length,
+  };
+}
+
+const head = 'lm_head.weight';
+const ends =
+  'merge_method: passthrough\nslices: [{sources: [{model: a, layer_range: [0, 1]}]}, {sources: [{model: b, layer_range: [1, 2]}]}]';
+const gemma = { model_type: 'gemma2' };
+
+it.each<[string, ReturnType<typeof tiedPair>]>([
+  ['a stated tie', tiedPair([head], [tied, tied])],
+  ['a tie by default', tiedPair([head], [gemma, gemma])],
+  ['a tie by default that the other states', tiedPair([head], [gemma, tied])],
+  ['a tie where masks are drawn', tiedPair([head], [tied, tied], soup.replace('linear', 'dare_linear'))],
+  [
+    "T5's embeddings and head",
+    tiedPair(
+      [head, 'encoder.embed_tokens.weight', 'decoder.embed_tokens.weight'],
+      [{ model_type: 't5' }, { model_type: 't5' }],
+      soup,
+      'shared.weight',
+    ),
+  ],
+  [
+    'the shared embedding, whatever layers the output ends with',
+    tiedPair([head], [{ model_type: 't5' }, { model_type: 't5' }], ends, 'shared.weight'),
+  ],
+  [
+    "T5's embeddings beside a head of its own",
+    tiedPair(['encoder.embed_tokens.weight'], [untied, untied], soup, 'shared.weight'),
+  ],
+])('copies that others store of %s are left out, and the tie stays', (_name, outcome) => {
+  expect(outcome).toEqual({ configChanges: {}, left: [], said: 1 });
+});
+
+it.each<[string, ReturnType<typeof tiedPair>]>([
+  ['of a model that states nothing beside one that states its tie', tiedPair([head], [tied, gemma])],
+  ['of a model without a configuration', tiedPair([head], [gemma, undefined])],
+  ['of another kind that states nothing', tiedPair([head], [gemma, { model_type: 'llama' }])],
+  [
+    'that is merged by other numbers',
+    tiedPair(
+      [head],
+      [tied, tied],
+      soup.replace('{weight: 1}', '{weight: [{filter: lm_head, value: 2}, {value: 1}], normalize: false}'),
+    ),
+  ],
+  ['of another model than the embedding', tiedPair([head], [tied, tied], ends)],
+])('a head %s is one of its own', (_name, outcome) => {
+  expect(outcome).toEqual({ configChanges: untied, left: [head], said: 0 });
+});

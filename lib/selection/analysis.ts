@@ -125,11 +125,9 @@ export function* analyse(
   const leftOut = shifts.length < 2 ? undefined : leaveOneShiftOut(curves, rule);
   const samples: (SampleAnalysis | null)[] = [];
   for (const [s, set] of sets.entries()) {
-    const place = firm && found[s] ? outcomes.sets.indexOf(found[s]) : -1;
+    const of = found[s];
     samples.push(
-      firm && place >= 0
-        ? yield* analyseSamples(place, outcomes, firm.resamples, selection.index, chosenOn(set))
-        : null,
+      firm && of ? yield* analyseSamples(of, outcomes, firm.resamples, selection.index, chosenOn(set)) : null,
     );
   }
   return {
@@ -185,16 +183,17 @@ function splitOf({ sets }: Outcomes, asked: number | undefined): FoldCount {
 }
 
 function* analyseSamples(
-  s: number,
+  outcome: OutcomeSet,
   { alphas, sets }: Outcomes,
   resamples: Resamples,
   chosen: number,
   afterSelection: boolean,
 ): Steps<SampleAnalysis> {
-  const { correct, groups } = sets[s]!;
+  const { correct, groups } = outcome;
+  const place = sets.indexOf(outcome);
   const set = { accuracy: accuracies(correct), samples: correct.columns, groups };
   const points = [...alphas.keys()].map((k) => combine([k, 1]));
-  const band = oneGroup(set) ? null : yield* simultaneousBand([contribution(resamples, s, set, points)]);
+  const band = oneGroup(set) ? null : yield* simultaneousBand([contribution(resamples, place, set, points)]);
   const [zero, one] = [nearestAlpha(alphas, 0), nearestAlpha(alphas, 1)];
   return {
     band: band && { lower: band.lower, upper: band.upper, critical: band.critical },

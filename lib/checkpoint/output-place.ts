@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { WisemergeError } from '../errors.js';
+import { ioError, WisemergeError } from '../errors.js';
 import { ownDirectory } from './directory-lock.js';
 import { manifestName } from './manifest.js';
 import { isMountPoint } from './mount-point.js';
@@ -33,11 +33,15 @@ export function isWorkName(name: string): boolean {
 
 /**
  * Whether an output can be at `path`, as `OutputTransaction.begin` checks it. For plans, and before long work: changes nothing, and
- * does not ask whether another run writes there at this moment. Throws ERR_OUTPUT_EXISTS, ERR_OUTPUT_NOT_OURS.
+ * does not ask whether another run writes there at this moment. Throws ERR_OUTPUT_EXISTS, ERR_OUTPUT_NOT_OURS, ERR_IO.
  */
 export async function checkPlace(path: string, options: PlaceOptions): Promise<void> {
-  const target = await findPlace(path);
-  await checkTarget(target, options, (await isSetAside(target)) ? oldName(target) : target);
+  try {
+    const target = await findPlace(path);
+    await checkTarget(target, options, (await isSetAside(target)) ? oldName(target) : target);
+  } catch (error) {
+    throw ioError(error, 'look for', path);
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { checkSpace, type DiskSpace } from '../checkpoint/free-space.js';
 import { checkPlace, type PlaceOptions } from '../checkpoint/output-place.js';
-import { type ErrorCode, exitCode, ioError, WisemergeError } from '../errors.js';
+import { type ErrorCode, exitCode, WisemergeError } from '../errors.js';
 
 /** Something in the inputs, the options or the output that a merge cannot pass over. */
 export interface Problem {
@@ -36,7 +36,7 @@ export async function outputProblems(out: string, place: PlaceOptions, disk: Dis
     try {
       await check();
     } catch (error) {
-      if (!(error instanceof WisemergeError)) throw ioError(error, 'look for', out);
+      if (!(error instanceof WisemergeError) || error.code === 'ERR_IO') throw error;
       problems.push(problemOf(error));
     }
   }

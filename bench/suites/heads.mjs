@@ -12,6 +12,7 @@ export async function heads({ quick, pairs, log }) {
   const { evaluateHead, evaluateModel } = await import('../../dist/eval/head-evaluation.js');
   const { analyse } = await import('../../dist/selection/analysis.js');
   const { parseRule } = await import('../../dist/selection/rule.js');
+  const { finish } = await import('../../dist/statistics/turns.js');
   const { Engine } = await import('../../dist/native.js');
   const { head, set } = problem(quick ? 5000 : samples);
   const engine = new Engine();
@@ -42,7 +43,7 @@ export async function heads({ quick, pairs, log }) {
     });
   const everything = async (session) => {
     const { intervals } = await evaluateHead(session, set, alphas);
-    analyse(alphas, [{ name: 'id', role: 'select', kind: 'id', intervals, labels: set.labels }], rule);
+    finish(analyse(alphas, [{ name: 'id', role: 'select', kind: 'id', intervals, labels: set.labels }], rule));
   };
   const runs = { one: [], curve: [], everything: [] };
   const one = (session) => evaluateModel(session, set);

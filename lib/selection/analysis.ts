@@ -123,6 +123,13 @@ export function* analyse(
   const firm = outcomes && (yield* firmness(outcomes, rule, options, describeTwins(twins)));
   const shifts = sets.filter(({ role, kind }) => role === 'select' && kind === 'shift');
   const leftOut = shifts.length < 2 ? undefined : leaveOneShiftOut(curves, rule);
+  const samples: (SampleAnalysis | null)[] = [];
+  for (const [s, set] of sets.entries()) {
+    const of = found[s];
+    samples.push(
+      firm && of ? yield* analyseSamples(of, outcomes, firm.resamples, selection.index, chosenOn(set)) : null,
+    );
+  }
   return {
     rule: formatRule(rule),
     alphas: grid,
@@ -135,17 +142,7 @@ export function* analyse(
     sets: curves.sets.map(({ name, accuracy }, s) => ({
       name,
       best: exact[s] ? optimum(exact[s]) : bestEvaluated(grid, accuracy),
-      samples:
-        firm && found[s]
-          ? analyseSamples(
-              outcomes.sets.indexOf(found[s]),
-              outcomes,
-              accuracy,
-              firm.resamples,
-              selection.index,
-              chosenOn(sets[s]!),
-            )
-          : null,
+      samples: samples[s]!,
     })),
   };
 }
@@ -166,7 +163,7 @@ function* firmness(
     verdict: { ...verdict, warnings: [...warnings, ...groupWarnings(outcomes.sets), ...verdict.warnings] },
     crossValidation: !split || undefinedIn ? null : yield* crossValidate(outcomes, rule, split),
     crossValidationNote: undefinedIn || foldNote({ folds, reason }, options.folds),
-    chord: chordTest(
+    chord: yield* chordTest(
       outcomes.alphas,
       outcomes.sets.map(({ correct }) => correct),
       { seed, resamples, clusters: outcomes.sets.map(({ groups }) => groups) },
@@ -185,18 +182,18 @@ function splitOf({ sets }: Outcomes, asked: number | undefined): FoldCount {
   );
 }
 
-function analyseSamples(
-  s: number,
+function* analyseSamples(
+  outcome: OutcomeSet,
   { alphas, sets }: Outcomes,
-  accuracy: Float64Array,
   resamples: Resamples,
   chosen: number,
   afterSelection: boolean,
-): SampleAnalysis {
-  const { correct, groups } = sets[s]!;
-  const set = { accuracy, samples: correct.columns, groups };
+): Steps<SampleAnalysis> {
+  const { correct, groups } = outcome;
+  const place = sets.indexOf(outcome);
+  const set = { accuracy: accuracies(correct), samples: correct.columns, groups };
   const points = [...alphas.keys()].map((k) => combine([k, 1]));
-  const band = oneGroup(set) ? null : simultaneousBand([contribution(resamples, s, set, points)]);
+  const band = oneGroup(set) ? null : yield* simultaneousBand([contribution(resamples, place, set, points)]);
   const [zero, one] = [nearestAlpha(alphas, 0), nearestAlpha(alphas, 1)];
   return {
     band: band && { lower: band.lower, upper: band.upper, critical: band.critical },

@@ -1,6 +1,7 @@
 import { halfWidth, quantilesOf, type Uncertainty, uncertaintyOf } from '../statistics/few-units.js';
 import { checkConfidence } from '../statistics/intervals.js';
 import { erfc, inverseErfc } from '../statistics/special.js';
+import type { Steps } from '../statistics/turns.js';
 import { quantile, type Resamples } from './bootstrap.js';
 import { groupCount } from './group-counts.js';
 
@@ -70,8 +71,12 @@ export function rescaling({ units }: Contribution): number {
 }
 
 /** The uncertainty of the sum of contributions at each point. */
-export function uncertainties(parts: readonly Contribution[], confidence: number): Uncertainty[] {
-  const variances = parts.map(variancesOf);
+export function* uncertainties(parts: readonly Contribution[], confidence: number): Steps<Uncertainty[]> {
+  const variances: Float64Array[] = [];
+  for (const part of parts) {
+    variances.push(variancesOf(part));
+    yield;
+  }
   return Array.from(parts[0]!.value, (_, k) =>
     uncertaintyOf(
       parts.map(({ value, least, most, units }, s) => ({
@@ -109,25 +114,26 @@ export interface Band {
  * widths are `halfWidth` with quantiles that are exceeded as rarely; what is added where no unit differs is by
  * `uncertaintyOf`. No end is beyond what accuracies allow.
  */
-export function simultaneousBand(parts: readonly Contribution[], confidence = 0.95): Band {
+export function* simultaneousBand(parts: readonly Contribution[], confidence = 0.95): Steps<Band> {
   checkConfidence(confidence);
-  const at = uncertainties(parts, confidence);
+  const at = yield* uncertainties(parts, confidence);
   const standardErrors = Float64Array.from(at, ({ variances }) =>
     Math.sqrt(variances.reduce((sum, variance) => sum + variance, 0)),
   );
   const scales = parts.map(rescaling);
   const sum = (of: (part: Contribution) => number): number => parts.reduce((all, part) => all + of(part), 0);
-  const largest = Float64Array.from(parts[0]!.replicates, (_, r) => {
-    let most = 0;
+  const largest = new Float64Array(parts[0]!.replicates.length);
+  for (let r = 0; r < largest.length; r++) {
     for (const [k, error] of standardErrors.entries()) {
       if (error === 0) continue;
       let deviation = 0;
       for (const [s, { value, replicates }] of parts.entries())
         deviation += scales[s]! * (replicates[r]![k]! - value[k]!);
-      most = Math.max(most, Math.abs(deviation) / error);
+      largest[r] = Math.max(largest[r]!, Math.abs(deviation) / error);
     }
-    return most;
-  }).sort();
+    yield;
+  }
+  largest.sort();
   const critical = Math.max(quantile(largest, confidence), Math.SQRT2 * inverseErfc(1 - confidence));
   const tail = erfc(critical / Math.SQRT2);
   const quantiles = quantilesOf(parts, tail);

@@ -1,8 +1,8 @@
 import { WisemergeError } from '../errors.js';
 import type { BitMatrix } from '../statistics/bits.js';
 import type { Interval } from '../statistics/intervals.js';
-import { finish } from '../statistics/turns.js';
-import { type Combination, combine, contribution, simultaneousBand } from './band.js';
+import type { Steps } from '../statistics/turns.js';
+import { type Combination, type Contribution, combine, contribution, simultaneousBand } from './band.js';
 import { type Resamples, resample } from './bootstrap.js';
 import { accuracies } from './curves.js';
 import { oneGroup } from './group-counts.js';
@@ -62,11 +62,11 @@ export type LinearConnectivity = 'connected' | 'not-connected' | 'undecided';
  * gap found would be pushed down by the noise of every alpha. That of `interiorGain` is by `gainInterval`.
  * Throws ERR_USAGE where an end was not evaluated, and as `resample`.
  */
-export function chordTest(
+export function* chordTest(
   alphas: Float64Array,
   sets: readonly BitMatrix[],
   options: ChordOptions,
-): ChordTest {
+): Steps<ChordTest> {
   const { replicates = 1000, seed, confidence = 0.95, tolerance = 0.02, clusters } = options;
   const [zero, one] = [alphas.indexOf(0), alphas.indexOf(1)];
   if (zero < 0 || one < 0)
@@ -90,15 +90,21 @@ export function chordTest(
     shown.reduce((sum, { accuracy }) => sum + share * accuracy[zero + k]!, 0),
   );
   const gap = chordGap(range, curve);
-  const resamples = options.resamples ?? finish(resample(sets, replicates, seed, clusters));
+  const resamples = options.resamples ?? (yield* resample(sets, replicates, seed, clusters));
   const unknown = shown.some(oneGroup);
-  const parts = (points: readonly Combination[]) =>
-    shown.map((set, s) => contribution(resamples, s, set, points));
+  const parts = function* (points: readonly Combination[]): Steps<readonly Contribution[]> {
+    const found: Contribution[] = [];
+    for (const [s, set] of shown.entries()) {
+      found.push(contribution(resamples, s, set, points));
+      yield;
+    }
+    return found;
+  };
 
   const gaps = [...range].map((alpha, k) =>
     combine([zero + k, share], [zero, share * (alpha - 1)], [one, -share * alpha]),
   );
-  const band = unknown ? null : simultaneousBand(parts(gaps), confidence);
+  const band = unknown ? null : yield* simultaneousBand(yield* parts(gaps), confidence);
   const least = (values: Float64Array): number => values.reduce((a, b) => Math.min(a, b));
   const lowest = extreme(gap, (a, b) => a < b);
   const minimum: Extremum = {
@@ -110,7 +116,7 @@ export function chordTest(
   if (range.length > 2) {
     const { top, value } = interiorGain(curve);
     const points = [...range.keys()].map((k) => combine([zero + k, share]));
-    const interval = unknown ? null : gainInterval(curve, parts, points, confidence);
+    const interval = unknown ? null : yield* gainInterval(curve, parts, points, confidence);
     gain = { alpha: range[top]!, value, interval };
   }
   return {

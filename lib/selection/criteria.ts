@@ -37,6 +37,8 @@ export interface Objective {
 export function evidenceOf({ correct, groups, ...set }: CurveSet): SetEvidence {
   const { accuracy } = set;
   let clusters: Clusters | undefined;
+  // Resamples ask for the same ones again and again.
+  const variances = new Map<string, number>();
   return {
     ...set,
     ...(correct &&
@@ -44,7 +46,10 @@ export function evidenceOf({ correct, groups, ...set }: CurveSet): SetEvidence {
         oneGroup: oneGroup({ groups }),
         clustered: (j, k, weights) => {
           clusters ??= new Clusters(correct, groups);
-          return clusters.variance(j, k, weights);
+          const key = [j, k, ...weights].join();
+          const variance = variances.get(key) ?? clusters.variance(j, k, weights);
+          variances.set(key, variance);
+          return variance;
         },
       }),
     joint: correct && ((j, k) => [accuracy[j]!, accuracy[k]!, correct.countAnd(j, k) / correct.columns]),

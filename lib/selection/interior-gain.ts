@@ -1,6 +1,7 @@
 import { halfWidth, quantilesOf, type Uncertainty } from '../statistics/few-units.js';
 import type { Interval } from '../statistics/intervals.js';
 import { inverseErfc } from '../statistics/special.js';
+import type { Steps } from '../statistics/turns.js';
 import { type Combination, type Contribution, combine, rescaling, uncertainties } from './band.js';
 import { basicInterval, quantile } from './bootstrap.js';
 
@@ -27,24 +28,26 @@ export function interiorGain(curve: Float64Array): InteriorGain {
  * what is added where no unit differs is that of `top` against `end`. `parts` gives the sets' contributions to
  * a curve, `points` those of the curve itself.
  */
-export function gainInterval(
+export function* gainInterval(
   curve: Float64Array,
-  parts: (points: readonly Combination[]) => readonly Contribution[],
+  parts: (points: readonly Combination[]) => Steps<readonly Contribution[]>,
   points: readonly Combination[],
   confidence: number,
-): Interval {
+): Steps<Interval> {
   const { top, end, value } = interiorGain(curve);
   const against = [...points[end]!].map(([alpha, weight]) => [alpha, -weight] as const);
-  const contrast = parts([combine(...points[top]!, ...against)]);
-  const [{ variances, above, below }] = uncertainties(contrast, confidence) as [Uncertainty];
-  const sets = parts(points);
+  const contrast = yield* parts([combine(...points[top]!, ...against)]);
+  const [{ variances, above, below }] = (yield* uncertainties(contrast, confidence)) as [Uncertainty];
+  const sets = yield* parts(points);
   const scales = sets.map(rescaling);
-  const gains = Array.from(sets[0]!.replicates, (_, r) => {
+  const gains = new Float64Array(sets[0]!.replicates.length);
+  for (let r = 0; r < gains.length; r++) {
     const drawn = curve.map((estimate, k) =>
       sets.reduce((sum, set, s) => sum + scales[s]! * (set.replicates[r]![k]! - set.value[k]!), estimate),
     );
-    return interiorGain(drawn).value;
-  });
+    gains[r] = interiorGain(drawn).value;
+    yield;
+  }
   const { lower, upper } = basicInterval(value, gains, confidence);
   const middle = 2 * value - quantile(Float64Array.from(gains).sort(), 0.5);
   const tail = 1 - confidence;

@@ -1,6 +1,6 @@
 import type { Interval } from '../statistics/intervals.js';
 import type { Steps } from '../statistics/turns.js';
-import { combine, contribution, simultaneousBand } from './band.js';
+import { type Contribution, combine, contribution, simultaneousBand } from './band.js';
 import { bootstrapSelection, checkResamples, type Resamples, type SelectionBootstrap } from './bootstrap.js';
 import { evidenceOf } from './criteria.js';
 import { curvesOf, nearestAlpha, type Outcomes } from './curves.js';
@@ -56,12 +56,15 @@ export function* judge(
   // The sets' weights at the chosen alpha and at each other one are those of the data, as for standard errors.
   const weights = [...alphas.keys()].map((k) => score.weights(k));
   const leads = (s: number) => weights.map((at, k) => combine([index, weights[index]![s]!], [k, -at[s]!]));
-  const parts = curves.sets.flatMap((set, s) =>
-    weights.some((at) => at[s] !== 0) ? [contribution(resamples, s, set, leads(s))] : [],
-  );
+  const parts: Contribution[] = [];
+  for (const [s, set] of curves.sets.entries()) {
+    if (!weights.some((at) => at[s] !== 0)) continue;
+    parts.push(contribution(resamples, s, set, leads(s)));
+    yield;
+  }
   const difference = score.value.map((value) => score.value[index]! - value);
   const unknown = curves.sets.some((set) => hasPart(rule, set, curves.sets) && oneGroup(set));
-  const band = unknown ? null : simultaneousBand(parts, confidence);
+  const band = unknown ? null : yield* simultaneousBand(parts, confidence);
 
   const others: [Comparison['against'], number][] = [
     ['zero-shot', nearestAlpha(alphas, 0)],

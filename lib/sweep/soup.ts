@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import { checkCall } from '../call-options.js';
-import { checkTarget } from '../checkpoint/output-place.js';
+import { checkPlace } from '../checkpoint/output-place.js';
 import { remove } from '../checkpoint/remove.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
@@ -164,7 +164,7 @@ class SoupRun {
     const { models, rule } = this.#soup;
     // Now, and not once everything is evaluated.
     for (const name of [modelName, headName])
-      await checkTarget(join(this.#out, name), { kind: 'merge', force: true });
+      await checkPlace(join(this.#out, name), { kind: 'merge', force: true });
     const journal = await this.#openJournal(evaluator, options);
     try {
       const known = new Map(journal.entries.map((entry) => [key(entry), entry]));

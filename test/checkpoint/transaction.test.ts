@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { checkPlace } from '../../lib/checkpoint/output-place.js';
 import type { Progress } from '../../lib/index.js';
 import { listFiles } from '../support/models.js';
 import { alphaOf, besideInputs, failWhileWriting, makePair, mergePair as run } from '../support/pair.js';
@@ -116,6 +117,8 @@ describe('an output', () => {
     writeFileSync(join(pair.root, 'file'), 'x');
     const out = join(pair.root, 'file', 'out');
     await expect(run(pair, { out })).rejects.toMatchObject({ code: 'ERR_IO', file: out });
+    // Before long work, too.
+    await expect(checkPlace(out, {})).rejects.toMatchObject({ code: 'ERR_IO', file: out });
   });
 });
 

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type Band, combine, contribution, simultaneousBand } from '../../lib/selection/band.js';
+import { type Band, combine, contribution } from '../../lib/selection/band.js';
 import { accuracies, type Outcomes } from '../../lib/selection/curves.js';
 import { compareRows } from '../../lib/selection/layer-comparison.js';
 import { BitMatrix } from '../../lib/statistics/bits.js';
 import { clopperPearson } from '../../lib/statistics/intervals.js';
 import { mcnemar } from '../../lib/statistics/mcnemar.js';
 import { studentTwoSided } from '../../lib/statistics/student.js';
-import { judge, resample, resampleOutcomes } from '../support/finished.js';
+import { judge, resample, resampleOutcomes, simultaneousBand } from '../support/finished.js';
 import { nestedBits, outcomeSet, randomBits, uniforms } from '../support/outcomes.js';
 
 interface Options {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { chordGap, chordTest } from '../../lib/selection/chord.js';
+import { chordGap } from '../../lib/selection/chord.js';
+import { chordTest } from '../support/finished.js';
 import { nestedBits, randomBits } from '../support/outcomes.js';
 import { averageShift, grid, imagenet } from '../support/published.js';
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { AnalysedSet } from '../../lib/selection/analysis.js';
-import { chordTest, describeConnectivity } from '../../lib/selection/chord.js';
+import { describeConnectivity } from '../../lib/selection/chord.js';
 import { groupWarnings, hasPart, oneGroup } from '../../lib/selection/group-counts.js';
 import { parseRule } from '../../lib/selection/rule.js';
-import { analyse } from '../support/finished.js';
+import { analyse, chordTest } from '../support/finished.js';
 import { nestedBits, outcomeSet, randomBits } from '../support/outcomes.js';
 
 const alphas = [0, 0.25, 0.5, 0.75, 1];

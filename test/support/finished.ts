@@ -1,6 +1,8 @@
 // The steps of an analysis, all in one go.
 import * as analysis from '../../lib/selection/analysis.js';
+import * as bands from '../../lib/selection/band.js';
 import * as bootstrap from '../../lib/selection/bootstrap.js';
+import * as chord from '../../lib/selection/chord.js';
 import * as crossValidation from '../../lib/selection/cross-validation.js';
 import * as verdict from '../../lib/selection/verdict.js';
 import { finish, type Steps } from '../../lib/statistics/turns.js';
@@ -16,3 +18,5 @@ export const resample = finished(bootstrap.resample);
 export const resampleOutcomes = finished(bootstrap.resampleOutcomes);
 export const crossValidate = finished(crossValidation.crossValidate);
 export const judge = finished(verdict.judge);
+export const chordTest = finished(chord.chordTest);
+export const simultaneousBand = finished(bands.simultaneousBand);

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { type SoupOptions, soup, sweep } from '../../lib/index.js';
 import { heads } from '../support/soup-heads.js';
 
-it('is not begun where files have the names of its results', async () => {
+it('is not begun where files have the names of its results, or a link of one leads nowhere', async () => {
   const { options } = await heads();
   let evaluated = 0;
   const evaluate = async () => ({ val: ++evaluated / 100 });
@@ -22,6 +22,13 @@ it('is not begun where files have the names of its results', async () => {
       );
     }
   }
+  const out = `${options.out}-linked`;
+  mkdirSync(out);
+  symlinkSync('nowhere', join(out, 'model'));
+  await expect(soup({ ...options, sets, evaluate, out })).rejects.toMatchObject({
+    code: 'ERR_OUTPUT_EXISTS',
+    file: join(out, 'model'),
+  });
   expect(evaluated).toBe(0);
 });
 

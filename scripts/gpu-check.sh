@@ -72,6 +72,7 @@ echo "building with $(nvcc --version | sed -n 's/.*release //p'), $(g++ --versio
 wanted="$cuda $bench $parity $fake"
 if ! $replay_only; then wanted="$wanted $host $tests"; fi
 printf '%s\n' $wanted | xargs -P "${JOBS:-$(nproc)}" -I{} bash -c 'compile {}'
+find "$build/keep" -type f ! -name '*.ptx' -delete
 
 if $replay_only; then core=build/Release/wisemerge_core.a; else core=$(objects <<<"$host"); fi
 cuda_objects=$(objects <<<"$cuda")

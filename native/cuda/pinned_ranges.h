@@ -24,7 +24,7 @@ class PinnedRanges {
  private:
   struct Range {
     size_t bytes;
-    bool registered_here;  // false: another context had registered it, and will unregister it
+    bool locked_here;  // false: whoever else in the process has locked it will unlock it
   };
   std::map<uintptr_t, Range> ranges_;
 };

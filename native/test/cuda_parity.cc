@@ -130,6 +130,27 @@ void pinning(Tally& tally, const WmBackend* cuda, Opened& opened) {
                "null cannot be pinned");
 }
 
+// One range in two contexts stays page-locked for the second when the first is closed.
+void shared_pinning(Tally& tally, const WmBackend* cuda, int32_t devices) {
+  WmError error = {};
+  LerpCase one(DType::kBF16, DType::kBF16, DType::kBF16, 1000001, {0.5});
+  const auto pin = [&](Opened& opened) {
+    tally.expect(cuda->pin(opened.context, one.x.data(), one.x.size(), &error) == WM_OK, error.message);
+  };
+  auto first = std::make_unique<Opened>(cuda, 0);
+  Opened second(cuda, devices - 1);
+  pin(*first);
+  pin(second);
+  first.reset();
+  const WmLerp item = one.item();
+  tally.expect(cuda->lerp(second.context, &item, 1, nullptr, &error) == WM_OK,
+               std::string("a range pinned in two contexts: ") + error.message);
+  one.check(tally, "cuda, a range pinned in two contexts,");
+  // Nobody has it any more: another range may begin there.
+  cuda->unpin(second.context, one.x.data());
+  tally.expect(cuda->pin(second.context, one.x.data(), one.x.size() / 2, &error) == WM_OK, error.message);
+}
+
 void cancelling(Tally& tally, const WmBackend* cuda, Opened& opened) {
   WmError error = {};
   LerpCase one(DType::kF8E4M3, DType::kF8E4M3, DType::kF8E4M3, 4000001, {0.5});
@@ -278,7 +299,12 @@ int main(const char* library, bool reduced, bool cooperative) {
       if (fast.context) check_tensor_products(tally, fast, reduced);
     });
   }
-  if (!cooperative) tally.section("opening", [&] { opening(tally, cuda, devices, reduced); });
+  if (!cooperative) {
+    tally.section("opening", [&] {
+      opening(tally, cuda, devices, reduced);
+      shared_pinning(tally, cuda, devices);
+    });
+  }
   bool tf32 = false;
   tally.section("networks", [&] { tf32 = check_networks(tally, cuda, reduced); });
   tally.section("training", [&] { check_training(tally, cuda, reduced); });

@@ -237,7 +237,7 @@ export function resolveSweep(
   if (templates && (heads || !classNames)) {
     throw new WisemergeError(
       'ERR_SWEEP_FILE',
-      heads ? 'templates and heads are two classifiers' : 'templates need classNames to be filled with',
+      heads ? 'templates and heads both give a classifier' : 'templates need classNames to be filled with',
       { hint: heads ? 'Give one of them.' : "Give classNames, in the order of the sets' labels." },
     );
   }
@@ -278,7 +278,7 @@ function checkSources({ sets }: z.output<typeof sweepSchema>, whole: boolean): v
   const kinds = new Set(sets.map(({ images }) => (images === undefined ? 'features' : 'images')));
   if (kinds.size > 1) {
     throw new WisemergeError('ERR_SWEEP_FILE', 'some sets are of images and some of features', {
-      hint: 'A sweep evaluates either whole networks or a head: make two of it.',
+      hint: 'A sweep evaluates either whole networks or a head: make two sweeps.',
     });
   }
   for (const { name, features, labels, images } of sets) {
@@ -286,8 +286,8 @@ function checkSources({ sets }: z.output<typeof sweepSchema>, whole: boolean): v
       new WisemergeError('ERR_SWEEP_FILE', `set ${name} ${why}`, { hint });
     if (whole && (features ?? images) !== undefined) {
       throw refuse(
-        `has ${images === undefined ? 'features' : 'images'}, which are for evaluation by wisemerge itself`,
-        'Leave them out, or the command or function that evaluates models.',
+        `has ${images === undefined ? 'features' : 'images'}, but models are evaluated by a command or function`,
+        `Leave out the ${images === undefined ? 'features' : 'images'}, or the command or function.`,
       );
     }
     if (images !== undefined && features !== undefined) {

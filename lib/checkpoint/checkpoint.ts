@@ -170,10 +170,14 @@ export async function openCheckpoint(
   if (info.isDirectory()) return openDirectory(absolute, options.signal);
   if (isIndex(basename(absolute))) return openSharded(absolute, absolute, dirname(absolute), options.signal);
   if (!absolute.endsWith('.safetensors') && !torchFileName.test(absolute)) {
-    throw new WisemergeError('ERR_NOT_A_CHECKPOINT', `${path} is not a file of weights that is read`, {
-      file: absolute,
-      hint: 'Give a .safetensors, .bin, .pt or .pth file, its index, or a model directory.',
-    });
+    throw new WisemergeError(
+      'ERR_NOT_A_CHECKPOINT',
+      `${path} is not a weights file in a format that wisemerge reads`,
+      {
+        file: absolute,
+        hint: 'Give a .safetensors, .bin, .pt or .pth file, its index, or a model directory.',
+      },
+    );
   }
   const { file, notes } = await readWeights(absolute, options.signal);
   return new Checkpoint(absolute, undefined, [file], undefined, undefined, notes);

@@ -97,10 +97,14 @@ export async function ownDirectory(path: string): Promise<Stats | undefined> {
     throw error;
   });
   if (!there || there.isDirectory()) return there;
-  throw new WisemergeError('ERR_OUTPUT_EXISTS', `${path}, a name of wisemerge, is not a directory`, {
-    file: path,
-    hint: `Remove ${path}, or give another output directory.`,
-  });
+  throw new WisemergeError(
+    'ERR_OUTPUT_EXISTS',
+    `${path} is not a directory, but wisemerge needs one of this name while it writes`,
+    {
+      file: path,
+      hint: `Remove ${path}, or give another output directory.`,
+    },
+  );
 }
 
 function busy(who: string, directory: string): WisemergeError {

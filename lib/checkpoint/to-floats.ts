@@ -25,7 +25,7 @@ export function toFloats(bytes: Uint8Array, dtype: DTypeName, name: string): Flo
     default:
       throw new WisemergeError(
         'ERR_DTYPE_MISMATCH',
-        `${name} has dtype ${dtype}; wanted is F32, F16, BF16 or F64`,
+        `${name} has dtype ${dtype}; expected F32, F16, BF16 or F64`,
         {
           tensor: name,
         },

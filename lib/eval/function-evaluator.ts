@@ -129,22 +129,22 @@ export function evaluationsOf(
       hint: 'The evaluation gives one object with a number, or { "correct": […] }, for the name of every set.',
       ...(typeof model === 'number' && { details: { alpha: model } }),
     });
-  if (typeof scores !== 'object' || scores === null) throw refuse('the evaluation gave no object');
+  if (typeof scores !== 'object' || scores === null) throw refuse('the evaluation did not give an object');
   return sets.map(({ name }) => {
     const score = (scores as Record<string, unknown>)[name];
     if (typeof score === 'number') return { score };
     if (typeof score !== 'object' || score === null) throw refuse(`there is no score for set ${name}`);
     const { correct, score: value, metrics } = score as Exclude<Score, number>;
-    if (value !== undefined && typeof value !== 'number') throw refuse(`set ${name}: score is no number`);
+    if (value !== undefined && typeof value !== 'number') throw refuse(`set ${name}: score is not a number`);
     if (correct !== undefined && (typeof correct !== 'object' || correct === null)) {
-      throw refuse(`set ${name}: correct is no array`);
+      throw refuse(`set ${name}: correct is not an array`);
     }
     if (metrics !== undefined && !isMetrics(metrics)) {
-      throw refuse(`set ${name}: metrics is no object of numbers`);
+      throw refuse(`set ${name}: metrics is not an object of numbers`);
     }
     return {
       ...(correct !== undefined &&
-        bitsOf(correct, (i) => refuse(`set ${name}: correct[${i}] is neither right nor wrong`))),
+        bitsOf(correct, (i) => refuse(`set ${name}: correct[${i}] is neither true (1) nor false (0)`))),
       ...(value !== undefined && { score: value }),
       ...(metrics !== undefined && { metrics }),
     };

@@ -12,7 +12,7 @@ export function refuseNonFinite(bytes: Uint8Array, dtype: FloatDType, { name, fi
   throw new WisemergeError('ERR_DATA', `${name} has ${nonFinite} elements that are NaN or infinite`, {
     tensor: name,
     file,
-    hint: 'They would spread to every prediction: mend the checkpoint first.',
+    hint: 'They would spread to every prediction: repair the checkpoint first.',
   });
 }
 

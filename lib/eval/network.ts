@@ -142,15 +142,15 @@ export class NetworkModel implements AsyncDisposable {
     for (const outputs of results) {
       for (const name of [...outputs.keys()]) if (!wanted(name)) outputs.delete(name);
     }
-    for (const name of names ?? []) if (!results[0]?.has(name)) throw this.#noOutput(name, ran);
+    for (const name of names ?? []) if (!results[0]?.has(name)) throw this.#noOutput(name);
     return results;
   }
 
-  #noOutput(name: string, parts: number): WisemergeError {
+  #noOutput(name: string): WisemergeError {
     return new WisemergeError(
       'ERR_USAGE',
       `${this.#zeroshot.path} (${this.architecture.name}) gives no "${name}" from these inputs`,
-      { hint: `docs/networks.md lists what each network gives; ${parts} of its parts ran.` },
+      { hint: 'Leave outputs out to get all that these inputs allow; docs/networks.md lists them.' },
     );
   }
 
@@ -188,7 +188,7 @@ export class NetworkModel implements AsyncDisposable {
     const { path } = this.#zeroshot;
     return new WisemergeError(
       'ERR_CONFIG',
-      `${path} (${this.architecture.name}) gives no probabilities of tokens`,
+      `${path} (${this.architecture.name}) is not a decoder: it gives no probabilities of tokens`,
       { file: path, hint: 'Text is scored by decoders: llama, mistral, qwen2, qwen3.' },
     );
   }

@@ -166,6 +166,6 @@ export function describeConnectivity({ linearConnectivity, tolerance }: ChordTes
     case 'not-connected':
       return `The models are not linearly connected, ${within}`;
     case 'undecided':
-      return `These samples do not tell whether the models are linearly connected, ${within}`;
+      return `These samples cannot tell whether the models are linearly connected, ${within}`;
   }
 }

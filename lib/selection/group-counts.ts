@@ -53,7 +53,7 @@ export function groupWarnings(sets: readonly (Grouped & Pick<OutcomeSet, 'name'>
     const count = groups ? groupCount(groups) : fewGroups;
     if (count >= fewGroups) return [];
     return count === 1
-      ? `Set ${name} has one group, which does not tell how groups differ: there is no interval where it has a part. Give it samples of several groups, or leave its groups out if its samples are independent.`
-      : `Set ${name} has ${count} groups, few to tell how groups differ: its intervals are wide, and what resamples choose varies less than it should. Samples of ${fewGroups} groups or more would tell more.`;
+      ? `Set ${name} has one group, which says nothing about how groups differ: there are no intervals where it takes part. Give it samples of several groups, or leave its groups out if its samples are independent.`
+      : `Set ${name} has ${count} groups, too few to know well how groups differ: its intervals are wide, and the interval of alpha is too narrow. Use samples of ${fewGroups} groups or more.`;
   });
 }

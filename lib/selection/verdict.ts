@@ -107,8 +107,9 @@ function spread(alpha: number, indistinguishable: readonly number[] | null): str
   if (!indistinguishable) return [];
   const others = indistinguishable.filter((other) => other !== alpha);
   if (others.length === 0) return [];
+  const several = `${others.length} other alpha${others.length === 1 ? '' : 's'}`;
   return [
-    `These samples do not tell alpha ${alpha} from ${others.length} other alphas, from ${indistinguishable[0]} to ${indistinguishable.at(-1)}; more samples would.`,
+    `These samples cannot tell alpha ${alpha} from ${several} (${indistinguishable[0]} to ${indistinguishable.at(-1)}); more samples might.`,
   ];
 }
 

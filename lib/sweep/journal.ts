@@ -2,7 +2,7 @@ import { type FileHandle, open, readFile, rm, truncate } from 'node:fs/promises'
 import { closeFile } from '../checkpoint/close-file.js';
 import { ioError, WisemergeError } from '../errors.js';
 
-const damaged = 'The journal is damaged: begin anew with --force.';
+const damaged = 'The journal is damaged: start again with --force.';
 
 const kinds = ['sweep', 'soup'] as const;
 /** Whose results a journal belongs to. */
@@ -68,7 +68,10 @@ export class Journal<Entry> {
       throw new WisemergeError(
         'ERR_SWEEP_CHANGED',
         `the ${kind} in ${path} was begun with other options: ${changed.join(', ')}`,
-        { file: path, hint: 'Use the same options to resume, another --out, or --force to begin anew.' },
+        {
+          file: path,
+          hint: 'Resume with the same options, give another --out, or start again with --force.',
+        },
       );
     }
     await truncate(path, Buffer.byteLength(whole)).catch((error) => {

@@ -84,7 +84,7 @@ function parse(path: string, text: string | undefined): unknown {
 }
 
 function damaged(path: string, why: string): WisemergeError {
-  return new WisemergeError('ERR_SWEEP_RESULT', `${path} is no outcome of a sweep: ${why}`, {
+  return new WisemergeError('ERR_SWEEP_RESULT', `${path} is not an outcome file of a sweep: ${why}`, {
     file: path,
     hint: 'Run the sweep again.',
   });

@@ -79,7 +79,7 @@ export async function pickRecords(path: string, options: PickRecordsOptions): Pr
     throw new WisemergeError('ERR_DATA', `${path} has no line with a number as alpha`, { file: path });
   }
   if (sets.length === 0) {
-    throw new WisemergeError('ERR_USAGE', `which columns of ${path} are to be chosen on?`, {
+    throw new WisemergeError('ERR_USAGE', `no evaluation sets are given for the table ${path}`, {
       hint: `Give --set NAME:ROLE:KIND, such as val:select:id, for some of: ${scored([...records.values()]).join(', ')}.`,
     });
   }

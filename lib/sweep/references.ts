@@ -56,9 +56,13 @@ export async function readReferences(
     for (const { name, scores } of references) {
       const unknown = Object.keys(scores).find((set) => !sets.some((one) => one.name === set));
       if (unknown === undefined) continue;
-      throw new WisemergeError('ERR_SWEEP_FILE', `reference model ${name} has a score on ${unknown}`, {
-        hint: `The sets are ${sets.map((one) => one.name).join(', ')}.`,
-      });
+      throw new WisemergeError(
+        'ERR_SWEEP_FILE',
+        `reference model ${name} has a score on ${unknown}, which is not a set of the sweep`,
+        {
+          hint: `The sets are ${sets.map((one) => one.name).join(', ')}.`,
+        },
+      );
     }
     return [...references];
   }

@@ -102,15 +102,15 @@ async function openJournal<Entry>(
   if (exists && !force) {
     throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} holds a ${kind}`, {
       file: out,
-      hint: 'Go on with it (--resume), replace it (--force), or give another --out.',
+      hint: 'Continue it (--resume), replace it (--force), or give another --out.',
     });
   }
   // Without a journal nothing says that they are ours.
   if (!exists && present.length > 0) {
     throw new WisemergeError(
       'ERR_OUTPUT_EXISTS',
-      `${out} has no journal of a ${kind}, but ${present.join(', ')}`,
-      { file: out, hint: 'Give another --out, or move what has these names away.' },
+      `${out} holds ${present.join(', ')}, but no journal of a ${kind}: that is not an earlier run of wisemerge`,
+      { file: out, hint: 'Give another --out, or move these away.' },
     );
   }
   if (present.length > 0) {

@@ -21,12 +21,14 @@ export const soupSchema = z.strictObject({
   models: z
     .array(text)
     .min(1)
-    .describe('Checkpoints of one architecture; configuration and tokenizer of the first.'),
+    .describe('Checkpoints of one architecture. Configuration and tokenizer are taken from the first.'),
   head,
   heads: z
     .array(text)
     .optional()
-    .describe('For sets of images and CLIP: a head for each model; default: in the models, or prompts.'),
+    .describe(
+      'For CLIP on images: a file with a head for each model; default: heads in the models, or prompts.',
+    ),
   activation,
   command,
   keep,
@@ -35,11 +37,11 @@ export const soupSchema = z.strictObject({
   templates,
   rule: text
     .default('max-mean')
-    .describe('What the soup must not lose: max-mean, max-id, max-shift, max-worst.'),
+    .describe('Score that must not get worse: max-mean, max-id, max-shift or max-worst.'),
   dtype: z
     .enum(['float32', 'float16', 'bfloat16'])
     .optional()
-    .describe('Of the soup; default: of the models.'),
+    .describe('Dtype of the soup; default: that of the models.'),
   threads,
 });
 

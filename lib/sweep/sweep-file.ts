@@ -30,7 +30,7 @@ export async function readCheckedFile<Schema extends z.ZodType>(
   if (failure?.code === 'MULTIPLE_DOCS') {
     throw new WisemergeError('ERR_SWEEP_FILE', `${path} holds more than one document`, {
       file: path,
-      hint: 'Remove what is behind the first `---` that ends one, or make it a file of its own.',
+      hint: 'Keep one document: remove the rest, or put it into a file of its own.',
     });
   }
   if (failure) {

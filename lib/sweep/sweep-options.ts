@@ -32,13 +32,15 @@ const size = z.union(
 );
 
 const set = z.strictObject({
-  name: text.regex(/^[^\s/\\]+$/, 'a name has no spaces or slashes').describe('Of the set in every result.'),
+  name: text
+    .regex(/^[^\s/\\]+$/, 'a name has no spaces or slashes')
+    .describe('Name of the set in all results.'),
   role: z
     .enum(['select', 'report'])
-    .describe('`select`: alpha is chosen on it. `report`: it only tells how well that went.'),
+    .describe('`select`: alpha is chosen on it. `report`: it only measures how good the choice is.'),
   kind: z
     .enum(['id', 'shift'])
-    .describe('`id`: the distribution that was fine-tuned on. `shift`: another one.'),
+    .describe('`id`: the distribution of the fine-tuning data. `shift`: another one.'),
   features: text
     .optional()
     .describe('[N, D] in .npy, .npz or .safetensors, as `file` or `file:member`. Not with `command`.'),
@@ -46,9 +48,11 @@ const set = z.strictObject({
   images: text
     .optional()
     .describe(
-      'For whole networks: a directory with one directory per class, or a table of paths and labels.',
+      'For networks on images: a directory with one directory per class, or a table of paths and labels.',
     ),
-  groups: text.optional().describe('[N] group of each sample.'),
+  groups: text
+    .optional()
+    .describe('[N] group of each sample: samples of one group are resampled, split and compared together.'),
   ...textSetFields,
 });
 
@@ -59,85 +63,97 @@ const reference = z.strictObject({
 
 /** A sweep as in a sweep file. Paths in a file are relative to it. */
 export const sweepSchema = z.strictObject({
-  zeroshot: text.describe('Checkpoints, as for `merge`.'),
-  finetuned: text.describe('The other end of the path; not with `--watch`.'),
+  zeroshot: text.describe('Zero-shot model: a checkpoint, as for `merge`.'),
+  finetuned: text.describe('Model fine-tuned from it. Not with `--watch`.'),
   head: text
     .optional()
     .describe("Name of the head's weight; default: the only one that looks like a classifier."),
   heads: z
     .strictObject({ zeroshot: text, finetuned: text })
     .optional()
-    .describe('For sets of images and CLIP: heads on image embeddings; default: in the models themselves.'),
+    .describe(
+      'For CLIP on images: files with linear heads on image embeddings; default: heads in the models themselves.',
+    ),
   activation: z
     .enum(activations)
     .optional()
-    .describe('Between the layers of an MLP; default: of config.json, or gelu.'),
+    .describe('MLP: activation between the layers; default: that of config.json, or gelu.'),
   command: z
     .array(text)
     .min(1)
     .optional()
-    .describe('Evaluates a model; `{model}`, `{alpha}` in its arguments are replaced. See docs/sweep.md.'),
-  keep: z.boolean().default(false).describe('Keep the models written for `command`.'),
+    .describe(
+      'Program that evaluates a model, and its arguments, in which `{model}` and `{alpha}` are replaced. See docs/sweep.md.',
+    ),
+  keep: z.boolean().default(false).describe('Keep the models that are written for `command`.'),
   sets: z.array(set).min(1),
   classNames: z
     .union([text, z.array(z.string())])
     .optional()
-    .describe("Names of the classes in the head's order, for labels given as text, or a file of them."),
+    .describe(
+      'Class names in the order of the head, for labels given as text and for directories: a list, or a file.',
+    ),
   templates: z
     .union([text, z.array(text).min(1)])
     .optional()
     .describe(
-      'For CLIP on images: the classifier is built from prompts, `{}` for the name of a class, by the text tower at every alpha; a list, or a file of them. Needs `classNames`.',
+      'For CLIP on images: prompts with `{}` for the class name, from which the text tower builds the classifier at every alpha; a list, or a file. Needs `classNames`.',
     ),
   alphas: z
     .union([text, z.array(z.number()).min(1)], {
       error: 'must be a list of finite numbers, such as [0, 0.5, 1], or text such as "0:1:0.05"',
     })
     .default('0:1:0.05')
-    .describe('Where metrics are evaluated: a list, or text such as `0:1:0.05`. 0 and 1 are added.'),
-  rule: text.default('max-mean').describe('How alpha is chosen.'),
+    .describe('Alphas to evaluate: a list, or text such as `0:1:0.05`. 0 and 1 are added.'),
+  rule: text
+    .default('max-mean')
+    .describe(
+      'How alpha is chosen: max-mean, max-id, max-shift, max-shift:id-within=0.01, max-worst, knee, fixed:0.5, one-se.',
+    ),
   search: z
     .enum(searchKinds)
     .default('grid')
     .describe(
-      '`refine` and `golden` go on around the best of `alphas`; `chebyshev` interpolates between a few, on images; `layers` and `linear` look for an alpha for each layer, on images and text; the curve of a head is exact without.',
+      'For whole models. `refine` and `golden` search around the best of `alphas`; `chebyshev` interpolates between a few (images); `layers` and `linear` look for an alpha for each layer (images and text). A head needs none: its curve is exact.',
     ),
   tolerance: z
     .number()
     .positive()
     .optional()
     .describe(
-      'The search ends when the neighbours of the best alpha are this near; default: 0.01, by layers 0.05.',
+      'The search ends when the neighbours of the best alpha are this close; default: 0.01, by layer 0.05.',
     ),
   layerGroups: count
     .optional()
-    .describe(
-      'Of `search: layers` and `linear`: groups for the blocks of a stack; default: one for each block.',
-    ),
+    .describe('For `search: layers` and `linear`: number of groups of blocks; default: one per block.'),
   minGain: z
     .number()
     .min(0)
     .default(0)
-    .describe('The search ends when the best is less than this above its neighbours.'),
-  budget: count.optional().describe('Most alphas to evaluate; default: any number.'),
-  concurrency: count.max(256).default(1).describe('Models evaluated at once.'),
+    .describe('The search ends when the best alpha leads its neighbours by less than this.'),
+  budget: count.optional().describe('Largest number of models to evaluate; default: no limit.'),
+  concurrency: count
+    .max(256)
+    .default(1)
+    .describe('For a command or function: models that are evaluated at once.'),
   folds: z
     .int()
     .min(2)
     .max(255)
     .optional()
-    .describe('Of the cross-validation; default: 5, or as many as a select set has groups or samples.'),
-  repeats: count.max(maxRepeats).default(1),
+    .describe('Folds of the cross-validation; default: 5, or as many as a select set has groups or samples.'),
+  repeats: count.max(maxRepeats).default(1).describe('Repetitions of the cross-validation.'),
   replicates: count.max(maxReplicates).default(1000).describe('Bootstrap replicates.'),
   seed: z
     .int()
     .min(0)
     .max(2 ** 32 - 1)
-    .default(0),
+    .default(0)
+    .describe('Seed of folds and replicates.'),
   metrics: z
     .boolean()
     .default(true)
-    .describe('Of a head, all metrics; `false`: the exact curve of accuracy alone, in less time.'),
+    .describe('For a head. `false`: only the exact curve of accuracy, in less time.'),
   references: z
     .union([text, z.array(reference).min(1)])
     .optional()
@@ -147,7 +163,7 @@ export const sweepSchema = z.strictObject({
   divergence: z
     .boolean()
     .default(true)
-    .describe('Measure how far the two checkpoints are apart, layer by layer: reads both once.'),
+    .describe('Measure how far apart the two checkpoints are, layer by layer. This reads both once.'),
   device: z
     .string()
     .regex(/^(auto|cpu|cuda(:\d+)?)$/, 'a device is auto, cpu, cuda or cuda:N')
@@ -159,13 +175,13 @@ export const sweepSchema = z.strictObject({
     .enum(precisions)
     .optional()
     .describe(
-      'Of matrix products: `exact` (default), the same bits on every device; `fast`, by the tensor cores of a GPU, within the bound of docs/numerics.md; `tf32`, of networks, by cuBLASLt where it is installed, with operands rounded to 11 bits.',
+      'How a GPU computes matrix products. `exact` (default): the same bits on every device. `fast`: on tensor cores, within the bound of docs/numerics.md. `tf32`, for networks: by cuBLASLt where it is installed, with operands rounded to 11 bits.',
     ),
   threads: count.max(maxThreads).optional().describe('CPU threads; default: all.'),
   memory: size
     .optional()
     .describe(
-      'For logits and features of a head, and models that a function reads: bytes, or text such as `1GiB`.',
+      'Memory for the logits and features of a head, or for the models that a function reads: bytes, or text such as `1GiB`.',
     ),
 });
 
@@ -237,7 +253,7 @@ export function resolveSweep(
   if (templates && (heads || !classNames)) {
     throw new WisemergeError(
       'ERR_SWEEP_FILE',
-      heads ? 'templates and heads are two classifiers' : 'templates need classNames to be filled with',
+      heads ? 'templates and heads both give a classifier' : 'templates need classNames to be filled with',
       { hint: heads ? 'Give one of them.' : "Give classNames, in the order of the sets' labels." },
     );
   }
@@ -278,7 +294,7 @@ function checkSources({ sets }: z.output<typeof sweepSchema>, whole: boolean): v
   const kinds = new Set(sets.map(({ images }) => (images === undefined ? 'features' : 'images')));
   if (kinds.size > 1) {
     throw new WisemergeError('ERR_SWEEP_FILE', 'some sets are of images and some of features', {
-      hint: 'A sweep evaluates either whole networks or a head: make two of it.',
+      hint: 'A sweep evaluates either whole networks or a head: make two sweeps.',
     });
   }
   for (const { name, features, labels, images } of sets) {
@@ -286,8 +302,8 @@ function checkSources({ sets }: z.output<typeof sweepSchema>, whole: boolean): v
       new WisemergeError('ERR_SWEEP_FILE', `set ${name} ${why}`, { hint });
     if (whole && (features ?? images) !== undefined) {
       throw refuse(
-        `has ${images === undefined ? 'features' : 'images'}, which are for evaluation by wisemerge itself`,
-        'Leave them out, or the command or function that evaluates models.',
+        `has ${images === undefined ? 'features' : 'images'}, but models are evaluated by a command or function`,
+        `Leave out the ${images === undefined ? 'features' : 'images'}, or the command or function.`,
       );
     }
     if (images !== undefined && features !== undefined) {

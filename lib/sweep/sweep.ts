@@ -105,16 +105,16 @@ const usedBy: Readonly<Partial<Record<keyof SweepConfig, readonly SweepKind[]>>>
 /** An option that would do nothing is a misunderstanding. Throws ERR_SWEEP_FILE. */
 function refuseUnused(kind: SweepKind, given: SweepConfig): void {
   const what = {
-    head: 'the head of a classifier',
-    network: 'an MLP',
-    images: 'a network on images',
-    text: 'a decoder on text',
-    function: 'a model by a function',
-    command: 'a model by a command',
+    head: 'classifier heads',
+    network: 'MLPs',
+    images: 'networks on images',
+    text: 'decoders on text',
+    function: 'models that a function evaluates',
+    command: 'models that a command evaluates',
   }[kind];
   for (const [option, kinds] of Object.entries(usedBy)) {
     if (given[option as keyof SweepConfig] === undefined || kinds.includes(kind)) continue;
-    throw new WisemergeError('ERR_SWEEP_FILE', `${option} does nothing where ${what} is evaluated`, {
+    throw new WisemergeError('ERR_SWEEP_FILE', `${option} does nothing in a sweep of ${what}`, {
       hint: `Leave ${option} out.`,
     });
   }
@@ -135,8 +135,8 @@ function refuseUnused(kind: SweepKind, given: SweepConfig): void {
   }
   const own = kind === 'function' || kind === 'command';
   if ((kind === 'network' || own) && given.device?.startsWith('cuda')) {
-    const how = own ? 'on a device of its choice' : 'on the CPU';
-    throw new WisemergeError('ERR_SWEEP_FILE', `${what} is evaluated ${how}, not on ${given.device}`, {
+    const why = own ? `the ${kind} chooses its device itself` : `${what} are evaluated on the CPU`;
+    throw new WisemergeError('ERR_SWEEP_FILE', `device ${given.device} has no effect: ${why}`, {
       hint: 'Leave `device` out; heads, and networks on images and text, can be evaluated on a GPU.',
     });
   }

@@ -7,7 +7,7 @@ export const textSetFields = {
     .string()
     .min(1)
     .optional()
-    .describe('Text for a decoder, in place of features: .txt, .jsonl, .parquet or .csv. See docs/text.md.'),
+    .describe('For decoders: text in .txt, .jsonl, .parquet or .csv. See docs/text.md.'),
   task: z
     .enum(textTasks)
     .optional()
@@ -17,9 +17,11 @@ export const textSetFields = {
     .int()
     .min(1)
     .optional()
-    .describe('Tokens between windows of `perplexity`; default: half of context.'),
+    .describe('For `perplexity`: tokens from one window to the next; default: half of context.'),
   normalise: z
     .enum(normalisations)
     .optional()
-    .describe('What the likelihood of a choice is divided by: its tokens (default), bytes, or nothing.'),
+    .describe(
+      'For `choices`: what the log-likelihood of a choice is divided by: its tokens (default), its bytes, or nothing.',
+    ),
 };

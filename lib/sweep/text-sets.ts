@@ -33,10 +33,18 @@ export function checkTextSets({ sets }: { readonly sets: readonly GivenSet[] }, 
     if (set.text === undefined) {
       if (options.length > 0)
         throw refuse(`has ${options.join(', ')} but no text`, 'Give the file as `text`.');
-      if (any) throw refuse('has no text, and others have', 'Sweep text and features one by one.');
+      if (any)
+        throw refuse(
+          'has no text, but others do',
+          'Make one sweep of the sets of text, and another of the rest.',
+        );
       continue;
     }
-    if (whole) throw refuse('has text, and a command or function', 'Leave one of them out.');
+    if (whole)
+      throw refuse(
+        'has text, but models are evaluated by a command or function',
+        'Leave out the text, or the command or function.',
+      );
     const choices = set.task === 'choices';
     const foreign = (['features', 'labels', ...(choices ? [] : (['groups'] as const))] as const).filter(
       (key) => set[key] !== undefined,

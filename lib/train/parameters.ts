@@ -85,7 +85,7 @@ export async function readParameters(
     throw new WisemergeError('ERR_DATA', `${tensor.name} has ${bad} elements that are NaN or infinite`, {
       tensor: tensor.name,
       file: tensor.file,
-      hint: 'They would spread through the network: mend the checkpoint first.',
+      hint: 'They would spread through the network: repair the checkpoint first.',
     });
   }
 }

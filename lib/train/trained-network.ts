@@ -72,7 +72,7 @@ async function pictureNetwork(
   if (activation !== undefined) {
     throw new WisemergeError(
       'ERR_USAGE',
-      'activation: config.json names that of a network that takes pictures',
+      'activation: it is for MLPs; for a network that takes pictures, config.json names it',
     );
   }
   const { directory, path } = checkpoint;

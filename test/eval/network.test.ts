@@ -293,8 +293,8 @@ describe('networks', () => {
   });
 
   test.each([
-    ['hidden_act', 'mish', /hidden_act .* "mish"; wanted is one of gelu,/],
-    ['num_attention_heads', 0, /num_attention_heads .* 0; wanted is a whole number/],
+    ['hidden_act', 'mish', /hidden_act .* "mish"; expected one of gelu,/],
+    ['num_attention_heads', 0, /num_attention_heads .* 0; expected a whole number/],
     ['num_hidden_layers', 4, /no tensor "vit.encoder.layer.3/],
     ['patch_size', 4, /patch_embeddings.projection.weight" is \[48, 3, 8, 8\]; the network needs \[…, 48\]/],
   ])('config.json with %s %j is refused by name', async (field, value, message) => {

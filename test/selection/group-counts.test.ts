@@ -59,7 +59,7 @@ describe('a set of one group', () => {
       ...{ seed: 1, clusters: [new Uint32Array(1000)] },
     });
     expect(test.minimum).toMatchObject({ value: expect.closeTo(-0.8, 12), interval: null });
-    expect(describeConnectivity(test)).toMatch(/^These samples do not tell/);
+    expect(describeConnectivity(test)).toMatch(/^These samples cannot tell/);
   });
 });
 
@@ -98,6 +98,6 @@ it('groups of one value are one group, samples without groups are not', () => {
   const ids = (count: number) => Int32Array.from({ length: 40 }, (_, i) => i % count);
   expect(groupWarnings([{ name: 'val' }, { name: 'far', groups: ids(10) }])).toEqual([]);
   expect(groupWarnings([{ name: 'val', groups: ids(9) }])).toEqual([
-    expect.stringMatching(/^Set val has 9 groups, few to tell how groups differ/),
+    expect.stringMatching(/^Set val has 9 groups, too few to know well how groups differ/),
   ]);
 });

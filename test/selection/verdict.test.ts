@@ -44,7 +44,7 @@ describe('the verdict', () => {
     expect(result.warnings[0]).toMatch(
       /^The lead of alpha [\d.]+ over the runner-up \(alpha [\d.]+\) is inside the noise: [\d.]+ pp, simultaneous 95 % interval \[-[\d.]+, [\d.]+\] pp\.$/,
     );
-    expect(result.warnings.some((text) => /do not tell alpha .* other alphas/.test(text))).toBe(true);
+    expect(result.warnings.some((text) => /cannot tell alpha .* other alphas/.test(text))).toBe(true);
     expect(result.warnings.some((text) => /would choose alpha from 0\.25 to/.test(text))).toBe(true);
     expect(result.warnings.some((text) => /too high, because alpha was chosen/.test(text))).toBe(true);
   });

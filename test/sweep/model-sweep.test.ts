@@ -230,7 +230,7 @@ describe('a sweep by a function', () => {
     ['results of null', { id: { correct: null }, far: 1, kept: 1 }],
     ['results as text', { id: { correct: '1010' }, far: 1, kept: 1 }],
     ['metrics of text', { id: { score: 1, metrics: { nll: 'low' } }, far: 1, kept: 1 }],
-    ['neither right nor wrong', { id: { correct: [1, 0, 2] }, far: 1, kept: 1 }],
+    ['neither true (1) nor false (0)', { id: { correct: [1, 0, 2] }, far: 1, kept: 1 }],
     ['no samples', { id: { correct: [] }, far: 1, kept: 1 }],
   ])('%s is no evaluation', async (_, value) => {
     const { directory, options } = await models();

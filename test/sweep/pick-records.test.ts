@@ -84,7 +84,7 @@ describe('results in the form of the WiSE-FT repository', () => {
     ['an alpha twice', [...lines(), lines()[1]!], [...sets], 'max-mean', 'ERR_DATA', 'line 23'],
     ['a set that is not there', lines(), [{ ...sets[0], name: 'Sketch' }], 'max-mean', 'ERR_DATA', 'Sketch'],
     ['no alphas', lines().slice(0, 1), [...sets], 'max-mean', 'ERR_DATA', 'alpha'],
-    ['no sets', lines(), [], 'max-mean', 'ERR_USAGE', 'which columns'],
+    ['no sets', lines(), [], 'max-mean', 'ERR_USAGE', 'no evaluation sets are given'],
     ['a rule that needs samples', lines(), [...sets], 'one-se', 'ERR_USAGE', ''],
   ])('%s: refused', async (_, text, given, rule, code, message) => {
     const path = await saved('results.jsonl', text.join('\n'));

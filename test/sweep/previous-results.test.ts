@@ -89,7 +89,7 @@ test.each(['results.jsonl', 'report.html', 'sweep.json', 'plots/mine.svg'])(
     for (const more of [{}, { resume: true }, { force: true }]) {
       await expect(sweep({ ...options, out, ...more })).rejects.toMatchObject({
         code: 'ERR_OUTPUT_EXISTS',
-        message: `${out} has no journal of a sweep, but ${name.split('/')[0]}`,
+        message: `${out} holds ${name.split('/')[0]}, but no journal of a sweep: that is not an earlier run of wisemerge`,
       });
     }
     expect(await readFile(join(out, name), 'utf8')).toBe('precious');

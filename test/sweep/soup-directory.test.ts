@@ -18,7 +18,10 @@ it('is not begun where files have the names of its results, or a link of one lea
       await expect(soup({ ...options, sets, evaluate, out, force })).rejects.toMatchObject(
         name === 'model'
           ? { code: 'ERR_OUTPUT_NOT_OURS', file: join(out, name) }
-          : { code: 'ERR_OUTPUT_EXISTS', message: `${out} has no journal of a soup, but ${name}` },
+          : {
+              code: 'ERR_OUTPUT_EXISTS',
+              message: `${out} holds ${name}, but no journal of a soup: that is not an earlier run of wisemerge`,
+            },
       );
     }
   }

@@ -204,7 +204,11 @@ describe('a sweep', () => {
         out: other,
         sets: [{ name: 'a', role: 'select', kind: 'id' }],
       }),
-    ).rejects.toMatchObject({ message: expect.stringContaining('precision does nothing where') });
+    ).rejects.toMatchObject({
+      message: expect.stringContaining(
+        'precision does nothing in a sweep of models that a function evaluates',
+      ),
+    });
     // A function decides itself what it keeps of a model.
     await expect(
       sweep({
@@ -212,7 +216,7 @@ describe('a sweep', () => {
         ...{ keep: true, evaluate, out: other },
         sets: [{ name: 'a', role: 'select', kind: 'id' }],
       }),
-    ).rejects.toMatchObject({ message: expect.stringContaining('keep does nothing where') });
+    ).rejects.toMatchObject({ message: expect.stringContaining('keep does nothing in a sweep of') });
   });
 
   test('resuming with other options, models or data is refused, naming what changed', async () => {

@@ -79,7 +79,7 @@ export async function runFinetune(flags: FinetuneFlags, signal: AbortSignal): Pr
     if (!signal.aborted || !done) throw error;
     throw new WisemergeError('ERR_ABORTED', `interrupted; complete up to epoch ${done.epoch}`, {
       file: flags.out,
-      hint: 'Go on with the same flags and --resume.',
+      hint: 'Continue with the same flags and --resume.',
     });
   } finally {
     progress.end();

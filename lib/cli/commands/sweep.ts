@@ -17,7 +17,7 @@ export async function runSweep(
 ): Promise<void> {
   if (flags.watch === undefined && flags.until !== undefined) throw unused('--until', 'is for --watch');
   if (flags.watch !== undefined) {
-    if (flags.force) throw unused('--force', 'is not for --watch: delete the sweeps to be made anew');
+    if (flags.force) throw unused('--force', 'is not for --watch: delete the sweeps that are to be repeated');
     if (flags.resume) throw unused('--resume', 'is what --watch always does');
   }
   const config = await toSweepConfig(file, flags);
@@ -62,7 +62,7 @@ export async function runSweep(
   if (png === 'without-text') warn(flags, 'No font is installed: the PNGs of the plots have no text.');
   if (png === 'unavailable')
     warn(flags, 'Plots are written as SVG alone: the PNG renderer does not run here.');
-  note(flags, `${result.seconds.toFixed(1)} s; results in ${flags.out}, ${reportName} to look at`);
+  note(flags, `${result.seconds.toFixed(1)} s; results in ${flags.out}; open ${reportName} there`);
 }
 
 function unused(flag: string, why: string): WisemergeError {

@@ -61,9 +61,9 @@ function numberClasses(
   if (unknown.length > 0) {
     throw new WisemergeError(
       'ERR_DATA',
-      `${root} has directories that are none of the ${classNames.length} class names: ${listed(unknown)}`,
+      `${root} has directories that are not among the ${classNames.length} class names: ${listed(unknown)}`,
       {
-        file: join(root, unknown[0]!),
+        file: root,
         hint: 'Check spelling and case; the names must be those of the head.',
       },
     );

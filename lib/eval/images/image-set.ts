@@ -66,10 +66,10 @@ export async function openImageSet(
   if (source.labels !== undefined || source.groups !== undefined) {
     throw new WisemergeError(
       'ERR_USAGE',
-      `labels and groups of ${source.images} are given beside a directory`,
+      `${source.images} is a directory, which takes neither labels nor groups: its directories are the classes`,
       {
         file: source.images,
-        hint: 'Name the images in a table with columns "path", "label" and "group".',
+        hint: 'Leave them out, or list the images in a table with columns "path", "label" and "group".',
       },
     );
   }

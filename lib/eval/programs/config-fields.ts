@@ -68,7 +68,7 @@ export class ConfigFields {
     const given = value === undefined ? 'is missing' : `is ${JSON.stringify(value)}`;
     return new WisemergeError(
       'ERR_CONFIG',
-      `${this.#prefix}${name} of config.json ${given}; wanted is ${wanted}`,
+      `${this.#prefix}${name} of config.json ${given}; expected ${wanted}`,
     );
   }
 }

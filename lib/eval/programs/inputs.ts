@@ -96,7 +96,7 @@ function reader(name: string, { dtype, data }: NetworkInput): (i: number) => num
     default:
       throw new WisemergeError(
         'ERR_DTYPE_MISMATCH',
-        `${name} has dtype ${dtype}; wanted are whole numbers: I64, I32, U8 or BOOL`,
+        `${name} has dtype ${dtype}; expected whole numbers: I64, I32, U8 or BOOL`,
         { tensor: name },
       );
   }

@@ -11,7 +11,7 @@ import { readColumn } from '../data/column.js';
 export async function readNames(source: string, what: string): Promise<string[]> {
   const names = await namesOf(source, what);
   if (names.length > 0) return names;
-  throw new WisemergeError('ERR_DATA', `${source} is empty: wanted is a list of ${what}`, { file: source });
+  throw new WisemergeError('ERR_DATA', `${source} is empty: expected a list of ${what}`, { file: source });
 }
 
 async function namesOf(source: string, what: string): Promise<string[]> {
@@ -36,7 +36,7 @@ function fromJson(text: string, file: string, what: string): string[] {
   const refuse = (why: string) =>
     new WisemergeError('ERR_DATA', `${file} ${why}`, {
       file,
-      hint: `Wanted is a list of ${what}, such as ["…", "…"].`,
+      hint: `Give a list of ${what}, such as ["…", "…"].`,
     });
   let names: unknown;
   try {

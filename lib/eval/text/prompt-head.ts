@@ -174,10 +174,14 @@ async function readScale(checkpoint: Checkpoint, architecture: string): Promise<
     const [scale] = toFloats(await checkpoint.readTensor(info.name), info.dtype, info.name);
     return scale!;
   }
-  throw new WisemergeError('ERR_CONFIG', `${path} (${architecture}) is no CLIP: it has no logit_scale`, {
-    file: path,
-    hint: 'Zero-shot heads are built from CLIP models of transformers and open_clip.',
-  });
+  throw new WisemergeError(
+    'ERR_CONFIG',
+    `${path} (${architecture}) is not a CLIP model: it has no logit_scale`,
+    {
+      file: path,
+      hint: 'Zero-shot heads are built from CLIP models of transformers and open_clip.',
+    },
+  );
 }
 
 /** The embedding of each text, of length 1, at each point. */
@@ -213,7 +217,7 @@ function rowOf(embeddings: readonly Float32Array[], scale: number, name: string)
   const row = Float32Array.from(unit(mean), (value) => scale * value);
   if (row.every(Number.isFinite)) return row;
   throw new WisemergeError('ERR_EVALUATION', `the embedding of class ${JSON.stringify(name)} is not finite`, {
-    hint: 'Check that the weights of the model are.',
+    hint: 'Check the weights of the model for NaN and infinities.',
   });
 }
 
@@ -225,7 +229,7 @@ function unit(vector: Float64Array): Float64Array {
 function noEnd(path: string): WisemergeError {
   return new WisemergeError(
     'ERR_CONFIG',
-    `the tokenizer of ${path} puts no token behind a text; CLIP embeds a text at its end token`,
+    `the tokenizer of ${path} adds no end token to a text; CLIP takes the embedding of a text there`,
     { file: path, hint: "Put the model's own tokenizer.json beside its weights." },
   );
 }

@@ -72,7 +72,7 @@ export function explainMerge(given: OpenedMerge | ResolvedMerge): Explanation {
 function resolvedOf(given: OpenedMerge | ResolvedMerge | undefined): ResolvedMerge {
   const merge = typeof given === 'object' && given && 'merge' in given ? given.merge : given;
   if (Array.isArray(merge?.tensors) && findMethod(merge.method)) return merge;
-  throw new WisemergeError('ERR_USAGE', 'what is to be explained is no document of a merge file', {
+  throw new WisemergeError('ERR_USAGE', 'explainMerge was not given a document of a merge file', {
     hint: 'Give one of the documents that openMergeFile returns.',
   });
 }

@@ -123,7 +123,7 @@ function notFinite({ x, y }: TensorPair, elements: number): WisemergeError {
     {
       tensor: x.name,
       file: y.file,
-      hint: 'wisemerge diff shows in which model; mend or leave out that tensor.',
+      hint: 'wisemerge diff shows in which model; repair or leave out that tensor.',
     },
   );
 }

@@ -55,7 +55,7 @@ describe('a directory', () => {
     ]);
     await expect(openImageSet({ images: root, classNames: ['dog', 'Cat'] })).rejects.toMatchObject({
       code: 'ERR_DATA',
-      message: expect.stringMatching(/none of the 2 class names: cat$/),
+      message: expect.stringMatching(/not among the 2 class names: cat$/),
     });
     await expect(openImageSet({ images: root, classNames: ['dog', 'cat', 'cat'] })).rejects.toMatchObject({
       code: 'ERR_DATA',

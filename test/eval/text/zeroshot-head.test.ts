@@ -128,13 +128,13 @@ describe('what is wrong is said before anything is written', () => {
       makeZeroshotHead({ model, classNames: ['cat'], out, ...more });
     const llama = await withTokenizer('llama-tiny/a', llamaTokenizer());
     await expect(build(llama)).rejects.toMatchObject({
-      ...{ code: 'ERR_CONFIG', message: expect.stringContaining('no CLIP') },
+      ...{ code: 'ERR_CONFIG', message: expect.stringContaining('not a CLIP model') },
     });
     await expect(build(fixture(clip))).rejects.toMatchObject({
       ...{ code: 'ERR_CONFIG', message: expect.stringContaining('no tokenizer') },
     });
     await expect(build(await withTokenizer(clip, clipTokenizer({ open: true })))).rejects.toMatchObject({
-      ...{ code: 'ERR_CONFIG', message: expect.stringContaining('behind a text') },
+      ...{ code: 'ERR_CONFIG', message: expect.stringContaining('adds no end token to a text') },
     });
     for (const text of ['{}', '[1]', '[', '[]']) {
       const classNames = join(root, 'names.json');

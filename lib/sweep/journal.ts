@@ -27,7 +27,12 @@ export class Journal<Entry> {
   /** Begins a journal. Throws ERR_IO. */
   static async create<Entry>(path: string, kind: JournalKind, config: unknown): Promise<Journal<Entry>> {
     const journal = new Journal<Entry>(path, [], await openFile(path, 'wx'));
-    await journal.#append({ kind, config });
+    try {
+      await journal.#append({ kind, config });
+    } catch (error) {
+      await journal.#handle.close();
+      throw error;
+    }
     return journal;
   }
 

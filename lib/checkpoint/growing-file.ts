@@ -7,6 +7,7 @@ import { hexDigest } from '../hex-digest.js';
 import type { DTypeName } from '../native.js';
 import { encodeHeader, type OutputTensor } from './layout.js';
 import type { WrittenFile } from './output-writer.js';
+import { syncHandle } from './sync-handle.js';
 
 /**
  * A safetensors file whose tensors become known one after the other: the data goes to a file beside it, and follows the
@@ -68,7 +69,7 @@ export class GrowingFile {
           hash.update(piece);
           await out.writeFile(piece);
         }
-        await out.datasync();
+        await syncHandle(out);
       } finally {
         await out.close();
       }

@@ -113,6 +113,7 @@ export interface Addon {
   device(kind: string, ordinal: number): DeviceReport;
   dtypes(): DTypeInfo[];
   preallocate(fd: number, bytes: number): NativeJob<boolean>;
+  sync(fd: number): NativeJob<void>;
   cachedBytes(fd: number, bytes: number): number | undefined;
   evict(fd: number): void;
   mergeMethods(): string[];

@@ -1,4 +1,5 @@
 import { type FileHandle, open, readFile, rm, truncate } from 'node:fs/promises';
+import { syncHandle } from '../checkpoint/sync-handle.js';
 import { ioError, WisemergeError } from '../errors.js';
 
 const damaged = 'The journal is damaged: begin anew with --force.';
@@ -89,7 +90,7 @@ export class Journal<Entry> {
   async #append(object: unknown): Promise<void> {
     try {
       await this.#handle.appendFile(`${JSON.stringify(object)}\n`);
-      await this.#handle.datasync();
+      await syncHandle(this.#handle);
     } catch (error) {
       throw ioError(error, 'write', this.path);
     }

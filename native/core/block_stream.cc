@@ -7,6 +7,7 @@
 #include "core/arena_compute.h"
 #include "core/block_cutter.h"
 #include "core/block_pieces.h"
+#include "core/start_threads.h"
 
 namespace wisemerge {
 namespace {
@@ -141,9 +142,8 @@ void BlockStream::enqueue(std::shared_ptr<BlockBatch> batch) {
   check(batch->work);
   if (threads_.empty()) {
     const uint64_t bytes = options_.shape.bytes(), slots = options_.arena->size() / bytes;
-    for (uint64_t i = 0; i < slots; i++) {
-      threads_.emplace_back([this, slot = options_.arena->data() + i * bytes] { work(slot); });
-    }
+    threads_ = start_threads(static_cast<unsigned>(slots),
+                             [this, bytes](unsigned i) { work(options_.arena->data() + i * bytes); });
   }
   for (const std::shared_ptr<Engine>& engine : options_.engines) batch->engines_.emplace_back(engine);
   batch->left_ = batch->blocks_.size();

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/file_io.h"
+#include "core/start_threads.h"
 #include "core/status.h"
 
 namespace wisemerge {
@@ -11,7 +12,7 @@ namespace wisemerge {
 OutputSink::OutputSink(uint8_t* memory, uint64_t bytes, uint64_t block_bytes, unsigned threads)
     : block_bytes_(block_bytes) {
   for (uint64_t at = 0; at + block_bytes <= bytes; at += block_bytes) free_.push_back(memory + at);
-  for (unsigned i = 0; i < threads; i++) threads_.emplace_back([this] { work(); });
+  threads_ = start_threads(threads, [this](unsigned) { work(); });
 }
 
 OutputSink::~OutputSink() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/start_threads.h"
 #include "core/status.h"
 #include "merge/low_rank.h"
 #include "merge/row_gather.h"
@@ -35,7 +36,7 @@ TensorReader::TensorReader(std::shared_ptr<HostBuffer> memory, uint64_t bytes, u
                            unsigned threads)
     : memory_(std::move(memory)), chunk_bytes_(chunk_bytes), chunk_count_(bytes / chunk_bytes) {
   for (uint64_t i = chunk_count_; i-- > 0;) free_.push_back(memory_->data() + i * chunk_bytes_);
-  for (unsigned i = 0; i < threads; i++) threads_.emplace_back([this] { work(); });
+  threads_ = start_threads(threads, [this](unsigned) { work(); });
 }
 
 TensorReader::~TensorReader() {

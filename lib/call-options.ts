@@ -23,6 +23,7 @@ export function checkCall(options: unknown): void {
   }
   for (const [option, value] of Object.entries(options)) {
     if (value === undefined) continue;
+    refuseUrl(value, option);
     if (typeof value === 'string' && value.includes('\0')) {
       failOption(
         option,
@@ -49,7 +50,15 @@ export function checkNames(options: object, known: readonly string[]): void {
 /** `what` is a path's name in messages. Throws ERR_USAGE. */
 export function checkPath(path: unknown, what: string): void {
   if (typeof path === 'string' && path !== '' && !path.includes('\0')) return;
+  refuseUrl(path, what);
   failOption(what, 'must be non-empty text without NUL', 'Give the path of a file or directory.');
+}
+
+/** Where Node's own calls take the URL of a file, as `new URL('models', import.meta.url)` makes it, these take its path. */
+function refuseUrl(value: unknown, option: string): void {
+  // Not by instanceof: URLs come from other realms, too.
+  if (Object.prototype.toString.call(value) !== '[object URL]') return;
+  failOption(option, 'must be a path, not a URL', 'Give fileURLToPath(url), of node:url.');
 }
 
 function checkSignal(signal: unknown): void {

@@ -359,6 +359,11 @@ export function preallocate(fd: number, bytes: number): Promise<boolean> {
   return run(() => addon.preallocate(fd, bytes));
 }
 
+/** Waits until a file or directory is on its disk. For processes in which Node's own calls are refused. */
+export function syncFile(fd: number): Promise<void> {
+  return run(() => addon.sync(fd));
+}
+
 /** How much of the first `bytes` of a file is in the page cache; undefined where this cannot be told. */
 export function cachedBytes(fd: number, bytes: number): number | undefined {
   return call(() => addon.cachedBytes(fd, bytes));

@@ -1,5 +1,4 @@
-import { createRequire } from 'node:module';
+import { ownPackage } from './own-package.js';
 
-/** This package's version. `package.json` lies one level above both `lib/` and `dist/`. */
-export const version: string = (createRequire(import.meta.url)('../package.json') as { version: string })
-  .version;
+/** This package's version. */
+export const version: string = ownPackage.version;

@@ -34,6 +34,8 @@ try {
     import { devices, merge } from 'wisemerge';
     if (typeof merge !== 'function' || devices()[0]?.backend !== 'cpu') throw new Error('not what was expected');`;
   run(project, process.execPath, ['--input-type=module', '-e', program]);
+  const commonjs = `if (typeof require('wisemerge').merge !== 'function') throw new Error('not what was expected');`;
+  run(project, process.execPath, ['--input-type=commonjs', '-e', commonjs]);
   run(project, 'npx', ['--no-install', 'wisemerge', 'doctor']);
   checkTypes();
   console.log(`${tarball} installs and loads`);

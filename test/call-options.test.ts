@@ -200,3 +200,12 @@ describe('options of the wrong type are refused by name', () => {
     });
   });
 });
+
+it('says what to give in place of a URL', async () => {
+  const url = new URL('models', import.meta.url);
+  const expected = { code: 'ERR_USAGE', hint: expect.stringContaining('fileURLToPath') };
+  await expect(openCheckpoint(url as never)).rejects.toMatchObject(expected);
+  await expect(diff(url as never, 'x')).rejects.toMatchObject(expected);
+  const options = { zeroshot: url as never, finetuned: 'x', alpha: 0.5, out: 'out' };
+  await expect(merge(options)).rejects.toMatchObject({ ...expected, details: { option: 'zeroshot' } });
+});

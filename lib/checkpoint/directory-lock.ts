@@ -1,7 +1,7 @@
-import { readFileSync, type Stats } from 'node:fs';
+import { readFileSync, readlinkSync, type Stats } from 'node:fs';
 import { lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { WisemergeError } from '../errors.js';
 
 /** In a locked directory: whose it is. With a dot, as no file that is copied beside the weights has one. */
@@ -16,7 +16,9 @@ const clearingMs = 60_000;
 interface Owner {
   readonly pid: number;
   readonly host: string;
-  /** Kernel start time of the process, so that a reused pid is not taken for the owner. */
+  /** The thread of the process, by the kernel's number: a Worker may be terminated while the process goes on. */
+  readonly thread?: number | undefined;
+  /** Kernel start time of the thread, so that a reused number is not taken for the owner. */
   readonly started: string | undefined;
 }
 
@@ -128,7 +130,18 @@ async function readOwner(directory: string): Promise<Owner | undefined> {
 }
 
 function thisProcess(): Owner {
-  return { pid: process.pid, host: hostname(), started: startTime(process.pid) };
+  const thread = thisThread();
+  return { pid: process.pid, host: hostname(), thread, started: startTime(process.pid, thread) };
+}
+
+/** Undefined elsewhere than on Linux. */
+function thisThread(): number | undefined {
+  try {
+    // PID/task/TID, of the thread that asks.
+    return Number(basename(readlinkSync('/proc/thread-self')));
+  } catch {
+    return undefined;
+  }
 }
 
 function isAlive(owner: Owner): boolean {
@@ -139,13 +152,13 @@ function isAlive(owner: Owner): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
-  return owner.started === undefined || startTime(owner.pid) === owner.started;
+  return owner.started === undefined || startTime(owner.pid, owner.thread) === owner.started;
 }
 
-/** Field 22 of /proc/PID/stat; undefined elsewhere than on Linux. */
-function startTime(pid: number): string | undefined {
+/** Field 22 of /proc/PID/task/TID/stat; undefined for a thread that has ended, and elsewhere than on Linux. */
+function startTime(pid: number, thread = pid): string | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
   } catch {
     return undefined;

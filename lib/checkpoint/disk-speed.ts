@@ -5,6 +5,7 @@ import { HostBuffer } from '../native.js';
 import { openDirect, type ReadMode } from './input-file.js';
 import { settleAll } from './settle.js';
 import { blockBytes as requestBytes } from './slot-shape.js';
+import { syncHandle } from './sync-handle.js';
 
 /** Sequential speed of a directory's disk, in bytes per second. */
 export interface DiskSpeed {
@@ -48,7 +49,7 @@ export async function measureDiskSpeed(
     const region = (lane: number): Uint8Array => memory.bytes(lane * blockBytes, blockBytes);
     const write = await rate(blocks, signal, async (i, lane) => {
       await probe.write(region(lane), 0, blockBytes, i * blockBytes);
-      if (i === blocks - 1) await probe.datasync();
+      if (i === blocks - 1) await syncHandle(probe);
     });
     const read = await rate(blocks, signal, async (i, lane) => {
       await probe.read(region(lane), 0, blockBytes, i * blockBytes);

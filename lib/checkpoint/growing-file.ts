@@ -8,6 +8,7 @@ import type { DTypeName } from '../native.js';
 import { closeFile } from './close-file.js';
 import { encodeHeader, type OutputTensor } from './layout.js';
 import type { WrittenFile } from './output-writer.js';
+import { syncHandle } from './sync-handle.js';
 
 /**
  * A safetensors file whose tensors become known one after the other: the data goes to a file beside it, and follows the
@@ -69,7 +70,7 @@ export class GrowingFile {
           hash.update(piece);
           await out.writeFile(piece);
         }
-        await out.datasync();
+        await syncHandle(out);
       } finally {
         await closeFile(out, this.#path);
       }

@@ -5,6 +5,7 @@ import { preallocate } from '../native.js';
 import { alignUp, ioAlignment } from './alignment.js';
 import { closeFile } from './close-file.js';
 import { openDirect } from './input-file.js';
+import { syncHandle } from './sync-handle.js';
 
 /** A finished output file, for the manifest. */
 export interface WrittenFile {
@@ -63,7 +64,7 @@ export class OutputWriter {
   async finish(xxh3: string): Promise<WrittenFile> {
     try {
       await this.#handle.truncate(this.#bytes);
-      await this.#handle.datasync();
+      await syncHandle(this.#handle);
     } catch (error) {
       throw ioError(error, 'finish', this.path);
     } finally {

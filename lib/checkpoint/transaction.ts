@@ -5,6 +5,7 @@ import { ioError } from '../errors.js';
 import { isLeftover, lockDirectory, ownerName } from './directory-lock.js';
 import { checkTarget, findPlace, isWorkName, type PlaceOptions, workName } from './output-place.js';
 import { discardOld, mendReplacement, oldName, replaceOutput } from './replacement.js';
+import { syncHandle } from './sync-handle.js';
 
 /**
  * An output directory that appears whole or not at all.
@@ -122,7 +123,7 @@ async function syncTree(directory: string): Promise<void> {
 async function syncFile(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
-    await handle.datasync();
+    await syncHandle(handle);
   } finally {
     await handle.close();
   }
@@ -131,7 +132,7 @@ async function syncFile(path: string): Promise<void> {
 async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
-    await handle.sync();
+    await syncHandle(handle, 'sync');
   } finally {
     await handle.close();
   }

@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
 import type { DTypeName } from '../native.js';
 import { encodeHeader, type OutputTensor } from './layout.js';
+import { syncHandle } from './sync-handle.js';
 import { elementCount, formatShape, itemSize } from './tensor.js';
 
 /** A tensor in memory: its stored bytes, little-endian, in C order. */
@@ -51,7 +52,7 @@ export async function writeSafetensors(
     try {
       await handle.writeFile(header);
       for (const { data } of tensors) await handle.writeFile(data);
-      await handle.datasync();
+      await syncHandle(handle);
     } finally {
       await handle.close();
     }

@@ -3,6 +3,7 @@ import { WisemergeError } from '../errors.js';
 import { merge } from '../merge/merge.js';
 import { planMerge } from '../merge/plan.js';
 import { refusal } from '../merge/problems.js';
+import { onAbort } from '../on-abort.js';
 import { Candidates } from './candidates.js';
 import type { EvaluatedSet, Evaluator, SetEvaluation } from './evaluator.js';
 import { type EvaluatedModel, evaluationsOf, labelOf, type ModelSets } from './function-evaluator.js';
@@ -128,11 +129,10 @@ async function run(
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-errorTail);
   });
-  const stop = () => {
+  const settled = onAbort(signal, () => {
     kill('SIGTERM');
     setTimeout(() => kill('SIGKILL'), graceMs).unref();
-  };
-  signal?.addEventListener('abort', stop, { once: true });
+  });
   try {
     const ended = await new Promise<string>((resolve, reject) => {
       child.once('error', (error) => reject(failed(what, `cannot start ${program}: ${error.message}`, '')));
@@ -145,7 +145,7 @@ async function run(
     if (ended !== '') throw failed(what, `${program} ${ended}`, errors);
     return output;
   } finally {
-    signal?.removeEventListener('abort', stop);
+    settled();
   }
 }
 

@@ -1,8 +1,9 @@
 // The addon as it is: how it is found, what it exports, and how its errors and jobs become JavaScript's.
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { type ErrorCode, isError, messageOf, WisemergeError } from '../errors.js';
 import type { DeviceReport, DTypeInfo, HeaderColumns, TorchColumns } from '../native.js';
+import { onAbort } from '../on-abort.js';
+import { ownPackage } from '../own-package.js';
 import type { Precision } from '../precision.js';
 
 export interface NativeJob<T> {
@@ -112,6 +113,7 @@ export interface Addon {
   device(kind: string, ordinal: number): DeviceReport;
   dtypes(): DTypeInfo[];
   preallocate(fd: number, bytes: number): NativeJob<boolean>;
+  sync(fd: number): NativeJob<void>;
   cachedBytes(fd: number, bytes: number): number | undefined;
   evict(fd: number): void;
   mergeMethods(): string[];
@@ -121,26 +123,35 @@ export interface Addon {
   readonly backendAbi: number;
 }
 
-// Two levels below the package root, both in lib/native and in dist/native.
-const root: string = fileURLToPath(new URL('../..', import.meta.url));
-
 export const addon: Addon = loadAddon();
 
 function loadAddon(): Addon {
-  const load = createRequire(import.meta.url)('node-gyp-build') as (directory: string) => Addon;
+  const { root } = ownPackage;
   try {
+    const load = createRequire(import.meta.url)('node-gyp-build') as (directory: string) => Addon;
     return load(root);
   } catch (cause) {
     const platform = `${process.platform}-${process.arch}, Node ${process.versions.node}`;
-    const text = messageOf(cause);
+    const forbidden = permissionHint(cause);
+    const remedy =
+      forbidden ??
+      `looked for build/Release/*.node and prebuilds/${process.platform}-${process.arch}/*.node in ${root}\n` +
+        'build it there with: npm run build:addon (needs Python 3, make and a C++20 compiler)';
     throw new WisemergeError(
       'ERR_ADDON_NOT_FOUND',
-      `wisemerge's native addon could not be loaded on ${platform}: ${text}\n` +
-        `looked for build/Release/*.node and prebuilds/${process.platform}-${process.arch}/*.node in ${root}\n` +
-        'build it there with: npm run build:addon (needs Python 3, make and a C++20 compiler)',
-      { cause, hint: 'npm run build:addon' },
+      `wisemerge's native addon could not be loaded on ${platform}: ${messageOf(cause)}\n${remedy}`,
+      { cause, hint: forbidden ?? 'npm run build:addon' },
     );
   }
+}
+
+/** What the process was started without, where that is why the addon is not loaded. */
+function permissionHint(cause: unknown): string | undefined {
+  const { code, resource } = cause as { code?: unknown; resource?: unknown };
+  if (code === 'ERR_DLOPEN_DISABLED')
+    return 'Start Node without --no-addons and, where it is started with --permission, with --allow-addons.';
+  if (code === 'ERR_ACCESS_DENIED') return `Start Node with --allow-fs-read=${resource}, too.`;
+  return undefined;
 }
 
 // An addon's error: same code, but with a stack that leads to the caller.
@@ -165,14 +176,13 @@ export function call<T>(body: () => T): T {
 export async function run<T>(start: () => NativeJob<T>, signal?: AbortSignal): Promise<T> {
   signal?.throwIfAborted();
   const job = call(start);
-  const cancel = () => job.cancel();
-  signal?.addEventListener('abort', cancel, { once: true });
+  const settled = onAbort(signal, () => job.cancel());
   try {
     return await job.promise;
   } catch (error) {
     signal?.throwIfAborted();
     throw translate(error);
   } finally {
-    signal?.removeEventListener('abort', cancel);
+    settled();
   }
 }

@@ -1,5 +1,6 @@
 import { type FileHandle, open, readFile, rm, truncate } from 'node:fs/promises';
 import { closeFile } from '../checkpoint/close-file.js';
+import { syncHandle } from '../checkpoint/sync-handle.js';
 import { ioError, WisemergeError } from '../errors.js';
 
 const damaged = 'The journal is damaged: start again with --force.';
@@ -28,7 +29,12 @@ export class Journal<Entry> {
   /** Begins a journal. Throws ERR_IO. */
   static async create<Entry>(path: string, kind: JournalKind, config: unknown): Promise<Journal<Entry>> {
     const journal = new Journal<Entry>(path, [], await openFile(path, 'wx'));
-    await journal.#append({ kind, config });
+    try {
+      await journal.#append({ kind, config });
+    } catch (error) {
+      await journal.#handle.close();
+      throw error;
+    }
     return journal;
   }
 
@@ -88,7 +94,7 @@ export class Journal<Entry> {
   async #append(object: unknown): Promise<void> {
     try {
       await this.#handle.appendFile(`${JSON.stringify(object)}\n`);
-      await this.#handle.datasync();
+      await syncHandle(this.#handle);
     } catch (error) {
       throw ioError(error, 'write', this.path);
     }

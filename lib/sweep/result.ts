@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { syncHandle } from '../checkpoint/sync-handle.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { LikelihoodOptimum } from '../eval/likelihood.js';
@@ -166,7 +167,7 @@ export async function replaceFile(path: string, text: string): Promise<void> {
     const handle = await open(temporary, 'wx');
     try {
       await handle.writeFile(text);
-      await handle.datasync();
+      await syncHandle(handle);
     } finally {
       await handle.close();
     }

@@ -57,6 +57,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("device", Napi::Function::New<guarded<describe_device>>(env));
   exports.Set("dtypes", Napi::Function::New<guarded<list_dtypes>>(env));
   exports.Set("preallocate", Napi::Function::New<guarded<preallocate_file>>(env));
+  exports.Set("sync", Napi::Function::New<guarded<sync_file_job>>(env));
   exports.Set("cachedBytes", Napi::Function::New<guarded<cached_file_bytes>>(env));
   exports.Set("evict", Napi::Function::New<guarded<evict_file>>(env));
   exports.Set("mergeMethods", Napi::Function::New<MergeObject::methods>(env));

@@ -23,7 +23,22 @@ class PreallocateJob : public PromiseJob {
   bool reserved_ = false;
 };
 
+class SyncJob : public PromiseJob {
+ public:
+  explicit SyncJob(int fd) : file_(fd) {}
+  void execute() override { sync_file(file_.get()); }
+  Napi::Value result(Napi::Env env) override { return env.Undefined(); }
+
+ private:
+  const SharedFd file_;
+};
+
 }  // namespace
+
+Napi::Value sync_file_job(const Napi::CallbackInfo& info) {
+  const int fd = int_argument(info, 0, "fd");
+  return Runtime::of(info.Env()).start(info.Env(), std::make_shared<SyncJob>(fd));
+}
 
 Napi::Value preallocate_file(const Napi::CallbackInfo& info) {
   const int fd = int_argument(info, 0, "fd");

@@ -5,6 +5,7 @@
 
 namespace wisemerge {
 
+Napi::Value sync_file_job(const Napi::CallbackInfo& info);  // (fd) -> { promise, cancel() }
 Napi::Value preallocate_file(
     const Napi::CallbackInfo& info);  // (fd, bytes) -> { promise: boolean, cancel() }
 Napi::Value cached_file_bytes(const Napi::CallbackInfo& info);  // (fd, bytes) -> number | undefined

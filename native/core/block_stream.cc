@@ -142,7 +142,8 @@ void BlockStream::enqueue(std::shared_ptr<BlockBatch> batch) {
   check(batch->work);
   if (threads_.empty()) {
     const uint64_t bytes = options_.shape.bytes(), slots = options_.arena->size() / bytes;
-    start_threads(threads_, slots, [this, bytes](size_t i) { work(options_.arena->data() + i * bytes); });
+    threads_ = start_threads(static_cast<unsigned>(slots),
+                             [this, bytes](unsigned i) { work(options_.arena->data() + i * bytes); });
   }
   for (const std::shared_ptr<Engine>& engine : options_.engines) batch->engines_.emplace_back(engine);
   batch->left_ = batch->blocks_.size();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/start_threads.h"
+
 namespace wisemerge {
 
 Executor::Executor(Done done) : done_(std::move(done)) {}
@@ -12,7 +14,7 @@ Executor::~Executor() { shutdown(); }
 bool Executor::submit(std::shared_ptr<Job> job) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopping_) return false;
-  if (!thread_.joinable()) thread_ = std::thread([this] { loop(); });
+  if (!thread_.joinable()) thread_ = start_thread([this] { loop(); });
   queue_.push_back(std::move(job));
   wake_.notify_one();
   return true;

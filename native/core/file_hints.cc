@@ -18,13 +18,37 @@
 
 namespace wisemerge {
 
-#if defined(__linux__)
-
 namespace {
 
 [[noreturn]] void throw_io(const std::string& operation, int error) {
   throw Error("ERR_IO", operation + ": " + std::strerror(error));
 }
+
+int sync_once(int fd) {
+#if defined(__APPLE__)
+  // Its fsync leaves the data in the disk's cache.
+  if (fcntl(fd, F_FULLFSYNC) == 0) return 0;
+#endif
+  return fsync(fd);
+}
+
+}  // namespace
+
+void sync_file(int fd) {
+  int result;
+  do {
+    result = sync_once(fd);
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) return;
+  if (errno == ENOSPC || errno == EDQUOT) {
+    throw Error("ERR_NO_SPACE", std::string("writing to the disk: ") + std::strerror(errno));
+  }
+  throw_io("writing to the disk", errno);
+}
+
+#if defined(__linux__)
+
+namespace {
 
 // cachestat(2), Linux 6.5; no libc wrapper yet. Unsigned 64-bit fields by the kernel's ABI.
 struct CachestatRange {

@@ -13,6 +13,9 @@ bool preallocate(int fd, uint64_t bytes);
 // Bytes of the first `bytes` of the file in the page cache; nothing where this cannot be told.
 std::optional<uint64_t> cached_bytes(int fd, uint64_t bytes);
 
+// Waits until the file, or directory, is on its disk. Throws Error ERR_NO_SPACE, ERR_IO.
+void sync_file(int fd);
+
 // Writes dirty pages back and drops the file's clean pages from the page cache, for cold benchmarks. Does
 // nothing where the platform has no such call. Throws Error ERR_IO.
 void evict(int fd);

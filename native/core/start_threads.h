@@ -1,23 +1,17 @@
-// Threads that work off one queue.
+// Threads that a stream keeps for its life.
 #pragma once
 
-#include <cstddef>
-#include <system_error>
+#include <functional>
 #include <thread>
 #include <vector>
 
 namespace wisemerge {
 
-// Starts `count` threads, each of which calls its copy of `body` with its number. Where the process may start
-// no more of them fewer do the same work. Throws std::system_error where there is not a single one.
-template <class Body>
-void start_threads(std::vector<std::thread>& threads, size_t count, const Body& body) {
-  threads.reserve(threads.size() + count);
-  try {
-    for (size_t i = 0; i < count; i++) threads.emplace_back(body, i);
-  } catch (const std::system_error&) {
-    if (threads.empty()) throw;
-  }
-}
+// Threads that share their work, work(0) to work(count - 1). Fewer where the process may have no more: those
+// take on what is there. Throws Error ERR_OUT_OF_MEMORY where it may have none.
+std::vector<std::thread> start_threads(unsigned count, const std::function<void(unsigned)>& work);
+
+// A thread that must be. Throws Error ERR_OUT_OF_MEMORY.
+std::thread start_thread(std::function<void()> work);
 
 }  // namespace wisemerge

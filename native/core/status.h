@@ -40,8 +40,8 @@ class FileError : public Error {
 // The process may start no more threads.
 inline Error no_thread(const std::system_error& error) {
   return Error("ERR_OUT_OF_MEMORY",
-               std::string("cannot start a thread: ") + error.what() +
-                   "; raise the limit of processes (ulimit -u) or ask for fewer threads");
+               "cannot start a thread: " + error.code().message() +
+                   "; raise the limit on threads (ulimit -u, a container's limit on pids) or on memory");
 }
 
 // What a catch (...) caught, as an error to keep for whoever waits for the work.

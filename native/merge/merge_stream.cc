@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/start_threads.h"
 #include "merge/row_gather.h"
 
 namespace wisemerge {
@@ -50,7 +51,7 @@ MergeStream::MergeStream(MergeStreamOptions options)
       reader_(options_.arena, chunk_area(options_), options_.chunk_bytes, kReaders),
       out_(options_.arena->data() + chunk_area(options_)),
       sink_(out_ + options_.chunk_bytes, sink_bytes(), kSinkBlock, kWriters) {
-  thread_ = std::thread([this] { work(); });
+  thread_ = start_thread([this] { work(); });
 }
 
 MergeStream::~MergeStream() { shutdown(); }

@@ -12,7 +12,7 @@ namespace wisemerge {
 OutputSink::OutputSink(uint8_t* memory, uint64_t bytes, uint64_t block_bytes, unsigned threads)
     : block_bytes_(block_bytes) {
   for (uint64_t at = 0; at + block_bytes <= bytes; at += block_bytes) free_.push_back(memory + at);
-  start_threads(threads_, threads, [this](size_t) { work(); });
+  threads_ = start_threads(threads, [this](unsigned) { work(); });
 }
 
 OutputSink::~OutputSink() {

@@ -36,7 +36,7 @@ TensorReader::TensorReader(std::shared_ptr<HostBuffer> memory, uint64_t bytes, u
                            unsigned threads)
     : memory_(std::move(memory)), chunk_bytes_(chunk_bytes), chunk_count_(bytes / chunk_bytes) {
   for (uint64_t i = chunk_count_; i-- > 0;) free_.push_back(memory_->data() + i * chunk_bytes_);
-  start_threads(threads_, threads, [this](size_t) { work(); });
+  threads_ = start_threads(threads, [this](unsigned) { work(); });
 }
 
 TensorReader::~TensorReader() {

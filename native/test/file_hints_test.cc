@@ -56,6 +56,23 @@ TEST("file hints: failures are told apart") {
 #endif
 }
 
+TEST("file hints: a file is synced, and what cannot be is an error") {
+  TemporaryFile file;
+  CHECK_EQ(write(file.fd, "x", 1), 1);
+  sync_file(file.fd);
+  int ends[2];
+  CHECK_EQ(pipe(ends), 0);
+  for (const int fd : {-1, ends[0]}) {
+    try {
+      sync_file(fd);
+      CHECK(!"was synced");
+    } catch (const Error& error) {
+      CHECK_EQ(std::string(error.code()), "ERR_IO");
+    }
+  }
+  for (const int fd : ends) close(fd);
+}
+
 TEST("file hints: a file just written is cached") {
   TemporaryFile file;
   const std::vector<char> data((1 << 20) + 17, 'x');

@@ -1,8 +1,10 @@
 // The directory that a run writes, and by which it keeps others away.
+import { once } from 'node:events';
 import fs, { mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { merge } from '../../lib/index.js';
 import { listFiles } from '../support/models.js';
@@ -61,6 +63,28 @@ describe('what another run holds', () => {
     expect(warnings.join()).toContain(`removed ${directory}, left by a run that was killed`);
     expect(besideInputs(pair.root)).toEqual(['out']);
   });
+
+  it.runIf(process.platform === 'linux')(
+    'is busy while the Worker that holds it lives, and cleared once that is terminated',
+    async () => {
+      const pair = await makePair();
+      const directory = join(pair.root, '.out.wisemerge-tmp');
+      const lock = new URL('../../dist/checkpoint/directory-lock.js', import.meta.url).href;
+      const worker = new Worker(
+        `import(${JSON.stringify(lock)})
+          .then(({ lockDirectory }) => lockDirectory(${JSON.stringify(directory)}))
+          .then(() => require('node:worker_threads').parentPort.postMessage('locked'));
+        setInterval(() => {}, 1000);`,
+        { eval: true },
+      );
+      expect(await once(worker, 'message')).toEqual(['locked']);
+      await expect(run(pair)).rejects.toMatchObject({ code: 'ERR_OUTPUT_BUSY', file: directory });
+      await worker.terminate();
+      const { warnings } = await run(pair);
+      expect(warnings.join()).toContain(`removed ${directory}, left by a run that was killed`);
+      expect(besideInputs(pair.root)).toEqual(['out']);
+    },
+  );
 
   it('is refused to a second merge of the same process, which does not disturb the first', async () => {
     const pair = await makePair();

@@ -1,6 +1,7 @@
 import { type FileHandle, open, rename, rm, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { encodeHeader, type OutputTensor } from '../../checkpoint/layout.js';
+import { syncHandle } from '../../checkpoint/sync-handle.js';
 import { ioError, WisemergeError } from '../../errors.js';
 
 /** Rows of features [N, D] F32 and labels [N] I32 on their way into a safetensors file, N unknown until the end. */
@@ -57,7 +58,7 @@ export class FeatureFile {
     await this.#write(bytes, this.#dataStart + rows * this.#dimension * 4);
     await this.#write(header, 0);
     try {
-      await this.#handle.datasync();
+      await syncHandle(this.#handle);
       await this.#handle.close();
       await rename(this.#temporary, this.#path);
     } catch (error) {

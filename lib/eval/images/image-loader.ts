@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkCall } from '../../call-options.js';
 import { WisemergeError } from '../../errors.js';
 import { checkOptions } from '../../merge/option-checks.js';
+import { onAbort } from '../../on-abort.js';
 import type { DecodeFailure } from './decode-messages.js';
 import { DecodePool } from './decode-pool.js';
 import type { ImageFile, ImageSet } from './image-set.js';
@@ -185,14 +186,13 @@ export class ImageLoader implements OutputSize, AsyncDisposable {
 /** Rejects with the signal's reason as soon as it is aborted. */
 async function orAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
-  let stop: (() => void) | undefined;
+  let settled: (() => void) | undefined;
   const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
+    settled = onAbort(signal, () => reject(signal.reason));
   });
   try {
     return await Promise.race([promise, aborted]);
   } finally {
-    signal.removeEventListener('abort', stop!);
+    settled!();
   }
 }

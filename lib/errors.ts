@@ -175,6 +175,8 @@ export class WisemergeError extends Error {
   }
 }
 
+const freeSpace = 'Free disk space, or write elsewhere.';
+
 /** Errors of network file systems and of quotas, which Node gives by their numbers alone. */
 const unnamed: ReadonlyMap<number, string> = new Map([
   [constants.errno.EDQUOT, 'the disk quota is used up'],
@@ -205,7 +207,9 @@ function isFileError(error: unknown): boolean {
  * pass through. `operation` completes "cannot …"; `hint` is for those of files alone.
  */
 export function ioError(error: unknown, operation: string, path: string, hint?: string): Error {
-  if (error instanceof WisemergeError && error.file === undefined) return error.at({ file: path });
+  if (error instanceof WisemergeError && error.file === undefined) {
+    return error.at({ file: path, ...(error.code === 'ERR_NO_SPACE' && { hint: freeSpace }) });
+  }
   if (!isFileError(error)) return error as Error;
   const { code, errno = 0, message } = error as NodeJS.ErrnoException;
   const number = -errno;
@@ -215,7 +219,7 @@ export function ioError(error: unknown, operation: string, path: string, hint?: 
   return new WisemergeError(noSpace ? 'ERR_NO_SPACE' : 'ERR_IO', `cannot ${operation} ${path}: ${reason}`, {
     file: path,
     cause: error,
-    ...(noSpace && { hint: 'Free disk space, or write elsewhere.' }),
+    ...(noSpace && { hint: freeSpace }),
     ...(hint !== undefined && { hint }),
   });
 }

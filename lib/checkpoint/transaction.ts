@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ioError } from '../errors.js';
 import { isLeftover, lockDirectory, ownerName } from './directory-lock.js';
+import { makeDirectory } from './make-directory.js';
 import { checkTarget, findPlace, isWorkName, type PlaceOptions, workName } from './output-place.js';
 import { discardOld, mendReplacement, oldName, replaceOutput } from './replacement.js';
 import { syncHandle } from './sync-handle.js';
@@ -45,7 +46,7 @@ export class OutputTransaction {
     try {
       const target = await findPlace(path);
       const directory = workName(target);
-      await mkdir(dirname(target), { recursive: true });
+      await makeDirectory(dirname(target));
       const cleared = await lockDirectory(directory, signal);
       const notes = cleared === undefined ? [] : [`removed ${cleared}, left by a run that was killed`];
       try {

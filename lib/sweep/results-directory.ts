@@ -1,6 +1,7 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lockDirectory } from '../checkpoint/directory-lock.js';
+import { makeDirectory } from '../checkpoint/make-directory.js';
 import { listFiles } from '../checkpoint/own-files.js';
 import { remove } from '../checkpoint/remove.js';
 import { ioError, WisemergeError } from '../errors.js';
@@ -53,7 +54,7 @@ export async function openResultsDirectory<Entry>(
       hint: 'Give another --out.',
     });
   }
-  await mkdir(out, { recursive: true })
+  await makeDirectory(out)
     .then(() => lockDirectory(lock))
     .catch((error) => {
       throw ioError(error, 'create', out);

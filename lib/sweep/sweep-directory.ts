@@ -1,6 +1,5 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ioError } from '../errors.js';
+import { makeDirectory } from '../checkpoint/make-directory.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
 import type { AnalysedSet, AnalysisOptions } from '../selection/analysis.js';
 import { parseRule } from '../selection/rule.js';
@@ -52,9 +51,9 @@ export async function openSweepDirectory<Entry>(
   options: DirectoryOptions,
 ): Promise<Journal<Entry>> {
   const journal = await openResultsDirectory<Entry>(out, sweepResults, identity, options);
-  await mkdir(join(out, outcomesName), { recursive: true }).catch(async (error) => {
+  await makeDirectory(join(out, outcomesName)).catch(async (error) => {
     await journal.close();
-    throw ioError(error, 'create', out);
+    throw error;
   });
   return journal;
 }

@@ -1,8 +1,10 @@
-import { appendFile, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { appendFile, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkCall, failOption } from '../call-options.js';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { makeDirectory } from '../checkpoint/make-directory.js';
+import { remove } from '../checkpoint/remove.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { type Check, checkOptions, text, whole } from '../merge/option-checks.js';
 import { ownCopy } from '../own-copy.js';
@@ -75,10 +77,8 @@ export async function* watchSweep(options: WatchOptions): AsyncGenerator<Watched
   const directory = resolve(watch);
   const root = resolve(out);
   const log = join(root, watchName);
-  await mkdir(root, { recursive: true }).catch((error) => {
-    throw ioError(error, 'create', root);
-  });
-  await rm(log, { force: true });
+  await makeDirectory(root);
+  await remove(log);
   const done = new Set<string>();
   let seen = new Map<string, string>();
   let highest = Number.NEGATIVE_INFINITY;

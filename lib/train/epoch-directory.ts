@@ -1,13 +1,12 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { finishOutput } from '../checkpoint/finish-output.js';
 import { layOut } from '../checkpoint/layout.js';
+import { makeDirectory } from '../checkpoint/make-directory.js';
 import { type DerivedManifest, describeInput } from '../checkpoint/manifest.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
 import { writeTensors } from '../checkpoint/rewritten-model.js';
 import { copySidecars, listSidecars } from '../checkpoint/sidecars.js';
-import { ioError } from '../errors.js';
 import { stateDirectory, stateName, writeState } from './optimizer-state.js';
 import type { TrainedTensor } from './parameters.js';
 import type { TrainingSession } from './session.js';
@@ -66,9 +65,7 @@ export async function writeEpoch(
   facts: EpochFacts,
   signal?: AbortSignal,
 ): Promise<Readonly<Record<string, number>>> {
-  await mkdir(join(directory, stateDirectory), { recursive: true }).catch((error) => {
-    throw ioError(error, 'create', directory);
-  });
+  await makeDirectory(join(directory, stateDirectory));
   const layout = layOut(base, ({ dtype }) => dtype);
   const nonFinite: Record<string, number> = Object.create(null);
   const files: WrittenFile[] = [];

@@ -260,3 +260,18 @@ describe('work that fails in part', () => {
     expect(await settleAll([Promise.resolve(1), Promise.resolve(2)])).toEqual([1, 2]);
   });
 });
+
+it('an output that cannot be used is named', async () => {
+  const root = await tempDir();
+  writeFileSync(join(root, 'in'), randomBytes(100, 1));
+  const { ring } = await openRing(join(root, 'in'), 'cached');
+  const path = join(root, 'out');
+  const closed = { fd: 1_000_000, direct: false, path } as OutputWriter;
+  expect(() => ring.addOutput([closed], empty)).toThrow(
+    expect.objectContaining({
+      code: 'ERR_IO',
+      file: path,
+      message: `cannot use ${path}: Bad file descriptor`,
+    }),
+  );
+});

@@ -1,8 +1,9 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkCall } from '../../call-options.js';
+import { makeDirectory } from '../../checkpoint/make-directory.js';
 import { readSafetensorsFile } from '../../checkpoint/safetensors-file.js';
-import { ioError, WisemergeError } from '../../errors.js';
+import { WisemergeError } from '../../errors.js';
 import { type Check, checkOptions, text } from '../../merge/option-checks.js';
 import type { SetSource } from '../data/evaluation-set.js';
 import { FeatureFile, replaceText } from './feature-file.js';
@@ -101,11 +102,7 @@ export async function cachedFeatures(options: CachedFeaturesOptions): Promise<Ca
   const key = featureKey(dataset, { transform, encoder: identity, dimension, onCorrupt });
   const file = join(directory, `${key}.safetensors`);
   const list = join(directory, `${key}.jsonl`);
-  try {
-    await mkdir(directory, { recursive: true });
-  } catch (error) {
-    throw ioError(error, 'create', directory);
-  }
+  await makeDirectory(directory);
   const found = await corruptOf(file, dimension);
   const corrupt = found ?? (await compute(options, file, list));
   return {

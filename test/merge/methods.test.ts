@@ -145,7 +145,10 @@ describe('checks before any work', () => {
     const one = (density: number, epsilon: number) =>
       check('della', { normalize: 1 }, [{ weight: 1, density, epsilon }])?.error;
     expect(one(0.5, 0.15)).toBeUndefined();
-    expect(one(0.9, 0.15)).toMatch(/inside \(0, 1\)/);
+    expect(one(0.9, 0.15)).toMatch(/from 0\.75 to 1\.05; .* inside \(0, 1\)/);
+    expect(check('della', {}, [{ weight: 1, density: 0.9, epsilon: 0.15 }])).toMatchObject({
+      fix: 'Choose an epsilon below 0.1.',
+    });
     expect(one(0.1, 0.1)).toMatch(/inside \(0, 1\)/);
     expect([one(1, 0.15), one(0, 0.15)]).toEqual([undefined, undefined]);
   });

@@ -31,7 +31,11 @@ export function evaluateGradient(values: readonly number[], t: number): number {
   const s = t * (values.length - 1);
   const i = Math.trunc(s);
   const f = s - i;
-  return (1 - f) * values[i]! + f * values[Math.min(values.length - 1, i + 1)]!;
+  const lower = (1 - f) * values[i]!;
+  const upper = f * values[Math.min(values.length - 1, i + 1)]!;
+  const value = lower + upper;
+  // A weight of 0 means that a model takes no part; the rounding of t must not make a weight of it to be divided by.
+  return Math.abs(value) < 1e-14 * (Math.abs(lower) + Math.abs(upper)) ? 0 : value;
 }
 
 /** The entry that holds for a tensor; undefined if no filter matches. */

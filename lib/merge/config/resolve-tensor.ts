@@ -237,7 +237,10 @@ export class TensorResolver {
     const { method, lookup } = this.#context;
     const given: TensorValues = {
       parameters: lookup.global(output),
-      inputs: inputs.map(({ source, tensor }) => lookup.model(output, source, tensor.name)),
+      // Layers may be renumbered. Outside them only an embedding that stands for a head or a copy has another name.
+      inputs: inputs.map(({ source, tensor }) =>
+        lookup.model(output, source, output.layer ? tensor.name : output.name),
+      ),
     };
     const needed = method.parameters.filter((spec) => !spec.optional && spec.ignored === undefined);
     const complete = [given.parameters, ...given.inputs].every((values, i) =>

@@ -67,9 +67,12 @@ function checkProbabilities({ inputs }: TensorValues): Finding | undefined {
     // The delta is used as it is from density 1 on, and left out at 0.
     if (middle! <= 0 || middle! >= 1 || (middle! - half > 0 && middle! + half < 1)) continue;
     return {
-      error: `density ${middle} and epsilon ${epsilon} give probabilities from ${middle! - half} to ${middle! + half}; they must lie inside (0, 1)`,
-      fix: `Choose an epsilon below ${Math.min(middle!, 1 - middle!)}.`,
+      error: `density ${middle} and epsilon ${epsilon} give probabilities from ${decimal(middle! - half)} to ${decimal(middle! + half)}; they must lie inside (0, 1)`,
+      fix: `Choose an epsilon below ${decimal(Math.min(middle!, 1 - middle!))}.`,
     };
   }
   return undefined;
 }
+
+/** Without the digits that subtraction leaves: 1 - 0.9 is 0.09999999999999998. */
+const decimal = (value: number): number => Number(value.toPrecision(12));

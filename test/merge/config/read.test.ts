@@ -308,6 +308,12 @@ test('gradients: linear between their entries', () => {
   expect(evaluateGradient([7], 1)).toBe(7);
 });
 
+test('gradients: a zero between their entries is 0, where a third in binary makes it 5.6e-17', () => {
+  expect(evaluateGradient([0.5, -1, 2], 2 / 3)).toBe(0);
+  expect(evaluateGradient([1e-9, -1, 2, 0.001, 2], 1 / 3)).toBe(0);
+  expect(evaluateGradient([1, 1e-16], 1)).toBe(1e-16);
+});
+
 describe('model references', () => {
   const parse = (text: string, ...existing: string[]) =>
     parseModelReference(text, (path) => existing.includes(path));

@@ -327,6 +327,20 @@ describe('tensors that do not fit', () => {
     expect(tensorOf(merge, 'lm_head.weight').inputs[1]!.tensor).toBe('model.embed_tokens.weight');
   });
 
+  it('tied weights: filters see the head that the embedding stands for', () => {
+    const { 'lm_head.weight': _, ...shapes } = llamaShapes(2);
+    const own = '{weight: [{filter: lm_head, value: 0.3}, {filter: embed, value: 0.7}, {value: 1}]}';
+    const merge = resolveText(
+      `merge_method: linear\nmodels: [{model: a, parameters: ${own}}, {model: b, parameters: ${own}}]\n`,
+      [llama('a', 2), headers('b', shapes, { tie_word_embeddings: true })],
+    );
+    const weights = (name: string) =>
+      tensorOf(merge, name).inputs.map(({ parameters: { weight } }) => weight);
+    expect(weights('lm_head.weight')).toEqual([0.3, 0.3]);
+    expect(weights('model.embed_tokens.weight')).toEqual([0.7, 0.7]);
+    expect(merge.warnings.join()).not.toMatch(/decides no tensor/);
+  });
+
   it('integers must be equal; quantised weights and mixed kinds are refused', () => {
     const integer = { ids: { shape: [3], dtype: 'I64' as const } };
     const merge = resolveText(soup, [headers('a', integer), headers('b', integer)]);

@@ -43,7 +43,9 @@ export async function heads({ quick, pairs, log }) {
     });
   const everything = async (session) => {
     const { intervals } = await evaluateHead(session, set, alphas);
-    finish(analyse(alphas, [{ name: 'id', role: 'select', kind: 'id', intervals, labels: set.labels }], rule));
+    finish(
+      analyse(alphas, [{ name: 'id', role: 'select', kind: 'id', intervals, labels: set.labels }], rule),
+    );
   };
   const runs = { one: [], curve: [], everything: [] };
   const one = (session) => evaluateModel(session, set);

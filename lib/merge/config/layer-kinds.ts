@@ -48,13 +48,19 @@ export function layerKindChanges(
     if (origins.slice(leading).some((layer) => layer < dense)) doubt('first_k_dense_replace', dense);
   }
   for (const { key, list } of periods) {
-    const period = config[key];
+    const given = config[key];
+    // EXAONE writes a letter for each layer of a period: `LLLG`.
+    const period = typeof given === 'string' && /^L+G$/.test(given) ? given.length : given;
     if (typeof period !== 'number' || period < 2 || (list && Array.isArray(config[list]))) continue;
     if (origins.every((layer, i) => layer % period === i % period)) continue;
     const between = betweenFull[key];
     if (between)
       changes.layer_types = origins.map((layer) => ((layer + 1) % period ? between : 'full_attention'));
     else doubt(key, period);
+  }
+  const windows = config.use_sliding_window === true ? config.max_window_layers : undefined;
+  if (typeof windows === 'number' && !Array.isArray(config.layer_types)) {
+    if (origins.some((layer, i) => layer >= windows !== i >= windows)) doubt('max_window_layers', windows);
   }
   // Gemma 2 alternates, and its older configurations leave it at that.
   if (/^gemma2/.test(String(config.model_type)) && !Array.isArray(config.layer_types)) {

@@ -68,7 +68,12 @@ class Resolver {
     this.#checkConfigs(donor);
     const outputs = this.#outputs(this.#opened.models[donor]!);
     const all = this.#tensors(outputs, donor);
-    const tensors = withoutCopies(all, this.#opened.models, donor, this.#problems);
+    const tensors = withoutCopies(all, {
+      models: this.#opened.models,
+      donor,
+      adapted: (model) => this.#models[model]!.lora !== undefined,
+      problems: this.#problems,
+    });
     const changes = {
       ...this.#configChanges(outputs, donor),
       ...untiedHead(tensors, this.#opened.models, donor, this.#problems),

@@ -8,15 +8,21 @@ import { takenBy } from './row-tables.js';
 /** Whose networks are others without the tie: T5 scales what goes into the head, BART loses the embeddings of both its stacks. */
 const shared = /(^|\.)shared\.weight$/;
 
+interface CopyContext {
+  readonly models: readonly ModelHeaders[];
+  readonly donor: number;
+  /** Whether an adapter is added to a model, which may have trained its head apart. */
+  readonly adapted: (model: number) => boolean;
+  readonly problems: Problems;
+}
+
 /**
  * Without the heads and further embeddings that the donor does not store, as its embedding stands for them, and that the models that
  * store them tie to theirs: made of the same, they would say nothing new, but take the donor's tie for a head of its own.
  */
 export function withoutCopies(
   tensors: readonly ResolvedTensor[],
-  models: readonly ModelHeaders[],
-  donor: number,
-  problems: Problems,
+  { models, donor, adapted, problems }: CopyContext,
 ): readonly ResolvedTensor[] {
   const own = models[donor]!;
   const isCopy = (tensor: ResolvedTensor): boolean => {
@@ -25,7 +31,7 @@ export function withoutCopies(
     const stored = embedding && tensors.find(({ name }) => name === embedding.name);
     if (!stored || (!shared.test(stored.name) && recipe(stored) !== recipe(tensor))) return false;
     const holders = takenBy(tensor).filter((one) => one.tensor === tensor.name);
-    return holders.every(({ model }) => isTied(tensor, models[model]!, own));
+    return holders.every(({ model }) => !adapted(model) && isTied(tensor, models[model]!, own));
   };
   const copies = tensors.filter(isCopy);
   if (copies.length === 0) return tensors;

@@ -1,5 +1,6 @@
 import {
   type Alias,
+  Composer,
   type Document,
   isAlias,
   isMap,
@@ -7,11 +8,12 @@ import {
   isSeq,
   LineCounter,
   type Node,
-  parseAllDocuments,
+  Parser,
   type Scalar,
   visit,
 } from 'yaml';
 import type { Place, Problems } from './problems.js';
+import { tooDeep } from './yaml-depth.js';
 import { readScalar, readTagged, type ScalarValue, scalarTags } from './yaml-scalar.js';
 
 /** A YAML document with aliases and merge keys resolved, every node with its place. */
@@ -70,21 +72,24 @@ export function parseYaml(source: string, problems: Problems): YamlNode[] {
 }
 
 function parseDocuments(source: string, lines: LineCounter, problems: Problems): Document.Parsed[] {
-  try {
-    const documents = parseAllDocuments(source, {
-      lineCounter: lines,
-      schema: 'failsafe',
-      customTags: scalarTags.map((tag) => ({ tag, resolve: (text: string) => text })),
-      prettyErrors: false,
-      uniqueKeys: false,
-    });
-    return [...documents];
-  } catch (error) {
-    // The parser is recursive: thousands of open brackets exhaust the stack.
-    if ((error as Error).name !== 'RangeError') throw error;
-    problems.add({ line: 1, column: 1 }, 'the file is nested too deeply', 'Write it out with less nesting.');
+  const tokens = [...new Parser(lines.addNewLine).parse(source)];
+  const deep = tooDeep(tokens);
+  if (deep !== undefined) {
+    problems.add(placeOf(lines, deep), 'the file is nested too deeply', 'Write it out with less nesting.');
     return [];
   }
+  const composer = new Composer({
+    schema: 'failsafe',
+    customTags: scalarTags.map((tag) => ({ tag, resolve: (text: string) => text })),
+    prettyErrors: false,
+    uniqueKeys: false,
+  });
+  return [...composer.compose(tokens)];
+}
+
+function placeOf(lines: LineCounter, offset: number): Place {
+  const { line, col } = lines.linePos(offset);
+  return { line: Math.max(line, 1), column: Math.max(col, 1) };
 }
 
 class Converter {
@@ -111,8 +116,7 @@ class Converter {
   }
 
   placeAt(offset: number): Place {
-    const { line, col } = this.#lines.linePos(offset);
-    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+    return placeOf(this.#lines, offset);
   }
 
   root(): YamlNode {

@@ -60,6 +60,21 @@ it.each<[string, Record<string, unknown>, string, Record<string, unknown>]>([
     { num_hidden_layers: 3, layer_types: ['sliding_attention', 'sliding_attention', 'full_attention'] },
   ],
   [
+    'patterns of letters',
+    { ...six, sliding_window_pattern: 'LLG' },
+    '[0,2] [4,6]',
+    {
+      num_hidden_layers: 4,
+      layer_types: ['sliding_attention', 'sliding_attention', 'sliding_attention', 'full_attention'],
+    },
+  ],
+  [
+    'windows from a layer on that are not in use',
+    { ...six, use_sliding_window: false, max_window_layers: 3 },
+    '[0,4] [2,6]',
+    { num_hidden_layers: 8 },
+  ],
+  [
     'patterns with how often each comes',
     {
       ...six,
@@ -103,6 +118,7 @@ it.each<[string, Record<string, unknown>, string, Record<string, unknown>]>([
 it.each<[string, Record<string, unknown>, string]>([
   ['global_attn_every_n_layers', { ...six, global_attn_every_n_layers: 3 }, '[0,4] [3,6]'],
   ['first_k_dense_replace', { ...six, first_k_dense_replace: 2 }, '[0,3] [1,6]'],
+  ['max_window_layers', { ...six, use_sliding_window: true, max_window_layers: 3 }, '[0,3] [1,6]'],
 ])('%s: what cannot be said is a warning', (key, config, ranges) => {
   expect(sliced(6, config, ranges).doubts).toEqual([
     expect.stringMatching(

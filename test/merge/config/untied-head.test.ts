@@ -96,6 +96,10 @@ it.each<[string, ReturnType<typeof tiedPair>]>([
 
 it.each<[string, ReturnType<typeof tiedPair>]>([
   ['of a model that states nothing beside one that states its tie', tiedPair([head], [tied, gemma])],
+  [
+    'of a model with an adapter',
+    tiedPair([head], [tied, tied], soup.replace('{model: b}', '{model: b+lora}')),
+  ],
   ['of a model without a configuration', tiedPair([head], [gemma, undefined])],
   ['of another kind that states nothing', tiedPair([head], [gemma, { model_type: 'llama' }])],
   [

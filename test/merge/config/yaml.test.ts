@@ -128,7 +128,7 @@ describe('documents', () => {
     ]);
   });
 
-  it('an alias without an anchor, an unknown tag and endless brackets are errors', () => {
+  it('an alias without an anchor, and an unknown tag are errors', () => {
     const messages = (text: string) => {
       const problems = new Problems('f.yml');
       parseYaml(text, problems);
@@ -136,9 +136,20 @@ describe('documents', () => {
     };
     expect(messages('a: *x')[0]).toMatch(/anchor|alias/i);
     expect(messages('a: !!python/object:os.system x')[0]).toMatch(/tag/i);
-    expect(messages('['.repeat(10_000))[0]).toMatch(/nested too deeply|not valid/);
     expect(messages('a: &a [*a, *a]')).toEqual([expect.stringMatching(/aliases/)]);
   });
+
+  it.each(['[', '- ', '{a: ', '? '])(
+    '%j without end is an error with its place, before the stack is',
+    (open) => {
+      const problems = new Problems('f.yml');
+      expect(parseYaml(`a: 1\n---\n${open.repeat(10_000)}`, problems)).toEqual([]);
+      expect(problems.list).toMatchObject([
+        { message: 'the file is nested too deeply', line: 3, column: expect.any(Number) },
+      ]);
+      expect(problems.list[0]!.column).toBeGreaterThan(500);
+    },
+  );
 
   it('an alias means the last anchor before it', () => {
     const [node] = parseYaml('a: &x {p: &y 1}\nb: &y 2\nc: *x\nd: *y\n', new Problems('f.yml'));

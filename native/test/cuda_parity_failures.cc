@@ -217,7 +217,7 @@ class Failures {
     calls = control_.calls() - calls;
     tally_.expect(wanted_.code.empty() && calls > 0, what() + ": " + wanted_.message);
     // The first calls one by one; of the many that follow, some.
-    for (uint64_t at = 0; at < calls; at += at < 20 ? 1 : 1 + calls / 25) {
+    for (uint64_t at = 0; at < calls; at += at < 12 ? 1 : 1 + calls / 14) {
       out_of_memory(at);
       lost_device(at);
     }

@@ -25,10 +25,10 @@ void fail(uint64_t after, int32_t status, bool sticky) {
 
 }  // namespace
 
-cudaError_t fake_call() {
+cudaError_t fake_call(bool waits) {
   const uint64_t number = calls++;
   if (const int32_t status = stuck) return static_cast<cudaError_t>(status);
-  if (number != fails_at) return cudaSuccess;
+  if (number != fails_at || (waits && !failure_sticks)) return cudaSuccess;
   if (failure_sticks) stuck = failure.load();
   return static_cast<cudaError_t>(failure.load());
 }

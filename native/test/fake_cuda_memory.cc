@@ -1,5 +1,6 @@
 #include "fake_cuda_memory.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -12,6 +13,7 @@ namespace {
 
 constexpr uintptr_t kPage = 4096;
 constexpr int kFresh = 0x5a, kFreed = 0xa6;
+constexpr size_t kFreedBytes = 1u << 20;  // that lose what they held: the rest would take its time
 
 struct Range {
   size_t bytes;
@@ -59,7 +61,7 @@ cudaError_t fake_free(void* pointer, FakeMemory kind) {
     const std::lock_guard<std::mutex> lock(registry().mutex);
     const auto found = registry().ranges.find(reinterpret_cast<uintptr_t>(pointer));
     if (found == registry().ranges.end() || found->second.kind != kind) return cudaErrorInvalidValue;
-    std::memset(pointer, kFreed, found->second.bytes);
+    std::memset(pointer, kFreed, std::min(found->second.bytes, kFreedBytes));
     registry().ranges.erase(found);
   }
   std::free(pointer);

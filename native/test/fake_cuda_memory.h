@@ -10,7 +10,7 @@ namespace wisemerge::test {
 
 enum class FakeMemory { kDevice, kPinned, kRegistered };
 
-// Fresh memory has a pattern, and so has freed memory until somebody else gets it.
+// Fresh memory has a pattern, and so has the beginning of freed memory until somebody else gets it.
 cudaError_t fake_allocate(void** pointer, size_t bytes, FakeMemory kind);
 cudaError_t fake_free(void* pointer, FakeMemory kind);
 

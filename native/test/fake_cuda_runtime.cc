@@ -40,8 +40,8 @@ void run_until(cudaEvent_t event, uint64_t times) {
 
 // call() unless this call is to fail.
 template <class Call>
-cudaError_t guarded(Call&& call) {
-  const cudaError_t status = fake_call();
+cudaError_t guarded(Call&& call, bool waits = false) {
+  const cudaError_t status = fake_call(waits);
   return fake_result(status == cudaSuccess ? call() : status);
 }
 
@@ -135,10 +135,11 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) { return delete stream, cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return guarded([&] {
+  const auto drain = [&] {
     while (!stream->queue.empty()) run_one(stream);
     return cudaSuccess;
-  });
+  };
+  return guarded(drain, true);
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   return guarded([&] { return *event = new CUevent_st{fake_current_device()}, cudaSuccess; });
@@ -154,7 +155,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   });
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  return guarded([&] { return run_until(event, event->recorded), cudaSuccess; });
+  return guarded([&] { return run_until(event, event->recorded), cudaSuccess; }, true);
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   return guarded([&] {

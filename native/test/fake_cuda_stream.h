@@ -21,8 +21,8 @@ namespace wisemerge::test {
 inline constexpr int kFakeDevices = 2;
 
 // The start of every call that can fail: what was to be made of it (fake_cuda_control.h), or the error that
-// the device is stuck with.
-cudaError_t fake_call();
+// the device is stuck with. One that waits fails of what it waits for alone, which stays.
+cudaError_t fake_call(bool waits = false);
 // The end of every call: `status`, which becomes the thread's last error unless it is none.
 cudaError_t fake_result(cudaError_t status);
 // From now on all calls give `status`, and nothing that is queued runs any more.

@@ -202,12 +202,14 @@ export function ioError(error: unknown, operation: string, path: string, hint?: 
   if (!isFileError(error)) return error as Error;
   const { code, message } = error as NodeJS.ErrnoException;
   const noSpace = code === 'ENOSPC' || code === 'EDQUOT';
+  const tooMany = code === 'EMFILE' || code === 'ENFILE';
   // Node's message is "CODE: text, syscall 'path'".
   const reason = /^\w+: (.+?), \w+/.exec(message)?.[1] ?? message;
   return new WisemergeError(noSpace ? 'ERR_NO_SPACE' : 'ERR_IO', `cannot ${operation} ${path}: ${reason}`, {
     file: path,
     cause: error,
     ...(noSpace && { hint: 'Free disk space, or write elsewhere.' }),
+    ...(tooMany && { hint: 'Raise the limit on open files: ulimit -n.' }),
     ...(hint !== undefined && { hint }),
   });
 }

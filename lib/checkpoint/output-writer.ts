@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { ioError } from '../errors.js';
 import { preallocate } from '../native.js';
 import { alignUp, ioAlignment } from './alignment.js';
+import { nameFile } from './descriptor-error.js';
 import { openDirect } from './input-file.js';
 import { syncHandle } from './sync-handle.js';
 
@@ -50,7 +51,11 @@ export class OutputWriter {
       await preallocate(handle.fd, alignUp(bytes, ioAlignment));
     } catch (error) {
       await handle.close();
-      throw ioError(error, 'reserve space for', path);
+      throw ioError(
+        nameFile(error, () => path),
+        'reserve space for',
+        path,
+      );
     }
     return new OutputWriter(path, bytes, handle, direct !== undefined);
   }

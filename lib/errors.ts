@@ -214,12 +214,14 @@ export function ioError(error: unknown, operation: string, path: string, hint?: 
   const { code, errno = 0, message } = error as NodeJS.ErrnoException;
   const number = -errno;
   const noSpace = code === 'ENOSPC' || number === constants.errno.EDQUOT;
+  const tooMany = code === 'EMFILE' || code === 'ENFILE';
   // Node's message is "CODE: text, syscall 'path'".
   const reason = unnamed.get(number) ?? /^\w+: (.+?), \w+/.exec(message)?.[1] ?? message;
   return new WisemergeError(noSpace ? 'ERR_NO_SPACE' : 'ERR_IO', `cannot ${operation} ${path}: ${reason}`, {
     file: path,
     cause: error,
     ...(noSpace && { hint: freeSpace }),
+    ...(tooMany && { hint: 'Raise the limit on open files: ulimit -n.' }),
     ...(hint !== undefined && { hint }),
   });
 }

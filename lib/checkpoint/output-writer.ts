@@ -4,6 +4,7 @@ import { ioError } from '../errors.js';
 import { preallocate } from '../native.js';
 import { alignUp, ioAlignment } from './alignment.js';
 import { closeFile } from './close-file.js';
+import { nameFile } from './descriptor-error.js';
 import { openDirect } from './input-file.js';
 import { syncHandle } from './sync-handle.js';
 
@@ -51,7 +52,11 @@ export class OutputWriter {
       await preallocate(handle.fd, alignUp(bytes, ioAlignment));
     } catch (error) {
       await handle.close();
-      throw ioError(error, 'reserve space for', path);
+      throw ioError(
+        nameFile(error, () => path),
+        'reserve space for',
+        path,
+      );
     }
     return new OutputWriter(path, bytes, handle, direct !== undefined);
   }

@@ -63,9 +63,9 @@ it('a missing addon names the platform, the places and the command', async () =>
   const root = fileURLToPath(new URL('../..', import.meta.url));
   const folder = await mkdtemp(join(tmpdir(), 'wisemerge-loader-'));
   await mkdir(join(folder, 'dist', 'native'), { recursive: true });
-  await writeFile(join(folder, 'package.json'), '{"type":"module"}');
+  await writeFile(join(folder, 'package.json'), '{"name":"wisemerge","version":"0.0.0","type":"module"}');
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
-  for (const name of ['native', 'native/addon', 'errors']) {
+  for (const name of ['native', 'native/addon', 'errors', 'on-abort', 'own-package']) {
     const source = await readFile(join(root, 'lib', `${name}.ts`), 'utf8');
     const { outputText } = ts.transpileModule(source, {
       compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },

@@ -74,7 +74,7 @@ describe('a merge', () => {
     const pair = await makePair();
     await mergePair(pair);
     writeFileSync(join(pair.out, 'mine.txt'), 'mine');
-    failing('readFile', /out\/wisemerge\.json$/);
+    failing('open', /out\/wisemerge\.json$/);
     await expect(mergePair(pair, { force: true })).rejects.toMatchObject(about('out/wisemerge.json'));
     expect(readFileSync(join(pair.out, 'mine.txt'), 'utf8')).toBe('mine');
   });
@@ -110,7 +110,7 @@ describe('a merge file', () => {
   it('names the model that a disk does not give: another would be no better', async () => {
     const { root } = await makePair();
     const options = text(root);
-    failing('readFile', /y\/config\.json$/);
+    failing('open', /y\/config\.json$/);
     await expect(mergeFile(options)).rejects.toMatchObject(about('y/config.json'));
   });
 

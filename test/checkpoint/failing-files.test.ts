@@ -7,6 +7,7 @@ import { checkOutputFile, writeWhole } from '../../lib/checkpoint/whole-file.js'
 import { merge, mergeFile, openCheckpoint, verify } from '../../lib/index.js';
 import { failing, failingHandles } from '../support/failing-files.js';
 import { writeModel } from '../support/models.js';
+import { moeProject } from '../support/moe-project.js';
 import { alphaOf, besideInputs, makePair, mergePair } from '../support/pair.js';
 import { randomF32 } from '../support/random.js';
 import { tensor } from '../support/safetensors.js';
@@ -145,6 +146,14 @@ describe('a merge file', () => {
     writeFileSync(config, `${readFileSync(config, 'utf8')}${base}`);
     failing('stat', /y\/special_tokens_map\.json$/);
     await expect(mergeFile({ config, out })).rejects.toMatchObject(about('y/special_tokens_map.json'));
+  });
+});
+
+describe('a mixture of experts', () => {
+  it('names the model that a disk does not give', async () => {
+    const { run } = await moeProject('hidden');
+    failing('open', /a\/config\.json$/);
+    await expect(run()).rejects.toMatchObject(about('a/config.json'));
   });
 });
 

@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { types } from 'node:util';
 import { checkCall, checkNames, checkPath } from '../call-options.js';
@@ -6,6 +6,7 @@ import { ioError, WisemergeError } from '../errors.js';
 import { chooseOne, chooseWeights } from './choose-weights.js';
 import { readShardIndex, type ShardIndex } from './index-file.js';
 import { parseJson } from './json-text.js';
+import { readTextFile } from './read-whole.js';
 import { readSafetensorsFile } from './safetensors-file.js';
 import { StoredTensors } from './stored-tensors.js';
 import type { TensorInfo } from './tensor.js';
@@ -313,7 +314,7 @@ export async function readConfig(directory: string, name = 'config.json'): Promi
   const path = join(directory, name);
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readTextFile(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw ioError(error, 'read', path);

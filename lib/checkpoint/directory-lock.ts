@@ -1,8 +1,9 @@
 import { readFileSync, readlinkSync, type Stats } from 'node:fs';
-import { lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { WisemergeError } from '../errors.js';
+import { readTextFile } from './read-whole.js';
 
 /** In a locked directory: whose it is. With a dot, as no file that is copied beside the weights has one. */
 export const ownerName = '.owner.json';
@@ -119,7 +120,7 @@ function busy(who: string, directory: string): WisemergeError {
 async function readOwner(directory: string): Promise<Owner | undefined> {
   for (const name of [ownerName, formerOwnerName]) {
     try {
-      const owner = JSON.parse(await readFile(join(directory, name), 'utf8')) as Owner;
+      const owner = JSON.parse(await readTextFile(join(directory, name))) as Owner;
       // Models have files of the former name, too.
       if (Number.isInteger(owner.pid) && typeof owner.host === 'string') return owner;
     } catch {

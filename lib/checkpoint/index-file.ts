@@ -1,6 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
+import { readTextFile } from './read-whole.js';
 
 /** Limits against hostile indexes; the largest index seen in the wild has about 60 MB and 497 000 tensors. */
 const maxIndexBytes = 250_000_000;
@@ -27,7 +28,7 @@ export async function readShardIndex(path: string): Promise<ShardIndex> {
   try {
     const { size } = await stat(path);
     if (size > maxIndexBytes) fail(`the index has ${size} bytes; the limit is ${maxIndexBytes}`);
-    text = await readFile(path, 'utf8');
+    text = await readTextFile(path);
   } catch (error) {
     throw ioError(error, 'read', path);
   }

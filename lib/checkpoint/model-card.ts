@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Checkpoint } from './checkpoint.js';
 import { hubName, publishedConfig } from './published-paths.js';
+import { readTextFile } from './read-whole.js';
 
 const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/;
 
@@ -12,7 +12,7 @@ const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/;
 async function readCard(checkpoint: Checkpoint): Promise<Record<string, unknown>> {
   if (checkpoint.directory === undefined) return {};
   try {
-    const text = await readFile(join(checkpoint.directory, 'README.md'), 'utf8');
+    const text = await readTextFile(join(checkpoint.directory, 'README.md'));
     const header = frontMatter.exec(text)?.[1];
     if (header === undefined) return {};
     // Loaded here: few merges have a card to read, and every start of the program would pay for the parser.

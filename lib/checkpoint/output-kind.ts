@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
 import { manifestName, type OutputManifest } from './manifest.js';
+import { readTextFile } from './read-whole.js';
 
 /** The command that writes an output. */
 export type OutputKind = 'merge' | 'finetune' | 'head' | 'extract-lora' | 'moe' | 'demo';
@@ -25,7 +25,7 @@ type AnyOutput = OutputManifest & {
 export async function readFacts(directory: string, name: string): Promise<OutputFacts> {
   const path = join(directory, manifestName);
   // One that cannot be read does not vouch for anything: what it names is about to be replaced.
-  const text = await readFile(path, 'utf8').catch((error) => {
+  const text = await readTextFile(path).catch((error) => {
     throw ioError(error, 'read', path);
   });
   try {

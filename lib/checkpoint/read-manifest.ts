@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
 import { isPlainFileName } from './index-file.js';
 import { manifestName, type OutputManifest } from './manifest.js';
+import { readTextFile } from './read-whole.js';
 
 // Verification opens these: nothing is followed out of the manifest's directory.
 const fileName = z.string().refine(isPlainFileName, 'not a plain file name');
@@ -32,7 +32,7 @@ const manifestSchema: z.ZodType<AnyManifest> = z.object({
 /** Throws ERR_MANIFEST or ERR_IO. */
 export async function readManifest(directory: string): Promise<AnyManifest> {
   const path = join(directory, manifestName);
-  const text = await readFile(path, 'utf8').catch((error) => {
+  const text = await readTextFile(path).catch((error) => {
     throw ioError(error, 'read', path);
   });
   try {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, copyFile, lstat, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, lstat, mkdir, open, readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ioError } from '../errors.js';
 import type { DTypeName } from '../native.js';
@@ -8,6 +8,7 @@ import { replaceInJson } from './json-text.js';
 import { isThere, lookAt } from './look-at.js';
 import { manifestName } from './manifest.js';
 import { holdsNumbers, whyLeftBehind } from './other-weights.js';
+import { readTextFile } from './read-whole.js';
 
 /**
  * Files above this are not "small files beside the weights" and are left behind with a note. Tokenizers reach
@@ -117,7 +118,7 @@ export async function copySidecars(
     try {
       await mkdir(dirname(to), { recursive: true });
       if ((config && dtype) || Object.keys(own).length > 0) {
-        const text = await replaceInJson(await readFile(from, 'utf8'), own);
+        const text = await replaceInJson(await readTextFile(from), own);
         await writeFile(to, config && dtype ? updateConfigDtype(text, config, dtype) : text);
       } else {
         await copyWritable(from, to);

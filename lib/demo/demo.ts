@@ -1,6 +1,7 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { readTextFile } from '../checkpoint/read-whole.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind } from '../eval/data/evaluation-set.js';
@@ -166,7 +167,7 @@ export async function demo(options: DemoOptions = {}): Promise<DemoResult> {
 /** A demo has no manifest: it is known by its result. */
 async function ownEntries(directory: string): Promise<readonly string[]> {
   try {
-    const found = JSON.parse(await readFile(join(directory, demoName), 'utf8'));
+    const found = JSON.parse(await readTextFile(join(directory, demoName)));
     if (found?.format !== format) return [];
   } catch {
     return [];

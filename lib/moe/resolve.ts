@@ -2,7 +2,7 @@ import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { dtypeInfo, formatShape, type TensorInfo } from '../checkpoint/tensor.js';
 import { WisemergeError } from '../errors.js';
 import { formatModelReference, modelKey } from '../merge/config/model-reference.js';
-import { openModel } from '../merge/config/open-model.js';
+import { isOfModel, openModel } from '../merge/config/open-model.js';
 import { Problems } from '../merge/config/problems.js';
 import { ModelData } from '../merge/many/model-data.js';
 import { quantisation } from '../merge/quantised.js';
@@ -84,7 +84,7 @@ async function openModels(
       const checkpoint = await openModel(model.model, { cache, signal });
       models.set(key, await ModelData.open(model, checkpoint, { cache, signal }));
     } catch (error) {
-      if (!(error instanceof WisemergeError)) throw error;
+      if (!(error instanceof WisemergeError) || !isOfModel(error)) throw error;
       const fix = error.hint ?? 'Give another model, or save this one again.';
       problems.addModel(error.code, model.model.path, error.tensor, error.message, fix);
     }

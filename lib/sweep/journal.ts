@@ -1,5 +1,6 @@
-import { type FileHandle, open, readFile, rm, truncate } from 'node:fs/promises';
+import { type FileHandle, open, rm, truncate } from 'node:fs/promises';
 import { closeFile } from '../checkpoint/close-file.js';
+import { readTextFile } from '../checkpoint/read-whole.js';
 import { syncHandle } from '../checkpoint/sync-handle.js';
 import { ioError, WisemergeError } from '../errors.js';
 
@@ -43,7 +44,7 @@ export class Journal<Entry> {
    * another configuration, naming the keys that differ, ERR_SWEEP_RESULT where it is damaged, ERR_IO.
    */
   static async resume<Entry>(path: string, kind: JournalKind, config: unknown): Promise<Journal<Entry>> {
-    const text = await readFile(path, 'utf8').catch((error) => {
+    const text = await readTextFile(path).catch((error) => {
       throw ioError(error, 'read', path);
     });
     const whole = text.slice(0, text.lastIndexOf('\n') + 1);
@@ -119,7 +120,7 @@ export class Journal<Entry> {
 export async function beginningOfJournal(
   path: string,
 ): Promise<{ readonly kind?: JournalKind; readonly config?: unknown }> {
-  const text = await readFile(path, 'utf8').catch((error) => {
+  const text = await readTextFile(path).catch((error) => {
     if (error.code === 'ENOENT') return '';
     throw ioError(error, 'read', path);
   });

@@ -1,5 +1,6 @@
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readTextFile } from '../checkpoint/read-whole.js';
 import { ioError } from '../errors.js';
 
 export const previousName = '.wisemerge-previous';
@@ -66,7 +67,7 @@ async function moveIfThere(from: string, to: string): Promise<void> {
 
 /** Whether a line follows that of the configuration. */
 async function hasEntries(journal: string): Promise<boolean> {
-  const text = await readFile(journal, 'utf8').catch((error) => {
+  const text = await readTextFile(journal).catch((error) => {
     if (error.code === 'ENOENT') return '';
     throw error;
   });

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
+import { readTextFile } from '../checkpoint/read-whole.js';
 import { ioError, WisemergeError } from '../errors.js';
 
 /** A line of a table of results. */
@@ -23,7 +23,7 @@ export async function readRecords(path: string): Promise<ResultRecord[]> {
       hint: 'Save them as .jsonl or .csv.',
     });
   }
-  const text = await readFile(path, 'utf8').catch((error) => {
+  const text = await readTextFile(path).catch((error) => {
     throw ioError(error, 'read', path);
   });
   return ending === '.csv' ? await fromCsv(text, path) : fromJsonLines(text, path);

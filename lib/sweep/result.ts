@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readTextFile } from '../checkpoint/read-whole.js';
 import { syncHandle } from '../checkpoint/sync-handle.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
@@ -87,7 +88,7 @@ export async function writeResult(directory: string, result: SweepResult): Promi
 export async function readResult(directory: string): Promise<SweepResult> {
   checkOptions({ directory }, { directory: nonEmpty }, ['directory']);
   const path = join(directory, resultName);
-  const text = await readFile(path, 'utf8').catch((error) => {
+  const text = await readTextFile(path).catch((error) => {
     if (error.code !== 'ENOENT') throw ioError(error, 'read', path);
     if (!existsSync(directory)) {
       throw new WisemergeError('ERR_SWEEP_RESULT', `there is no directory ${directory}`, {

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
+import { readTextFile } from '../checkpoint/read-whole.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { parseRule } from '../selection/rule.js';
 import { describeIssue, type SweepConfig, sweepFileSchema } from './sweep-options.js';
@@ -21,7 +21,7 @@ export async function readCheckedFile<Schema extends z.ZodType>(
   path: string,
   schema: Schema,
 ): Promise<z.input<Schema>> {
-  const source = await readFile(path, 'utf8').catch((error) => {
+  const source = await readTextFile(path).catch((error) => {
     throw ioError(error, 'read', path);
   });
   const lines = new LineCounter();

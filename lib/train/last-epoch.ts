@@ -1,7 +1,8 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { manifestName } from '../checkpoint/manifest.js';
+import { readTextFile } from '../checkpoint/read-whole.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { TrainingRecord } from './epoch-directory.js';
 
@@ -38,7 +39,7 @@ export async function findLastEpoch(
   if (last === undefined) return undefined;
   const directory = join(out, last);
   const path = join(directory, manifestName);
-  const text = await readFile(path, 'utf8').catch((error) => {
+  const text = await readTextFile(path).catch((error) => {
     throw ioError(error, 'read', path);
   });
   try {

@@ -7,6 +7,7 @@ import { checkOutputFile, writeWhole } from '../../lib/checkpoint/whole-file.js'
 import { merge, mergeFile, openCheckpoint, verify } from '../../lib/index.js';
 import { failing, failingHandles } from '../support/failing-files.js';
 import { writeModel } from '../support/models.js';
+import { moeProject } from '../support/moe-project.js';
 import { alphaOf, besideInputs, makePair, mergePair } from '../support/pair.js';
 import { randomF32 } from '../support/random.js';
 import { tensor } from '../support/safetensors.js';
@@ -74,7 +75,7 @@ describe('a merge', () => {
     const pair = await makePair();
     await mergePair(pair);
     writeFileSync(join(pair.out, 'mine.txt'), 'mine');
-    failing('readFile', /out\/wisemerge\.json$/);
+    failing('open', /out\/wisemerge\.json$/);
     await expect(mergePair(pair, { force: true })).rejects.toMatchObject(about('out/wisemerge.json'));
     expect(readFileSync(join(pair.out, 'mine.txt'), 'utf8')).toBe('mine');
   });
@@ -110,7 +111,7 @@ describe('a merge file', () => {
   it('names the model that a disk does not give: another would be no better', async () => {
     const { root } = await makePair();
     const options = text(root);
-    failing('readFile', /y\/config\.json$/);
+    failing('open', /y\/config\.json$/);
     await expect(mergeFile(options)).rejects.toMatchObject(about('y/config.json'));
   });
 
@@ -145,6 +146,14 @@ describe('a merge file', () => {
     writeFileSync(config, `${readFileSync(config, 'utf8')}${base}`);
     failing('stat', /y\/special_tokens_map\.json$/);
     await expect(mergeFile({ config, out })).rejects.toMatchObject(about('y/special_tokens_map.json'));
+  });
+});
+
+describe('a mixture of experts', () => {
+  it('names the model that a disk does not give', async () => {
+    const { run } = await moeProject('hidden');
+    failing('open', /a\/config\.json$/);
+    await expect(run()).rejects.toMatchObject(about('a/config.json'));
   });
 });
 

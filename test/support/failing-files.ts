@@ -5,8 +5,8 @@ import { syncBuiltinESMExports } from 'node:module';
 import { constants } from 'node:os';
 import { onTestFinished } from 'vitest';
 
-type Operation = 'lstat' | 'mkdir' | 'readdir' | 'readFile' | 'rm' | 'stat' | 'statfs' | 'writeFile';
-type HandleMethod = 'close' | 'stat' | 'datasync';
+type Operation = 'mkdir' | 'open' | 'readdir' | 'rm' | 'stat';
+type HandleMethod = 'close' | 'datasync' | 'stat';
 
 /** As Node makes it; of the numbers that it does not know it says the number alone. */
 export function fileError(code: keyof typeof constants.errno, syscall: string, path?: string): Error {
@@ -57,7 +57,21 @@ export function failingHandles(
 
 type Whole = (path: unknown, ...more: unknown[]) => Promise<unknown>;
 
-function replace(operation: Operation | 'open', by: (whole: Whole) => Whole): () => void {
+/** The same for reads of files that are opened meanwhile: each gives a byte at most, as on a network file system under load. */
+export function readingByBytes(paths: RegExp): void {
+  replace('open', (whole) => async (path: unknown, ...more: unknown[]) => {
+    const handle = (await whole(path, ...more)) as FileHandle;
+    if (paths.test(String(path))) {
+      const real = handle.read.bind(handle) as (...args: unknown[]) => Promise<unknown>;
+      const read = (into: Uint8Array, offset: number, length: number, position: number | null) =>
+        real(into, offset, Math.min(length, 1), position);
+      Object.defineProperty(handle, 'read', { value: read });
+    }
+    return handle;
+  });
+}
+
+function replace(operation: Operation, by: (whole: Whole) => Whole): () => void {
   const promises = fs.promises as unknown as Record<string, Whole>;
   const whole = promises[operation]!;
   const restore = (): void => {

@@ -1,6 +1,6 @@
 /** The program of a decoding thread. */
-import { readFile } from 'node:fs/promises';
 import { parentPort, workerData } from 'node:worker_threads';
+import { readWhole } from '../../checkpoint/read-whole.js';
 import { messageOf } from '../../errors.js';
 import { decodeRgb } from './decode.js';
 import type { DecodeFailure, DecodeReply, DecodeRequest, DecodeWork } from './decode-messages.js';
@@ -49,7 +49,7 @@ async function decodeInto({
   let file: Uint8Array;
   try {
     // Not by path: the decoder would keep what it once read from there.
-    file = await readFile(path);
+    file = await readWhole(path);
   } catch (error) {
     return { kind: 'io', reason: (error as NodeJS.ErrnoException).code ?? String(error) };
   }

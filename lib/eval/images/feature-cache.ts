@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkCall } from '../../call-options.js';
 import { makeDirectory } from '../../checkpoint/make-directory.js';
+import { readTextFile } from '../../checkpoint/read-whole.js';
 import { readSafetensorsFile } from '../../checkpoint/safetensors-file.js';
 import { WisemergeError } from '../../errors.js';
 import { type Check, checkOptions, text } from '../../merge/option-checks.js';
@@ -120,7 +120,7 @@ async function corruptOf(file: string, dimension: number): Promise<CorruptImage[
   try {
     const { tensors } = await readSafetensorsFile(file);
     if (tensors.find(({ name }) => name === 'features')?.shape[1] !== dimension) return undefined;
-    const summary = JSON.parse(await readFile(summaryOf(file), 'utf8')) as { corrupt: CorruptImage[] };
+    const summary = JSON.parse(await readTextFile(summaryOf(file))) as { corrupt: CorruptImage[] };
     return summary.corrupt;
   } catch {
     // Not there, or damaged: computed anew, and what stands in the way is said then.

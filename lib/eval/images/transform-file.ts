@@ -1,6 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { checkPath } from '../../call-options.js';
+import { readTextFile } from '../../checkpoint/read-whole.js';
 import { ioError, WisemergeError } from '../../errors.js';
 import { huggingFaceTransform } from './huggingface-transform.js';
 import { isObject, JsonFields } from './json-fields.js';
@@ -66,7 +67,7 @@ async function isDirectory(path: string): Promise<boolean> {
 async function readJson(file: string, mayBeAbsent: boolean): Promise<JsonFields | undefined> {
   let text: string;
   try {
-    text = await readFile(file, 'utf8');
+    text = await readTextFile(file);
   } catch (error) {
     if (mayBeAbsent && (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw ioError(error, 'read', file);

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
+import { readTextFile } from '../../checkpoint/read-whole.js';
 import { ioError, messageOf, WisemergeError } from '../../errors.js';
 import { readColumn } from '../data/column.js';
 
@@ -22,7 +22,7 @@ async function namesOf(source: string, what: string): Promise<string[]> {
       throw new WisemergeError('ERR_DATA', `${place(i)}: there is no name`, { file });
     });
   }
-  const text = await readFile(source, 'utf8').catch((error) => {
+  const text = await readTextFile(source).catch((error) => {
     throw ioError(error, 'read', source);
   });
   if (extname(source).toLowerCase() === '.json') return fromJson(text, source, what);

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
+import { readWhole } from '../../checkpoint/read-whole.js';
 import { ioError, WisemergeError } from '../../errors.js';
 import { readColumn } from '../data/column.js';
 import type { ScoredSequence } from './sequence-losses.js';
@@ -60,7 +60,7 @@ export function windowsOf(ids: Int32Array, context: number, stride: number): Sco
 
 /** A .txt is one document, a table one per row. */
 async function readDocuments(source: string): Promise<string[]> {
-  if (extname(source).toLowerCase() === '.txt') return [await readText(source)];
+  if (extname(source).toLowerCase() === '.txt') return [await readTextFile(source)];
   const { file, values, place } = await readColumn(source, 'texts');
   return values.map((value, i) => {
     if (typeof value === 'string') return value;
@@ -71,8 +71,8 @@ async function readDocuments(source: string): Promise<string[]> {
   });
 }
 
-async function readText(path: string): Promise<string> {
-  const bytes = await readFile(path).catch((error) => {
+async function readTextFile(path: string): Promise<string> {
+  const bytes = await readWhole(path).catch((error) => {
     throw ioError(error, 'read', path);
   });
   try {

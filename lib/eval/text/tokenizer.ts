@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Tokenizer } from '@huggingface/tokenizers';
 import { xxh3 } from '@node-rs/xxhash';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
+import { readTextFile } from '../../checkpoint/read-whole.js';
 import { ioError, messageOf, WisemergeError } from '../../errors.js';
 import { hexDigest } from '../../hex-digest.js';
 
@@ -120,7 +120,7 @@ function placeOf(bare: readonly number[], ids: readonly number[]): number {
 }
 
 async function readOptional(path: string): Promise<string | undefined> {
-  return await readFile(path, 'utf8').catch((error) => {
+  return await readTextFile(path).catch((error) => {
     if (error.code === 'ENOENT') return undefined;
     throw ioError(error, 'read', path);
   });

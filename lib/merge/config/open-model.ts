@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { hubCache } from '../../checkpoint/hub-cache.js';
-import { WisemergeError } from '../../errors.js';
+import { exitCode, WisemergeError } from '../../errors.js';
 import { localPath, type RevisedPath } from './model-reference.js';
 
 /** Opens a model that a configuration names. Throws ERR_IO where there is none, and what opening it throws. */
@@ -21,4 +21,11 @@ export async function openModel(
       hint: `Give the directory of a model, or a repository that is in the cache: none is downloaded (hf download ${path}${flag} does).`,
     },
   );
+}
+
+/** Whether a model is at fault, or not there: another would do no good where the disk fails, or memory is short. */
+export function isOfModel(error: WisemergeError): boolean {
+  if (error.code !== 'ERR_IO') return exitCode(error) === 3;
+  const { code } = (error.cause ?? { code: 'ENOENT' }) as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }

@@ -2,13 +2,13 @@ import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { checkCall, checkNames, checkPath } from '../../call-options.js';
 import { Checkpoint } from '../../checkpoint/checkpoint.js';
-import { exitCode, WisemergeError } from '../../errors.js';
+import { WisemergeError } from '../../errors.js';
 import type { Vocabulary } from '../tokenizer/plan.js';
 import { findTokenizerFile, parseTokenizer, type TokenizerFile } from '../tokenizer/tokenizer-file.js';
 import type { MergeConfig } from './config.js';
 import { configModels, configStatistics } from './documents.js';
 import { localPath, type ModelReference } from './model-reference.js';
-import { openModel } from './open-model.js';
+import { isOfModel, openModel } from './open-model.js';
 import type { ModelHeaders } from './output-tensors.js';
 import { Problems } from './problems.js';
 import type { ReadOptions } from './read.js';
@@ -74,13 +74,6 @@ export async function openMergeFile(path: string, options: OpenOptions = {}): Pr
 /** The tokenizer that a vocabulary's files hold. */
 function outputTokenizer({ changed, donor }: Vocabulary, name: string): TokenizerFile {
   return changed ? parseTokenizer(changed.json, name, `tokenizer.json of ${name}`) : donor;
-}
-
-/** Whether a model is at fault, or not there: another would do no good where the disk fails, or memory is short. */
-function isOfModel(error: WisemergeError): boolean {
-  if (error.code !== 'ERR_IO') return exitCode(error) === 3;
-  const { code } = (error.cause ?? { code: 'ENOENT' }) as NodeJS.ErrnoException;
-  return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
 class Opener {

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Config, readConfig } from '../../checkpoint/checkpoint.js';
 import { isThere } from '../../checkpoint/look-at.js';
+import { readTextFile } from '../../checkpoint/read-whole.js';
 import { ioError } from '../../errors.js';
 import type { ExtendedTokenizer } from './extend.js';
 import type { OutputTokens } from './output-tokens.js';
@@ -129,7 +129,7 @@ export function vocabularyChanges(
 
 /** A text file of a directory; undefined if there is none. */
 export async function readText(directory: string, name: string): Promise<string | undefined> {
-  return await readFile(join(directory, name), 'utf8').catch((error) => {
+  return await readTextFile(join(directory, name)).catch((error) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
     throw ioError(error, 'read', join(directory, name));
   });

@@ -80,11 +80,24 @@ describe('a merge', () => {
     expect(readFileSync(join(pair.out, 'mine.txt'), 'utf8')).toBe('mine');
   });
 
-  it('warns of an earlier output that it cannot remove, once the new one is there; the next run removes it', async () => {
+  it('keeps an earlier output that it cannot remove under a name that a warning says', async () => {
+    const pair = await makePair();
+    await mergePair(pair);
+    const restore = failing('rm', /wisemerge-old$/);
+    const { warnings } = await mergePair(pair, { alpha: 0.25, force: true });
+    const kept = `${pair.out}.replaced`;
+    expect(warnings).toEqual([`${kept} is the output that was replaced: cannot remove ${kept}: i/o error`]);
+    expect([alphaOf(pair.out), alphaOf(kept)]).toEqual([0.25, 0.5]);
+    restore();
+    await mergePair(pair, { alpha: 0.75, force: true });
+    expect(besideInputs(pair.root)).toEqual(['out', 'out.replaced']);
+  });
+
+  it('warns of an earlier output that it cannot look into, once the new one is there; the next run removes it', async () => {
     const pair = await makePair();
     await mergePair(pair);
     const old = join(pair.root, '.out.wisemerge-old');
-    const restore = failing('rm', /wisemerge-old$/);
+    const restore = failing('readdir', /wisemerge-old$/);
     const { warnings } = await mergePair(pair, { alpha: 0.25, force: true });
     expect(warnings).toEqual([`${old} is the output that was replaced: cannot remove ${old}: i/o error`]);
     expect(alphaOf(pair.out)).toBe(0.25);

@@ -3,7 +3,7 @@ import { lstat, mkdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { WisemergeError } from '../errors.js';
-import { readTextFile } from './read-whole.js';
+import { readTextFile } from '../files/read-whole.js';
 
 /** In a locked directory: whose it is. With a dot, as no file that is copied beside the weights has one. */
 export const ownerName = '.owner.json';

@@ -1,11 +1,11 @@
 import { constants, type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
+import { syncHandle } from '../files/sync-handle.js';
 import { HostBuffer } from '../native.js';
 import { openDirect, type ReadMode } from './input-file.js';
 import { settleAll } from './settle.js';
 import { blockBytes as requestBytes } from './slot-shape.js';
-import { syncHandle } from './sync-handle.js';
 
 /** Sequential speed of a directory's disk, in bytes per second. */
 export interface DiskSpeed {

@@ -3,12 +3,12 @@ import { type FileHandle, open, rm } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { ioError } from '../errors.js';
+import { closeFile } from '../files/close-file.js';
+import { syncHandle } from '../files/sync-handle.js';
 import { hexDigest } from '../hex-digest.js';
 import type { DTypeName } from '../native.js';
-import { closeFile } from './close-file.js';
 import { encodeHeader, type OutputTensor } from './layout.js';
 import type { WrittenFile } from './output-writer.js';
-import { syncHandle } from './sync-handle.js';
 
 /**
  * A safetensors file whose tensors become known one after the other: the data goes to a file beside it, and follows the

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
-import { readTextFile } from './read-whole.js';
+import { readTextFile } from '../files/read-whole.js';
 
 /** Limits against hostile indexes; the largest index seen in the wild has about 60 MB and 497 000 tensors. */
 const maxIndexBytes = 250_000_000;

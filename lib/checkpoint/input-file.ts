@@ -1,7 +1,7 @@
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { ioError, WisemergeError } from '../errors.js';
+import { closeFile } from '../files/close-file.js';
 import { cachedBytes } from '../native.js';
-import { closeFile } from './close-file.js';
 import { settleAll } from './settle.js';
 
 /** How an input is read: `direct` past the page cache, `cached` through it. */

@@ -1,7 +1,7 @@
 import { basename, join } from 'node:path';
+import { readTextFile } from '../files/read-whole.js';
 import type { Checkpoint } from './checkpoint.js';
 import { hubName, publishedConfig } from './published-paths.js';
-import { readTextFile } from './read-whole.js';
 
 const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/;
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
+import { readTextFile } from '../files/read-whole.js';
 import { manifestName, type OutputManifest } from './manifest.js';
-import { readTextFile } from './read-whole.js';
 
 /** The command that writes an output. */
 export type OutputKind = 'merge' | 'finetune' | 'head' | 'extract-lora' | 'moe' | 'demo';

@@ -1,12 +1,12 @@
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ioError } from '../errors.js';
+import { closeFile } from '../files/close-file.js';
+import { syncHandle } from '../files/sync-handle.js';
 import { preallocate } from '../native.js';
 import { alignUp, ioAlignment } from './alignment.js';
-import { closeFile } from './close-file.js';
 import { nameFile } from './descriptor-error.js';
 import { openDirect } from './input-file.js';
-import { syncHandle } from './sync-handle.js';
 
 /** A finished output file, for the manifest. */
 export interface WrittenFile {

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
+import { readTextFile } from '../files/read-whole.js';
 import { isPlainFileName } from './index-file.js';
 import { manifestName, type OutputManifest } from './manifest.js';
-import { readTextFile } from './read-whole.js';
 
 // Verification opens these: nothing is followed out of the manifest's directory.
 const fileName = z.string().refine(isPlainFileName, 'not a plain file name');

@@ -1,8 +1,8 @@
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
+import { closeFile } from '../files/close-file.js';
 import { HostBuffer, parseHeader } from '../native.js';
-import { closeFile } from './close-file.js';
 import { toTensors, type WeightFile } from './weight-file.js';
 
 /** The reference reader's limit on the JSON header, in bytes. */

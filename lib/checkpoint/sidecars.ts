@@ -2,13 +2,13 @@ import { constants } from 'node:fs';
 import { chmod, copyFile, lstat, mkdir, open, readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ioError } from '../errors.js';
+import { isThere, lookAt } from '../files/look-at.js';
+import { readTextFile } from '../files/read-whole.js';
 import type { DTypeName } from '../native.js';
 import type { Checkpoint, Config } from './checkpoint.js';
 import { replaceInJson } from './json-text.js';
-import { isThere, lookAt } from './look-at.js';
 import { manifestName } from './manifest.js';
 import { holdsNumbers, whyLeftBehind } from './other-weights.js';
-import { readTextFile } from './read-whole.js';
 
 /**
  * Files above this are not "small files beside the weights" and are left behind with a note. Tokenizers reach

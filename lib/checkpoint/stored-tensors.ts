@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { ioError, WisemergeError } from '../errors.js';
-import { closeFile } from './close-file.js';
+import { closeFile } from '../files/close-file.js';
 import { checkUnchanged, type FileIdentity } from './input-file.js';
 import { settleAll } from './settle.js';
 import type { TensorInfo } from './tensor.js';

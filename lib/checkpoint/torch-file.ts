@@ -1,8 +1,8 @@
 import { constants, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
+import { closeFile } from '../files/close-file.js';
 import { parseTorchFile } from '../native.js';
-import { closeFile } from './close-file.js';
 import { toTensors, type WeightFile } from './weight-file.js';
 
 /** Names that torch.save's files have. */

@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import { open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ioError } from '../errors.js';
+import { makeDirectory } from '../files/make-directory.js';
+import { syncHandle } from '../files/sync-handle.js';
 import { isLeftover, lockDirectory, ownerName } from './directory-lock.js';
-import { makeDirectory } from './make-directory.js';
 import { checkTarget, findPlace, isWorkName, type PlaceOptions, workName } from './output-place.js';
 import { discardOld, mendReplacement, oldName, replaceOutput } from './replacement.js';
-import { syncHandle } from './sync-handle.js';
 
 /**
  * An output directory that appears whole or not at all.

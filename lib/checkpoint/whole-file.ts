@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { link, lstat, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { exitCode, ioError, WisemergeError } from '../errors.js';
-import { remove } from './remove.js';
+import { remove } from '../files/remove.js';
 import { readSafetensorsFile } from './safetensors-file.js';
 import { type TensorData, writeSafetensors } from './write-safetensors.js';
 

@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ioError, WisemergeError } from '../errors.js';
+import { syncHandle } from '../files/sync-handle.js';
 import type { DTypeName } from '../native.js';
 import { encodeHeader, type OutputTensor } from './layout.js';
-import { syncHandle } from './sync-handle.js';
 import { elementCount, formatShape, itemSize } from './tensor.js';
 
 /** A tensor in memory: its stored bytes, little-endian, in C order. */

@@ -1,10 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { readTextFile } from '../checkpoint/read-whole.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind } from '../eval/data/evaluation-set.js';
+import { readTextFile } from '../files/read-whole.js';
 import { meanInterval } from '../statistics/student.js';
 import { sweepFiles } from '../sweep/sweep-directory.js';
 import { version } from '../version.js';

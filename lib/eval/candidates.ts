@@ -1,7 +1,7 @@
 import { existsSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { manifestName } from '../checkpoint/manifest.js';
-import { remove } from '../checkpoint/remove.js';
+import { remove } from '../files/remove.js';
 
 /**
  * The models that are written to `out/candidates` for a command to evaluate. Each is deleted when it has been evaluated, and the

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { finishOutput } from '../checkpoint/finish-output.js';
 import { checkSpace } from '../checkpoint/free-space.js';
-import { makeDirectory } from '../checkpoint/make-directory.js';
 import { describeInput, type Manifest } from '../checkpoint/manifest.js';
 import { renderCard } from '../checkpoint/model-card.js';
 import type { WrittenFile } from '../checkpoint/output-writer.js';
@@ -10,6 +9,7 @@ import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js'
 import { publishedOptions } from '../checkpoint/published-paths.js';
 import { copySidecars } from '../checkpoint/sidecars.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
+import { makeDirectory } from '../files/make-directory.js';
 
 import { Engine, engineOptions } from '../native.js';
 import { ownCopy } from '../own-copy.js';

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeDirectory } from '../checkpoint/make-directory.js';
 import { ioError } from '../errors.js';
+import { makeDirectory } from '../files/make-directory.js';
 import type { AnalysedSet } from '../selection/analysis.js';
 import { accuracyPath } from '../selection/exact-path.js';
 import { readResult, type SweepResult } from '../sweep/result.js';

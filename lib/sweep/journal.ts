@@ -1,8 +1,8 @@
 import { type FileHandle, open, rm, truncate } from 'node:fs/promises';
-import { closeFile } from '../checkpoint/close-file.js';
-import { readTextFile } from '../checkpoint/read-whole.js';
-import { syncHandle } from '../checkpoint/sync-handle.js';
 import { ioError, WisemergeError } from '../errors.js';
+import { closeFile } from '../files/close-file.js';
+import { readTextFile } from '../files/read-whole.js';
+import { syncHandle } from '../files/sync-handle.js';
 
 const damaged = 'The journal is damaged: start again with --force.';
 

@@ -1,8 +1,8 @@
 import { rename } from 'node:fs/promises';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
-import { remove } from '../checkpoint/remove.js';
 import { type TensorData, writeSafetensors } from '../checkpoint/write-safetensors.js';
 import { ioError, WisemergeError } from '../errors.js';
+import { remove } from '../files/remove.js';
 import type { SetOutcome } from '../selection/set-outcome.js';
 import { BitMatrix } from '../statistics/bits.js';
 

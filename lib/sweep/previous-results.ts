@@ -1,7 +1,7 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readTextFile } from '../checkpoint/read-whole.js';
 import { ioError } from '../errors.js';
+import { readTextFile } from '../files/read-whole.js';
 
 export const previousName = '.wisemerge-previous';
 

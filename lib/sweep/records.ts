@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
-import { readTextFile } from '../checkpoint/read-whole.js';
 import { ioError, WisemergeError } from '../errors.js';
+import { readTextFile } from '../files/read-whole.js';
 
 /** A line of a table of results. */
 export interface ResultRecord {

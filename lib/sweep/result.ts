@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readTextFile } from '../checkpoint/read-whole.js';
-import { syncHandle } from '../checkpoint/sync-handle.js';
 import { ioError, WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { LikelihoodOptimum } from '../eval/likelihood.js';
 import type { Approximation } from '../eval/logit-path.js';
 import type { Metrics } from '../eval/metrics.js';
 import type { OutputComparison } from '../eval/output-comparison.js';
+import { readTextFile } from '../files/read-whole.js';
+import { syncHandle } from '../files/sync-handle.js';
 import { checkOptions, text as nonEmpty } from '../merge/option-checks.js';
 import type { Precision } from '../precision.js';
 import type { Analysis } from '../selection/analysis.js';

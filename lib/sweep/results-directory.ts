@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lockDirectory } from '../checkpoint/directory-lock.js';
-import { makeDirectory } from '../checkpoint/make-directory.js';
 import { listFiles } from '../checkpoint/own-files.js';
-import { remove } from '../checkpoint/remove.js';
 import { ioError, WisemergeError } from '../errors.js';
+import { makeDirectory } from '../files/make-directory.js';
+import { remove } from '../files/remove.js';
 import { beginningOfJournal, Journal, type JournalKind } from './journal.js';
 import { presentOf, previousName, setAside, settlePrevious } from './previous-results.js';
 

@@ -1,9 +1,9 @@
 import { join, resolve } from 'node:path';
 import { checkCall } from '../call-options.js';
 import { checkPlace } from '../checkpoint/output-place.js';
-import { remove } from '../checkpoint/remove.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
+import { remove } from '../files/remove.js';
 import { mergeFile } from '../merge/many/merge-file.js';
 import { checkOutputPath } from '../merge/plan.js';
 import { ownCopy } from '../own-copy.js';

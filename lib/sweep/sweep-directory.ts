@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { makeDirectory } from '../checkpoint/make-directory.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
+import { makeDirectory } from '../files/make-directory.js';
 import type { AnalysedSet, AnalysisOptions } from '../selection/analysis.js';
 import { parseRule } from '../selection/rule.js';
 import type { SetOutcome } from '../selection/set-outcome.js';

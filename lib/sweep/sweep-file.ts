@@ -1,8 +1,8 @@
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
-import { readTextFile } from '../checkpoint/read-whole.js';
 import { ioError, WisemergeError } from '../errors.js';
+import { readTextFile } from '../files/read-whole.js';
 import { parseRule } from '../selection/rule.js';
 import { describeIssue, type SweepConfig, sweepFileSchema } from './sweep-options.js';
 

@@ -2,8 +2,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { manifestName } from '../checkpoint/manifest.js';
-import { readTextFile } from '../checkpoint/read-whole.js';
 import { ioError, WisemergeError } from '../errors.js';
+import { readTextFile } from '../files/read-whole.js';
 import type { TrainingRecord } from './epoch-directory.js';
 
 const measured = z.object({ loss: z.number(), top1: z.number() });

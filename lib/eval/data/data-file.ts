@@ -1,6 +1,6 @@
 import { constants, type FileHandle, open } from 'node:fs/promises';
-import { closeFile } from '../../checkpoint/close-file.js';
 import { ioError, WisemergeError } from '../../errors.js';
+import { closeFile } from '../../files/close-file.js';
 
 /** Bytes that are read by position: a file, a part of one, or memory. */
 export interface Bytes {

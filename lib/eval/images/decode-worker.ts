@@ -1,7 +1,7 @@
 /** The program of a decoding thread. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { readWhole } from '../../checkpoint/read-whole.js';
 import { messageOf } from '../../errors.js';
+import { readWhole } from '../../files/read-whole.js';
 import { decodeRgb } from './decode.js';
 import type { DecodeFailure, DecodeReply, DecodeRequest, DecodeWork } from './decode-messages.js';
 import { type Preprocessor, preprocessor } from './preprocess.js';

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { checkCall } from '../../call-options.js';
-import { makeDirectory } from '../../checkpoint/make-directory.js';
-import { readTextFile } from '../../checkpoint/read-whole.js';
 import { readSafetensorsFile } from '../../checkpoint/safetensors-file.js';
 import { WisemergeError } from '../../errors.js';
+import { makeDirectory } from '../../files/make-directory.js';
+import { readTextFile } from '../../files/read-whole.js';
 import { type Check, checkOptions, text } from '../../merge/option-checks.js';
 import type { SetSource } from '../data/evaluation-set.js';
 import { FeatureFile, replaceText } from './feature-file.js';

@@ -1,8 +1,8 @@
 import { type FileHandle, open, rename, rm, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { encodeHeader, type OutputTensor } from '../../checkpoint/layout.js';
-import { syncHandle } from '../../checkpoint/sync-handle.js';
 import { ioError, WisemergeError } from '../../errors.js';
+import { syncHandle } from '../../files/sync-handle.js';
 
 /** Rows of features [N, D] F32 and labels [N] I32 on their way into a safetensors file, N unknown until the end. */
 export class FeatureFile {

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { checkPath } from '../../call-options.js';
-import { readTextFile } from '../../checkpoint/read-whole.js';
 import { ioError, WisemergeError } from '../../errors.js';
+import { readTextFile } from '../../files/read-whole.js';
 import { huggingFaceTransform } from './huggingface-transform.js';
 import { isObject, JsonFields } from './json-fields.js';
 import { openClipTransform, timmTransform } from './torchvision-transform.js';

@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
-import { readTextFile } from '../../checkpoint/read-whole.js';
 import { ioError, messageOf, WisemergeError } from '../../errors.js';
+import { readTextFile } from '../../files/read-whole.js';
 import { readColumn } from '../data/column.js';
 
 /**

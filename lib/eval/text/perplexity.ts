@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
-import { readWhole } from '../../checkpoint/read-whole.js';
 import { ioError, WisemergeError } from '../../errors.js';
+import { readWhole } from '../../files/read-whole.js';
 import { readColumn } from '../data/column.js';
 import type { ScoredSequence } from './sequence-losses.js';
 import { fingerprintOf, type TextSet, type TextSource } from './text-set.js';

@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import type { Tokenizer } from '@huggingface/tokenizers';
 import { xxh3 } from '@node-rs/xxhash';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
-import { readTextFile } from '../../checkpoint/read-whole.js';
 import { ioError, messageOf, WisemergeError } from '../../errors.js';
+import { readTextFile } from '../../files/read-whole.js';
 import { hexDigest } from '../../hex-digest.js';
 
 /** A text of at most so many tokens. */

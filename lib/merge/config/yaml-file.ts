@@ -1,5 +1,5 @@
-import { readTextFile } from '../../checkpoint/read-whole.js';
 import { ioError, WisemergeError } from '../../errors.js';
+import { readTextFile } from '../../files/read-whole.js';
 
 /** The text of a file of YAML. Throws ERR_USAGE with `hint` where it is a directory, such as a model; ERR_IO. */
 export async function readYamlFile(path: string, hint: string): Promise<string> {

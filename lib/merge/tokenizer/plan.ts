@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { type Config, readConfig } from '../../checkpoint/checkpoint.js';
-import { isThere } from '../../checkpoint/look-at.js';
-import { readTextFile } from '../../checkpoint/read-whole.js';
 import { ioError } from '../../errors.js';
+import { isThere } from '../../files/look-at.js';
+import { readTextFile } from '../../files/read-whole.js';
 import type { ExtendedTokenizer } from './extend.js';
 import type { OutputTokens } from './output-tokens.js';
 import { leftOut } from './rowless.js';

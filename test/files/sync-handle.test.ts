@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
-import { syncHandle } from '../../lib/checkpoint/sync-handle.js';
+import { syncHandle } from '../../lib/files/sync-handle.js';
 import { tempDir } from '../support/temp.js';
 
 const denied = Object.assign(new Error('API is disabled'), { code: 'ERR_ACCESS_DENIED' });

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { makeDirectory } from '../../lib/checkpoint/make-directory.js';
+import { makeDirectory } from '../../lib/files/make-directory.js';
 import { failing } from '../support/failing-files.js';
 import { tempDir } from '../support/temp.js';
 

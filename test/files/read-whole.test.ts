@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { readTextFile, readWhole } from '../../lib/checkpoint/read-whole.js';
+import { readTextFile, readWhole } from '../../lib/files/read-whole.js';
 import { readingByBytes } from '../support/failing-files.js';
 import { tempDir } from '../support/temp.js';
 

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { link, lstat, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { link, lstat, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { exitCode, ioError, WisemergeError } from '../errors.js';
 import { remove } from '../files/remove.js';
+import { isLeftover, lockDirectory } from './directory-lock.js';
+import { workName } from './output-place.js';
 import { readSafetensorsFile } from './safetensors-file.js';
 import { type TensorData, writeSafetensors } from './write-safetensors.js';
 
@@ -73,22 +75,28 @@ async function checkDirectory(out: string): Promise<void> {
 
 /**
  * Writes a safetensors file that is complete as soon as it is there; with `force` in the place of an earlier one. `format` goes
- * into its metadata. Throws ERR_OUTPUT_EXISTS and ERR_OUTPUT_NOT_OURS, as `checkOutputFile` does, where something has appeared
- * there since; ERR_IO, ERR_NO_SPACE.
+ * into its metadata. Gives a note for each directory of a killed run that was removed. Throws ERR_OUTPUT_EXISTS and
+ * ERR_OUTPUT_NOT_OURS, as `checkOutputFile` does, where something has appeared there since; ERR_IO, ERR_NO_SPACE.
  */
 export async function writeWhole(
   out: string,
   tensors: readonly TensorData[],
   metadata: { readonly format: string } & Readonly<Record<string, string>>,
   { force = false } = {},
-): Promise<void> {
+): Promise<string[]> {
   // Of this call alone: others may write the same file at the same time.
-  const partial = `${out}.${randomBytes(6).toString('hex')}.partial`;
+  const directory = workName(`${out}.${randomBytes(6).toString('hex')}`);
+  const partial = join(directory, basename(out));
   try {
+    const notes = await clearLeftovers(out);
+    await lockDirectory(directory);
     await writeSafetensors(partial, tensors, metadata);
     await place(partial, out, force);
-  } catch (error) {
-    await rm(partial, { force: true }).catch(() => {});
+    await remove(directory);
+    return notes;
+  } catch (thrown) {
+    await rm(directory, { recursive: true, force: true }).catch(() => {});
+    const error = ioError(thrown, 'write', out);
     if (!(error instanceof WisemergeError) || error.file !== partial) throw error;
     // Of the two names the caller knows only one.
     const { code, message, hint, details, cause } = error;
@@ -99,8 +107,27 @@ export async function writeWhole(
       ...(details && { details }),
     });
   }
-  // A link leaves the first name behind.
-  await remove(partial);
+}
+
+/** Removes what calls of `writeWhole` for the same file left when their processes were killed. */
+async function clearLeftovers(out: string): Promise<string[]> {
+  const parent = dirname(out);
+  const [before, after] = basename(workName(`${out}.*`)).split('*') as [string, string];
+  const notes: string[] = [];
+  for (const name of await readdir(parent)) {
+    const own = name.startsWith(before) && name.endsWith(after);
+    if (!own || !/^[0-9a-f]{12}$/.test(name.slice(before.length, -after.length))) continue;
+    const directory = join(parent, name);
+    const dead = await isLeftover(directory).catch((error) => {
+      // Of a run that may be alive, or somebody's file of this name.
+      if (error instanceof WisemergeError) return false;
+      throw error;
+    });
+    if (!dead) continue;
+    await remove(directory);
+    notes.push(`removed ${directory}, left by a run that was killed`);
+  }
+  return notes;
 }
 
 /** Gives a file its final name. */

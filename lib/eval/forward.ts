@@ -58,6 +58,8 @@ export interface ForwardResult {
     readonly value?: number;
   }[];
   readonly seconds: number;
+  /** What killed runs had left beside the file, and was removed. */
+  readonly warnings: readonly string[];
 }
 
 const numbers: Check = (value) =>
@@ -109,7 +111,7 @@ export async function forward(given: ForwardOptions): Promise<ForwardResult> {
   const tensors = results.flatMap((outputs, k) =>
     tensorsOf(outputs, second === undefined ? '' : `alpha_${alphas[k]}.`),
   );
-  await writeWhole(out, tensors, { format: 'wisemerge forward' }, options);
+  const warnings = await writeWhole(out, tensors, { format: 'wisemerge forward' }, options);
   return {
     architecture: model.architecture.name,
     device: model.device,
@@ -120,6 +122,7 @@ export async function forward(given: ForwardOptions): Promise<ForwardResult> {
       ...(floats.length === 1 && { value: floats[0]! }),
     })),
     seconds: (performance.now() - started) / 1000,
+    warnings,
   };
 }
 

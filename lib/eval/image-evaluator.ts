@@ -210,7 +210,7 @@ async function openClassifier(
   const { zeroshot: first, finetuned: second } = apart ?? { zeroshot, finetuned };
   const own = outputs.get('logits');
   if (own !== undefined) {
-    if (apart || prompts) throw ownHead(String(zeroshot));
+    if (apart || prompts || head !== undefined) throw ownHead(String(zeroshot));
     return { kind: 'own', classes: own };
   }
   const dimension = outputs.get('image_embeds');
@@ -244,7 +244,7 @@ async function openClassifier(
 function ownHead(zeroshot: string): WisemergeError {
   return new WisemergeError('ERR_USAGE', `${zeroshot} has a head of its own`, {
     file: zeroshot,
-    hint: 'Leave `heads` and `templates` out: they are for the embeddings of CLIP.',
+    hint: 'Leave `head`, `heads` and `templates` out: they are for the embeddings of CLIP.',
   });
 }
 

@@ -52,8 +52,8 @@ export interface SetAnalysis {
 export interface SampleAnalysis {
   /** Simultaneous 95 % band of the curve over the evaluated alphas; null for a set of one group. */
   readonly band: {
-    readonly lower: Float64Array;
-    readonly upper: Float64Array;
+    readonly lower: readonly number[];
+    readonly upper: readonly number[];
     readonly critical: number;
   } | null;
   /** The chosen alpha against the ends, by sample. */
@@ -66,7 +66,7 @@ export interface SampleAnalysis {
 /** Everything that follows from the outcomes of a sweep, without evaluating anything. */
 export interface Analysis {
   readonly rule: string;
-  readonly alphas: Float64Array;
+  readonly alphas: readonly number[];
   readonly selection: Selection;
   /**
    * What the rule chooses among all alphas of the domain; null for rules that have no exact form, and where
@@ -132,7 +132,7 @@ export function* analyse(
   }
   return {
     rule: formatRule(rule),
-    alphas: grid,
+    alphas,
     selection,
     exact: paths ? exactChoice(rule, sets, paths) : null,
     firmness: firm?.firmness ?? null,
@@ -196,7 +196,7 @@ function* analyseSamples(
   const band = oneGroup(set) ? null : yield* simultaneousBand([contribution(resamples, place, set, points)]);
   const [zero, one] = [nearestAlpha(alphas, 0), nearestAlpha(alphas, 1)];
   return {
-    band: band && { lower: band.lower, upper: band.upper, critical: band.critical },
+    band: band && { lower: [...band.lower], upper: [...band.upper], critical: band.critical },
     flips: flips(correct, zero, one, chosen),
     afterSelection,
     mcnemar: {

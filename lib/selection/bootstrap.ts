@@ -155,7 +155,7 @@ export interface SelectionBootstrap {
   /** Percentile interval of the chosen alpha; this and what else follows from replicates is null for a set of one group. */
   readonly alpha: Interval | null;
   /** Share of replicates that choose each alpha. */
-  readonly frequencies: Float64Array | null;
+  readonly frequencies: readonly number[] | null;
   /** The accuracy that stands for the rule (`Decision.score`), at the chosen alpha. */
   readonly score: number;
   /** By how much that accuracy is too good because alpha was chosen on the same samples. */
@@ -193,7 +193,7 @@ export function* bootstrapSelection(
   }
   return {
     alpha: percentileInterval(chosen, confidence),
-    frequencies,
+    frequencies: [...frequencies],
     score: score.value[index]!,
     optimism: optimism / resamples.replicates,
   };

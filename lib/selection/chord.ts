@@ -33,9 +33,9 @@ export interface Extremum {
 /** How accuracy between two models compares with a straight line between their accuracies. */
 export interface ChordTest {
   /** The evaluated alphas in [0, 1]. */
-  readonly alphas: Float64Array;
+  readonly alphas: readonly number[];
   /** accuracy(alpha) - ((1 - alpha) accuracy(0) + alpha accuracy(1)), per alpha; 0 at both ends. */
-  readonly gap: Float64Array;
+  readonly gap: readonly number[];
   /** The smallest gap, ends included, hence at most 0. Its negative is the barrier. */
   readonly minimum: Extremum;
   /** Observation 1 (Wortsman et al., 2022, appendix E): no gap is negative. */
@@ -120,8 +120,8 @@ export function* chordTest(
     gain = { alpha: range[top]!, value, interval };
   }
   return {
-    alphas: range,
-    gap,
+    alphas: [...range],
+    gap: [...gap],
     minimum,
     aboveChord: minimum.value >= 0,
     interiorGain: gain,

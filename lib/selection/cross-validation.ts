@@ -27,7 +27,7 @@ export interface HeldOutScore {
   /** Null where each fold has its own. */
   readonly alpha: number | null;
   /** Per set, the share of held-out samples that are correct, over all folds and repeats. */
-  readonly accuracy: Float64Array;
+  readonly accuracy: readonly number[];
   /** What the rule scores, of `accuracy`: for `max-worst` that of the worst set, for `max-id` the mean of the ID sets. */
   readonly score: number;
   /** The mean of `accuracy` over the sets. */
@@ -49,7 +49,7 @@ export interface CrossValidation {
     readonly repeat: number;
     readonly fold: number;
     readonly alpha: number;
-    readonly accuracy: Float64Array;
+    readonly accuracy: readonly number[];
   }[];
   /** The rule, alpha chosen without the samples it is scored on. */
   readonly chosen: HeldOutScore;
@@ -106,7 +106,7 @@ export function* crossValidate(
       tallies.fixed.add(repeat, fold, half);
       ends.zeroshot.add(repeat, fold, zero);
       ends.finetuned.add(repeat, fold, one);
-      choices.push({ repeat, fold, alpha: alphas[index]!, accuracy });
+      choices.push({ repeat, fold, alpha: alphas[index]!, accuracy: [...accuracy] });
       yield;
     }
   }
@@ -273,7 +273,7 @@ class Tally {
     const squares = this.#means.reduce((sum, value) => sum + (value - centre) ** 2, 0);
     return {
       alpha,
-      accuracy,
+      accuracy: [...accuracy],
       score: this.#scored(accuracy),
       mean: meanOfValues(accuracy),
       spread: Math.sqrt(squares / (this.#means.length - 1)),

@@ -81,7 +81,7 @@ export interface SweepResult {
 export async function writeResult(directory: string, result: SweepResult): Promise<void> {
   requireFinite(result);
   await replaceFile(join(directory, recordsName), recordsOf(result));
-  await replaceFile(join(directory, resultName), `${JSON.stringify(result, plain, 2)}\n`);
+  await replaceFile(join(directory, resultName), `${JSON.stringify(result, null, 2)}\n`);
 }
 
 /** Throws ERR_USAGE for what is no path, ERR_SWEEP_RESULT, ERR_IO. */
@@ -151,13 +151,6 @@ export function requireFinite(value: unknown, place: readonly string[] = []): vo
     throw new WisemergeError('ERR_INTERNAL', `${place.join('.')} of the result is ${value}`);
   if (typeof value !== 'object' || value === null) return;
   for (const [key, inner] of Object.entries(value)) requireFinite(inner, [...place, key]);
-}
-
-/** Typed arrays as arrays. */
-export function plain(_key: string, value: unknown): unknown {
-  return ArrayBuffer.isView(value) && !(value instanceof DataView)
-    ? Array.from(value as unknown as ArrayLike<number>)
-    : value;
 }
 
 /** Complete or not at all. Throws ERR_IO, ERR_NO_SPACE. */

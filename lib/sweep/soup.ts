@@ -14,7 +14,7 @@ import { formatRule } from '../selection/rule.js';
 import { version } from '../version.js';
 import { curveOf, type Evaluated, record } from './evaluated.js';
 import type { Journal } from './journal.js';
-import { plain, replaceFile, requireFinite, type SetMetrics } from './result.js';
+import { replaceFile, requireFinite, type SetMetrics } from './result.js';
 import { type DirectoryOptions, openResultsDirectory, type Results } from './results-directory.js';
 import { checkRunOptions } from './run-options.js';
 import { type EvaluateSoup, SoupEvaluator } from './soup-evaluator.js';
@@ -206,7 +206,7 @@ class SoupRun {
         seconds: [...known.values()].reduce((sum, { seconds }) => sum + seconds, 0),
       };
       requireFinite(result);
-      await replaceFile(join(this.#out, soupName), `${JSON.stringify(result, plain, 2)}\n`);
+      await replaceFile(join(this.#out, soupName), `${JSON.stringify(result, null, 2)}\n`);
       return result;
     } finally {
       await journal.close();

@@ -89,6 +89,7 @@ async function kindOf(config: ResolvedSweep): Promise<SweepKind> {
 
 /** Options that only some kinds of sweeps have a use for. */
 const usedBy: Readonly<Partial<Record<keyof SweepConfig, readonly SweepKind[]>>> = {
+  head: ['head', 'images'],
   keep: ['command'],
   heads: ['images'],
   templates: ['images'],

@@ -208,10 +208,10 @@ describe('a file that is written as a whole', () => {
 
   it('names what it cannot remove, and says why it failed where it cannot clean up either', async () => {
     const root = await tempDir();
-    failing('rm', /\.partial$/);
+    failing('rm', /wisemerge-tmp$/);
     const out = join(root, 'head.safetensors');
-    await expect(writeWhole(out, tensors, metadata)).rejects.toMatchObject(about('\\.partial'));
-    failingHandles('datasync', /\.partial$/, 'EDQUOT');
+    await expect(writeWhole(out, tensors, metadata)).rejects.toMatchObject(about('wisemerge-tmp'));
+    failingHandles('datasync', /wisemerge-tmp\/other\.safetensors$/, 'EDQUOT');
     const other = join(root, 'other.safetensors');
     await expect(writeWhole(other, tensors, metadata)).rejects.toMatchObject({
       code: 'ERR_NO_SPACE',

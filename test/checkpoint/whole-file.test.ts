@@ -1,6 +1,7 @@
-import fs, { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import fs, { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-import { join } from 'node:path';
+import { hostname } from 'node:os';
+import { basename, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { checkOutputFile, writeWhole } from '../../lib/checkpoint/whole-file.js';
 import { openCheckpoint } from '../../lib/index.js';
@@ -86,6 +87,31 @@ describe('a file that is written as a whole', () => {
     await Promise.all([1, 2, 3, 4].map((i) => writeWhole(out, tensorOf(i), metadata, force)));
     expect([1, 2, 3, 4]).toContain(await valueIn(out));
     expect(readdirSync(root)).toEqual(['head.safetensors']);
+  });
+
+  it('removes what killed runs had begun, and says so; what others are writing stays', async () => {
+    const { root, out } = await makeOut();
+    const begun = (name: string, owner: object) => {
+      const directory = join(root, name);
+      mkdirSync(directory);
+      writeFileSync(join(directory, '.owner.json'), JSON.stringify({ host: hostname(), ...owner }));
+      writeFileSync(join(directory, 'head.safetensors'), 'a part');
+      return directory;
+    };
+    const dead = { pid: process.pid, started: 'before' };
+    const left = begun('.head.safetensors.0123456789ab.wisemerge-tmp', dead);
+    const others = [
+      begun('.head.safetensors.ba9876543210.wisemerge-tmp', { pid: process.pid }),
+      begun('.head.safetensors.wisemerge-tmp', dead),
+      begun('.other.head.safetensors.0123456789ab.wisemerge-tmp', dead),
+    ];
+    expect(await writeWhole(out, tensorOf(1), metadata)).toEqual([
+      `removed ${left}, left by a run that was killed`,
+    ]);
+    expect(await writeWhole(out, tensorOf(1), metadata, { force: true })).toEqual([]);
+    expect(readdirSync(root).sort()).toEqual(
+      [...others.map((path) => basename(path)), 'head.safetensors'].sort(),
+    );
   });
 
   it('is refused before any work where a link leads nowhere', async () => {

@@ -1,4 +1,5 @@
 // Sweeps of whole networks on images, against the network's own outputs in f64.
+import { existsSync } from 'node:fs';
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -59,6 +60,16 @@ describe('a sweep on images', () => {
     expect(result.head).toBeNull();
     expect(result.divergence!.rows.length).toBe(3);
     expect(result.analysis.firmness!.crossValidation!.sets).toEqual(['val']);
+  });
+
+  test('of a ViT has no use for the name of a head', async () => {
+    const { directory, options } = await project('vit-tiny');
+    const out = join(directory, 'out');
+    await expect(sweep({ ...options, head: 'classifier.weight', out })).rejects.toMatchObject({
+      code: 'ERR_USAGE',
+      message: expect.stringContaining('has a head of its own'),
+    });
+    expect(existsSync(out)).toBe(false);
   });
 
   test('by Chebyshev points agrees with all alphas evaluated, from a third of the models', async () => {

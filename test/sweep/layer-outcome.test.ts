@@ -4,7 +4,7 @@ import type { PointEvaluator, SetEvaluation } from '../../lib/eval/evaluator.js'
 import { layersSection } from '../../lib/report/layers-section.js';
 import { record } from '../../lib/sweep/evaluated.js';
 import { sweepLayers } from '../../lib/sweep/layer-sweep.js';
-import { plain, type SweepResult, writeResult } from '../../lib/sweep/result.js';
+import { type SweepResult, writeResult } from '../../lib/sweep/result.js';
 import { resolveSweep } from '../../lib/sweep/sweep-options.js';
 import { nestedBits } from '../support/outcomes.js';
 import { tempDir } from '../support/temp.js';
@@ -40,7 +40,7 @@ async function search(rule: string) {
   const line = config.alphas.map((alpha) => record({ alpha }, 0, sets, evaluateAt(alpha, alpha)));
   const run = { known: [], add: async () => {}, progress: () => {} };
   const { outcome } = await sweepLayers(evaluator, config, line, run);
-  const html = layersSection(JSON.parse(JSON.stringify(outcome, plain)), '<svg/>');
+  const html = layersSection(JSON.parse(JSON.stringify(outcome)), '<svg/>');
   return { objective: outcome.objective, sets: outcome.sets, html };
 }
 

@@ -1,6 +1,6 @@
 import { type ForwardOptions, forward } from '../../eval/forward.js';
 import { formatNumber, formatTable, printable } from '../format.js';
-import { note, type OutputFlags, printResult } from '../terminal.js';
+import { note, type OutputFlags, printResult, warn } from '../terminal.js';
 
 export interface ForwardFlags extends OutputFlags, Omit<ForwardOptions, 'alphas' | 'signal'> {
   readonly alpha?: readonly number[];
@@ -19,6 +19,7 @@ export async function runForward(flags: ForwardFlags, signal: AbortSignal): Prom
       ]),
     ),
   );
+  for (const warning of result.warnings) warn(flags, printable(warning));
   const { length } = result.outputs;
   const count = `${length} output${length === 1 ? '' : 's'}`;
   note(

@@ -1,7 +1,6 @@
 import { WisemergeError } from '../../errors.js';
 import { pick } from '../../sweep/pick.js';
 import { pickRecords, type RecordedSet } from '../../sweep/pick-records.js';
-import { plain } from '../../sweep/result.js';
 import { describeAnalysis, describeRecords } from '../sweep-text.js';
 import { note, type OutputFlags, printResult, warn } from '../terminal.js';
 
@@ -15,7 +14,7 @@ export async function runPick(path: string, flags: PickFlags, signal: AbortSigna
   const { rule, set } = flags;
   if (/\.(jsonl|csv)$/i.test(path)) {
     const picked = await pickRecords(path, { sets: set ?? [], ...(rule !== undefined && { rule }) });
-    printResult(flags, JSON.parse(JSON.stringify(picked, plain)), () => describeRecords(picked));
+    printResult(flags, picked, () => describeRecords(picked));
     note(flags, picked.note);
     noteMerge(flags, picked.selection.alpha);
     return;
@@ -26,7 +25,7 @@ export async function runPick(path: string, flags: PickFlags, signal: AbortSigna
     });
   }
   const analysis = await pick(path, { ...(rule !== undefined && { rule }), signal });
-  printResult(flags, JSON.parse(JSON.stringify(analysis, plain)), () => describeAnalysis(analysis));
+  printResult(flags, analysis, () => describeAnalysis(analysis));
   for (const warning of analysis.firmness?.verdict.warnings ?? []) warn(flags, warning);
   noteMerge(flags, analysis.selection.alpha);
 }

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { WisemergeError } from '../../errors.js';
 import { percent, points, pointsInterval } from '../../selection/figures.js';
-import { plain, type SetMetrics } from '../../sweep/result.js';
+import type { SetMetrics } from '../../sweep/result.js';
 import { type SoupResult, soup } from '../../sweep/soup.js';
 import { readSoupFile, type SoupConfig } from '../../sweep/soup-options.js';
 import { formatTable, printable } from '../format.js';
@@ -36,7 +36,7 @@ export async function runSoup(
         `${done} evaluated; models ${members.join(', ')}${score === undefined ? '' : `: ${percent(score)}`}`,
       ),
   }).finally(() => progress.end());
-  printResult(flags, JSON.parse(JSON.stringify(result, plain)), () => describe(result));
+  printResult(flags, result, () => describe(result));
   note(flags, `${result.seconds.toFixed(1)} s; the soup is in ${out}/${result.model}`);
 }
 

@@ -1,6 +1,6 @@
 import { WisemergeError } from '../../errors.js';
 import { writeReport } from '../../report/report.js';
-import { plain, type SweepResult } from '../../sweep/result.js';
+import type { SweepResult } from '../../sweep/result.js';
 import { sweep } from '../../sweep/sweep.js';
 import { reportName } from '../../sweep/sweep-directory.js';
 import { formatPercent } from '../format.js';
@@ -50,8 +50,7 @@ export async function runSweep(
   }
   const { png } = await writeReport(flags.out);
   const { analysis } = result;
-  const data = JSON.parse(JSON.stringify(result, plain));
-  printResult(flags, data, () =>
+  printResult(flags, result, () =>
     [
       describeCurves(result),
       describeAnalysis(analysis, result),

@@ -117,7 +117,7 @@ export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<Ze
       templates: JSON.stringify(templates),
       scale: String(scale),
     };
-    await writeWhole(out, [{ name: headName, ...weight }], metadata, { force });
+    warnings.push(...(await writeWhole(out, [{ name: headName, ...weight }], metadata, { force })));
   }
   const seconds = (performance.now() - started) / 1000;
   const [classes, count] = [names.length, templates.length];

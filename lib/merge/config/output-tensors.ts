@@ -243,7 +243,10 @@ function layerIndex(model: ModelHeaders, stack: string): Map<number, HeaderTenso
 function checkRanges(slice: SliceConfig, stack: string, headers: Headers, problems: Problems): void {
   for (const source of slice.sources) {
     const { model, layers, place } = source;
-    const count = countLayers(headers(source).tensors.keys()).get(stack) ?? 0;
+    const count = [...layerIndex(headers(source), stack).keys()].reduce(
+      (most, i) => Math.max(most, i + 1),
+      0,
+    );
     if (layers![1] <= count) continue;
     problems.add(
       place,

@@ -2,8 +2,8 @@
 const words = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g;
 
 /**
- * Parses a JSON text. `Infinity`, which configurations of Mamba 2 and its hybrids hold (`time_step_limit`), is the number, `NaN`
- * null. Throws SyntaxError.
+ * Parses a JSON text. Reads `Infinity`, which configurations of Mamba 2 and its hybrids hold (`time_step_limit`), as the number,
+ * and `NaN` as null. Throws SyntaxError.
  */
 export function parseJson(text: string): unknown {
   try {

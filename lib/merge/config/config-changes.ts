@@ -82,7 +82,6 @@ function listChanges(
 ): Record<string, unknown> {
   const changes: Record<string, unknown> = {};
   for (const [key, list] of Object.entries(config)) {
-    if (tokens.test(key)) continue;
     const of = (model: ModelHeaders): unknown => partOf(model.config, prefix)?.[key];
     let changed: unknown;
     if (Array.isArray(list) && indexLists.includes(key)) {
@@ -90,7 +89,7 @@ function listChanges(
         const own = of(model);
         return (Array.isArray(own) ? own : list).includes(layer) ? [index] : [];
       });
-    } else if (Array.isArray(list) && list.length === layers && layers > 1) {
+    } else if (Array.isArray(list) && list.length === layers && layers > 1 && !tokens.test(key)) {
       changed = origins.map(({ model, layer }) => {
         const own = of(model);
         return Array.isArray(own) && layer < own.length ? own[layer] : list[Math.min(layer, layers - 1)];

@@ -72,7 +72,7 @@ export function moduleBeside(stack: string, other: string): string {
 
 /** Modules at the end of a model, with all that they hold. */
 const heads =
-  /^(lm_head|embed_out|head|heads|classifier|score|scores|qa_outputs|pooler|cls|output_layer|norm_out|proj_out|vocab_\w+|(discriminator|generator)_\w+)$/;
+  /^(lm_head|embed_out|head|heads|classifier|score|scores|qa_outputs|pooler|cls|output_layer|norm_out|proj_out|vocab_(transform|layer_norm|projector)|(discriminator|generator)_(predictions|lm_head))$/;
 /** Modules and parameters at the end of a model by their own name alone: others hold modules of these names too. */
 const lasts =
   /^(output|norm|norm_f|norm_out|ln_f|ln_final|ln_post|post_layernorm|fc_norm|final_\w+|layernorm|logit_scale|logit_bias|\w+_projection|text_proj|proj|out_proj)$/;

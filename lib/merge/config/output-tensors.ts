@@ -2,7 +2,7 @@ import type { Config } from '../../checkpoint/checkpoint.js';
 import type { TensorInfo } from '../../checkpoint/tensor.js';
 import { findMethod } from '../methods/registry.js';
 import { tiedSource } from '../tied.js';
-import { isOutputHead } from '../vocabulary-tensors.js';
+import { isOutputHead, isVocabularyTensor } from '../vocabulary-tensors.js';
 import type { MergeConfig, ModuleConfig, SliceConfig, SourceConfig } from './config.js';
 import { endsInHead } from './layer-counts.js';
 import {
@@ -145,13 +145,13 @@ export function layeredTensors(
   const start = outside(head);
   const others = new Set(start.flatMap(({ layer }) => layer?.stack ?? []));
   const beside = [...others].map((other) => `${moduleBeside(stack, other)}.`);
-  // What is in another stack's module goes with that stack.
+  // What is in another stack's module goes with that stack, and so do a head behind it and the biases of its logits.
   const headless = !endsInHead(stack, [stack, ...others]);
-  const isLast = ({ name }: OutputTensor): boolean =>
+  const isLast = ({ name, inputs }: OutputTensor): boolean =>
     followsLayers(name) &&
     !splitLayer(name) &&
     !beside.some((prefix) => name.startsWith(prefix)) &&
-    !(headless && isOutputHead(name));
+    !(headless && (isOutputHead(name) || isVocabularyTensor(name, inputs.find((one) => one)!.shape)));
   const before = start.filter((tensor) => !isLast(tensor));
   if (others.size > 0) {
     problems.warnings.push(
@@ -243,7 +243,10 @@ function layerIndex(model: ModelHeaders, stack: string): Map<number, HeaderTenso
 function checkRanges(slice: SliceConfig, stack: string, headers: Headers, problems: Problems): void {
   for (const source of slice.sources) {
     const { model, layers, place } = source;
-    const count = countLayers(headers(source).tensors.keys()).get(stack) ?? 0;
+    const count = [...layerIndex(headers(source), stack).keys()].reduce(
+      (most, i) => Math.max(most, i + 1),
+      0,
+    );
     if (layers![1] <= count) continue;
     problems.add(
       place,

@@ -34,7 +34,7 @@ export function evaluateGradient(values: readonly number[], t: number): number {
   const lower = (1 - f) * values[i]!;
   const upper = f * values[Math.min(values.length - 1, i + 1)]!;
   const value = lower + upper;
-  // A weight of 0 means that a model takes no part; the rounding of t must not make a weight of it to be divided by.
+  // At weight 0 a model takes no part. The rounding of t would leave it a tiny weight, and sums may be divided by that.
   return Math.abs(value) < 1e-14 * (Math.abs(lower) + Math.abs(upper)) ? 0 : value;
 }
 

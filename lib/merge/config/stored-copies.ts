@@ -5,7 +5,7 @@ import type { Problems } from './problems.js';
 import type { ResolvedTensor } from './resolved.js';
 import { takenBy } from './row-tables.js';
 
-/** Whose networks are others without the tie: T5 scales what goes into the head, BART loses the embeddings of both its stacks. */
+/** An embedding whose network computes something else without the tie: T5 no longer scales what goes into the head, BART's stacks lose their embeddings. */
 const shared = /(^|\.)shared\.weight$/;
 
 interface CopyContext {
@@ -17,8 +17,8 @@ interface CopyContext {
 }
 
 /**
- * Without the heads and further embeddings that the donor does not store, as its embedding stands for them, and that the models that
- * store them tie to theirs: made of the same, they would say nothing new, but take the donor's tie for a head of its own.
+ * Leaves out heads and further embeddings that the donor does not store, since its embedding stands for them, and that all models
+ * that do store them tie to theirs. They hold nothing that the merged embedding does not, and writing them would untie the donor.
  */
 export function withoutCopies(
   tensors: readonly ResolvedTensor[],
@@ -48,7 +48,7 @@ function recipe({ kernel, inputs, base, parameters }: ResolvedTensor): string {
   return JSON.stringify([kernel, parameters, own, base?.model]);
 }
 
-/** Models of one kind tie theirs alike where their configurations leave it at that, and the donor's stores no head. */
+/** Where configurations say nothing, the kind of network decides: a donor without a head ties its own, and so do models of its kind. */
 function isTied(tensor: ResolvedTensor, model: ModelHeaders, donor: ModelHeaders): boolean {
   const embedding = tiedSource(tensor, model, { anyRows: true });
   if (!embedding) return false;

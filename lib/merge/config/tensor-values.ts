@@ -31,7 +31,7 @@ export class ParameterLookup {
     });
   }
 
-  /** Parameters of one of its inputs; filters are matched with the input's name. */
+  /** Parameters of one of its inputs; filters are matched with `input`. */
   model({ slice, module, t }: OutputTensor, source: number, input: string): Record<string, number> {
     const { model, place, parameters } = slice.sources[source]!;
     const levels = [parameters, slice.parameters, module.parameters, this.#config.parameters];

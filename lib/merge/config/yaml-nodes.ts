@@ -8,12 +8,11 @@ import {
   isSeq,
   LineCounter,
   type Node,
-  Parser,
   type Scalar,
   visit,
 } from 'yaml';
 import type { Place, Problems } from './problems.js';
-import { tooDeep } from './yaml-depth.js';
+import { parseTokens } from './yaml-depth.js';
 import { readScalar, readTagged, type ScalarValue, scalarTags } from './yaml-scalar.js';
 
 /** A YAML document with aliases and merge keys resolved, every node with its place. */
@@ -72,8 +71,7 @@ export function parseYaml(source: string, problems: Problems): YamlNode[] {
 }
 
 function parseDocuments(source: string, lines: LineCounter, problems: Problems): Document.Parsed[] {
-  const tokens = [...new Parser(lines.addNewLine).parse(source)];
-  const deep = tooDeep(tokens);
+  const { tokens, deep } = parseTokens(source, lines.addNewLine);
   if (deep !== undefined) {
     problems.add(placeOf(lines, deep), 'the file is nested too deeply', 'Write it out with less nesting.');
     return [];

@@ -94,7 +94,7 @@ async function changedTexts(
 }
 
 /** Parts of a configuration that are of text in the tokenizer's tokens: a query transformer has its own. */
-const texts = /^((text|llm|language|thinker)_config|encoder|decoder)$/;
+const texts = /^((text|llm|language|thinker)_config|(text_)?encoder|decoder)$/;
 
 /**
  * Sizes and ids in a configuration (`config.json`, `generation_config.json`) of the model with the tokenizer `origin`,
@@ -115,8 +115,9 @@ export function vocabularyChanges(
   const changes: Record<string, unknown> = {};
   const visit = (part: object, prefix: string): void => {
     for (const [key, held] of Object.entries(part)) {
-      const nested = texts.test(key) && typeof held === 'object' && held !== null;
-      if (nested) visit(held, `${prefix}${key}.`);
+      // Beside an encoder of text, MusicGen's decoder is one of codes of sounds.
+      const ofText = texts.test(key) && !(key === 'decoder' && 'text_encoder' in part);
+      if (ofText && typeof held === 'object' && held !== null) visit(held, `${prefix}${key}.`);
       let value = held;
       if (key === 'vocab_size') value = rows;
       else if (/_token_(id|index)$/.test(key)) value = moved(held);

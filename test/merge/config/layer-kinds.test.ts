@@ -29,6 +29,12 @@ it.each<[string, Record<string, unknown>, string, Record<string, unknown>]>([
     { num_hidden_layers: 7, moe_layers: [1, 3, 4, 6] },
   ],
   [
+    "Zamba 2's hybrid layers",
+    { ...six, hybrid_layer_ids: [1, 3, 5] },
+    '[0,4] [3,6]',
+    { num_hidden_layers: 7, hybrid_layer_ids: [1, 3, 4, 6] },
+  ],
+  [
     'one letter per layer',
     { ...six, hybrid_override_pattern: 'M-M*-M' },
     '[0,4] [2,6]',

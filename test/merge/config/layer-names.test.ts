@@ -15,6 +15,8 @@ const names = {
     ...['wav2vec2.feature_projection.layer_norm.weight', 'word_embeddings_layernorm.weight'],
     ...['language_projection.weight', 'model.connector.modality_projection.proj.weight'],
     ...['multi_modal_projector.layer_norm.weight', 'visual.merger.mlp.0.weight'],
+    // TensorRT-LLM
+    ...['transformer.vocab_embedding.weight'],
   ],
   after: [
     ...['norm.weight', 'fc_norm.weight', 'head.weight', 'head.fc.bias'],

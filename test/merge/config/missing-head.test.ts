@@ -119,14 +119,19 @@ it.each([
     ...Object.fromEntries([0, 1, 2].map((layer) => [`${sliced}.${layer}.w`, [99]])),
     ...Object.fromEntries([0, 1].map((layer) => [`${other}.${layer}.w`, [9]])),
     ...(withHead && { [head]: [8, 4] }),
+    final_logits_bias: [1, 8],
   });
   const model = (path: string, tie: boolean, withHead = !tie) =>
     headers(path, shapes(withHead), { ...config, tie_word_embeddings: tie });
+  const ownerOf = (name: string, { models, tensors }: ReturnType<typeof resolveText>) => {
+    const found = tensors.find((one) => one.name === name)?.inputs[0];
+    return found && [models[found.model]!.model.path, found.tensor];
+  };
   const owner = (models: Parameters<typeof resolveText>[1], text = slices('a', 'b')) => {
     const merge = resolveText(text, models);
     const warned = merge.warnings.some((one) => /no head of its own/.test(one));
-    const found = merge.tensors.find(({ name }) => name === head)?.inputs[0];
-    return [warned, found && [merge.models[found.model]!.model.path, found.tensor]];
+    expect(ownerOf('final_logits_bias', merge)).toEqual(['a', 'final_logits_bias']);
+    return [warned, ownerOf(head, merge)];
   };
   expect(owner([model('a', true), model('b', true)])).toEqual([false, undefined]);
   expect(owner([model('a', false), model('b', false)])).toEqual([false, ['a', head]]);

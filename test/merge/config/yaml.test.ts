@@ -140,14 +140,16 @@ describe('documents', () => {
   });
 
   it.each(['[', '- ', '{a: ', '? '])(
-    '%j without end is an error with its place, before the stack is',
+    '%j too often is an error with its place, before the stack is',
     (open) => {
-      const problems = new Problems('f.yml');
-      expect(parseYaml(`a: 1\n---\n${open.repeat(10_000)}`, problems)).toEqual([]);
-      expect(problems.list).toMatchObject([
-        { message: 'the file is nested too deeply', line: 3, column: expect.any(Number) },
-      ]);
-      expect(problems.list[0]!.column).toBeGreaterThan(500);
+      for (const rest of ['', ']'.repeat(10_000), 'x\nb: 1\n']) {
+        const problems = new Problems('f.yml');
+        expect(parseYaml(`a: 1\n---\n${open.repeat(10_000)}${rest}`, problems)).toEqual([]);
+        expect(problems.list).toMatchObject([
+          { message: 'the file is nested too deeply', line: 3, column: expect.any(Number) },
+        ]);
+        expect(problems.list[0]!.column).toBeGreaterThan(500);
+      }
     },
   );
 

@@ -301,6 +301,9 @@ describe('a given vocabulary', () => {
       'encoder.vocab_size': 4,
       'decoder.vocab_size': 4,
     });
+    // MusicGen's decoder is of codes of sounds.
+    const music = { text_encoder: part, audio_encoder: part, decoder: part };
+    expect(vocabularyChanges(plan, origin, music)).toEqual({ 'text_encoder.vocab_size': 4 });
   });
 
   it('is that of the first model where there is no base', async () => {

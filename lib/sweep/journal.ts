@@ -27,13 +27,14 @@ export class Journal<Entry> {
     this.#handle = handle;
   }
 
-  /** Begins a journal. Throws ERR_IO. */
+  /** Begins a journal, of which nothing is left where that fails. Throws ERR_IO, ERR_NO_SPACE. */
   static async create<Entry>(path: string, kind: JournalKind, config: unknown): Promise<Journal<Entry>> {
     const journal = new Journal<Entry>(path, [], await openFile(path, 'wx'));
     try {
       await journal.#append({ kind, config });
     } catch (error) {
       await journal.#handle.close();
+      await rm(path, { force: true }).catch(() => {});
       throw error;
     }
     return journal;

@@ -1,4 +1,4 @@
-import fs, { readFileSync } from 'node:fs';
+import fs, { existsSync, readFileSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { Journal } from '../../lib/sweep/journal.js';
 import { tempDir } from '../support/temp.js';
 
-it('closes its file where not even its first line can be written', async () => {
+it('closes and removes its file where not even its first line can be written: it would pass for a sweep that was begun', async () => {
   const path = join(await tempDir(), 'journal.jsonl');
   const { open } = fs.promises;
   const opened: FileHandle[] = [];
@@ -27,6 +27,7 @@ it('closes its file where not even its first line can be written', async () => {
   await expect(Journal.create(path, 'sweep', {})).rejects.toMatchObject({ code: 'ERR_NO_SPACE', file: path });
   // A closed file has no number.
   expect(opened.map(({ fd }) => fd)).toEqual([-1]);
+  expect(existsSync(path)).toBe(false);
 });
 
 it('begins with what it is of', async () => {

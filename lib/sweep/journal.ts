@@ -19,6 +19,7 @@ export class Journal<Entry> {
   /** Of earlier runs, in order. */
   readonly entries: readonly Entry[];
   readonly #handle: FileHandle;
+  #last: Promise<void> = Promise.resolve();
   #release: (() => Promise<void>) | undefined;
 
   private constructor(path: string, entries: readonly Entry[], handle: FileHandle) {
@@ -93,7 +94,13 @@ export class Journal<Entry> {
     return this.#append(entry);
   }
 
-  async #append(object: unknown): Promise<void> {
+  /** One line after the other, and none after one that failed: it may be cut off, and only the last line may be. */
+  #append(object: unknown): Promise<void> {
+    this.#last = this.#last.then(() => this.#write(object));
+    return this.#last;
+  }
+
+  async #write(object: unknown): Promise<void> {
     try {
       await this.#handle.appendFile(`${JSON.stringify(object)}\n`);
       await syncHandle(this.#handle);

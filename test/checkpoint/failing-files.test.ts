@@ -66,6 +66,18 @@ describe('a merge', () => {
     },
   );
 
+  it('names the directory beside the weights that it cannot make, not the file that was to be copied there', async () => {
+    const root = await tempDir();
+    const zeroshot = writeModel(join(root, 'x'), weights, { files: { 'sub/notes.txt': '' } });
+    const finetuned = writeModel(join(root, 'y'), weights);
+    failing('mkdir', /wisemerge-tmp\/sub$/);
+    const out = join(root, 'out');
+    await expect(merge({ zeroshot, finetuned, alpha: 0.5, out })).rejects.toMatchObject(
+      about('wisemerge-tmp/sub'),
+    );
+    expect(readdirSync(root)).toEqual(['x', 'y']);
+  });
+
   it('says why it failed where it cannot clean up either', async () => {
     const pair = await makePair();
     failingHandles('datasync', /model\.safetensors$/, 'ENOSPC');

@@ -175,7 +175,8 @@ export class WisemergeError extends Error {
   }
 }
 
-const freeSpace = 'Free disk space, or write elsewhere.';
+/** The hint of ERR_NO_SPACE. */
+export const freeSpace = 'Free disk space, or write elsewhere.';
 
 /** Errors of network file systems and of quotas, which Node gives by their numbers alone. */
 const unnamed: ReadonlyMap<number, string> = new Map([

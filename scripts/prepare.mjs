@@ -11,5 +11,5 @@ const built = ['dist/cli/bin.js', 'build/Release/wisemerge.node'].every((file) =
 );
 
 if (process.env.npm_command !== 'exec' || !built) {
-  process.exit(spawnSync('npm', ['run', 'build'], { cwd: root, stdio: 'inherit', shell: true }).status ?? 1);
+  process.exit(spawnSync('npm run build', { cwd: root, stdio: 'inherit', shell: true }).status ?? 1);
 }

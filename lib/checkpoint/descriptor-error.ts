@@ -1,4 +1,4 @@
-import { WisemergeError } from '../errors.js';
+import { freeSpace, WisemergeError } from '../errors.js';
 
 /** An error of the native layer about a descriptor as one about the file that `name` knows by it. */
 export function nameFile(error: unknown, name: (fd: number) => string | undefined): unknown {
@@ -11,6 +11,6 @@ export function nameFile(error: unknown, name: (fd: number) => string | undefine
     code === 'ERR_INPUT_CHANGED'
       ? `${file} changed while wisemerge was reading it: ${message}`
       : `cannot ${operation} ${file}: ${message}`;
-  const hint = 'Free disk space, or write elsewhere.';
-  return new WisemergeError(code, text, { file, cause: error, ...(code === 'ERR_NO_SPACE' && { hint }) });
+  const hint = code === 'ERR_NO_SPACE' && { hint: freeSpace };
+  return new WisemergeError(code, text, { file, cause: error, ...hint });
 }

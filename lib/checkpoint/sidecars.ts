@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import { chmod, copyFile, lstat, mkdir, open, readdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, lstat, open, readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ioError } from '../errors.js';
 import { isThere, lookAt } from '../files/look-at.js';
+import { makeDirectory } from '../files/make-directory.js';
 import { readTextFile } from '../files/read-whole.js';
 import type { DTypeName } from '../native.js';
 import type { Checkpoint, Config } from './checkpoint.js';
@@ -116,7 +117,7 @@ export async function copySidecars(
     const own = changes.get(file) ?? {};
     const config = file === 'config.json' ? base.config : undefined;
     try {
-      await mkdir(dirname(to), { recursive: true });
+      await makeDirectory(dirname(to));
       if ((config && dtype) || Object.keys(own).length > 0) {
         const text = await replaceInJson(await readTextFile(from), own);
         await writeFile(to, config && dtype ? updateConfigDtype(text, config, dtype) : text);

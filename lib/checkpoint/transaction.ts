@@ -56,7 +56,7 @@ export class OutputTransaction {
         await checkTarget(target, options);
         await refuseWriters(target);
       } catch (error) {
-        await rm(directory, { recursive: true, force: true });
+        await rm(directory, { recursive: true, force: true }).catch(() => {});
         throw error;
       }
       return new OutputTransaction(target, directory, options, notes);

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { link, lstat, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { exitCode, ioError, WisemergeError } from '../errors.js';
-import { remove } from '../files/remove.js';
+import { exitCode, ioError, messageOf, WisemergeError } from '../errors.js';
+import { removeDirectory } from '../files/remove.js';
 import { isLeftover, lockDirectory } from './directory-lock.js';
 import { workName } from './output-place.js';
 import { readSafetensorsFile } from './safetensors-file.js';
@@ -75,8 +75,8 @@ async function checkDirectory(out: string): Promise<void> {
 
 /**
  * Writes a safetensors file that is complete as soon as it is there; with `force` in the place of an earlier one. `format` goes
- * into its metadata. Gives a note for each directory of a killed run that was removed. Throws ERR_OUTPUT_EXISTS and
- * ERR_OUTPUT_NOT_OURS, as `checkOutputFile` does, where something has appeared there since; ERR_IO, ERR_NO_SPACE.
+ * into its metadata. Gives a note for each directory of a killed run that was removed, and for what could not be. Throws
+ * ERR_OUTPUT_EXISTS and ERR_OUTPUT_NOT_OURS, as `checkOutputFile` does, where something has appeared there since; ERR_IO, ERR_NO_SPACE.
  */
 export async function writeWhole(
   out: string,
@@ -85,14 +85,15 @@ export async function writeWhole(
   { force = false } = {},
 ): Promise<string[]> {
   // Of this call alone: others may write the same file at the same time.
-  const directory = workName(`${out}.${randomBytes(6).toString('hex')}`);
+  const directory = workOf(out, randomBytes(6).toString('hex'));
   const partial = join(directory, basename(out));
   try {
     const notes = await clearLeftovers(out);
     await lockDirectory(directory);
     await writeSafetensors(partial, tensors, metadata);
     await place(partial, out, force);
-    await remove(directory);
+    // The file is there.
+    await removeDirectory(directory).catch((error) => notes.push(messageOf(error)));
     return notes;
   } catch (thrown) {
     await rm(directory, { recursive: true, force: true }).catch(() => {});
@@ -109,23 +110,26 @@ export async function writeWhole(
   }
 }
 
-/** Removes what calls of `writeWhole` for the same file left when their processes were killed. */
+/** Where a call writes a file. */
+function workOf(out: string, call: string): string {
+  return workName(`${out}.${call}`);
+}
+
+/** Removes what calls of `writeWhole` for the same file left when their processes were killed, as far as that can be done. */
 async function clearLeftovers(out: string): Promise<string[]> {
   const parent = dirname(out);
-  const [before, after] = basename(workName(`${out}.*`)).split('*') as [string, string];
   const notes: string[] = [];
-  for (const name of await readdir(parent)) {
-    const own = name.startsWith(before) && name.endsWith(after);
-    if (!own || !/^[0-9a-f]{12}$/.test(name.slice(before.length, -after.length))) continue;
+  // A file can be written to a directory that cannot be listed.
+  for (const name of await readdir(parent).catch(() => [])) {
+    const call = /\.([0-9a-f]{12})\.[^.]+$/.exec(name)?.[1];
+    if (call === undefined || name !== basename(workOf(out, call))) continue;
     const directory = join(parent, name);
-    const dead = await isLeftover(directory).catch((error) => {
-      // Of a run that may be alive, or somebody's file of this name.
-      if (error instanceof WisemergeError) return false;
-      throw error;
-    });
-    if (!dead) continue;
-    await remove(directory);
-    notes.push(`removed ${directory}, left by a run that was killed`);
+    // That of a run that may be alive stays, as does somebody's file of this name.
+    if (!(await isLeftover(directory).catch(() => false))) continue;
+    await removeDirectory(directory).then(
+      () => notes.push(`removed ${directory}, left by a run that was killed`),
+      (error) => notes.push(messageOf(error)),
+    );
   }
   return notes;
 }

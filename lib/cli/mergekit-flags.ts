@@ -54,7 +54,7 @@ export function addMergekitFlags(command: Command, more: readonly NeedlessFlag[]
     .option('--no-write-model-card', 'do not write a model card (README.md)')
     .option(
       '--transformers-cache <directory>',
-      'Hugging Face cache to find models in that are no paths (default: its usual place)',
+      'Hugging Face cache in which models that are not paths are found (default: its usual place)',
     );
   for (const flag of ['copy-tokenizer', 'write-model-card']) addHidden(command, `--${flag}`);
   for (const { flag, value } of [...needless, ...more]) {

@@ -1,9 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ioError } from '../errors.js';
 import type { EvaluationSet } from '../eval/data/evaluation-set.js';
 import type { Evaluator } from '../eval/evaluator.js';
 import { PictureEvaluator } from '../eval/picture-evaluator.js';
+import { makeDirectory } from '../files/make-directory.js';
 import { NetworkEvaluator } from '../train/network-evaluator.js';
 import { makePair, type TrainOptions, train, writeInitialModel } from './models.js';
 import { judgePair, type PairOutcome } from './outcome.js';
@@ -35,11 +34,7 @@ export interface SeedRunOptions extends TrainOptions {
 /** The whole method once: draws, trains, evaluates, chooses. */
 export async function runSeed(options: SeedRunOptions): Promise<SeedOutcome> {
   const { root, scratch, recipe, seed, control, signal, onStep } = options;
-  for (const directory of [root, scratch]) {
-    await mkdir(directory, { recursive: true }).catch((error) => {
-      throw ioError(error, 'create', directory);
-    });
-  }
+  for (const directory of [root, scratch]) await makeDirectory(directory);
   onStep?.('drawing', 0);
   const pair = await makePair(root, options);
   onStep?.('drawing', 1);

@@ -1,7 +1,7 @@
 import { existsSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { manifestName } from '../checkpoint/manifest.js';
-import { remove } from '../files/remove.js';
+import { removeDirectory } from '../files/remove.js';
 
 /**
  * The models that are written to `out/candidates` for a command to evaluate. Each is deleted when it has been evaluated, and the
@@ -32,12 +32,12 @@ export class Candidates {
     try {
       // What a command left in the model of an earlier run, perhaps one that was killed, goes with it. Anything else that
       // stands there is refused by whoever writes.
-      if (existsSync(join(model, manifestName))) await remove(model);
+      if (existsSync(join(model, manifestName))) await removeDirectory(model);
       await write(model);
       try {
         return await evaluate(model);
       } finally {
-        if (!this.#keep) await remove(model);
+        if (!this.#keep) await removeDirectory(model);
       }
     } finally {
       if (--this.#underWay === 0) this.#removeIfEmpty();

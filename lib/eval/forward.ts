@@ -58,7 +58,7 @@ export interface ForwardResult {
     readonly value?: number;
   }[];
   readonly seconds: number;
-  /** What killed runs had left beside the file, and was removed. */
+  /** What became of files that killed runs had left beside this one. */
   readonly warnings: readonly string[];
 }
 

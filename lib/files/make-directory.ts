@@ -8,29 +8,21 @@ import { ioError } from '../errors.js';
  * a directory's own parts: in /proc, or below an automounter.
  */
 export async function makeDirectory(path: string): Promise<void> {
-  if (await isMissingParent(path)) {
-    await makeDirectory(dirname(path));
-    await make(path);
-  }
+  const error = await make(path);
+  if (!error) return;
+  if (error.code !== 'ENOENT' || dirname(path) === path) throw ioError(error, 'create', path);
+  await makeDirectory(dirname(path));
+  const again = await make(path);
+  if (again) throw ioError(again, 'create', path);
 }
 
-/** Creates the directory, unless the one above it is missing, too. */
-async function isMissingParent(path: string): Promise<boolean> {
-  try {
-    await make(path);
-    return false;
-  } catch (error) {
-    const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
-    if (code !== 'ENOENT' || dirname(path) === path) throw error;
-    return true;
-  }
-}
-
-async function make(path: string): Promise<void> {
+/** Gives why there is no directory afterwards. */
+async function make(path: string): Promise<NodeJS.ErrnoException | undefined> {
   try {
     await mkdir(path);
+    return undefined;
   } catch (error) {
     const there = await stat(path).catch(() => undefined);
-    if (!there?.isDirectory()) throw ioError(error, 'create', path);
+    return there?.isDirectory() ? undefined : (error as NodeJS.ErrnoException);
   }
 }

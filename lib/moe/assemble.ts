@@ -13,7 +13,7 @@ import { elementCount } from '../checkpoint/tensor.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
 import type { WeightFile } from '../checkpoint/weight-file.js';
 import { writeSafetensors } from '../checkpoint/write-safetensors.js';
-import { remove } from '../files/remove.js';
+import { removeFile } from '../files/remove.js';
 import type { NativeCall } from '../merge/many/native-call.js';
 import { type StreamedFiles, streamTensors } from '../merge/many/tensor-stream.js';
 import type { TensorWork } from '../merge/many/work.js';
@@ -146,7 +146,7 @@ class Assembly {
       progress,
       ...(this.#signal && { signal: this.#signal }),
     });
-    await remove(routers.path);
+    await removeFile(routers.path);
     progress.start('finish', 0);
     return streamed;
   }

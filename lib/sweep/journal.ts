@@ -19,6 +19,7 @@ export class Journal<Entry> {
   /** Of earlier runs, in order. */
   readonly entries: readonly Entry[];
   readonly #handle: FileHandle;
+  #last: Promise<void> = Promise.resolve();
   #release: (() => Promise<void>) | undefined;
 
   private constructor(path: string, entries: readonly Entry[], handle: FileHandle) {
@@ -27,13 +28,14 @@ export class Journal<Entry> {
     this.#handle = handle;
   }
 
-  /** Begins a journal. Throws ERR_IO. */
+  /** Begins a journal, of which nothing is left where that fails. Throws ERR_IO, ERR_NO_SPACE. */
   static async create<Entry>(path: string, kind: JournalKind, config: unknown): Promise<Journal<Entry>> {
     const journal = new Journal<Entry>(path, [], await openFile(path, 'wx'));
     try {
       await journal.#append({ kind, config });
     } catch (error) {
       await journal.#handle.close();
+      await rm(path, { force: true }).catch(() => {});
       throw error;
     }
     return journal;
@@ -92,7 +94,13 @@ export class Journal<Entry> {
     return this.#append(entry);
   }
 
-  async #append(object: unknown): Promise<void> {
+  /** One line after the other, and none after one that failed: it may be cut off, and only the last line may be. */
+  #append(object: unknown): Promise<void> {
+    this.#last = this.#last.then(() => this.#write(object));
+    return this.#last;
+  }
+
+  async #write(object: unknown): Promise<void> {
     try {
       await this.#handle.appendFile(`${JSON.stringify(object)}\n`);
       await syncHandle(this.#handle);

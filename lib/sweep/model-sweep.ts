@@ -170,7 +170,6 @@ async function evaluateAll(
   const stop = AbortSignal.any([failed.signal, ...(signal ? [signal] : [])]);
   const waiting = [...alphas];
   let done = before;
-  let written = Promise.resolve();
   const work = async () => {
     while (waiting.length > 0) {
       stop.throwIfAborted();
@@ -179,15 +178,11 @@ async function evaluateAll(
       const results = await evaluator.evaluate(batch, stop);
       const seconds = (performance.now() - began) / 1000 / batch.length;
       const entries = batch.map((alpha, k) => record({ alpha }, seconds, evaluator.sets, results[k]));
-      // One line after the other: two appends at once could mix.
-      written = written.then(async () => {
-        for (const entry of entries) {
-          await journal.add(entry);
-          known.set(entry.alpha, entry);
-          onProgress?.({ alpha: entry.alpha, alphasDone: ++done, alphasTotal: before + alphas.length });
-        }
-      });
-      await written;
+      for (const entry of entries) {
+        await journal.add(entry);
+        known.set(entry.alpha, entry);
+        onProgress?.({ alpha: entry.alpha, alphasDone: ++done, alphasTotal: before + alphas.length });
+      }
     }
   };
   const workers = Array.from({ length: Math.min(concurrency, evaluator.calls, alphas.length) }, () =>

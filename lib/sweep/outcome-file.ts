@@ -2,7 +2,7 @@ import { rename } from 'node:fs/promises';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { type TensorData, writeSafetensors } from '../checkpoint/write-safetensors.js';
 import { ioError, WisemergeError } from '../errors.js';
-import { remove } from '../files/remove.js';
+import { removeFile } from '../files/remove.js';
 import type { SetOutcome } from '../selection/set-outcome.js';
 import { BitMatrix } from '../statistics/bits.js';
 
@@ -27,7 +27,7 @@ export async function writeOutcome(path: string, outcome: SetOutcome): Promise<v
   if (groups) tensors.push({ name: 'group_ids', dtype: 'I32', shape, data: bytesOf(groups.ids) });
   if (intervals) tensors.push({ name: 'open', dtype: 'U8', shape, data: intervals.open });
   const temporary = `${path}.tmp`;
-  await remove(temporary);
+  await removeFile(temporary);
   await writeSafetensors(temporary, tensors, {
     ...(intervals ? { domain: JSON.stringify(intervals.domain) } : { samples: String(samples) }),
     ...(groups && { groups: JSON.stringify(groups.names) }),

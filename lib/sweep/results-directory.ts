@@ -4,7 +4,7 @@ import { lockDirectory } from '../checkpoint/directory-lock.js';
 import { listFiles } from '../checkpoint/own-files.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { makeDirectory } from '../files/make-directory.js';
-import { remove } from '../files/remove.js';
+import { removeDirectory } from '../files/remove.js';
 import { beginningOfJournal, Journal, type JournalKind } from './journal.js';
 import { presentOf, previousName, setAside, settlePrevious } from './previous-results.js';
 
@@ -59,7 +59,7 @@ export async function openResultsDirectory<Entry>(
     .catch((error) => {
       throw ioError(error, 'create', out);
     });
-  const unlock = (): Promise<void> => remove(lock);
+  const unlock = (): Promise<void> => removeDirectory(lock);
   try {
     await refuseOtherKind(out, results.kind);
   } catch (error) {

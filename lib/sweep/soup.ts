@@ -3,7 +3,7 @@ import { checkCall } from '../call-options.js';
 import { checkPlace } from '../checkpoint/output-place.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
-import { remove } from '../files/remove.js';
+import { removeFile } from '../files/remove.js';
 import { mergeFile } from '../merge/many/merge-file.js';
 import { checkOutputPath } from '../merge/plan.js';
 import { ownCopy } from '../own-copy.js';
@@ -246,7 +246,7 @@ class SoupRun {
     try {
       await this.#merge(config, directory);
     } finally {
-      await remove(config);
+      await removeFile(config);
     }
   }
 

@@ -250,11 +250,12 @@ export function resolveSweep(
       hint: 'Leave it out, or search by layer.',
     });
   }
-  if (templates && (heads || !classNames)) {
+  const other = heads ? 'heads' : rest.head === undefined ? undefined : 'head';
+  if (templates && (other || !classNames)) {
     throw new WisemergeError(
       'ERR_SWEEP_FILE',
-      heads ? 'templates and heads both give a classifier' : 'templates need classNames to be filled with',
-      { hint: heads ? 'Give one of them.' : "Give classNames, in the order of the sets' labels." },
+      other ? `templates and ${other} both give a classifier` : 'templates need classNames to be filled with',
+      { hint: other ? 'Give one of them.' : "Give classNames, in the order of the sets' labels." },
     );
   }
   return {

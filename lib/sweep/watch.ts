@@ -5,7 +5,7 @@ import { checkCall, failOption } from '../call-options.js';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { makeDirectory } from '../files/make-directory.js';
-import { remove } from '../files/remove.js';
+import { removeFile } from '../files/remove.js';
 import { type Check, checkOptions, text, whole } from '../merge/option-checks.js';
 import { ownCopy } from '../own-copy.js';
 import { checkRunOptions } from './run-options.js';
@@ -78,7 +78,7 @@ export async function* watchSweep(options: WatchOptions): AsyncGenerator<Watched
   const root = resolve(out);
   const log = join(root, watchName);
   await makeDirectory(root);
-  await remove(log);
+  await removeFile(log);
   const done = new Set<string>();
   let seen = new Map<string, string>();
   let highest = Number.NEGATIVE_INFINITY;

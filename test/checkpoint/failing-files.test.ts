@@ -1,8 +1,10 @@
 // Whatever file operation fails, the error names the file, nothing is left behind and nothing is left out.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkPlace } from '../../lib/checkpoint/output-place.js';
+import { OutputTransaction } from '../../lib/checkpoint/transaction.js';
 import { checkOutputFile, writeWhole } from '../../lib/checkpoint/whole-file.js';
 import { merge, mergeFile, openCheckpoint, verify } from '../../lib/index.js';
 import { failing, failingHandles } from '../support/failing-files.js';
@@ -64,11 +66,32 @@ describe('a merge', () => {
     },
   );
 
+  it('names the directory beside the weights that it cannot make, not the file that was to be copied there', async () => {
+    const root = await tempDir();
+    const zeroshot = writeModel(join(root, 'x'), weights, { files: { 'sub/notes.txt': '' } });
+    const finetuned = writeModel(join(root, 'y'), weights);
+    failing('mkdir', /wisemerge-tmp\/sub$/);
+    const out = join(root, 'out');
+    await expect(merge({ zeroshot, finetuned, alpha: 0.5, out })).rejects.toMatchObject(
+      about('wisemerge-tmp/sub'),
+    );
+    expect(readdirSync(root)).toEqual(['x', 'y']);
+  });
+
   it('says why it failed where it cannot clean up either', async () => {
     const pair = await makePair();
     failingHandles('datasync', /model\.safetensors$/, 'ENOSPC');
     failing('rm', /wisemerge-tmp$/);
     await expect(mergePair(pair)).rejects.toMatchObject({ code: 'ERR_NO_SPACE' });
+  });
+
+  it('says why it was refused where it cannot clean up either', async () => {
+    const root = await tempDir();
+    writeFileSync(join(root, 'out'), '');
+    failing('rm', /wisemerge-tmp$/);
+    await expect(OutputTransaction.begin(join(root, 'out'))).rejects.toMatchObject({
+      code: 'ERR_OUTPUT_EXISTS',
+    });
   });
 
   it('replaces nothing where it cannot read what the earlier output holds', async () => {
@@ -206,11 +229,39 @@ describe('a file that is written as a whole', () => {
     await expect(checkOutputFile(out, { force: true })).rejects.toMatchObject(about('head.safetensors'));
   });
 
-  it('names what it cannot remove, and says why it failed where it cannot clean up either', async () => {
+  it('is there although something beside it cannot be removed, which a note says', async () => {
+    const root = await tempDir();
+    const out = join(root, 'head.safetensors');
+    const killed = join(root, '.head.safetensors.0123456789ab.wisemerge-tmp');
+    mkdirSync(killed);
+    const owner = { pid: 2 ** 22 + 1, host: hostname() };
+    writeFileSync(join(killed, '.owner.json'), JSON.stringify(owner));
+    const restore = failing('rm', /wisemerge-tmp$/);
+    const notes = await writeWhole(out, tensors, metadata);
+    expect(notes[0]).toBe(`cannot remove ${killed}: i/o error`);
+    expect(notes.slice(1)).toEqual([
+      expect.stringMatching(
+        /^cannot remove \S+\/\.head\.safetensors\.[0-9a-f]{12}\.wisemerge-tmp: i\/o error$/,
+      ),
+    ]);
+    expect((await openCheckpoint(out)).tensors.size).toBe(1);
+    restore();
+    expect(await writeWhole(out, tensors, metadata, { force: true })).toEqual([
+      `removed ${killed}, left by a run that was killed`,
+    ]);
+  });
+
+  it('is written to a directory that cannot be listed', async () => {
+    const root = await tempDir();
+    const restore = failing('readdir', new RegExp(`${basename(root)}$`), 'EACCES');
+    await writeWhole(join(root, 'head.safetensors'), tensors, metadata);
+    restore();
+    expect(readdirSync(root)).toEqual(['head.safetensors']);
+  });
+
+  it('says why it failed where it cannot clean up either', async () => {
     const root = await tempDir();
     failing('rm', /wisemerge-tmp$/);
-    const out = join(root, 'head.safetensors');
-    await expect(writeWhole(out, tensors, metadata)).rejects.toMatchObject(about('wisemerge-tmp'));
     failingHandles('datasync', /wisemerge-tmp\/other\.safetensors$/, 'EDQUOT');
     const other = join(root, 'other.safetensors');
     await expect(writeWhole(other, tensors, metadata)).rejects.toMatchObject({

@@ -1,7 +1,7 @@
 import fs, { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { hostname } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { checkOutputFile, writeWhole } from '../../lib/checkpoint/whole-file.js';
 import { openCheckpoint } from '../../lib/index.js';
@@ -112,6 +112,19 @@ describe('a file that is written as a whole', () => {
     expect(readdirSync(root).sort()).toEqual(
       [...others.map((path) => basename(path)), 'head.safetensors'].sort(),
     );
+  });
+
+  it('removes what was begun of a file with an asterisk in its name', async () => {
+    const out = join(await tempDir(), 'a*b.safetensors');
+    const left = join(dirname(out), '.a*b.safetensors.0123456789ab.wisemerge-tmp');
+    mkdirSync(left);
+    writeFileSync(
+      join(left, '.owner.json'),
+      JSON.stringify({ host: hostname(), pid: process.pid, started: 'before' }),
+    );
+    expect(await writeWhole(out, tensorOf(1), metadata)).toEqual([
+      `removed ${left}, left by a run that was killed`,
+    ]);
   });
 
   it('is refused before any work where a link leads nowhere', async () => {

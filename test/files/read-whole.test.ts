@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readTextFile, readWhole } from '../../lib/files/read-whole.js';
@@ -10,6 +10,13 @@ it.each([0, 1, 4096, 1_000_000])('a file of %d bytes is read to its end', async 
   const path = join(await tempDir(), 'file');
   writeFileSync(path, Buffer.alloc(size, 'ab'));
   expect((await readWhole(path)).equals(readFileSync(path))).toBe(true);
+});
+
+it.each([0.6, 3])('a file of %d GB, which is no text, is refused by name', async (gigabytes) => {
+  const path = join(await tempDir(), 'merge.yml');
+  writeFileSync(path, '');
+  truncateSync(path, gigabytes * 1e9);
+  await expect(readTextFile(path)).rejects.toMatchObject({ code: 'ERR_IO', file: path });
 });
 
 it('reads that give less than was asked for are not its end', async () => {

@@ -111,6 +111,7 @@ describe('a sweep of CLIP with prompts', () => {
       );
     expect(await code({ classNames: undefined })).toBe('ERR_SWEEP_FILE');
     expect(await code({ heads: { zeroshot: 'a', finetuned: 'b' } })).toBe('ERR_SWEEP_FILE');
+    expect(await code({ head: 'head.weight' })).toBe('ERR_SWEEP_FILE');
     expect(await code({ templates: ['a photo'] })).toBe('ERR_USAGE');
     expect(await code({ classNames: names.slice(1) })).toBe('ERR_DATA');
     const vit = await project('vit-tiny');

@@ -136,3 +136,12 @@ test('other options than a checkpoint was begun with are an error whose hint wat
     hint: expect.not.stringContaining('--force'),
   });
 });
+
+test('a directory that has the name of the log of a watch is an error, and stays as it is', async () => {
+  const { options } = await project();
+  const log = join(options.out, 'watch.jsonl');
+  await mkdir(log, { recursive: true });
+  await writeFile(join(log, 'mine.txt'), 'mine');
+  await expect(watchSweep(options).next()).rejects.toMatchObject({ code: 'ERR_IO', file: log });
+  expect(await readFile(join(log, 'mine.txt'), 'utf8')).toBe('mine');
+});

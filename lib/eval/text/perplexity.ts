@@ -60,7 +60,7 @@ export function windowsOf(ids: Int32Array, context: number, stride: number): Sco
 
 /** A .txt is one document, a table one per row. */
 async function readDocuments(source: string): Promise<string[]> {
-  if (extname(source).toLowerCase() === '.txt') return [await readTextFile(source)];
+  if (extname(source).toLowerCase() === '.txt') return [await readText(source)];
   const { file, values, place } = await readColumn(source, 'texts');
   return values.map((value, i) => {
     if (typeof value === 'string') return value;
@@ -71,7 +71,7 @@ async function readDocuments(source: string): Promise<string[]> {
   });
 }
 
-async function readTextFile(path: string): Promise<string> {
+async function readText(path: string): Promise<string> {
   const bytes = await readWhole(path).catch((error) => {
     throw ioError(error, 'read', path);
   });

@@ -45,7 +45,7 @@ export class TextTokenizer {
       const tokenizer = new Tokenizer(JSON.parse(source), JSON.parse(config ?? '{}'));
       return new TextTokenizer(tokenizer, file, hexDigest(hash));
     } catch (error) {
-      throw new WisemergeError('ERR_CONFIG', `${file} is not a readable tokenizer: ${message(error)}`, {
+      throw new WisemergeError('ERR_CONFIG', `${file} is not a readable tokenizer: ${messageOf(error)}`, {
         file,
         hint: 'Save it with save_pretrained of a fast tokenizer of transformers.',
         cause: error,
@@ -131,8 +131,4 @@ function noTokenizer(path: string, why: string): WisemergeError {
     file: path,
     hint: `Put ${tokenizerName} (and ${configName}) beside the weights, as save_pretrained of transformers does.`,
   });
-}
-
-function message(error: unknown): string {
-  return messageOf(error);
 }

@@ -3,6 +3,7 @@ import { type Document, isMap, isScalar, LineCounter, parseDocument } from 'yaml
 import type { z } from 'zod';
 import { ioError, WisemergeError } from '../errors.js';
 import { readTextFile } from '../files/read-whole.js';
+import { parseTokens } from '../merge/config/yaml-depth.js';
 import { parseRule } from '../selection/rule.js';
 import { describeIssue, type SweepConfig, sweepFileSchema } from './sweep-options.js';
 
@@ -24,6 +25,7 @@ export async function readCheckedFile<Schema extends z.ZodType>(
   const source = await readTextFile(path).catch((error) => {
     throw ioError(error, 'read', path);
   });
+  refuseDeep(path, source);
   const lines = new LineCounter();
   const document = parseDocument(source, { lineCounter: lines });
   const failure = document.errors[0];
@@ -46,6 +48,18 @@ export async function readCheckedFile<Schema extends z.ZodType>(
     });
   }
   return config as z.input<Schema>;
+}
+
+/** The parser is recursive. Throws ERR_SWEEP_FILE. */
+function refuseDeep(path: string, source: string): void {
+  const lines = new LineCounter();
+  const { deep } = parseTokens(source, lines.addNewLine);
+  if (deep === undefined) return;
+  throw new WisemergeError(
+    'ERR_SWEEP_FILE',
+    `${path}: the file is nested too deeply at line ${lines.linePos(deep).line}`,
+    { file: path, hint: 'Write it out with less nesting.' },
+  );
 }
 
 interface Problem {

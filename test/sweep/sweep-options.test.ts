@@ -89,6 +89,8 @@ describe('a sweep file', () => {
     ['one number as alphas', 'alphas: 0.5', 'line 5, column 9: alphas: must be a list of finite numbers'],
     ['an alpha that is no number', 'alphas: [0, .nan]', 'line 5, column 9: alphas: must be a list of finite'],
     ['a rule that there is not', 'rule: best', 'line 5, column 7: rule "best"'],
+    ['a list in a list, thousands deep', `x: ${'['.repeat(20_000)}`, 'nested too deeply at line 5'],
+    ['the same by indentation', `x:\n  ${'- '.repeat(20_000)}y\nz: 1`, 'nested too deeply at line 6'],
     ['a second document', '---\nzeroshot: c', 'holds more than one document'],
   ])('with %s', async (_what, line, message) => {
     await expect(read([...lines, line].join('\n'))).rejects.toMatchObject({

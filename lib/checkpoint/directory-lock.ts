@@ -85,6 +85,11 @@ export async function isLeftover(directory: string): Promise<boolean> {
   throw busy(owner ? `process ${owner.pid} on ${owner.host}` : 'another process', directory);
 }
 
+/** What is said of a leftover that was removed. */
+export function leftoverNote(directory: string): string {
+  return `removed ${directory}, left by a run that was killed`;
+}
+
 /** Time of the last change of a directory's entries; NaN if it does not exist. */
 async function modified(directory: string): Promise<number> {
   return (await ownDirectory(directory))?.mtimeMs ?? Number.NaN;

@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { ioError } from '../errors.js';
 import { makeDirectory } from '../files/make-directory.js';
 import { syncHandle } from '../files/sync-handle.js';
-import { isLeftover, lockDirectory, ownerName } from './directory-lock.js';
+import { isLeftover, leftoverNote, lockDirectory, ownerName } from './directory-lock.js';
 import { checkTarget, findPlace, isWorkName, type PlaceOptions, workName } from './output-place.js';
 import { discardOld, mendReplacement, oldName, replaceOutput } from './replacement.js';
 
@@ -48,7 +48,7 @@ export class OutputTransaction {
       const directory = workName(target);
       await makeDirectory(dirname(target));
       const cleared = await lockDirectory(directory, signal);
-      const notes = cleared === undefined ? [] : [`removed ${cleared}, left by a run that was killed`];
+      const notes = cleared === undefined ? [] : [leftoverNote(cleared)];
       try {
         // Under the lock: another run may be replacing the target at this moment, or just have written it.
         const kept = await mendReplacement(target, options.ownEntries);

@@ -3,7 +3,7 @@ import { link, lstat, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { exitCode, ioError, messageOf, WisemergeError } from '../errors.js';
 import { removeDirectory } from '../files/remove.js';
-import { isLeftover, lockDirectory } from './directory-lock.js';
+import { isLeftover, leftoverNote, lockDirectory } from './directory-lock.js';
 import { workName } from './output-place.js';
 import { readSafetensorsFile } from './safetensors-file.js';
 import { type TensorData, writeSafetensors } from './write-safetensors.js';
@@ -127,7 +127,7 @@ async function clearLeftovers(out: string): Promise<string[]> {
     // That of a run that may be alive stays, as does somebody's file of this name.
     if (!(await isLeftover(directory).catch(() => false))) continue;
     await removeDirectory(directory).then(
-      () => notes.push(`removed ${directory}, left by a run that was killed`),
+      () => notes.push(leftoverNote(directory)),
       (error) => notes.push(messageOf(error)),
     );
   }

@@ -1,5 +1,5 @@
 import { type ForwardOptions, forward } from '../../eval/forward.js';
-import { formatNumber, formatTable, printable } from '../format.js';
+import { formatNumber, formatPlural, formatTable, printable } from '../format.js';
 import { note, type OutputFlags, printResult, warn } from '../terminal.js';
 
 export interface ForwardFlags extends OutputFlags, Omit<ForwardOptions, 'alphas' | 'signal'> {
@@ -20,8 +20,7 @@ export async function runForward(flags: ForwardFlags, signal: AbortSignal): Prom
     ),
   );
   for (const warning of result.warnings) warn(flags, printable(warning));
-  const { length } = result.outputs;
-  const count = `${length} output${length === 1 ? '' : 's'}`;
+  const count = formatPlural(result.outputs.length, 'output');
   note(
     flags,
     `${result.architecture} on ${result.device}: ${count} in ${result.seconds.toFixed(1)} s; ${result.file}`,

@@ -1,6 +1,6 @@
 import { headInModel } from '../../eval/text/model-with-head.js';
 import { makeZeroshotHead, type ZeroshotHeadOptions } from '../../eval/text/zeroshot-head.js';
-import { formatNumber, printable } from '../format.js';
+import { formatNumber, formatPlural, printable } from '../format.js';
 import { ProgressLine } from '../progress-line.js';
 import { note, type OutputFlags, printResult, warn } from '../terminal.js';
 
@@ -29,7 +29,7 @@ export async function runHead(flags: HeadFlags, signal: AbortSignal): Promise<vo
     flags,
     result,
     () =>
-      `${flags.inModel ? headInModel : 'head.weight'} [${result.classes}, ${dimension}] from ${count} template${count === 1 ? '' : 's'}, scale ${formatNumber(scale)}`,
+      `${flags.inModel ? headInModel : 'head.weight'} [${result.classes}, ${dimension}] from ${formatPlural(count, 'template')}, scale ${formatNumber(scale)}`,
   );
   for (const warning of result.warnings) warn(flags, printable(warning));
   if (truncated > 0) warn(flags, `${truncated} prompts were too long for the model and lost their end.`);

@@ -81,7 +81,6 @@ class Opener {
   readonly #results: ReadonlyMap<string, DocumentResult>;
   readonly #cache: string | undefined;
   readonly #signal: AbortSignal | undefined;
-  readonly #warnings: string[] = [];
 
   constructor(
     config: MergeConfig,

@@ -9,7 +9,7 @@ import { itemSize, type TensorInfo } from './tensor.js';
 /** Blocks under way at once, a thread each: as many requests as keep a disk busy. More gains nothing. */
 export const ringSlots = 4;
 /** Blocks handed over at once, more or less: JavaScript's part costs as much per range, and progress is told after each. */
-export const rangeBlocks = 16;
+export const rangeBlocks = 32;
 
 /** Bytes of an input from `position` on. */
 export interface RingInput {

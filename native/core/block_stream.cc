@@ -6,6 +6,7 @@
 
 #include "core/arena_compute.h"
 #include "core/block_cutter.h"
+#include "core/block_lane.h"
 #include "core/block_pieces.h"
 #include "core/start_threads.h"
 
@@ -13,10 +14,6 @@ namespace wisemerge {
 namespace {
 
 bool raised(const BlockBatch& batch) { return __atomic_load_n(&batch.cancelled, __ATOMIC_RELAXED) != 0; }
-
-void throw_if_raised(const BlockBatch& batch) {
-  if (raised(batch)) throw Error("ERR_ABORTED", "the stream was aborted");
-}
 
 }  // namespace
 
@@ -132,7 +129,6 @@ void BlockStream::submit(std::shared_ptr<BlockBatch> batch) {
     if (stopping_) throw Error("ERR_ABORTED", "the stream is closed");
     enqueue(std::move(batch));
   } catch (...) {
-    std::lock_guard<std::mutex> lock(mutex_);
     fail(current_error());
     throw;
   }
@@ -140,16 +136,48 @@ void BlockStream::submit(std::shared_ptr<BlockBatch> batch) {
 
 void BlockStream::enqueue(std::shared_ptr<BlockBatch> batch) {
   check(batch->work);
-  if (threads_.empty()) {
-    const uint64_t bytes = options_.shape.bytes(), slots = options_.arena->size() / bytes;
-    threads_ = start_threads(static_cast<unsigned>(slots),
-                             [this, bytes](unsigned i) { work(options_.arena->data() + i * bytes); });
-  }
+  if (threads_.empty()) start_lanes(*batch);
   for (const std::shared_ptr<Engine>& engine : options_.engines) batch->engines_.emplace_back(engine);
   batch->left_ = batch->blocks_.size();
   queue_.push_back(std::move(batch));
   unfinished_++;
   queued_.notify_all();
+}
+
+void BlockStream::start_lanes(const BlockBatch& first) {
+  const uint64_t bytes = options_.shape.bytes();
+  std::vector<uint8_t*> slots;
+  for (uint64_t at = 0; options_.arena->size() - at >= bytes; at += bytes) {
+    slots.push_back(options_.arena->data() + at);
+  }
+  std::vector<std::unique_ptr<Lane>> lanes;
+  if (std::unique_ptr<FileQueue> files = leaves_thread_free(first) ? FileQueue::asynchronous() : nullptr) {
+    lanes.push_back(std::make_unique<Lane>(*this, std::move(files), slots));
+  } else {
+    for (uint8_t* const slot : slots) {
+      lanes.push_back(std::make_unique<Lane>(*this, std::make_unique<FileQueue>(), std::vector{slot}));
+    }
+  }
+  lanes_ = std::move(lanes);
+  threads_ = start_threads(static_cast<unsigned>(lanes_.size()), [this](unsigned i) { lanes_[i]->run(); });
+}
+
+// Comparing computes several blocks at once. Of a stream, whose first files are like the others, if they are
+// not the system carries requests out one after another.
+bool BlockStream::leaves_thread_free(const BlockBatch& batch) const {
+  if (options_.shape.outputs == 0) return false;
+  const auto free = [this](bool direct, const SharedFd& file) {
+    return direct && (options_.any_file_system || FileQueue::leaves_thread_free(file.get()));
+  };
+  const Output& output = outputs_[batch.work.output];
+  for (size_t k = 0; k < output.files.size(); k++) {
+    if (!free(output.direct[k], output.files[k])) return false;
+  }
+  for (size_t i = 0; i < batch.files_.size(); i++) {
+    const bool direct = i % 2 == 1;
+    if (batch.files_[i] && !free(direct, *batch.files_[i])) return false;
+  }
+  return true;
 }
 
 void BlockStream::cancel(BlockBatch& batch) {
@@ -175,55 +203,32 @@ void BlockStream::shutdown() {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
     // Also of batches whose last block has been taken: it may wait for its turn.
-    if (unfinished_ > 0) fail(Error("ERR_ABORTED", "the stream was closed"));
+    if (unfinished_ > 0) fail_locked(Error("ERR_ABORTED", "the stream was closed"));
     queued_.notify_all();
   }
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
 }
 
-void BlockStream::work(uint8_t* slot) {
-  for (;;) {
-    std::shared_ptr<BlockBatch> batch;
-    size_t index;
-    {
-      std::unique_lock<std::mutex> lock(mutex_);
-      queued_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-      if (queue_.empty()) return;
-      batch = queue_.front();
-      index = batch->next_++;
-      if (batch->next_ == batch->blocks_.size()) queue_.pop_front();
-    }
-    try {
-      run(*batch, index, slot);
-    } catch (...) {
-      FileError error = current_error();
-      std::lock_guard<std::mutex> lock(mutex_);
-      fail(std::move(error));
-    }
-    bool last;
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      last = --batch->left_ == 0;
-      if (last) batch->error = failure_, unfinished_--;
-    }
-    if (!last) continue;
-    batch->files_.clear();
-    batch->engines_.clear();
-    batch->done();
-  }
+std::optional<BlockStream::Taken> BlockStream::take(bool waits) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (waits) queued_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+  if (queue_.empty()) return std::nullopt;
+  const Taken taken{queue_.front(), queue_.front()->next_++};
+  if (taken.batch->next_ == taken.batch->blocks_.size()) queue_.pop_front();
+  return taken;
 }
 
-void BlockStream::run(BlockBatch& batch, size_t index, uint8_t* slot) {
-  throw_if_raised(batch);
-  throw_if_failed();
-  const Block& block = batch.blocks_[index];
-  for (const BlockRead& read : block.reads)
-    read_fully(batch.file(read), slot + read.at, read.position, read.length, read.wanted);
-  if (options_.shape.outputs == 0) return compare(batch, block, slot);
-  Output& output = output_of(block);
-  produce(batch, block, output, slot);
-  write(block, output, slot);
+void BlockStream::leave(const std::shared_ptr<BlockBatch>& batch) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (--batch->left_ > 0) return;
+    batch->error = failure_;
+    unfinished_--;
+  }
+  batch->files_.clear();
+  batch->engines_.clear();
+  batch->done();
 }
 
 BlockStream::Output& BlockStream::output_of(const Block& block) {
@@ -247,8 +252,7 @@ void BlockStream::produce(BlockBatch& batch, const Block& block, Output& output,
     std::unique_lock<std::mutex> lock(mutex_);
     turned_.wait(lock, [&] { return failure_ || raised(batch) || output.produced == block.position; });
   }
-  throw_if_failed();
-  throw_if_raised(batch);
+  throw_if_over(batch);
   // Nobody else has this output until `produced` moves on.
   for (const BlockCopy& copy : block.copies) std::memcpy(slot + copy.to, slot + copy.from, copy.length);
   if (block.position < output.header.size()) {
@@ -285,21 +289,18 @@ void BlockStream::produce(BlockBatch& batch, const Block& block, Output& output,
   turned_.notify_all();
 }
 
-void BlockStream::write(const Block& block, const Output& output, uint8_t* slot) {
-  for (size_t k = 0; k < output.files.size(); k++) {
-    uint8_t* const out = slot + block.outs[k];
-    const uint64_t length = output.direct[k] ? whole_pages(block.length) : block.length;
-    std::memset(out + block.length, 0, length - block.length);
-    write_fully(output.files[k], out, length, block.position);
-  }
+void BlockStream::fail(FileError error) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  fail_locked(std::move(error));
 }
 
-void BlockStream::fail(FileError error) {
+void BlockStream::fail_locked(FileError error) {
   if (!failure_) failure_ = std::move(error);
   turned_.notify_all();
 }
 
-void BlockStream::throw_if_failed() const {
+void BlockStream::throw_if_over(const BlockBatch& batch) const {
+  if (raised(batch)) throw Error("ERR_ABORTED", "the stream was aborted");
   std::lock_guard<std::mutex> lock(mutex_);
   if (failure_) throw FileError(*failure_);
 }

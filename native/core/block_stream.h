@@ -1,10 +1,12 @@
-// The data path of a run: blocks go from files through a ring of memory to files, each by one thread that
-// reads its inputs, computes, hashes and writes. Reads and writes of several blocks overlap; the blocks of a
-// file are computed and hashed one after another, each in pieces that are hashed while they are in the cache.
-// Bytes from and to memory are most of what a merge costs the processor: where it can, an output is written
-// over the input it was made of, which is in the cache too.
+// The data path of a run: blocks go from files through a ring of memory to files. Each is read, computed,
+// hashed and written by one thread; reads and writes of several blocks overlap. The blocks of a file are
+// computed and hashed one after another, each in pieces that are hashed while they are in the cache. Bytes
+// from and to memory are most of what a merge costs the processor: where it can, an output is written over
+// the input it was made of, which is in the cache too.
 //
-// The threads are the stream's own: libuv's four also serve the program's other files, DNS and zlib.
+// There is one thread for all blocks where the system reads and writes while it computes (core/file_queue.h),
+// elsewhere one for each slot of the ring. They are the stream's own: libuv's four also serve the program's
+// other files, DNS and zlib.
 #pragma once
 
 #include <condition_variable>
@@ -54,7 +56,7 @@ struct BlockBatch {
 };
 
 struct BlockStreamOptions {
-  // As many slots of `shape`, and threads, as fit into it.
+  // As many slots of `shape` as fit into it.
   std::shared_ptr<HostBuffer> arena;
   SlotShape shape;
   // How many blocks compute at once. An engine serves one thread at a time, any of them.
@@ -63,6 +65,8 @@ struct BlockStreamOptions {
   uint64_t piece_bytes = 256 << 10;
   // Whether outputs may be written over inputs.
   bool in_place = true;
+  // For tests: one thread for all blocks whatever the file system.
+  bool any_file_system = false;
   // [set][out]: every segment is interpolated at the alphas of one set, so that tensors may have their own.
   std::vector<double> alphas;
 };
@@ -97,6 +101,7 @@ class BlockStream : public Stoppable {
 
  private:
   class EngineLease;
+  class Lane;
   struct Output {
     std::vector<SharedFd> files;
     std::vector<bool> direct;
@@ -111,15 +116,24 @@ class BlockStream : public Stoppable {
   // For the results, and for outputs where their inputs lie.
   void make_room(BlockBatch& batch) const;
   void enqueue(std::shared_ptr<BlockBatch> batch);  // with mutex_ held
-  void work(uint8_t* slot);
-  void run(BlockBatch& batch, size_t index, uint8_t* slot);
+  void start_lanes(const BlockBatch& first);        // with mutex_ held
+  bool leaves_thread_free(const BlockBatch& batch) const;
+
+  // What lanes do with blocks, each of which is taken once and left once.
+  struct Taken {
+    std::shared_ptr<BlockBatch> batch;
+    size_t index;
+  };
+  std::optional<Taken> take(bool waits);  // nothing: there is none, or, if it waits, never will be
   Output& output_of(const Block& block);
   void compare(BlockBatch& batch, const Block& block, uint8_t* slot);
   // Makes and hashes what the block writes.
   void produce(BlockBatch& batch, const Block& block, Output& output, uint8_t* slot);
-  void write(const Block& block, const Output& output, uint8_t* slot);
-  void fail(FileError error);  // with mutex_ held
-  void throw_if_failed() const;
+  void leave(const std::shared_ptr<BlockBatch>& batch);
+  void fail(FileError error);
+  void fail_locked(FileError error);  // with mutex_ held
+  // If the stream has failed, or the batch is cancelled.
+  void throw_if_over(const BlockBatch& batch) const;
 
   const BlockStreamOptions options_;
   mutable std::mutex mutex_;
@@ -130,7 +144,9 @@ class BlockStream : public Stoppable {
   std::optional<FileError> failure_;
   size_t unfinished_ = 0;  // batches
   bool stopping_ = false;
-  std::vector<std::thread> threads_;  // started by the first batch
+  // Started by the first batch.
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace wisemerge

@@ -1,4 +1,7 @@
 // How a stream of blocks ends: failures, cancellation, closing, and work that it refuses.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <optional>
 #include <thread>
@@ -11,39 +14,59 @@ namespace wisemerge::test {
 TEST("block stream: a failure stops it, whoever waits, and is every later batch's") {
   constexpr uint64_t kElements = 40 * kBlock / 4;
   const TemporaryFile x(floats(kElements, 1)), y(floats(kElements / 2, 9)), out;
-  BlockStream stream(options({0.5}));
-  const uint32_t output = stream.add_output({out.fd()}, {false}, {});
-  for (int repeat = 0; repeat < 2; repeat++) {
-    const auto batch = run(stream, lerp_work(x.fd(), y.fd(), kElements, output));
-    CHECK(batch->error.has_value());
-    if (!batch->error) continue;
-    CHECK_EQ(batch->error->code(), std::string("ERR_INPUT_CHANGED"));
-    CHECK_EQ(batch->error->fd(), y.fd());
+  for (const Way& way : kWays) {
+    BlockStream stream(way.options(options({0.5})));
+    const uint32_t output = stream.add_output({out.fd()}, way.outputs(1), {});
+    for (int repeat = 0; repeat < 2; repeat++) {
+      const auto batch = run(stream, way.work(lerp_work(x.fd(), y.fd(), kElements, output)));
+      CHECK(batch->error.has_value());
+      if (!batch->error) continue;
+      CHECK_EQ(batch->error->code(), std::string("ERR_INPUT_CHANGED"));
+      CHECK_EQ(batch->error->fd(), y.fd());
+    }
   }
+}
+
+TEST("block stream: a write that fails stops it, while other blocks are under way") {
+  constexpr uint64_t kElements = 40 * kBlock / 4;
+  const TemporaryFile x(floats(kElements, 1)), out;
+  const std::string path = "/proc/self/fd/" + std::to_string(out.fd());
+  const int readable = open(path.c_str(), O_RDONLY);
+  for (const Way& way : kWays) {
+    BlockStream stream(way.options(options({0.5})));
+    const uint32_t output = stream.add_output({readable}, way.outputs(1), {});
+    const auto batch = run(stream, way.work(lerp_work(x.fd(), x.fd(), kElements, output)));
+    CHECK(batch->error && batch->error->code() == "ERR_IO");
+    CHECK(batch->error && batch->error->fd() == readable);
+  }
+  close(readable);
 }
 
 TEST("block stream: a cancelled batch aborts") {
   const TemporaryFile x(floats(kBlock, 1)), out;
-  BlockStream stream(options({0.5}));
-  const uint32_t output = stream.add_output({out.fd()}, {false}, {});
-  auto batch = std::make_shared<BlockBatch>();
-  batch->work = lerp_work(x.fd(), x.fd(), kBlock / 4, output);
-  batch->cancelled = 1;
-  std::atomic<bool> done{false};
-  batch->done = [&] { done = true; };
-  stream.submit(batch);
-  while (!done) std::this_thread::yield();
-  CHECK(batch->error && batch->error->code() == "ERR_ABORTED");
+  for (const Way& way : kWays) {
+    BlockStream stream(way.options(options({0.5})));
+    const uint32_t output = stream.add_output({out.fd()}, way.outputs(1), {});
+    auto batch = std::make_shared<BlockBatch>();
+    batch->work = way.work(lerp_work(x.fd(), x.fd(), kBlock / 4, output));
+    batch->cancelled = 1;
+    std::atomic<bool> done{false};
+    batch->done = [&] { done = true; };
+    stream.submit(batch);
+    while (!done) std::this_thread::yield();
+    CHECK(batch->error && batch->error->code() == "ERR_ABORTED");
+  }
 }
 
 TEST("block stream: closing fails what is queued and joins") {
   const TemporaryFile x(floats(100 * kBlock / 4, 1)), out;
   std::atomic<int> done{0};
   for (int round = 0; round < 20; round++) {
-    BlockStream stream(options({0.5}));
-    const uint32_t output = stream.add_output({out.fd()}, {false}, {});
+    const Way& way = kWays[round % 2];
+    BlockStream stream(way.options(options({0.5})));
+    const uint32_t output = stream.add_output({out.fd()}, way.outputs(1), {});
     auto batch = std::make_shared<BlockBatch>();
-    batch->work = lerp_work(x.fd(), x.fd(), 100 * kBlock / 4, output);
+    batch->work = way.work(lerp_work(x.fd(), x.fd(), 100 * kBlock / 4, output));
     batch->done = [&] { done++; };
     stream.submit(batch);
     stream.shutdown();

@@ -44,6 +44,30 @@ inline BlockStreamOptions options(std::vector<double> alphas, int threads = 2) {
   return options(SlotShape{kBlock, kRegion, kRegion, outputs}, std::move(alphas), threads);
 }
 
+// Who carries out reads and writes: a thread for each slot, or the system for one thread, to which all files
+// here are as direct as any. Where the system does not, both are the same.
+struct Way {
+  bool direct;
+
+  BlockStreamOptions options(BlockStreamOptions made) const {
+    made.any_file_system = direct;
+    return made;
+  }
+  std::vector<bool> outputs(size_t count) const { return std::vector<bool>(count, direct); }
+  StreamWork work(StreamWork made) const {
+    for (StreamFile& file : made.files) file.direct = direct ? file.cached : -1;
+    return made;
+  }
+  // What an output of `length` bytes has in it, without the padding of its last page.
+  std::vector<uint8_t> read(const TemporaryFile& file, uint64_t length) const {
+    std::vector<uint8_t> bytes = file.read();
+    CHECK_EQ(bytes.size(), direct ? whole_pages(length) : length);
+    bytes.resize(length);
+    return bytes;
+  }
+};
+inline constexpr Way kWays[] = {{false}, {true}};
+
 struct Begun {
   std::shared_ptr<BlockBatch> batch;
   std::future<void> done;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -14,21 +15,23 @@ namespace wisemerge::test {
 TEST("block stream: interpolates two files into one per alpha, and hashes them in order") {
   constexpr uint64_t kElements = 40 * kBlock / 4 + 123;
   const TemporaryFile x(floats(kElements, 1)), y(floats(kElements, 9));
-  for (const int threads : {1, 4}) {
-    const TemporaryFile half, all;
-    BlockStream stream(options({0.5, 1}, threads));
-    const uint32_t output = stream.add_output({half.fd(), all.fd()}, {false, false}, {});
-    const auto batch = run(stream, lerp_work(x.fd(), y.fd(), kElements, output));
-    CHECK(!batch->error);
-    CHECK(batch->non_finite == (std::vector<uint64_t>{0, 0}));
-    CHECK(half.read() == floats(kElements, 5));
-    CHECK(all.read() == floats(kElements, 9));
-    const std::vector<uint64_t> digests = stream.finish_output(output);
-    for (size_t k = 0; k < 2; k++) {
-      const std::vector<uint8_t> bytes = floats(kElements, k ? 9 : 5);
-      Xxh3 whole;
-      whole.update(bytes.data(), bytes.size());
-      CHECK_EQ(digests[k], whole.digest());
+  for (const Way& way : kWays) {
+    for (const int threads : {1, 4}) {
+      const TemporaryFile half, all;
+      BlockStream stream(way.options(options({0.5, 1}, threads)));
+      const uint32_t output = stream.add_output({half.fd(), all.fd()}, way.outputs(2), {});
+      const auto batch = run(stream, way.work(lerp_work(x.fd(), y.fd(), kElements, output)));
+      CHECK(!batch->error);
+      CHECK(batch->non_finite == (std::vector<uint64_t>{0, 0}));
+      CHECK(way.read(half, 4 * kElements) == floats(kElements, 5));
+      CHECK(way.read(all, 4 * kElements) == floats(kElements, 9));
+      const std::vector<uint64_t> digests = stream.finish_output(output);
+      for (size_t k = 0; k < 2; k++) {
+        const std::vector<uint8_t> bytes = floats(kElements, k ? 9 : 5);
+        Xxh3 whole;
+        whole.update(bytes.data(), bytes.size());
+        CHECK_EQ(digests[k], whole.digest());
+      }
     }
   }
 }
@@ -49,12 +52,14 @@ TEST("block stream: one output is written over its first input, to the same byte
     const TemporaryFile x(behind(x_at, floats(kElements, 1)));
     for (const uint64_t piece : {uint64_t{4}, uint64_t{1000}, uint64_t{256 << 10}}) {
       for (const bool in_place : {true, false}) {
+        const Way& way = kWays[piece == 1000];
         const TemporaryFile out;
-        BlockStreamOptions made = options({0.5});
+        BlockStreamOptions made = way.options(options({0.5}));
         made.piece_bytes = piece;
         made.in_place = in_place;
         BlockStream stream(std::move(made));
-        const uint32_t output = stream.add_output({out.fd()}, {false}, std::vector<uint8_t>(kHeader, 7));
+        const uint32_t output =
+            stream.add_output({out.fd()}, way.outputs(1), std::vector<uint8_t>(kHeader, 7));
         // Of two tensors side by side. Read in whole pages, as direct reads are.
         StreamWork work{{{x.fd(), x.fd()}, {y.fd(), y.fd()}}, output, 0, wanted.size(), {}};
         for (const uint64_t first : {uint64_t{0}, kFirst}) {
@@ -64,7 +69,7 @@ TEST("block stream: one output is written over its first input, to the same byte
           work.segments.back().y.position = 4 + 4 * first;
         }
         CHECK(!run(stream, work)->error);
-        CHECK(out.read() == wanted);
+        CHECK(way.read(out, wanted.size()) == wanted);
         CHECK_EQ(stream.finish_output(output)[0], whole.digest());
       }
     }
@@ -89,6 +94,28 @@ TEST("block stream: copies bytes into every output, as they are, between what it
     std::vector<uint8_t> wanted = floats(kElements, value);
     wanted.insert(wanted.end(), bytes.begin() + 11, bytes.end());
     CHECK(file->read() == wanted);
+  }
+}
+
+TEST("block stream: ranges of several outputs, handed over together, in the order of each") {
+  constexpr uint64_t kElements = 9 * kBlock / 4 + 5;
+  const TemporaryFile x(floats(kElements, 1)), y(floats(kElements, 9));
+  for (const Way& way : kWays) {
+    const TemporaryFile first, second;
+    BlockStream stream(way.options(options({0.5})));
+    std::vector<Begun> all;
+    for (const TemporaryFile* const out : {&first, &second}) {
+      const uint32_t output = stream.add_output({out->fd()}, way.outputs(1), {});
+      StreamWork work = way.work(lerp_work(x.fd(), y.fd(), kElements, output));
+      for (work.position = 0; work.position < 4 * kElements; work.position += work.length) {
+        work.length = std::min<uint64_t>(3 * kBlock, 4 * kElements - work.position);
+        work.segments = {f32_segment(work.length / 4, work.position)};
+        all.push_back(begin(stream, work));
+      }
+    }
+    for (const Begun& begun : all) CHECK(begun.over() && !begun.batch->error);
+    CHECK(way.read(first, 4 * kElements) == floats(kElements, 5));
+    CHECK(way.read(second, 4 * kElements) == floats(kElements, 5));
   }
 }
 

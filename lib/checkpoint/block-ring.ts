@@ -6,7 +6,7 @@ import type { OutputWriter } from './output-writer.js';
 import { type SlotShape, slotBytes } from './slot-shape.js';
 import { itemSize, type TensorInfo } from './tensor.js';
 
-/** Blocks under way at once, a thread each: as many requests as keep a disk busy. More gains nothing. */
+/** Blocks under way at once: as many as keep a disk busy. More gain nothing, and cost memory. */
 export const ringSlots = 4;
 /** Blocks handed over at once, more or less: JavaScript's part costs as much per range, and progress is told after each. */
 export const rangeBlocks = 32;

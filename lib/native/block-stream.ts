@@ -4,7 +4,7 @@ import { addon, call, type NativeStream, run } from './addon.js';
 /** What a {@link BlockStream} does with its blocks. */
 export interface BlockStreamOptions {
   readonly engine: Engine;
-  /** Cut into as many slots as fit, one per thread. */
+  /** Cut into as many slots as fit. */
   readonly arena: HostBuffer;
   /** Bytes of output per block, and of a slot's regions for inputs, in whole pages of 4096 bytes. */
   readonly shape: { readonly block: number; readonly x: number; readonly y: number };
@@ -15,7 +15,7 @@ export interface BlockStreamOptions {
 }
 
 /**
- * Threads that each take a block from its inputs to its outputs: read, compute, hash, write. See
+ * Threads that take blocks from their inputs to their outputs: read, compute, hash, write. See
  * native/core/block_stream.h; the numbers that describe its work are those of native/core/stream_work.h.
  */
 export class BlockStream {

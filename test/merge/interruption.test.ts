@@ -19,7 +19,7 @@ import { besideInputs, makePair, type Pair } from '../support/pair.js';
 import { tempDir } from '../support/temp.js';
 
 /** Several ranges at a small memory budget. */
-const elements = 3_000_000;
+const elements = 6_000_000;
 const memory = 4 * 2 ** 20;
 
 const run = ({ zeroshot, finetuned, out }: Pair, options: Partial<MergeOptions> & RunOptions = {}) =>
@@ -162,12 +162,12 @@ describe('an input that changes during a merge is an error:', () => {
 });
 
 describe('a full disk', () => {
-  /** A file system of 24 MiB, where this process may mount one. */
+  /** A file system of 48 MiB, where this process may mount one. */
   async function smallDisk(): Promise<string | undefined> {
     const directory = join(await tempDir(), 'disk');
     mkdirSync(directory);
     try {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', directory], { stdio: 'ignore' });
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=48m', 'tmpfs', directory], { stdio: 'ignore' });
     } catch {
       return undefined;
     }
@@ -190,7 +190,7 @@ describe('a full disk', () => {
     const disk = await smallDisk();
     if (disk === undefined) return skip('mounting a small file system takes root');
     const pair = await makePair(elements);
-    const onPlan = () => writeFileSync(join(disk, 'other'), Buffer.alloc(20e6));
+    const onPlan = () => writeFileSync(join(disk, 'other'), Buffer.alloc(40e6));
     const out = join(disk, 'out');
     await expect(run(pair, { out, onPlan })).rejects.toMatchObject({ code: 'ERR_NO_SPACE' });
     expect(besideInputs(disk)).toEqual(['other']);
@@ -202,7 +202,7 @@ describe('a full disk', () => {
     const pair = await makePair(elements);
     midway(() => {
       try {
-        writeFileSync(join(disk, 'other'), Buffer.alloc(12e6));
+        writeFileSync(join(disk, 'other'), Buffer.alloc(24e6));
       } catch {
         // It got less than it wanted.
       }

@@ -41,6 +41,11 @@ export async function cold(context) {
       perRun((m, f) => f.seconds / m.seconds),
     ),
     figure(
+      'floor with an addition / merge',
+      '',
+      kept.map((i) => additions[i].seconds / merges[i].result.seconds),
+    ),
+    figure(
       'merge',
       'GB/s',
       perRun((m) => traffic / m.result.seconds),

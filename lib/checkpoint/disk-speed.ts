@@ -5,7 +5,7 @@ import { syncHandle } from '../files/sync-handle.js';
 import { HostBuffer } from '../native.js';
 import { openDirect, type ReadMode } from './input-file.js';
 import { settleAll } from './settle.js';
-import { blockBytes as requestBytes } from './slot-shape.js';
+import { blockBytes } from './slot-shape.js';
 
 /** Sequential speed of a directory's disk, in bytes per second. */
 export interface DiskSpeed {
@@ -13,7 +13,7 @@ export interface DiskSpeed {
   readonly read: number;
 }
 
-const blockBytes = requestBytes.cpu;
+const requestBytes = blockBytes('cpu', 1);
 const inFlight = 4;
 
 interface MeasureOptions {
@@ -42,17 +42,17 @@ export async function measureDiskSpeed(
     file = probe;
     // The open file is all that is needed, and a killed process leaves none. Network storage may keep the name till then.
     await remove().catch(() => {});
-    const memory = new HostBuffer(inFlight * blockBytes);
+    const memory = new HostBuffer(inFlight * requestBytes);
     arena = memory;
     fillUnevenly(memory);
-    const blocks = Math.ceil(bytes / blockBytes);
-    const region = (lane: number): Uint8Array => memory.bytes(lane * blockBytes, blockBytes);
+    const blocks = Math.ceil(bytes / requestBytes);
+    const region = (lane: number): Uint8Array => memory.bytes(lane * requestBytes, requestBytes);
     const write = await rate(blocks, signal, async (i, lane) => {
-      await probe.write(region(lane), 0, blockBytes, i * blockBytes);
+      await probe.write(region(lane), 0, requestBytes, i * requestBytes);
       if (i === blocks - 1) await syncHandle(probe);
     });
     const read = await rate(blocks, signal, async (i, lane) => {
-      await probe.read(region(lane), 0, blockBytes, i * blockBytes);
+      await probe.read(region(lane), 0, requestBytes, i * requestBytes);
     });
     return { write, read };
   } catch (error) {
@@ -88,16 +88,16 @@ export async function measureReadSpeed(
     const direct = mode === 'direct' ? await openDirect(path, constants.O_RDONLY) : undefined;
     const sample = direct ?? (await open(path, 'r'));
     file = sample;
-    const memory = new HostBuffer(inFlight * blockBytes);
+    const memory = new HostBuffer(inFlight * requestBytes);
     arena = memory;
     // Memory that is touched for the first time would be part of what is measured.
     memory.bytes(0, memory.byteLength).fill(1);
     const wanted = Math.min(bytes, size);
-    const blocks = Math.max(1, Math.ceil(wanted / blockBytes));
+    const blocks = Math.max(1, Math.ceil(wanted / requestBytes));
     const read = await rate(blocks, signal, async (i, lane) => {
-      await sample.read(memory.bytes(lane * blockBytes, blockBytes), 0, blockBytes, i * blockBytes);
+      await sample.read(memory.bytes(lane * requestBytes, requestBytes), 0, requestBytes, i * requestBytes);
     });
-    return (read * wanted) / (blocks * blockBytes);
+    return (read * wanted) / (blocks * requestBytes);
   } catch (error) {
     throw ioError(error, 'read', path);
   } finally {
@@ -121,5 +121,5 @@ async function rate(
     }
   };
   await settleAll(Array.from({ length: inFlight }, (_, lane) => run(lane)));
-  return (1000 * blocks * blockBytes) / (performance.now() - began);
+  return (1000 * blocks * requestBytes) / (performance.now() - began);
 }

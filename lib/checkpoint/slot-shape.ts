@@ -1,10 +1,14 @@
 import { alignUp, ioAlignment } from './alignment.js';
 
 /**
- * Bytes of output per block, of input where tensors are compared. A request costs the processor the same whatever its
- * size; bytes cost it less where all slots together stay in its cache. A GPU wants transfers of many megabytes.
+ * Bytes of output per block, of input where tensors are compared (no outputs). A request costs the processor the same
+ * whatever its size; bytes cost it less where all slots together stay in its cache, as those of one output can. A GPU
+ * wants transfers of many megabytes.
  */
-export const blockBytes = { cpu: 2 ** 20, cuda: 8 * 2 ** 20 };
+export function blockBytes(backend: 'cpu' | 'cuda', outputs: number): number {
+  if (backend === 'cuda') return 8 * 2 ** 20;
+  return outputs === 1 ? 2 ** 20 : 2 * 2 ** 20;
+}
 
 /** Sizes in bytes of a slot's regions, for blocks of up to `block` bytes of output: x, y, then the outputs. */
 export interface SlotShape {

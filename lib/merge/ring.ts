@@ -49,7 +49,7 @@ export async function chooseRing(
   const files = inputs.flatMap((input) => input.files);
   const reads = options.readMode ?? ((await mostlyCached(files)) ? 'cached' : 'direct');
   const budget = Math.max(options.memory ?? defaultMemory, smallest);
-  const wanted = blockBytes[options.device === 'cpu' ? 'cpu' : 'cuda'];
+  const wanted = blockBytes(options.device === 'cpu' ? 'cpu' : 'cuda', outputs);
   const most = Math.floor(((minBlock / smallest) * budget) / blockStep) * blockStep;
   const block = alignUp(Math.min(wanted, Math.max(most, minBlock)), blockStep);
   return { ...slotShape(block, ratio), slots, reads };

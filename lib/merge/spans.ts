@@ -61,7 +61,7 @@ export function spanShape(
   backend: 'cpu' | 'cuda',
 ): SlotShape {
   const widest = pairs.reduce((max, { x, y }) => Math.max(max, itemSize(x.dtype), itemSize(y.dtype)), 1);
-  const most = blockBytes[backend];
+  const most = blockBytes(backend, 0);
   const wanted = Math.min(alignUp(memory / slots / 2, ioAlignment), most + alignmentSlack);
   const region = Math.max(wanted, compareSpan * widest + alignmentSlack);
   return { block: 0, x: region, y: region };

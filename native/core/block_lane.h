@@ -33,9 +33,10 @@ class BlockStream::Lane {
   // closed.
   bool take();
   void begin_reads(size_t slot);
+  // And begins to write.
   void compute(size_t slot);
-  void start(size_t slot);
-  // Free again, once nothing is under way.
+  void start(size_t slot);  // its requests
+  // The slot is free again, unless something is under way.
   void leave(size_t slot);
   // What fails a block fails the stream. The block has nothing more to do then than to wait for its requests.
   template <class Step>

@@ -162,8 +162,8 @@ void BlockStream::start_lanes(const BlockBatch& first) {
   threads_ = start_threads(static_cast<unsigned>(lanes_.size()), [this](unsigned i) { lanes_[i]->run(); });
 }
 
-// Comparing computes several blocks at once. Of a stream, whose first files are like the others, if they are
-// not the system carries requests out one after another.
+// Going by the first files: requests on later ones of another kind are carried out one after another.
+// Comparing has a thread for each slot, so that several blocks are computed at once.
 bool BlockStream::leaves_thread_free(const BlockBatch& batch) const {
   if (options_.shape.outputs == 0) return false;
   const auto free = [this](bool direct, const SharedFd& file) {

@@ -21,7 +21,8 @@ function run(args) {
     child.stdout.on('data', (data) => (output += data));
     child.stderr.on('data', (data) => (output += data));
     child.on('error', ({ message }) => (output += `${message}\n`));
-    child.on('close', (status) => {
+    child.on('close', (status, signal) => {
+      if (signal) output += `the tests were ended by ${signal}, in the test after the last one above\n`;
       process.stdout.write(output);
       resolve(status ?? 1);
     });

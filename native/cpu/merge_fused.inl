@@ -53,7 +53,7 @@ uint64_t sum_steps(const WmMergeCombine& call, const float* weights, size_t begi
 
 template <class Codec>
 uint64_t sum_of(const WmMergeCombine& call, const float* weights, size_t begin, size_t end) {
-  constexpr size_t kSize = item_size(Codec::kDType), kStreamBytes = 1u << 20;
+  constexpr size_t kSize = item_size(Codec::kDType), kStreamBytes = 4u << 20;
   const uintptr_t to = reinterpret_cast<uintptr_t>(call.out) + begin * kSize;
   // Outputs of this size are not found in a cache later; lines are written past it whole.
   const bool stream = to % sizeof(Line) == 0 && call.inputs.count * kSize >= kStreamBytes;

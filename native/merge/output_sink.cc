@@ -8,6 +8,12 @@
 #include "core/status.h"
 
 namespace wisemerge {
+namespace {
+
+// Of what is copied: little enough to stay in the cache until it is hashed.
+constexpr uint64_t kHashedTogether = 128 << 10;
+
+}  // namespace
 
 OutputSink::OutputSink(uint8_t* memory, uint64_t bytes, uint64_t block_bytes, unsigned threads)
     : block_bytes_(block_bytes) {
@@ -40,31 +46,52 @@ OutputSink::File& OutputSink::find(uint32_t index) {
   return files_.at(index);
 }
 
+uint8_t* OutputSink::free_block() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  freed_.wait(lock, [this] { return failure_ || stopping_ || !free_.empty(); });
+  check();
+  uint8_t* const block = free_.back();
+  free_.pop_back();
+  return block;
+}
+
+uint8_t* OutputSink::room(uint32_t index, uint64_t length) {
+  if (length > block_bytes_ - kIoPage) return nullptr;
+  File& file = find(index);
+  if (!file.block) file.block = free_block();
+  if (length > block_bytes_ - file.filled) next_block(index, file);
+  return file.block + file.filled;
+}
+
+void OutputSink::added(uint32_t index, uint64_t length) {
+  File& file = find(index);
+  file.hash.update(file.block + file.filled, length);
+  file.filled += length;
+}
+
 void OutputSink::append(uint32_t index, const void* data, uint64_t length) {
   const auto* from = static_cast<const uint8_t*>(data);
-  File* const file = &find(index);
-  while (length > 0) {
-    if (!file->block) {
-      std::unique_lock<std::mutex> lock(mutex_);
-      freed_.wait(lock, [this] { return failure_ || stopping_ || !free_.empty(); });
-      check();
-      file->block = free_.back();
-      free_.pop_back();
-    }
-    const uint64_t part = std::min(length, block_bytes_ - file->filled);
-    std::memcpy(file->block + file->filled, from, part);
-    file->filled += part;
-    from += part;
-    length -= part;
-    if (file->filled == block_bytes_) hand_over(index, *file);
+  for (uint64_t part; length > 0; from += part, length -= part) {
+    part = std::min({length, kHashedTogether, block_bytes_ - kIoPage});
+    std::memcpy(room(index, part), from, part);
+    added(index, part);
   }
 }
 
-void OutputSink::hand_over(uint32_t index, File& file) {
-  file.hash.update(file.block, file.filled);
+void OutputSink::next_block(uint32_t index, File& file) {
+  uint8_t rest[kIoPage];
+  const uint64_t whole = file.filled / kIoPage * kIoPage, left = file.filled - whole;
+  std::memcpy(rest, file.block + whole, left);
+  hand_over(index, file, whole);
+  file.block = free_block();
+  std::memcpy(file.block, rest, left);
+  file.filled = left;
+}
+
+void OutputSink::hand_over(uint32_t index, File& file, uint64_t length) {
   std::lock_guard<std::mutex> lock(mutex_);
-  queue_.push_back({index, file.block, file.filled, file.position, file.direct});
-  file.position += file.filled;
+  queue_.push_back({index, file.block, length, file.position, file.direct});
+  file.position += length;
   file.block = nullptr;
   file.filled = 0;
   file.under_way++;
@@ -73,7 +100,7 @@ void OutputSink::hand_over(uint32_t index, File& file) {
 
 uint64_t OutputSink::close(uint32_t index) {
   File& file = find(index);
-  if (file.block) hand_over(index, file);
+  if (file.block) hand_over(index, file, file.filled);
   std::unique_lock<std::mutex> lock(mutex_);
   freed_.wait(lock, [&] { return failure_ || stopping_ || file.under_way == 0; });
   check();
@@ -114,7 +141,7 @@ void OutputSink::work() {
 void OutputSink::write(const Write& write, const SharedFd& file) {
   uint64_t length = write.length;
   if (write.direct) {
-    length = (length + kIoPage - 1) / kIoPage * kIoPage;
+    length = whole_pages(length);
     std::memset(write.block + write.length, 0, length - write.length);
   }
   write_fully(file, write.block, length, write.position);

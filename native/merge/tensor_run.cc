@@ -110,7 +110,6 @@ void TensorRun::write(const std::function<void(WmMergeCombine&)>& make) {
     WmMergeCombine call{};
     call.inputs = range.inputs;
     call.out_dtype = static_cast<int32_t>(job_.out_dtype);
-    call.out = environment_.out;
     call.non_finite = &non_finite;
     make(call);
     if (!defined(call)) {
@@ -120,9 +119,11 @@ void TensorRun::write(const std::function<void(WmMergeCombine&)>& make) {
       }
       return;
     }
-    environment_.engine.merge_combine(call, environment_.cancelled);
+    make_output(group.count, [&](void* out) {
+      call.out = out;
+      environment_.engine.merge_combine(call, environment_.cancelled);
+    });
     report.non_finite += non_finite;
-    environment_.sink.append(environment_.file, environment_.out, group.count * item_size(job_.out_dtype));
   });
 }
 
@@ -142,7 +143,7 @@ void TensorRun::append(DType dtype, const void* data, uint64_t count) {
   // Interpolation with itself at 0 is a cast, or a copy, and counts what is not finite.
   const double alpha = 0;
   uint64_t non_finite = 0;
-  void* const out = environment_.out;
+  void* out = nullptr;
   WmLerp item{};
   item.x_dtype = item.y_dtype = static_cast<int32_t>(dtype);
   item.out_dtype = static_cast<int32_t>(job_.out_dtype);
@@ -152,9 +153,22 @@ void TensorRun::append(DType dtype, const void* data, uint64_t count) {
   item.alphas = &alpha;
   item.outs = &out;
   item.non_finite = &non_finite;
-  environment_.engine.lerp({item}, environment_.cancelled);
+  make_output(count, [&](void* room) {
+    out = room;
+    environment_.engine.lerp({item}, environment_.cancelled);
+  });
   report.non_finite += non_finite;
-  environment_.sink.append(environment_.file, out, count * item_size(job_.out_dtype));
+}
+
+void TensorRun::make_output(uint64_t count, const std::function<void(void*)>& make) {
+  const uint64_t item = item_size(job_.out_dtype), bytes = count * item;
+  uint8_t* const room = environment_.sink.room(environment_.file, bytes);
+  if (room && reinterpret_cast<uintptr_t>(room) % item == 0) {
+    make(room);
+    return environment_.sink.added(environment_.file, bytes);
+  }
+  make(environment_.out);
+  environment_.sink.append(environment_.file, environment_.out, bytes);
 }
 
 void TensorRun::copy(size_t input) {

@@ -31,7 +31,7 @@ class TensorRun {
     OutputSink& sink;
     const SharedFiles& files;  // of the job's inputs
     uint32_t file;             // of the sink
-    uint8_t* out;              // room for the output of one group
+    uint8_t* out;              // room for the output of one group that the sink has none for
     WmCancelFlag cancelled;
     // Called when the last sweep is queued: what comes after this tensor may be read.
     std::function<void()> last_sweep;
@@ -94,6 +94,8 @@ class TensorRun {
   void copy(size_t input);
   // Appends elements to the output, counting what is not finite.
   void append(DType dtype, const void* data, uint64_t count);
+  // The next elements of the output, where they are written from if that is possible.
+  void make_output(uint64_t count, const std::function<void(void*)>& make);
   // `firsts`: only groups that begin there have to be visited; null: all.
   void sweep(bool last, const std::function<void(const MergeRange&, const TensorGroup&)>& visit,
              const std::vector<uint64_t>* firsts = nullptr);

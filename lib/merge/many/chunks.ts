@@ -6,7 +6,10 @@ import { type DTypeName, maxBufferBytes } from '../../native.js';
 
 /** I/O buffers in bytes where `memory` is not given. */
 const defaultChunkMemory = 100 * 2 ** 20;
-/** Bytes of one input in a chunk: as large as requests to a disk are cheap, or transfers to a device. */
+/**
+ * Bytes of a chunk: as large as requests to a disk are cheap, or transfers to a device. On the CPU, what is made of
+ * one has room in a block of the output.
+ */
 const wanted = { cpu: 2 * 2 ** 20, device: 8 * 2 ** 20 };
 /** Groups in memory at once, so that one can be read while another is computed. */
 const groups = 2;
@@ -67,7 +70,7 @@ export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory
   }
   const arena = whole(Math.min(Math.max(budget - besides - tables, smallest - besides), maxBufferBytes));
   const share = (arena - sinkBytes) / (groups * inputs + 1);
-  const largest = (device === 'cpu' ? wanted.cpu : wanted.device) + chunkSlack;
+  const largest = device === 'cpu' ? wanted.cpu : wanted.device;
   const chunkBytes = whole(Math.min(largest, Math.max(share, least)));
   return { chunkBytes: Math.max(chunkBytes, least), arena, memory: budget };
 }

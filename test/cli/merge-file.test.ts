@@ -213,7 +213,7 @@ describe('plan CONFIG', () => {
       /^differences from mergekit 0\.1\.4\n {2}\S/m,
       /^read +48 B$/m,
       /^write +\S+ kB in 1 file$/m,
-      /^memory +105 MB of buffers and tables, in chunks of 2\.11 MB$/m,
+      /^memory +105 MB of buffers and tables, in chunks of 2\.10 MB$/m,
       /^copied +config\.json, tokenizer\.json$/m,
       /^time +about (a second|\d+ s), reading at .*\/s from the page cache \(measured on model\.safetensors\)/m,
     ]) {

@@ -26,11 +26,13 @@ const merges = [
   { method: 'karcher', models: 2, passes: 2 },
 ];
 const weighted = new Set(['slerp', 'model_stock', 'karcher']);
+/** Bytes of the requests of merge files (lib/merge/many/chunks.ts). */
+const block = 2 * 2 ** 20;
 const onePass = { atLeast: 0.9 };
 const twoPasses = { atLeast: 1 / 1.3 };
 
 export async function files(context) {
-  const { directory, quick, pairs, scratch, log, block } = context;
+  const { directory, quick, pairs, scratch, log } = context;
   const trio = await openTrio(directory, quick ? layers.quick : layers.usual, log);
   const bare = await bareNode();
   const figures = [];
@@ -41,12 +43,13 @@ export async function files(context) {
     const inputs = models.flatMap(weightFiles);
     const config = join(scratch, `${merge.method}.yml`);
     writeFileSync(config, JSON.stringify(configOf(merge, models)));
+    const floorOf = () => floorOver(context, inputs, block, merge.passes, ['--threads']);
     const runs = [];
     const floors = [];
     for (let i = 0; i < pairs; i++) {
       const steps = [
         async () => runs.push(await coldly(inputs, () => mergeOnce(config, scratch))),
-        async () => floors.push(await coldly(inputs, () => floorOver(context, inputs, block, merge.passes))),
+        async () => floors.push(await coldly(inputs, floorOf)),
       ];
       // ABBA order, so that a drift of the disk does not favour either.
       for (const step of i % 2 === 0 ? steps : steps.reverse()) await step();

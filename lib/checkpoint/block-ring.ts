@@ -8,8 +8,13 @@ import { itemSize, type TensorInfo } from './tensor.js';
 
 /** Blocks under way at once: as many as keep a disk busy. More gain nothing, and cost memory. */
 export const ringSlots = 4;
-/** Blocks handed over at once, more or less: JavaScript's part costs as much per range, and progress is told after each. */
-export const rangeBlocks = 32;
+/**
+ * Bytes handed over at once, in blocks of `block`: JavaScript's part costs as much per range, and progress is told after
+ * each.
+ */
+export function rangeBytes(block: number): number {
+  return Math.min(32 * block, Math.max(32 * 2 ** 20, 16 * block));
+}
 
 /** Bytes of an input from `position` on. */
 export interface RingInput {

@@ -1,5 +1,5 @@
 import { checkCall } from '../call-options.js';
-import { BlockRing, type RingRange, rangeBlocks, ringInput, ringSlots } from '../checkpoint/block-ring.js';
+import { BlockRing, type RingRange, rangeBytes, ringInput, ringSlots } from '../checkpoint/block-ring.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { InputPool } from '../checkpoint/input-pool.js';
 import { type ProgressListener, ProgressMeter } from '../checkpoint/progress.js';
@@ -203,7 +203,7 @@ async function comparePairs(
     return { done: finish() };
   };
   try {
-    await runAhead(cutSpans(pairs, rangeBlocks * shape.x), submit, signal);
+    await runAhead(cutSpans(pairs, rangeBytes(shape.x)), submit, signal);
   } finally {
     ring.close();
   }

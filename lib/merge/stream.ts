@@ -4,7 +4,7 @@ import {
   BlockRing,
   type RingRange,
   type RingSegment,
-  rangeBlocks,
+  rangeBytes,
   ringInput,
 } from '../checkpoint/block-ring.js';
 import { InputPool } from '../checkpoint/input-pool.js';
@@ -60,7 +60,7 @@ export async function streamMerge(
   };
   try {
     await runAhead(
-      allRanges(outputs, (name) => sources.get(name)!, rangeBlocks * shape.block),
+      allRanges(outputs, (name) => sources.get(name)!, rangeBytes(shape.block)),
       submit,
       signal,
     );

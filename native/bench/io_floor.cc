@@ -196,6 +196,7 @@ int main(int argc, char** argv) {
   const double cpu_began = cpu_seconds();
   const int out = writes ? open(paths.back().c_str(), O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0666) : -1;
   if (writes && out < 0) die("create");
+  asynchronous = asynchronous && (!writes || FileQueue::leaves_thread_free(out));
   if (writes && fallocate(out, 0, 0, static_cast<off_t>(whole_pages(files.size)))) die("fallocate");
   for (int pass = 1; pass <= passes; pass++) {
     if (writes && pass == passes) files.out = std::make_unique<SharedFd>(out);

@@ -6,10 +6,21 @@
 #include "core/file_io.h"
 
 namespace wisemerge {
+namespace {
+
+size_t take_first(std::vector<size_t>& slots) {
+  const size_t first = slots.front();
+  slots.erase(slots.begin());
+  return first;
+}
+
+}  // namespace
 
 BlockStream::Lane::Lane(BlockStream& stream, std::unique_ptr<FileQueue> files,
                         const std::vector<uint8_t*>& slots)
     : stream_(stream), files_(std::move(files)) {
+  free_.reserve(slots.size());
+  reading_.reserve(slots.size());
   for (uint8_t* const memory : slots) {
     free_.push_back(slots_.size());
     slots_.push_back({memory});
@@ -25,8 +36,7 @@ void BlockStream::Lane::run() {
       slot.under_way--;
       if (slot.computed) leave(request->owner);
     } else {
-      const size_t slot = reading_.front();
-      reading_.pop_front();
+      const size_t slot = take_first(reading_);
       attempt(slots_[slot], [&] { compute(slot); });
       slots_[slot].computed = true;
       leave(slot);
@@ -39,8 +49,7 @@ bool BlockStream::Lane::take() {
     const bool idle = free_.size() == slots_.size();
     const std::optional<Taken> taken = stream_.take(idle);
     if (!taken) return !idle;
-    const size_t at = free_.front();
-    free_.pop_front();
+    const size_t at = take_first(free_);
     reading_.push_back(at);
     Slot& slot = slots_[at];
     slot.batch = taken->batch;

@@ -2,7 +2,6 @@
 // them, computes one after another and writes them.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -46,8 +45,9 @@ class BlockStream::Lane {
   const std::unique_ptr<FileQueue> files_;
   std::vector<Slot> slots_;
   // Whatever came first is first. Blocks are computed in the order in which they were taken: those of one
-  // file wait for each other.
-  std::deque<size_t> free_, reading_;
+  // file wait for each other. With room for all slots from the start, as nothing may fail where they are
+  // kept.
+  std::vector<size_t> free_, reading_;
 };
 
 }  // namespace wisemerge

@@ -98,6 +98,8 @@ class BlockStream : public Stoppable {
   void shutdown() override;
 
   const SlotShape& shape() const { return options_.shape; }
+  // How many it has, once it has been given work.
+  size_t threads() const { return threads_.size(); }
 
  private:
   class EngineLease;

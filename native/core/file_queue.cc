@@ -7,7 +7,6 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <ctime>
 #include <mutex>
@@ -34,12 +33,9 @@ long io_getevents(unsigned long context, long least, size_t most, io_event* even
 }
 
 // The system takes tens of milliseconds to give a queue up, so those not in use are kept for later streams.
+// The system takes them back when the process ends.
 class IdleContexts {
  public:
-  ~IdleContexts() {
-    for (const unsigned long context : contexts_) syscall(SYS_io_destroy, context);
-  }
-
   // 0 where the system has no more of them, or where a sandbox does not let some of the calls through.
   unsigned long take() {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -69,7 +65,13 @@ class IdleContexts {
   std::mutex mutex_;
   std::vector<unsigned long> contexts_;
   size_t made_ = 0;
-} idle_contexts;
+};
+
+// Never destroyed: streams may end after everything else.
+IdleContexts& idle_contexts() {
+  static IdleContexts& all = *new IdleContexts;
+  return all;
+}
 
 iocb as_call(FileRequest& request) {
   iocb call{};
@@ -85,12 +87,13 @@ iocb as_call(FileRequest& request) {
 }  // namespace
 
 FileQueue::~FileQueue() {
-  if (context_ != 0) idle_contexts.put(context_);
+  if (context_ != 0) idle_contexts().put(context_);
 }
 
 std::unique_ptr<FileQueue> FileQueue::asynchronous() {
-  const unsigned long context = idle_contexts.take();
-  return std::unique_ptr<FileQueue>(context != 0 ? new FileQueue(context) : nullptr);
+  auto queue = std::make_unique<FileQueue>();
+  queue->context_ = idle_contexts().take();
+  return queue->context_ != 0 ? std::move(queue) : nullptr;
 }
 
 bool FileQueue::leaves_thread_free(int fd) {
@@ -103,20 +106,18 @@ void FileQueue::hand_over() {
   while (!started_.empty()) {
     iocb calls[kBatch];
     iocb* all[kBatch];
-    const size_t count = std::min(kBatch, started_.size());
-    for (size_t i = 0; i < count; i++) {
-      calls[i] = as_call(*started_[i]);
-      all[i] = &calls[i];
+    size_t count = 0;
+    for (FileRequest* one = started_.first(); one && count < kBatch; one = one->behind, count++) {
+      calls[count] = as_call(*one);
+      all[count] = &calls[count];
     }
     const long taken = io_submit(context_, count, all);
+    if (taken < 0 && errno == EAGAIN && under_way_ > 0) return;  // it is full
+    for (long i = 0; i < taken; i++) started_.pop();
     if (taken > 0) {
       under_way_ += static_cast<size_t>(taken);
-      started_.erase(started_.begin(), started_.begin() + taken);
-    } else if (taken < 0 && errno == EAGAIN && under_way_ > 0) {
-      return;  // it is full
     } else {
-      through_.push_back(started_.front());  // it cannot be done so, and `finish` tells why
-      started_.pop_front();
+      through_.push(started_.pop());  // it cannot be done so, and `finish` tells why
     }
   }
 }
@@ -126,7 +127,7 @@ void FileQueue::collect(bool waits) {
   long count;
   do {
     count = io_getevents(context_, waits ? 1 : 0, kBatch, events);
-  } while (count < 0 && errno == EINTR);
+  } while ((count < 0 && errno == EINTR) || (count == 0 && waits));
   // The system writes to memory that could never be given back.
   if (count < 0) std::abort();
   under_way_ -= static_cast<size_t>(count);
@@ -134,7 +135,7 @@ void FileQueue::collect(bool waits) {
     auto& request = *reinterpret_cast<FileRequest*>(static_cast<uintptr_t>(events[i].data));
     const auto enough = static_cast<int64_t>(request.writes ? request.length : request.wanted);
     request.done = events[i].res >= enough;
-    through_.push_back(&request);
+    through_.push(request);
   }
 }
 
@@ -149,17 +150,13 @@ void FileQueue::collect(bool) {}
 #endif
 
 void FileQueue::start(FileRequest& request) {
-  std::deque<FileRequest*>& to = context_ != 0 && request.direct ? started_ : through_;
-  to.push_back(&request);
+  (context_ != 0 && request.direct ? started_ : through_).push(request);
 }
 
 FileRequest* FileQueue::next(bool waits) {
   hand_over();
   if (through_.empty() && under_way_ > 0) collect(waits);
-  if (through_.empty()) return nullptr;
-  FileRequest* const request = through_.front();
-  through_.pop_front();
-  return request;
+  return through_.empty() ? nullptr : &through_.pop();
 }
 
 void finish(const FileRequest& request) {

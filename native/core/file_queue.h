@@ -5,8 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
+#include <utility>
 
 #include "core/shared_fd.h"
 
@@ -20,7 +20,9 @@ struct FileRequest {
   uint64_t position, length;
   uint64_t wanted;  // of a read, as read_fully has it
   size_t owner;     // whatever the caller has it for
+  // The queue's.
   bool done = false;
+  FileRequest* behind = nullptr;
 };
 
 class FileQueue {
@@ -34,8 +36,9 @@ class FileQueue {
 
   // A queue whose direct requests the system carries out. Null where it has no such queues, or no more.
   static std::unique_ptr<FileQueue> asynchronous();
-  // Whether direct requests on this file leave the thread free. On other file systems than those known to, a
-  // request may be carried out before it counts as begun.
+  // Whether direct requests on this file return before they are carried out: true for the file systems known
+  // to do that, ext4 and XFS. On others, and on files for which these two fall back to the page cache
+  // (encrypted ones, journalled data), the thread carries them out itself.
   static bool leaves_thread_free(int fd);
 
   // The request must stay where it is until `next` gives it back.
@@ -45,14 +48,28 @@ class FileQueue {
   FileRequest* next(bool waits);
 
  private:
-  explicit FileQueue(unsigned long context) : context_(context) {}
+  // Requests in a row, which need no memory of their own: where they are kept, nothing can fail.
+  class Row {
+   public:
+    bool empty() const { return !first_; }
+    FileRequest* first() const { return first_; }
+    void push(FileRequest& request) {
+      request.behind = nullptr;
+      (first_ ? last_->behind : first_) = &request;
+      last_ = &request;
+    }
+    FileRequest& pop() { return *std::exchange(first_, first_->behind); }
+
+   private:
+    FileRequest *first_ = nullptr, *last_ = nullptr;
+  };
   void hand_over();
   void collect(bool waits);
 
-  const unsigned long context_ = 0;   // the system's queue; 0: none
-  std::deque<FileRequest*> started_;  // not handed over yet
+  unsigned long context_ = 0;  // the system's queue; 0: none
+  Row started_;                // not handed over yet
   size_t under_way_ = 0;
-  std::deque<FileRequest*> through_;
+  Row through_;
 };
 
 // Carries out a request that `next` gave back where the system has not, or not all of it. Throws FileError as

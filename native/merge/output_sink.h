@@ -1,6 +1,6 @@
 // Writes output files from their first byte to their last, behind the back of whoever makes the bytes: these
-// are made in blocks, or gathered in them, hashed while they are in the cache, and written in whole pages by
-// threads of the sink's own.
+// are made in blocks, or copied into them, hashed at once, and written in whole pages by threads of the
+// sink's own.
 #pragma once
 
 #include <condition_variable>

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "block_stream_fixture.h"
+#include "core/file_queue.h"
 #include "error_code.h"
 
 namespace wisemerge::test {
@@ -40,6 +41,76 @@ TEST("block stream: a write that fails stops it, while other blocks are under wa
     CHECK(batch->error && batch->error->fd() == readable);
   }
   close(readable);
+}
+
+#ifdef F_SEAL_GROW
+TEST("block stream: a write that is cut short stops it") {
+  const TemporaryFile x(floats(4 * kBlock / 4, 1));
+  for (const Way& way : kWays) {
+    const SealedFile out;
+    BlockStream stream(way.options(options({0.5})));
+    const uint32_t output = stream.add_output({out.fd()}, way.outputs(1), {});
+    const auto batch = run(stream, way.work(lerp_work(x.fd(), x.fd(), 4 * kBlock / 4, output)));
+    CHECK(batch->error && batch->error->code() == "ERR_IO");
+    CHECK(batch->error && batch->error->fd() == out.fd());
+  }
+}
+#endif
+
+TEST("block stream: one thread for all blocks where no request holds it up, else one for each slot") {
+  if (!FileQueue::asynchronous()) return;
+  const TemporaryFile x(floats(kBlock / 4, 1)), out;
+  const auto threads = [&](BlockStreamOptions made, int x_direct, bool out_direct) {
+    BlockStream stream(std::move(made));
+    StreamWork work = lerp_work(x.fd(), x.fd(), kBlock / 4, 0);
+    work.files[0].direct = x_direct;
+    work.files[1].direct = x.fd();
+    if (stream.shape().outputs > 0) {
+      stream.add_output({out.fd()}, {out_direct}, {});
+    } else {
+      work.length = 0;
+    }
+    CHECK(!run(stream, work)->error);
+    return stream.threads();
+  };
+  const Way& direct = kWays[1];
+  CHECK_EQ(threads(direct.options(options({0.5})), x.fd(), true), size_t{1});
+  CHECK_EQ(threads(direct.options(options({0.5})), -1, true), size_t{4});
+  CHECK_EQ(threads(direct.options(options({0.5})), x.fd(), false), size_t{4});
+  const uint64_t region = 4 * kCompareSpan + 4 * kIoPage;
+  CHECK_EQ(threads(direct.options(options(SlotShape{0, region, region, 0}, {})), x.fd(), true), size_t{4});
+  // In memory, where a request is carried out at once.
+  const SealedFile memory;
+  CHECK(!FileQueue::leaves_thread_free(memory.fd()));
+}
+
+// Past the page cache, where temporary files are on a file system that has that: requests are under way then.
+TEST("block stream: closed or cancelled at any moment with requests under way, it ends") {
+  const TemporaryFile x(floats(200 * kBlock / 4, 1)), out;
+  if (!FileQueue::leaves_thread_free(x.fd())) return;
+  const auto past_cache = [](const TemporaryFile& file, int flags) {
+    return open(("/proc/self/fd/" + std::to_string(file.fd())).c_str(), flags | O_DIRECT);
+  };
+  const int from = past_cache(x, O_RDONLY), to = past_cache(out, O_WRONLY);
+  CHECK(from >= 0 && to >= 0);
+  for (int round = 0; round < 60; round++) {
+    BlockStream stream(options({0.5}));
+    const uint32_t output = stream.add_output({to}, {true}, {});
+    StreamWork work = lerp_work(x.fd(), x.fd(), 200 * kBlock / 4, output);
+    for (StreamFile& file : work.files) file.direct = from;
+    const Begun begun = begin(stream, work);
+    std::this_thread::sleep_for(std::chrono::microseconds(100 * round));
+    if (round % 2) {
+      stream.cancel(*begun.batch);
+    } else {
+      stream.shutdown();
+    }
+    CHECK(begun.over());
+    CHECK(begun.code() == "ERR_ABORTED" || begun.code() == "none");
+    if (round % 2) CHECK_EQ(stream.threads(), size_t{1});
+  }
+  close(from);
+  close(to);
 }
 
 TEST("block stream: a cancelled batch aborts") {

@@ -128,6 +128,24 @@ TEST("file queue: what cannot be done fails with its file and what failed, and t
   close(readable);
 }
 
+#ifdef F_SEAL_GROW
+TEST("file queue: a write that the system begins, and cuts short or fails, is an error") {
+  const SealedFile file;
+  const SharedFd shared(file.fd());
+  const auto memory = HostBuffer::allocate(2 * kIoPage);
+  with_queues([&](FileQueue& queue) {
+    for (const uint64_t page : {0, 1}) {
+      FileRequest request = page_read(shared, memory->data(), page);
+      request.writes = true;
+      request.length = request.wanted = (2 - page) * kIoPage;
+      queue.start(request);
+      CHECK_EQ(queue.next(true), &request);
+      CHECK_EQ(code_of([&] { finish(request); }), std::string("ERR_IO"));
+    }
+  });
+}
+#endif
+
 TEST("file queue: those of ended streams serve the next ones") {
   for (int round = 0; round < 3000; round++) {
     const auto one = FileQueue::asynchronous(), other = FileQueue::asynchronous();

@@ -101,8 +101,8 @@ void run_range(const MergeContext& context, const MergeTensors& t, Calls calls, 
 }  // namespace
 
 TEST("merge calls: a result depends on neither threads, level nor how the tensor is cut") {
-  // Rows of 96 elements: every third span begins with one.
-  MergeTensors t = tuned_tensors(2, 6 * kMergeSpan + 96 * 77, 96, 21);
+  // Rows of 96 elements: every third span begins with one. Enough of them to be written past the cache.
+  MergeTensors t = tuned_tensors(2, 18 * kMergeSpan + 96 * 77, 96, 21);
   t.x[1].data()[1] = 0x7f;  // an infinity or a NaN
   t.x[1].data()[0] = static_cast<char>(0x80);
   Results whole(t);

@@ -1,6 +1,8 @@
 // A file without a name.
 #pragma once
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -8,6 +10,7 @@
 #include <vector>
 
 #include "check.h"
+#include "core/file_io.h"
 
 namespace wisemerge::test {
 
@@ -31,5 +34,25 @@ class TemporaryFile {
  private:
   std::FILE* file_;
 };
+
+#ifdef F_SEAL_GROW
+// A file of one page that cannot grow: a write of two is cut short, and one behind it fails, both only once
+// they are carried out.
+class SealedFile {
+ public:
+  SealedFile() : fd_(memfd_create("sealed", MFD_ALLOW_SEALING)) {
+    CHECK_EQ(ftruncate(fd_, kIoPage), 0);
+    CHECK_EQ(fcntl(fd_, F_ADD_SEALS, F_SEAL_GROW), 0);
+  }
+  ~SealedFile() { close(fd_); }
+  SealedFile(const SealedFile&) = delete;
+  SealedFile& operator=(const SealedFile&) = delete;
+
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+#endif
 
 }  // namespace wisemerge::test

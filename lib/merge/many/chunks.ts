@@ -8,7 +8,7 @@ import { type DTypeName, maxBufferBytes } from '../../native.js';
 const defaultChunkMemory = 100 * 2 ** 20;
 /**
  * Bytes of a chunk: as large as requests to a disk are cheap, or transfers to a device. On the CPU, what is made of
- * one has room in a block of the output.
+ * one has room in a block of the output (native/merge/output_sink.h): the slack is more than the page that these keep.
  */
 const wanted = { cpu: 2 * 2 ** 20, device: 8 * 2 ** 20 };
 /** Groups in memory at once, so that one can be read while another is computed. */

@@ -101,8 +101,8 @@ void run_range(const MergeContext& context, const MergeTensors& t, Calls calls, 
 }  // namespace
 
 TEST("merge calls: a result depends on neither threads, level nor how the tensor is cut") {
-  // Rows of 96 elements: every third span begins with one. Enough of them to be written past the cache.
-  MergeTensors t = tuned_tensors(2, 18 * kMergeSpan + 96 * 77, 96, 21);
+  // Rows of 96 elements: every third span begins with one.
+  MergeTensors t = tuned_tensors(2, 6 * kMergeSpan + 96 * 77, 96, 21);
   t.x[1].data()[1] = 0x7f;  // an infinity or a NaN
   t.x[1].data()[0] = static_cast<char>(0x80);
   Results whole(t);
@@ -130,6 +130,36 @@ TEST("merge calls: a result depends on neither threads, level nor how the tensor
       CHECK(again == whole);
       CHECK(cut == whole);
     }
+  }
+}
+
+TEST("merge calls: a sum so long that it is written past the cache is that of its spans") {
+  MergeTensors t = tuned_tensors(2, 34 * kMergeSpan + 77, 1, 22);
+  t.x[1].data()[1] = 0x7f;
+  t.x[1].data()[0] = static_cast<char>(0x80);
+  const std::vector<double> weights = {0.4, -1.5};
+  for (const char* isa : {"baseline", "avx2", "avx512"}) {
+    MergeContext context(isa, 2);
+    std::vector<uint16_t> whole(t.count), cut(t.count);
+    const auto sum = [&](uint64_t first, uint64_t count, std::vector<uint16_t>& out) {
+      uint64_t non_finite = 0;
+      WmMergeCombine call{};
+      call.inputs = t.inputs(first, count);
+      call.operation = WM_MERGE_DELTA_SUM;
+      call.weights = weights.data();
+      call.out_dtype = static_cast<int32_t>(DType::kBF16);
+      call.out = out.data() + first;
+      call.non_finite = &non_finite;
+      CHECK_EQ(context.backend->merge_combine(context.context, &call, nullptr, nullptr), WM_OK);
+      return non_finite;
+    };
+    CHECK_EQ(sum(0, t.count, whole), uint64_t{1});
+    uint64_t non_finite = 0;
+    for (uint64_t at = 0; at < t.count; at += kMergeSpan) {
+      non_finite += sum(at, std::min<uint64_t>(kMergeSpan, t.count - at), cut);
+    }
+    CHECK_EQ(non_finite, uint64_t{1});
+    CHECK(whole == cut);
   }
 }
 

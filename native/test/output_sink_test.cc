@@ -34,7 +34,7 @@ TEST("output sink: what is made in its blocks and what is copied come out in ord
       const uint32_t output = sink.open(file.fd(), direct);
       std::vector<uint8_t> all;
       while (all.size() < 20 * kBlock) {
-        std::vector<uint8_t> bytes(random() % (most + 1));
+        std::vector<uint8_t> bytes(1 + random() % most);
         for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
         all.insert(all.end(), bytes.begin(), bytes.end());
         uint8_t* const room = random() % 2 ? sink.room(output, bytes.size()) : nullptr;

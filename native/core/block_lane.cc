@@ -1,6 +1,5 @@
 #include "core/block_lane.h"
 
-#include <cstring>
 #include <utility>
 
 #include "core/file_io.h"
@@ -80,8 +79,7 @@ void BlockStream::Lane::compute(size_t at) {
   slot.requests.clear();
   for (size_t k = 0; k < output.files.size(); k++) {
     uint8_t* const out = slot.memory + block.outs[k];
-    const uint64_t length = output.direct[k] ? whole_pages(block.length) : block.length;
-    std::memset(out + block.length, 0, length - block.length);
+    const uint64_t length = output.direct[k] ? pad_to_page(out, block.length) : block.length;
     slot.requests.push_back(
         {&output.files[k], true, output.direct[k], out, block.position, length, length, at});
   }

@@ -7,6 +7,12 @@
 
 namespace wisemerge {
 
+uint64_t pad_to_page(uint8_t* data, uint64_t length) {
+  const uint64_t padded = whole_pages(length);
+  std::memset(data + length, 0, padded - length);
+  return padded;
+}
+
 void read_fully(const SharedFd& file, uint8_t* into, uint64_t position, uint64_t length, uint64_t wanted) {
   for (uint64_t done = 0; done < wanted;) {
     const ssize_t got = pread(file.get(), into + done, length - done, static_cast<off_t>(position + done));

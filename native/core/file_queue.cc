@@ -32,8 +32,8 @@ long io_getevents(unsigned long context, long least, size_t most, io_event* even
                  least == 0 ? &at_once : nullptr);
 }
 
-// The system takes tens of milliseconds to give a queue up, so those not in use are kept for later streams.
-// The system takes them back when the process ends.
+// Giving a queue back takes the system tens of milliseconds, so those not in use are kept for later streams.
+// It takes them back itself when the process ends.
 class IdleContexts {
  public:
   // 0 where the system has no more of them, or where a sandbox does not let some of the calls through.
@@ -133,8 +133,7 @@ void FileQueue::collect(bool waits) {
   under_way_ -= static_cast<size_t>(count);
   for (long i = 0; i < count; i++) {
     auto& request = *reinterpret_cast<FileRequest*>(static_cast<uintptr_t>(events[i].data));
-    const auto enough = static_cast<int64_t>(request.writes ? request.length : request.wanted);
-    request.done = events[i].res >= enough;
+    request.done = events[i].res >= static_cast<int64_t>(request.wanted);
     through_.push(request);
   }
 }

@@ -18,7 +18,7 @@ struct FileRequest {
   bool direct;  // past the page cache: whole pages of the file and of memory
   uint8_t* memory;
   uint64_t position, length;
-  uint64_t wanted;  // of a read, as read_fully has it
+  uint64_t wanted;  // of a read, as read_fully has it; of a write, all
   size_t owner;     // whatever the caller has it for
   // The queue's.
   bool done = false;

@@ -139,11 +139,7 @@ void OutputSink::work() {
 }
 
 void OutputSink::write(const Write& write, const SharedFd& file) {
-  uint64_t length = write.length;
-  if (write.direct) {
-    length = whole_pages(length);
-    std::memset(write.block + write.length, 0, length - write.length);
-  }
+  const uint64_t length = write.direct ? pad_to_page(write.block, write.length) : write.length;
   write_fully(file, write.block, length, write.position);
 }
 

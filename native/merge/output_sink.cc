@@ -95,7 +95,9 @@ void OutputSink::hand_over(uint32_t index, File& file, uint64_t length) {
   file.block = nullptr;
   file.filled = 0;
   file.under_way++;
-  queued_.notify_one();
+  // All of them: glibc before 2.41 can lose a signal to one of several waiters (its bug 25847), for which
+  // nobody would make up here.
+  queued_.notify_all();
 }
 
 uint64_t OutputSink::close(uint32_t index) {

@@ -15,16 +15,20 @@ export async function resolve(specifier, context, next) {
   return found;
 }`;
 
-function packagesOf(...modules: string[]): string[] {
+/** What is resolved while these modules are imported, with the arguments of a command line. */
+function resolvedBy(modules: readonly string[], args: readonly string[] = []): string {
   const source = JSON.stringify(`data:text/javascript,${encodeURIComponent(hooks)}`);
   const script = [
     `import { register } from 'node:module';`,
     `register(${source});`,
+    `process.argv.splice(1, Infinity, 'wisemerge', ...${JSON.stringify(args)});`,
     ...modules.map((path) => `await import('${pathToFileURL(join(root, 'dist', path))}');`),
   ].join('\n');
-  const output = execFileSync(process.execPath, ['--input-type=module', '--eval', script], {
-    encoding: 'utf8',
-  });
+  return execFileSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });
+}
+
+function packagesOf(...modules: string[]): string[] {
+  const output = resolvedBy(modules);
   const names = [...output.matchAll(/\/node_modules\/((?:@[^/]+\/)?[^/]+)\//g)].map(([, name]) => name!);
   return [...new Set(names)].sort();
 }
@@ -37,4 +41,15 @@ it('the package is imported without the libraries of formats and schemas', () =>
 
 it('a module that checks options brings its library, so that the former can fail', () => {
   expect(packagesOf('sweep/sweep-options.js')).toContain('zod');
+});
+
+it('the command line loads the flags of the command that is named, or of all for the help', () => {
+  const flagsOf = (...args: string[]) => {
+    const output = resolvedBy(['cli/bin.js'], args);
+    return [
+      ...new Set([...output.matchAll(/\/cli\/commands\/([\w-]+)\.js$/gm)].map(([, name]) => name)),
+    ].sort();
+  };
+  expect(flagsOf('merge', '--help')).toEqual(['merge-flags']);
+  expect(flagsOf('--help')).toHaveLength(15);
 });

@@ -6,7 +6,7 @@ import { interruptSignal, printError, printErrorObject, watchPipes } from './ter
 
 const interrupt = interruptSignal();
 const done = watchPipes(interrupt);
-const program = createProgram(interrupt.signal);
+const program = await createProgram(process.argv.slice(2), interrupt.signal);
 for (const command of [program, ...program.commands]) command.exitOverride();
 
 try {

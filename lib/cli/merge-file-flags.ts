@@ -2,16 +2,17 @@ import { type Command, Option } from 'commander';
 import { WisemergeError } from '../errors.js';
 import type { PlanFileOptions } from '../merge/many/options.js';
 import { parseSeed } from './arguments.js';
-import type { MergeFlags } from './merge-flags.js';
 import {
   addHidden,
   addMergekitFlags,
+  addMergekitNames,
   dashed,
   type MergekitFlags,
   type NeedlessFlag,
   noteNeedless,
   sharedOptions,
 } from './mergekit-flags.js';
+import { addPairFlags, addRunFlags, type MergeFlags } from './pair-flags.js';
 
 /** The flags of a merge file, for `merge` and `plan`: mergekit's, where they mean something here. */
 export interface MergeFileFlags extends MergeFlags, MergekitFlags {
@@ -25,7 +26,7 @@ const needless: readonly NeedlessFlag[] = [
   { flag: 'lazy', why: 'all documents are merged in one run, and their outputs appear together' },
 ];
 
-export function addMergeFileFlags(command: Command): Command {
+function addFileFlags(command: Command): Command {
   command
     .optionsGroup('Merge file:')
     .option('--random-seed <n>', 'seed of the random masks of DARE and DELLA (default: 0)', parseSeed)
@@ -43,6 +44,23 @@ export function addMergeFileFlags(command: Command): Command {
   addHidden(command, '-I, --intermediate-dir <directory>');
   addHidden(command, '--out-path <directory>');
   return addMergekitFlags(command, needless);
+}
+
+/** `merge` and `plan` take the same: flags for two models, or a merge file. */
+export function addMergeFlags(command: Command): Command {
+  addPairFlags(command);
+  addFileFlags(command);
+  addMergekitNames(addRunFlags(command));
+  const name = `wisemerge ${command.name()}`;
+  return command
+    .usage(
+      `[options] --zeroshot <path> --finetuned <path> --alpha <values> --out <directory>\n       ${name} [options] <config> <out>`,
+    )
+    .addHelpText(
+      'after',
+      `\nExamples:\n  ${name} --zeroshot models/base --finetuned models/tuned --alpha 0.5 --out models/merged\n` +
+        `  ${name} merge.yml models/merged`,
+    );
 }
 
 /** Says why flags of mergekit's change nothing. */

@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import { exitCode, ioError, WisemergeError } from '../errors.js';
 import { printable, style } from './format.js';
 
@@ -10,6 +11,10 @@ export interface OutputFlags {
 /** What help says of these flags. */
 export const jsonText = 'print the result as one JSON object';
 export const quietText = 'print no progress, notes or warnings, except warnings of NaN and infinity';
+
+export function addOutputFlags(command: Command): Command {
+  return command.option('--json', jsonText).option('--quiet', quietText);
+}
 
 /** One result to stdout: data for programs with --json, a text for people otherwise. */
 export function printResult(flags: OutputFlags, result: unknown, text: () => string): void {

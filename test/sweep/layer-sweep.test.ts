@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { toMergeOptions } from '../../lib/cli/merge-flags.js';
+import { toMergeOptions } from '../../lib/cli/pair-flags.js';
 import { describeLayers } from '../../lib/cli/sweep-text.js';
 import { merge } from '../../lib/merge/merge.js';
 import { writeReport } from '../../lib/report/report.js';

@@ -1,12 +1,12 @@
 import { type Command, Option } from 'commander';
 import type { ExtractLoraOptions } from '../../merge/lora/extract-options.js';
 import { parseAmount, parseCount, parseNames, parseSeed } from '../arguments.js';
-import type { OutputFlags } from '../terminal.js';
+import { addOutputFlags, type OutputFlags } from '../terminal.js';
 
 export interface ExtractLoraFlags extends OutputFlags, ExtractLoraOptions {}
 
-export function addExtractLora(command: Command, signal: AbortSignal): Command {
-  return command
+export function addExtractLora(program: Command, signal: AbortSignal): void {
+  addOutputFlags(program.command('extract-lora'))
     .summary('extract a LoRA adapter from the difference between two models')
     .description(
       "Extract a LoRA adapter in PEFT's format from the difference between two models. Give either --rank or --energy.",

@@ -8,8 +8,8 @@ import {
   pairFlags,
   toMergeFileOptions,
 } from '../merge-file-flags.js';
-import { toMergeOptions } from '../merge-flags.js';
 import { warnNonFinite } from '../non-finite.js';
+import { toMergeOptions } from '../pair-flags.js';
 import { ProgressBar } from '../progress-bar.js';
 import { groupSkipped } from '../skipped-text.js';
 import { note, printResult, warn } from '../terminal.js';

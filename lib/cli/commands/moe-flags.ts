@@ -10,6 +10,7 @@ import {
   noteNeedless,
   sharedOptions,
 } from '../mergekit-flags.js';
+import { addOutputFlags } from '../terminal.js';
 
 export interface MoeFlags extends MergekitFlags {
   readonly plan?: boolean;
@@ -27,8 +28,8 @@ const needless: readonly NeedlessFlag[] = [
   },
 ];
 
-export function addMoe(command: Command, signal: AbortSignal): Command {
-  command
+export function addMoe(program: Command, signal: AbortSignal): void {
+  const command = addOutputFlags(program.command('moe <config> <out>'))
     .summary('build a mixture of experts from dense models')
     .description(
       "Build a mixture of experts from dense models, as a configuration file in mergekit-moe's YAML format says.",
@@ -43,7 +44,7 @@ export function addMoe(command: Command, signal: AbortSignal): Command {
     .option('--force', 'replace an earlier output of this command');
   addHidden(command, '--random-seed <n>', parseSeed);
   addMergekitNames(command);
-  return addMergekitFlags(command, needless).action(async (config: string, out: string, flags: MoeFlags) => {
+  addMergekitFlags(command, needless).action(async (config: string, out: string, flags: MoeFlags) => {
     noteNeedless(flags, needless);
     await (await import('./moe.js')).runMoe(toMoeOptions(config, out, flags), flags, signal);
   });

@@ -9,7 +9,7 @@ import {
   pairFlags,
   toMergeFileOptions,
 } from '../merge-file-flags.js';
-import { toMergeOptions } from '../merge-flags.js';
+import { toMergeOptions } from '../pair-flags.js';
 import { groupSkipped } from '../skipped-text.js';
 import { type OutputFlags, printResult } from '../terminal.js';
 

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { parseCount } from '../arguments.js';
 import { accumulates } from '../repeated-flags.js';
 import { parseCommandFlag, parseSetFlag, type SweepFlags } from '../sweep-flags.js';
-import type { OutputFlags } from '../terminal.js';
+import { addOutputFlags, type OutputFlags } from '../terminal.js';
 
 export interface SoupFlags
   extends OutputFlags,
@@ -18,8 +18,8 @@ export interface SoupFlags
   readonly force?: boolean;
 }
 
-export function addSoup(command: Command, signal: AbortSignal): Command {
-  return command
+export function addSoup(program: Command, signal: AbortSignal): void {
+  addOutputFlags(program.command('soup [file]'))
     .description('make a greedy soup: the mean of those fine-tuned models that do not make it worse')
     .option(
       '--models <paths...>',

@@ -17,9 +17,10 @@ import {
   parseSetFlag,
   type SweepFlags,
 } from '../sweep-flags.js';
+import { addOutputFlags } from '../terminal.js';
 
-export function addSweep(command: Command, signal: AbortSignal): Command {
-  return command
+export function addSweep(program: Command, signal: AbortSignal): void {
+  addOutputFlags(program.command('sweep [file]'))
     .description(
       'evaluate the models between a zero-shot and a fine-tuned model, and choose alpha; flags override the sweep file',
     )

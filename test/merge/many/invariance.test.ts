@@ -22,6 +22,7 @@ import {
   runMerge,
 } from '../../support/number-merge.js';
 import type { Tensor } from '../../support/safetensors.js';
+import { unlessStill } from '../../support/stand-still.js';
 
 const root = mkdtempSync(join(tmpdir(), 'wisemerge-test-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -139,10 +140,10 @@ function textOf(
 
 it.each(cases)('$method $parameters $own', async (one) => {
   const run = async (layout: Layout, options: Partial<MergeFileOptions>) => {
-    const { tensors } = await runMerge(root, textOf(one, layout), { seed: 11, ...options });
+    const { tensors } = await unlessStill(runMerge(root, textOf(one, layout), { seed: 11, ...options }));
     return Object.fromEntries([...tensors].map(([name, { data }]) => [name, data]));
   };
-  const least = await leastMemory(root, textOf(one, 'single'));
+  const least = await unlessStill(leastMemory(root, textOf(one, 'single')));
   const expected = await run('single', { threads: 1 });
   const variants: readonly [Layout, Partial<MergeFileOptions>][] = [
     ['single', { threads: 1 }],
@@ -160,7 +161,7 @@ it.each(cases)('$method $parameters $own', async (one) => {
   }
   // A level that the processor lacks is the best it has.
   for (const isa of ['baseline', 'avx2'] as const) {
-    const got = await runAt(isa, textOf(one, 'single'));
+    const got = await unlessStill(runAt(isa, textOf(one, 'single')));
     for (const [name, data] of Object.entries(expected)) {
       expect(got.get(name)!.data.equals(data), `${name}, ${isa}`).toBe(true);
     }

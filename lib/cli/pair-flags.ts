@@ -2,10 +2,10 @@ import { type Command, Option } from 'commander';
 import { WisemergeError } from '../errors.js';
 import type { MergeOptions } from '../merge/options.js';
 import { parseAlphaFlag, parseBytes, parseCount } from './arguments.js';
-import { jsonText, quietText } from './terminal.js';
+import { addOutputFlags, type OutputFlags } from './terminal.js';
 
 /** The flags of a merge of two models, for `merge` and `plan`. */
-export interface MergeFlags {
+export interface MergeFlags extends OutputFlags {
   readonly zeroshot?: string;
   readonly finetuned?: string;
   readonly alpha?: number | number[] | 'best';
@@ -19,8 +19,6 @@ export interface MergeFlags {
   readonly shardSize?: number;
   readonly force?: boolean;
   readonly extrapolate?: boolean;
-  readonly json?: boolean;
-  readonly quiet?: boolean;
 }
 
 export function addPairFlags(command: Command): Command {
@@ -53,7 +51,7 @@ export function addPairFlags(command: Command): Command {
 
 /** What both forms have: two models, and a merge file. */
 export function addRunFlags(command: Command): Command {
-  return command
+  command
     .optionsGroup('Options:')
     .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto, which is the CPU)')
     .option('-j, --threads <n>', 'CPU threads (default: all)', parseCount)
@@ -67,9 +65,8 @@ export function addRunFlags(command: Command): Command {
       "bytes of tensors per output file, such as 5GB (default: the base model's files; 5GB if its tensors are not kept)",
       parseBytes,
     )
-    .option('--force', 'replace an earlier output of this command')
-    .option('--json', jsonText)
-    .option('--quiet', quietText);
+    .option('--force', 'replace an earlier output of this command');
+  return addOutputFlags(command);
 }
 
 const required = ['zeroshot', 'finetuned', 'alpha', 'out'] as const;

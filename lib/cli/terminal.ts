@@ -8,12 +8,10 @@ export interface OutputFlags {
   readonly quiet?: boolean;
 }
 
-/** What help says of these flags. */
-export const jsonText = 'print the result as one JSON object';
-export const quietText = 'print no progress, notes or warnings, except warnings of NaN and infinity';
-
 export function addOutputFlags(command: Command): Command {
-  return command.option('--json', jsonText).option('--quiet', quietText);
+  return command
+    .option('--json', 'print the result as one JSON object')
+    .option('--quiet', 'print no progress, notes or warnings, except warnings of NaN and infinity');
 }
 
 /** One result to stdout: data for programs with --json, a text for people otherwise. */

@@ -29,7 +29,7 @@ class BlockStream::EngineLease {
   ~EngineLease() {
     std::lock_guard<std::mutex> lock(stream_.mutex_);
     stream_.idle_engines_.push_back(std::move(engine_));
-    stream_.freed_.notify_all();  // see OutputSink::hand_over
+    stream_.freed_.notify_all();  // all: glibc before 2.41 can lose a signal to one (its bug 25847)
   }
   EngineLease(const EngineLease&) = delete;
   EngineLease& operator=(const EngineLease&) = delete;

@@ -1,4 +1,5 @@
 import { WisemergeError } from './errors.js';
+import { startPulse } from './files/pool-pulse.js';
 
 /** Throws ERR_USAGE that names the option. */
 export function failOption(option: string, why: string, hint?: string): never {
@@ -6,6 +7,15 @@ export function failOption(option: string, why: string, hint?: string): never {
     ...(hint !== undefined && { hint }),
     details: { option },
   });
+}
+
+/**
+ * Begins a call that is over when what this gives is disposed of. Throws as `checkCall` does, and keeps file requests of the
+ * call from lying unseen (files/pool-pulse.ts).
+ */
+export function beginCall(options: unknown): Disposable {
+  checkCall(options);
+  return startPulse();
 }
 
 /**

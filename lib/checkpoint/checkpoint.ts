@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { types } from 'node:util';
-import { checkCall, checkNames, checkPath } from '../call-options.js';
+import { beginCall, checkNames, checkPath } from '../call-options.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { readTextFile } from '../files/read-whole.js';
 import { chooseOne, chooseWeights } from './choose-weights.js';
@@ -160,7 +160,7 @@ export async function openCheckpoint(
   path: ModelSource,
   options: { signal?: AbortSignal } = {},
 ): Promise<Checkpoint> {
-  checkCall(options);
+  using _call = beginCall(options);
   checkNames(options, ['signal']);
   if (path instanceof Checkpoint) return path;
   checkPath(path, 'path');
@@ -168,8 +168,9 @@ export async function openCheckpoint(
   const info = await stat(absolute).catch((error) => {
     throw ioError(error, 'open', path);
   });
-  if (info.isDirectory()) return openDirectory(absolute, options.signal);
-  if (isIndex(basename(absolute))) return openSharded(absolute, absolute, dirname(absolute), options.signal);
+  if (info.isDirectory()) return await openDirectory(absolute, options.signal);
+  if (isIndex(basename(absolute)))
+    return await openSharded(absolute, absolute, dirname(absolute), options.signal);
   if (!absolute.endsWith('.safetensors') && !torchFileName.test(absolute)) {
     throw new WisemergeError(
       'ERR_NOT_A_CHECKPOINT',

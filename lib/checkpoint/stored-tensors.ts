@@ -1,6 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { ioError, WisemergeError } from '../errors.js';
 import { closeFile } from '../files/close-file.js';
+import { startPulse } from '../files/pool-pulse.js';
 import { checkUnchanged, type FileIdentity } from './input-file.js';
 import { settleAll } from './settle.js';
 import type { TensorInfo } from './tensor.js';
@@ -16,6 +17,7 @@ export class StoredTensors {
 
   /** Fills `bytes` from `from` on. Throws ERR_INPUT_CHANGED if the file is not as its header was read, ERR_IO. */
   async read(tensor: TensorInfo, from: number, bytes: Uint8Array): Promise<void> {
+    using _pulse = startPulse();
     const handle = await this.#handle(tensor.file);
     try {
       for (let done = 0; done < bytes.length; ) {

@@ -1,7 +1,7 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
-import { checkCall, checkNames, checkPath } from '../call-options.js';
+import { beginCall, checkNames, checkPath } from '../call-options.js';
 import { exitCode, ioError, isError, WisemergeError } from '../errors.js';
 import { closeFile } from '../files/close-file.js';
 import { lookAt } from '../files/look-at.js';
@@ -28,7 +28,7 @@ export async function verify(
   path: string,
   options: { signal?: AbortSignal; onProgress?: ProgressListener } = {},
 ): Promise<VerifyResult[]> {
-  checkCall(options);
+  using _call = beginCall(options);
   checkNames(options, ['signal', 'onProgress']);
   checkPath(path, 'path');
   const { readManifest } = await import('./read-manifest.js');

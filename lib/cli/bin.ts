@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
 import { exitCode, WisemergeError } from '../errors.js';
+import { startPulse } from '../files/pool-pulse.js';
 import { createProgram } from './program.js';
 import { interruptSignal, printError, printErrorObject, watchPipes } from './terminal.js';
 
+startPulse();
 const interrupt = interruptSignal();
 const done = watchPipes(interrupt);
 const program = await createProgram(process.argv.slice(2), interrupt.signal);

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { checkOutputFile, writeWhole } from '../checkpoint/whole-file.js';
 import type { TensorData } from '../checkpoint/write-safetensors.js';
@@ -90,7 +90,7 @@ const checks: { readonly [Option in keyof Omit<ForwardOptions, 'signal'>]-?: Che
  */
 export async function forward(given: ForwardOptions): Promise<ForwardResult> {
   const started = performance.now();
-  checkCall(given);
+  using _call = beginCall(given);
   const options = ownCopy(given);
   const { signal, ...rest } = options;
   checkOptions(rest, checks, ['inputs', 'out']);

@@ -1,4 +1,4 @@
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import { BlockRing, type RingRange, rangeBytes, ringInput, ringSlots } from '../checkpoint/block-ring.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { InputPool } from '../checkpoint/input-pool.js';
@@ -81,7 +81,7 @@ const checks: {
  * for models without a tensor of the same name, ERR_MEMORY, ERR_INPUT_CHANGED, ERR_IO or ERR_DEVICE_*.
  */
 export async function diff(first: string, second: string, options: DiffOptions = {}): Promise<DiffResult> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal, onProgress, ...given } = options;
   checkOptions(given, checks, []);
   const { device: chosen = 'auto', threads, memory } = given;

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import { finishOutput } from '../checkpoint/finish-output.js';
 import { checkSpace } from '../checkpoint/free-space.js';
 import { describeInput, type Manifest } from '../checkpoint/manifest.js';
@@ -57,7 +57,7 @@ export interface RunOptions {
  * reason.
  */
 export async function merge(options: MergeOptions & RunOptions): Promise<MergeResult> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal, onProgress, onPlan, ...given } = ownCopy(options);
   const began = performance.now();
   const prepared = await prepareMerge(given, signal);

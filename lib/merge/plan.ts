@@ -1,6 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { dirname, join, resolve, sep } from 'node:path';
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import { alignUp, ioAlignment, isElementAligned } from '../checkpoint/alignment.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { type DiskSpace, freeBytes } from '../checkpoint/free-space.js';
@@ -71,7 +71,7 @@ export interface PreparedMerge {
  * (missing, damaged) and other wrong options throw WisemergeError.
  */
 export async function planMerge(options: MergeOptions & { signal?: AbortSignal }): Promise<MergePlan> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal, ...rest } = ownCopy(options);
   const found: Problem[] = [];
   const { plan, options: resolved } = await prepareMerge(rest, signal, (problem) => found.push(problem));

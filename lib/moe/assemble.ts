@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import { finishOutput } from '../checkpoint/finish-output.js';
 import { checkSpace } from '../checkpoint/free-space.js';
 import { describeInput, type MoeManifest } from '../checkpoint/manifest.js';
@@ -61,7 +61,7 @@ const routersName = 'routers.tmp.safetensors';
  * ERR_IO; or with the abort reason.
  */
 export async function assembleMoe(options: MoeOptions & MoeRunOptions): Promise<MoeResult> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal, onProgress, onPlan, onPrompt, ...given } = options;
   const began = performance.now();
   const prepared = await prepareMoe(given, signal);

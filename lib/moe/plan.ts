@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import { alignUp, ioAlignment } from '../checkpoint/alignment.js';
 import { type DiskSpace, freeBytes } from '../checkpoint/free-space.js';
 import { layOutTensors, type OutputLayout } from '../checkpoint/layout.js';
@@ -63,7 +63,7 @@ export interface PreparedMoe {
  * among `problems`.
  */
 export async function planMoe(options: MoeOptions & { readonly signal?: AbortSignal }): Promise<MoePlan> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal, ...given } = options;
   const { plan } = await prepareMoe(given, signal);
   const { out, force = false } = given;

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError } from '../errors.js';
 import { makeDirectory } from '../files/make-directory.js';
+import { startPulse } from '../files/pool-pulse.js';
 import type { AnalysedSet } from '../selection/analysis.js';
 import { accuracyPath } from '../selection/exact-path.js';
 import { readResult, type SweepResult } from '../sweep/result.js';
@@ -82,6 +83,7 @@ ${sections(result, plots).join('\n')}
  * ERR_NO_SPACE.
  */
 export async function writeReport(directory: string): Promise<{ readonly png: PngState }> {
+  using _pulse = startPulse();
   const result = await readResult(directory);
   const { html, plots } = renderReport(result, await readOutcomes(directory, result.sets));
   const write = async (name: string, content: string | Uint8Array) => {

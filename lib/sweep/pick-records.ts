@@ -1,4 +1,4 @@
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import { WisemergeError } from '../errors.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import { type Check, checkOptions, text } from '../merge/option-checks.js';
@@ -58,7 +58,7 @@ const note =
  * Rejects with ERR_DATA where an alpha occurs twice or a score is missing, ERR_USAGE, ERR_REPORT_SET, ERR_IO.
  */
 export async function pickRecords(path: string, options: PickRecordsOptions): Promise<RecordsPick> {
-  checkCall(options);
+  using _call = beginCall(options);
   checkOptions({ ...options, path }, checks, ['path', 'sets']);
   const { sets, rule = 'max-mean' } = ownCopy(options);
   const parsed = parseRule(rule);

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import { checkOptions, text } from '../merge/option-checks.js';
 import { type Analysis, analyse } from '../selection/analysis.js';
 import { parseRule } from '../selection/rule.js';
@@ -18,7 +18,7 @@ export interface PickOptions {
  * ERR_REPORT_SET, or with the reason of the signal.
  */
 export async function pick(directory: string, options: PickOptions = {}): Promise<Analysis> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal, ...given } = options;
   checkOptions(given, { rule: text }, []);
   const { rule } = given;

@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path';
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import { checkPlace } from '../checkpoint/output-place.js';
 import type { SetKind, SetRole } from '../eval/data/evaluation-set.js';
 import type { EvaluatedSet } from '../eval/evaluator.js';
@@ -105,7 +105,7 @@ interface Entry extends Evaluated {
  * ERR_EVALUATION, ERR_IO, with what `evaluate` throws, or with the abort reason.
  */
 export async function soup(options: SoupOptions): Promise<SoupResult> {
-  checkCall(options);
+  using _call = beginCall(options);
   const {
     out: given,
     evaluate,

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import type { ProgressListener } from '../checkpoint/progress.js';
 import { WisemergeError } from '../errors.js';
 import { CommandEvaluator } from '../eval/command-evaluator.js';
@@ -46,7 +46,7 @@ export interface SweepOptions extends SweepConfig, DirectoryOptions {
  * the abort reason.
  */
 export async function sweep(options: SweepOptions): Promise<SweepResult> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { out, resume, force, evaluate, signal, onProgress, onCompare, ...given } = ownCopy(options);
   checkRunOptions(options);
   const { readSweepLists, resolveSweep } = await import('./sweep-options.js');

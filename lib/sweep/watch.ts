@@ -1,7 +1,7 @@
 import { appendFile, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { checkCall, failOption } from '../call-options.js';
+import { beginCall, failOption } from '../call-options.js';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { ioError, WisemergeError } from '../errors.js';
 import { makeDirectory } from '../files/make-directory.js';
@@ -70,7 +70,7 @@ function checkWatch(options: WatchOptions): void {
  * sweep is finished are not evaluated again. Throws what `sweep` throws, or the abort reason.
  */
 export async function* watchSweep(options: WatchOptions): AsyncGenerator<WatchedCheckpoint, void, void> {
-  checkCall(options);
+  using _call = beginCall(options);
   checkWatch(options);
   const { watch, until = Number.POSITIVE_INFINITY, interval = 5, out, ...given } = ownCopy(options);
   const { signal } = given;

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { OutputTransaction } from '../checkpoint/transaction.js';
 import { WisemergeError } from '../errors.js';
@@ -78,7 +78,7 @@ export interface FinetuneResult {
  * ERR_DEVICE_MEMORY, ERR_DEVICE, or the abort reason.
  */
 export async function finetune(options: FinetuneOptions & FinetuneRunOptions): Promise<FinetuneResult> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal, onProgress, onEpoch, ...given } = ownCopy(options);
   const began = performance.now();
   checkOptions(given);

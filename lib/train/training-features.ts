@@ -1,4 +1,4 @@
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import { openEvaluationSet } from '../eval/data/evaluation-set.js';
 import { type Check, checkOptions, names, text } from '../merge/option-checks.js';
 import { ownCopy } from '../own-copy.js';
@@ -34,7 +34,7 @@ const checks: { readonly [Option in keyof Required<Omit<TrainingFeaturesOptions,
  * wrong with the files in `details.problems`.
  */
 export async function openTrainingFeatures(options: TrainingFeaturesOptions): Promise<TrainingFeatures> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal: _signal, ...source } = ownCopy(options);
   checkOptions(source, checks, ['features', 'labels']);
   const name = `${source.features},${source.labels}`;

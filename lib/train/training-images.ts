@@ -1,4 +1,4 @@
-import { checkCall } from '../call-options.js';
+import { beginCall } from '../call-options.js';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { WisemergeError } from '../errors.js';
 import { checkClassNames } from '../eval/images/class-names.js';
@@ -40,7 +40,7 @@ export interface TrainingImages extends TrainingSet {
  * ERR_OUT_OF_MEMORY where they will not fit; reading as `ImageLoader.next`.
  */
 export async function openTrainingImages(options: TrainingImagesOptions): Promise<TrainingImages> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal, ...given } = ownCopy(options);
   checkOptions(given, checks, ['zeroshot', 'images']);
   const { zeroshot, head, threads, ...source } = given;

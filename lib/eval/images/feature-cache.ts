@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { checkCall } from '../../call-options.js';
+import { beginCall } from '../../call-options.js';
 import { readSafetensorsFile } from '../../checkpoint/safetensors-file.js';
 import { WisemergeError } from '../../errors.js';
 import { makeDirectory } from '../../files/make-directory.js';
@@ -93,7 +93,7 @@ interface SampleRow {
  * ERR_DATA where no image is left, ERR_IO, and the reason of the signal.
  */
 export async function cachedFeatures(options: CachedFeaturesOptions): Promise<CachedFeatures> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal: _signal, onProgress: _onProgress, ...given } = options;
   checkOptions(given, checks, ['dataset', 'transform', 'encoder', 'directory']);
   const { dataset, transform, encoder, directory, onCorrupt = 'error' } = given;

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkCall } from '../../call-options.js';
 import { WisemergeError } from '../../errors.js';
+import { startPulse } from '../../files/pool-pulse.js';
 import { checkOptions } from '../../merge/option-checks.js';
 import { onAbort } from '../../on-abort.js';
 import type { DecodeFailure } from './decode-messages.js';
@@ -107,6 +108,7 @@ export class ImageLoader implements OutputSize, AsyncDisposable {
         `${batch} images take ${batch * elements} elements, not ${into.length}`,
       );
     }
+    using _pulse = startPulse();
     const indices: number[] = [];
     let since = performance.now();
     while (indices.length < batch && this.#taken < this.#files.length) {

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { checkCall } from '../../call-options.js';
+import { beginCall } from '../../call-options.js';
 import { ioError, WisemergeError } from '../../errors.js';
 import { checkOptions } from '../../merge/option-checks.js';
 import { ownCopy } from '../../own-copy.js';
@@ -59,10 +59,10 @@ export interface ImageSet {
 export async function openImageSet(
   options: ImageSource & { readonly signal?: AbortSignal },
 ): Promise<ImageSet> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal: _signal, ...source } = ownCopy(options);
   checkOptions(source, imageSource, ['images']);
-  if (!(await isDirectory(source.images))) return openImageTable(source);
+  if (!(await isDirectory(source.images))) return await openImageTable(source);
   if (source.labels !== undefined || source.groups !== undefined) {
     throw new WisemergeError(
       'ERR_USAGE',
@@ -73,7 +73,7 @@ export async function openImageSet(
       },
     );
   }
-  return openImageFolder(source.images, source.classNames);
+  return await openImageFolder(source.images, source.classNames);
 }
 
 async function isDirectory(path: string): Promise<boolean> {

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { checkPath } from '../../call-options.js';
 import { ioError, WisemergeError } from '../../errors.js';
+import { startPulse } from '../../files/pool-pulse.js';
 import { readTextFile } from '../../files/read-whole.js';
 import { huggingFaceTransform } from './huggingface-transform.js';
 import { isObject, JsonFields } from './json-fields.js';
@@ -21,6 +22,7 @@ const usualNames = ['preprocessor_config.json', 'open_clip_config.json', 'config
  */
 export async function readImageTransform(given: string): Promise<ImageTransform> {
   checkPath(given, 'path');
+  using _pulse = startPulse();
   const path = weights.test(given) && !(await isDirectory(given)) ? dirname(given) : given;
   const candidates = (await isDirectory(path)) ? usualNames.map((name) => join(path, name)) : [path];
   for (const file of candidates) {

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { checkCall } from '../../call-options.js';
+import { beginCall } from '../../call-options.js';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { checkPlace } from '../../checkpoint/output-place.js';
 import { OutputTransaction } from '../../checkpoint/transaction.js';
@@ -69,7 +69,7 @@ const headName = 'head.weight';
  */
 export async function makeZeroshotHead(options: ZeroshotHeadOptions): Promise<ZeroshotHead> {
   const started = performance.now();
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal, onProgress, classNames, templates: given = defaultTemplates, ...rest } = ownCopy(options);
   checkOptions(rest, checks, ['model', 'out']);
   const { model: path, inModel = false, force = false } = rest;

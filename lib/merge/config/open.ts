@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { checkCall, checkNames, checkPath } from '../../call-options.js';
+import { beginCall, checkNames, checkPath } from '../../call-options.js';
 import { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { WisemergeError } from '../../errors.js';
 import type { Vocabulary } from '../tokenizer/plan.js';
@@ -47,7 +47,7 @@ export interface OpenOptions extends ReadOptions {
  * ERR_IO, ERR_OUT_OF_MEMORY.
  */
 export async function openMergeFile(path: string, options: OpenOptions = {}): Promise<OpenedMerge[]> {
-  checkCall(options);
+  using _call = beginCall(options);
   checkNames(options, ['cache', 'signal', 'exists']);
   checkPath(path, 'path');
   const { readMergeFile } = await import('./read.js');

@@ -3,6 +3,7 @@ import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { dtypeInfo, formatShape, type TensorInfo } from '../../checkpoint/tensor.js';
 import type { WeightFile } from '../../checkpoint/weight-file.js';
 import { WisemergeError } from '../../errors.js';
+import { startPulse } from '../../files/pool-pulse.js';
 import { equivalentNames } from '../equivalent-names.js';
 import { type LoraConfig, readLoraConfig } from './config.js';
 
@@ -57,6 +58,7 @@ export async function openLoraAdapter(
       details: { option: 'base' },
     });
   }
+  using _pulse = startPulse();
   const checkpoint = await openCheckpoint(path, options);
   const directory = checkpoint.directory ?? dirname(checkpoint.path);
   const config = await readLoraConfig(directory);

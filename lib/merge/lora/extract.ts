@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { checkCall } from '../../call-options.js';
+import { beginCall } from '../../call-options.js';
 import { type Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { finishOutput } from '../../checkpoint/finish-output.js';
 import { GrowingFile } from '../../checkpoint/growing-file.js';
@@ -53,7 +53,7 @@ const copyBytes = 4 * 2 ** 20;
 export async function extractLora(
   options: ExtractLoraOptions & ExtractLoraRunOptions,
 ): Promise<ExtractLoraResult> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal, onProgress, ...given } = ownCopy(options);
   const ranks = checkExtractOptions(given);
   const began = performance.now();

@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path';
-import { checkCall } from '../../call-options.js';
+import { beginCall } from '../../call-options.js';
 import { Checkpoint, openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { checkSpace } from '../../checkpoint/free-space.js';
 import { InputPool } from '../../checkpoint/input-pool.js';
@@ -62,7 +62,7 @@ export type MergeFileRunOptions = Pick<RunOptions, 'signal' | 'onProgress'> & {
  * the abort reason.
  */
 export async function mergeFile(options: MergeFileOptions & MergeFileRunOptions): Promise<MergeFileResult> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal, onProgress, onPlan, ...given } = options;
   checkMergeFileOptions(given);
   const began = performance.now();

@@ -1,5 +1,5 @@
 import { basename, join, resolve } from 'node:path';
-import { checkCall, failOption } from '../../call-options.js';
+import { beginCall, failOption } from '../../call-options.js';
 import { alignUp, ioAlignment } from '../../checkpoint/alignment.js';
 import { Checkpoint } from '../../checkpoint/checkpoint.js';
 import { type DiskSpace, freeBytes } from '../../checkpoint/free-space.js';
@@ -78,7 +78,7 @@ export interface PreparedDocument {
 export async function planMergeFile(
   options: PlanFileOptions & { readonly estimate?: boolean; readonly signal?: AbortSignal },
 ): Promise<MergeFilePlan> {
-  checkCall(options);
+  using _call = beginCall(options);
   const { signal, estimate: wanted = false, ...given } = options;
   checkMergeFileOptions(given, ['config']);
   const why = flag(wanted);

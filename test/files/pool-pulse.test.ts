@@ -1,0 +1,52 @@
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { startPulse } from '../../lib/files/pool-pulse.js';
+import {
+  diff,
+  merge,
+  mergeFile,
+  openCheckpoint,
+  openImageSet,
+  openMergeFile,
+  planMerge,
+  readImageTransform,
+  verify,
+  writeReport,
+} from '../../lib/index.js';
+import { tempDir } from '../support/temp.js';
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }));
+afterEach(() => void vi.useRealTimers());
+
+describe('the pulse', () => {
+  it('goes on until the last of those who asked for it is done', () => {
+    const [first, second] = [startPulse(), startPulse()];
+    expect(vi.getTimerCount()).toBe(1);
+    first[Symbol.dispose]();
+    first[Symbol.dispose]();
+    expect(vi.getTimerCount()).toBe(1);
+    second[Symbol.dispose]();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe('a call', () => {
+  it.each<[string, (path: string) => Promise<unknown>]>([
+    ['openCheckpoint', (path) => openCheckpoint(path)],
+    ['verify', (path) => verify(path)],
+    ['openMergeFile', (path) => openMergeFile(path)],
+    ['openImageSet', (images) => openImageSet({ images })],
+    ['readImageTransform', (path) => readImageTransform(path)],
+    ['writeReport', (path) => writeReport(path)],
+    ['diff', (path) => diff(path, path)],
+    ['planMerge', (path) => planMerge({ zeroshot: path, finetuned: path, alpha: 0.5, out: `${path}-out` })],
+    ['merge', (path) => merge({ zeroshot: path, finetuned: path, alpha: 0.5, out: `${path}-out` })],
+    ['mergeFile', (config) => mergeFile({ config, out: `${config}-out` })],
+  ])('of %s has it until it is over, and no longer', async (_name, call) => {
+    const done = call(join(await tempDir(), 'absent'));
+    expect(vi.getTimerCount()).toBe(1);
+    await expect(done).rejects.toThrow('absent');
+    // Of two files that it opens at once, the other may still be under way.
+    await vi.waitFor(() => expect(vi.getTimerCount()).toBe(0));
+  });
+});

@@ -1,20 +1,22 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
 
-/** `1.24 GB`: decimal units, as disks and the Hub count. */
+/** `1.24 GB`: three digits in decimal units, as disks and the Hub count. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
   let value = bytes;
   let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
+  // What is rounded to 1000 is 1.00 of the next unit.
+  while (value >= 999.5 && unit < units.length - 1) {
     value /= 1000;
     unit++;
   }
-  return unit === 0 ? `${value} B` : `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${units[unit]}`;
+  const digits = unit === 0 || value >= 999.5 ? value.toFixed(0) : value.toPrecision(3);
+  return `${digits} ${units[unit]}`;
 }
 
 /** `1.24 B` parameters. Below a million all digits, as `12,345`: Intl, which does that too, takes 12 ms to start. */
 export function formatCount(count: number): string {
-  if (count >= 1e9) return `${(count / 1e9).toFixed(2)} B`;
+  if (count >= 999.95e6) return `${(count / 1e9).toFixed(2)} B`;
   if (count >= 1e6) return `${(count / 1e6).toFixed(1)} M`;
   return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
 }

@@ -14,8 +14,8 @@ import { ProgressBar } from '../../lib/cli/progress-bar.js';
 
 describe('figures for people', () => {
   it('are in decimal units', () => {
-    expect([0, 999, 1000, 12_345, 999_999, 2.5e9, 7e15].map(formatBytes)).toEqual([
-      ...['0 B', '999 B', '1.00 kB', '12.3 kB', '1000 kB', '2.50 GB', '7.00 PB'],
+    expect([0, 999, 1000, 12_345, 123_456, 2.5e9, 7e15, 7e18].map(formatBytes)).toEqual([
+      ...['0 B', '999 B', '1.00 kB', '12.3 kB', '123 kB', '2.50 GB', '7.00 PB', '7000 PB'],
     ]);
     expect([12, 1234, 5_600_000, 7.24e9].map(formatCount)).toEqual(['12', '1,234', '5.6 M', '7.24 B']);
     expect([400, 59_400, 61_000, 3_725_000].map(formatDuration)).toEqual([
@@ -24,6 +24,13 @@ describe('figures for people', () => {
       '1 min 1 s',
       '1 h 2 min',
     ]);
+  });
+
+  it('are rounded before their unit is chosen', () => {
+    expect([999.4, 999.6, 9_999, 99_960, 999_499, 999_500, 999_999_999].map(formatBytes)).toEqual([
+      ...['999 B', '1.00 kB', '10.0 kB', '100 kB', '999 kB', '1.00 MB', '1.00 GB'],
+    ]);
+    expect([999_949_999, 999_950_000].map(formatCount)).toEqual(['999.9 M', '1.00 B']);
   });
 
   it('count one thing in the singular', () => {

@@ -1,3 +1,6 @@
+// Not the global ones: a window's, as in Electron, have no unref().
+import { clearInterval, setInterval } from 'node:timers';
+
 /** How long a request may lie unseen. */
 const periodMs = 1000;
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { startPulse } from '../../lib/files/pool-pulse.js';
 import {
   diff,
@@ -15,18 +15,33 @@ import {
 } from '../../lib/index.js';
 import { tempDir } from '../support/temp.js';
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }));
-afterEach(() => void vi.useRealTimers());
+const pulses = vi.hoisted(() => new Set<unknown>());
+vi.mock(import('node:timers'), async (original) => {
+  const timers = await original();
+  return {
+    ...timers,
+    setInterval: ((...args: Parameters<typeof timers.setInterval>) => {
+      const timer = timers.setInterval(...args);
+      pulses.add(timer);
+      return timer;
+    }) as typeof timers.setInterval,
+    clearInterval: (timer) => {
+      pulses.delete(timer);
+      timers.clearInterval(timer);
+    },
+  };
+});
+afterEach(() => pulses.clear());
 
 describe('the pulse', () => {
   it('goes on until the last of those who asked for it is done', () => {
     const [first, second] = [startPulse(), startPulse()];
-    expect(vi.getTimerCount()).toBe(1);
+    expect(pulses.size).toBe(1);
     first[Symbol.dispose]();
     first[Symbol.dispose]();
-    expect(vi.getTimerCount()).toBe(1);
+    expect(pulses.size).toBe(1);
     second[Symbol.dispose]();
-    expect(vi.getTimerCount()).toBe(0);
+    expect(pulses.size).toBe(0);
   });
 });
 
@@ -44,9 +59,9 @@ describe('a call', () => {
     ['mergeFile', (config) => mergeFile({ config, out: `${config}-out` })],
   ])('of %s has it until it is over, and no longer', async (_name, call) => {
     const done = call(join(await tempDir(), 'absent'));
-    expect(vi.getTimerCount()).toBe(1);
+    expect(pulses.size).toBe(1);
     await expect(done).rejects.toThrow('absent');
     // Of two files that it opens at once, the other may still be under way.
-    await vi.waitFor(() => expect(vi.getTimerCount()).toBe(0));
+    await vi.waitFor(() => expect(pulses.size).toBe(0));
   });
 });

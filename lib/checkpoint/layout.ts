@@ -204,7 +204,7 @@ export function encodeHeader(
     throw new WisemergeError(
       'ERR_HEADER_TOO_LARGE',
       `the header of ${file} would have ${total - 8} bytes; clients of the Hugging Face Hub accept ${hubHeaderBytes}`,
-      { file, hint: 'Spread the tensors over more files with --shard-size.' },
+      { file, hint: 'Spread the tensors over more files with shardSize (--shard-size).' },
     );
   }
   const header = Buffer.alloc(total, ' ');

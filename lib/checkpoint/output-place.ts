@@ -107,7 +107,7 @@ export async function checkTarget(
   if (!force) {
     throw new WisemergeError('ERR_OUTPUT_EXISTS', `${target} exists`, {
       file: target,
-      hint: 'Give another output directory, or --force to replace it.',
+      hint: 'Give another output directory, or force (--force) to replace it.',
     });
   }
   const strangers = await findStrangers(at, {
@@ -120,7 +120,7 @@ export async function checkTarget(
       `${target} was not written by wisemerge (no ${manifestName} in it)`,
       {
         file: target,
-        hint: '--force replaces earlier outputs of wisemerge only. Remove the directory yourself, or give another output directory.',
+        hint: 'force (--force) replaces earlier outputs of wisemerge only. Remove the directory yourself, or give another output directory.',
       },
     );
   }
@@ -131,7 +131,7 @@ export async function checkTarget(
       `${target} holds what wisemerge did not write: ${strangers.slice(0, named).join(', ')}${more}`,
       {
         file: target,
-        hint: '--force replaces earlier outputs of wisemerge only. Move the rest elsewhere first.',
+        hint: 'force (--force) replaces earlier outputs of wisemerge only. Move the rest elsewhere first.',
         details: { strangers },
       },
     );

@@ -76,7 +76,7 @@ function severalOutputs(target: string, outputs: readonly string[]): WisemergeEr
     `${target} is not an output itself, but holds outputs of wisemerge: ${list}`,
     {
       file: target,
-      hint: '--force replaces one output. Name a directory in it, or move these elsewhere first.',
+      hint: 'force (--force) replaces one output. Name a directory in it, or move these elsewhere first.',
       details: { outputs },
     },
   );
@@ -89,7 +89,7 @@ function checkKind(target: string, { kind: found }: OutputFacts, kind: OutputKin
     `${target} was written by wisemerge ${found}, not by wisemerge ${kind}`,
     {
       file: target,
-      hint: '--force replaces an earlier output of the same command. Remove the directory yourself, or give another output directory.',
+      hint: 'force (--force) replaces an earlier output of the same command. Remove the directory yourself, or give another output directory.',
       details: { kind: found },
     },
   );

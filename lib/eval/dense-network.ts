@@ -192,7 +192,7 @@ function shapeError(tensor: TensorInfo, why: string): WisemergeError {
   return new WisemergeError('ERR_SHAPE_MISMATCH', `${tensor.name}, ${formatShape(tensor.shape)}, ${why}`, {
     tensor: tensor.name,
     file: tensor.file,
-    hint: 'Its layers do not form a chain. To train the head alone, name its weight with --head.',
+    hint: 'Its layers do not form a chain. To train the head alone, name its weight with head (--head).',
   });
 }
 
@@ -203,7 +203,10 @@ function configActivation({ config, path }: Checkpoint): Activation {
   throw new WisemergeError(
     'ERR_CONFIG',
     `config.json of ${path} names the activation ${JSON.stringify(name)}; trained are ${activations.join(', ')}`,
-    { file: path, hint: 'If the model has one of these all the same, say so with --activation.' },
+    {
+      file: path,
+      hint: 'If the model has one of these all the same, say so with activation (--activation).',
+    },
   );
 }
 

@@ -137,7 +137,7 @@ function modelsOf(options: ForwardOptions): { first: string; second?: string; al
     return { first: zeroshot, second: finetuned, alphas };
   }
   throw new WisemergeError('ERR_USAGE', 'forward needs either one model, or both ends of a path and alphas', {
-    hint: 'Give --model, or --zeroshot, --finetuned and --alpha.',
+    hint: 'Give model (--model), or zeroshot, finetuned and alpha (--zeroshot, --finetuned, --alpha).',
   });
 }
 

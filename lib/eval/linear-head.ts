@@ -119,7 +119,7 @@ export function findWeight(checkpoint: Checkpoint, path: string, wanted: string 
     candidates.length === 0
       ? `${path} has no matrix with the name of a classifier`
       : `${path} has ${candidates.length} matrices with the name of a classifier`,
-    { file: path, hint: `Name one with --head. The matrices: ${list(matrices)}.` },
+    { file: path, hint: `Name one with head (--head). The matrices: ${list(matrices)}.` },
   );
 }
 

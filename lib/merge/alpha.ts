@@ -58,7 +58,7 @@ export function checkAlphas(alphas: readonly number[], extrapolate: boolean): vo
       throw new WisemergeError('ERR_ALPHA_RANGE', `alpha ${alpha} is not a finite number`);
     if ((alpha < 0 || alpha > 1) && !extrapolate) {
       throw new WisemergeError('ERR_ALPHA_RANGE', `alpha ${alpha} lies outside [0, 1]`, {
-        hint: 'alpha 0 is the zero-shot model, 1 the fine-tuned one. Pass --extrapolate if you mean to go beyond them.',
+        hint: 'alpha 0 is the zero-shot model, 1 the fine-tuned one. Pass extrapolate (--extrapolate) if you mean to go beyond them.',
       });
     }
   }

@@ -220,7 +220,7 @@ async function checkKinds(
   const finetunedName = finetuned.path.split('/').at(-1)!;
   if (parent?.split('/').at(-1) === finetunedName) {
     warnings.push(
-      `the model card of the zero-shot model names ${finetunedName} as its base model: --zeroshot and --finetuned look swapped`,
+      `the model card of the zero-shot model names ${finetunedName} as its base model: zeroshot and finetuned look swapped`,
     );
   }
 }

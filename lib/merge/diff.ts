@@ -132,7 +132,7 @@ function checkMemory(memory: number, pairs: readonly FloatPair[]): void {
   throw new WisemergeError(
     'ERR_MEMORY',
     `memory of ${memory} bytes is too small; this comparison needs ${smallest}`,
-    { hint: 'Raise --memory.' },
+    { hint: 'Raise memory (--memory).' },
   );
 }
 

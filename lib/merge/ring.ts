@@ -43,7 +43,7 @@ export async function chooseRing(
     throw new WisemergeError(
       'ERR_MEMORY',
       `memory of ${options.memory} bytes is too small; this merge needs ${smallest}`,
-      { hint: 'Raise --memory, or merge fewer alphas at once.' },
+      { hint: 'Raise memory (--memory), or merge fewer alphas at once.' },
     );
   }
   const files = inputs.flatMap((input) => input.files);

@@ -4,7 +4,7 @@ import { closeFile } from '../files/close-file.js';
 import { readTextFile } from '../files/read-whole.js';
 import { syncHandle } from '../files/sync-handle.js';
 
-const damaged = 'The journal is damaged: start again with --force.';
+const damaged = 'The journal is damaged: start again with force (--force).';
 
 const kinds = ['sweep', 'soup'] as const;
 /** Whose results a journal belongs to. */
@@ -79,7 +79,7 @@ export class Journal<Entry> {
         `the ${kind} in ${path} was begun with other options: ${changed.join(', ')}`,
         {
           file: path,
-          hint: 'Resume with the same options, give another --out, or start again with --force.',
+          hint: 'Resume with the same options, give another output directory (--out), or start again with force (--force).',
         },
       );
     }

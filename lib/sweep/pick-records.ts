@@ -80,7 +80,7 @@ export async function pickRecords(path: string, options: PickRecordsOptions): Pr
   }
   if (sets.length === 0) {
     throw new WisemergeError('ERR_USAGE', `no evaluation sets are given for the table ${path}`, {
-      hint: `Give --set NAME:ROLE:KIND, such as val:select:id, for some of: ${scored([...records.values()]).join(', ')}.`,
+      hint: `Give sets (--set NAME:ROLE:KIND, such as val:select:id) for some of: ${scored([...records.values()]).join(', ')}.`,
     });
   }
   const alphas = [...records.keys()].sort((a, b) => a - b);

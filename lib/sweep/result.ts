@@ -115,7 +115,10 @@ export async function readResult(directory: string): Promise<SweepResult> {
     throw refuse('is not JSON', again);
   }
   if (result?.format !== 'wisemerge-sweep' || result.version !== 1) {
-    throw refuse('is not a sweep that this version reads', 'Name the --out of a wisemerge sweep.');
+    throw refuse(
+      'is not a sweep that this version reads',
+      'Name the directory to which a sweep was written (--out of wisemerge sweep).',
+    );
   }
   const [{ resultSchema }, { describeIssue }] = await Promise.all([
     import('./result-schema.js'),

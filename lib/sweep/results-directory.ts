@@ -51,7 +51,7 @@ export async function openResultsDirectory<Entry>(
   ) {
     throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} is a file; the output is a directory`, {
       file: out,
-      hint: 'Give another --out.',
+      hint: 'Give another output directory (--out).',
     });
   }
   await makeDirectory(out)
@@ -83,7 +83,7 @@ async function refuseOtherKind(out: string, own: JournalKind): Promise<void> {
     if (kind === undefined || kind === own) continue;
     throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} holds a ${kind}, not a ${own}`, {
       file: out,
-      hint: 'Give another --out.',
+      hint: 'Give another output directory (--out).',
     });
   }
 }
@@ -103,7 +103,7 @@ async function openJournal<Entry>(
   if (exists && !force) {
     throw new WisemergeError('ERR_OUTPUT_EXISTS', `${out} holds a ${kind}`, {
       file: out,
-      hint: 'Continue it (--resume), replace it (--force), or give another --out.',
+      hint: 'Continue it with resume (--resume), replace it with force (--force), or give another output directory (--out).',
     });
   }
   // Without a journal nothing says that they are ours.
@@ -111,7 +111,7 @@ async function openJournal<Entry>(
     throw new WisemergeError(
       'ERR_OUTPUT_EXISTS',
       `${out} holds ${present.join(', ')}, but no journal of a ${kind}: that is not an earlier run of wisemerge`,
-      { file: out, hint: 'Give another --out, or move these away.' },
+      { file: out, hint: 'Give another output directory (--out), or move these away.' },
     );
   }
   if (present.length > 0) {
@@ -140,7 +140,7 @@ async function refuseStrangers(out: string, results: Results): Promise<void> {
     `${out} holds what the ${results.kind} did not write: ${strangers.slice(0, named).join(', ')}${more}`,
     {
       file: out,
-      hint: '--force replaces what an earlier run wrote, and nothing else. Move the rest elsewhere first.',
+      hint: 'force (--force) replaces what an earlier run wrote, and nothing else. Move the rest elsewhere first.',
       details: { strangers },
     },
   );

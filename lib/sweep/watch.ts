@@ -125,7 +125,7 @@ function withoutForce(error: unknown, target: string): unknown {
   if (!(error instanceof WisemergeError)) return error;
   const { code, message, file = target, details } = error;
   if (code !== 'ERR_SWEEP_CHANGED' && code !== 'ERR_SWEEP_RESULT') return error;
-  const hint = `Use the options it was begun with, give another --out, or delete ${target} to start it again.`;
+  const hint = `Use the options it was begun with, give another output directory (--out), or delete ${target} to start it again.`;
   return new WisemergeError(code, message, { file, hint, ...(details && { details }) });
 }
 

@@ -241,7 +241,7 @@ class Run {
         `the run in ${this.#options.out} was begun with other ${changed.join(', ')}`,
         {
           file: directory,
-          hint: 'Resume with the same options and data, give another --out, or start again with --force.',
+          hint: 'Resume with the same options and data, give another output directory (--out), or start again with force (--force).',
           details: { changed },
         },
       );

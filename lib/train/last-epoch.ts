@@ -50,6 +50,6 @@ export async function findLastEpoch(
   }
   throw new WisemergeError('ERR_TRAINING_STATE', `${path} is not the manifest of an epoch of training`, {
     file: path,
-    hint: 'Remove the directory of this epoch to continue from the one before, or start again with --force.',
+    hint: 'Remove the directory of this epoch to continue from the one before, or start again with force (--force).',
   });
 }

@@ -75,6 +75,6 @@ async function hashOf(path: string): Promise<{ bytes: number; hash: string }> {
 function damaged(path: string, why: string): WisemergeError {
   return new WisemergeError('ERR_TRAINING_STATE', `${path} ${why}`, {
     file: path,
-    hint: 'Remove the directory of this epoch to continue from the one before, or start again with --force.',
+    hint: 'Remove the directory of this epoch to continue from the one before, or start again with force (--force).',
   });
 }

@@ -128,7 +128,7 @@ test('other options than a checkpoint was begun with are an error whose hint wat
   const out = join(options.out, 'epoch_1');
   await expect(watchOnce('0:1:0.25')).rejects.toMatchObject({
     code: 'ERR_SWEEP_CHANGED',
-    hint: `Use the options it was begun with, give another --out, or delete ${out} to start it again.`,
+    hint: `Use the options it was begun with, give another output directory (--out), or delete ${out} to start it again.`,
   });
   await writeFile(join(out, 'journal.jsonl'), '{\n');
   await expect(watchOnce('0:1:0.5')).rejects.toMatchObject({

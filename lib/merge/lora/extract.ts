@@ -73,7 +73,7 @@ export async function extractLora(
   if (chosen.targets.length === 0) {
     throw new WisemergeError('ERR_USAGE', `${base.path} has no matrix that an adapter could change`, {
       file: base.path,
-      hint: 'Name modules with --modules, such as embed_tokens.',
+      hint: 'Give modules (--modules), such as embed_tokens.',
     });
   }
   const transaction = await OutputTransaction.begin(out, { kind: 'extract-lora', force }, signal);
@@ -328,7 +328,7 @@ class Extraction {
     return new WisemergeError(
       'ERR_DATA',
       `the ${targets.length} weights to adapt are equal in ${base.path} and ${finetuned.path}`,
-      { file: finetuned.path, hint: 'Give the model that was fine-tuned, or other --modules.' },
+      { file: finetuned.path, hint: 'Give the model that was fine-tuned, or other modules (--modules).' },
     );
   }
 

@@ -65,7 +65,7 @@ export function chooseChunks(needs: readonly ChunkNeed[], device: string, memory
       'ERR_MEMORY',
       `memory of ${budget} bytes is too small; this merge needs ${smallest}` +
         (named ? ` for ${inputs} inputs of "${named.name}"` : ''),
-      { hint: 'Raise --memory.', ...(named && { tensor: named.name }) },
+      { hint: 'Raise memory (--memory).', ...(named && { tensor: named.name }) },
     );
   }
   const arena = whole(Math.min(Math.max(budget - besides - tables, smallest - besides), maxBufferBytes));

@@ -15,9 +15,13 @@ it.runIf(process.platform === 'linux')('are seen within a second or two', async 
   const root = await tempDir();
   const library = join(root, 'lost-signals.so');
   const source = join(import.meta.dirname, 'fixtures', 'lost-signals.c');
-  const compiled = spawnSync('cc', ['-shared', '-fPIC', '-O1', '-o', library, source, '-ldl'], {
-    encoding: 'utf8',
-  });
+  const compiled = spawnSync(
+    process.env.CC ?? 'cc',
+    ['-shared', '-fPIC', '-O1', '-o', library, source, '-ldl'],
+    {
+      encoding: 'utf8',
+    },
+  );
   expect(compiled.status, compiled.stderr).toBe(0);
   const model = (name: string, seed: number) =>
     writeModel(join(root, name), [tensor('w', 'F32', [64], randomF32(64, seed))]);

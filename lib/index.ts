@@ -1,5 +1,8 @@
 /// <reference types="node" preserve="true" />
 
+// First: what follows has methods of these names.
+import './disposal.js';
+
 export { type Checkpoint, type Config, type ModelSource, openCheckpoint } from './checkpoint/checkpoint.js';
 export type { DiskSpace } from './checkpoint/free-space.js';
 export type { ShardIndex } from './checkpoint/index-file.js';

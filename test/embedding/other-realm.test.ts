@@ -5,14 +5,18 @@ import { promisify } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import { exitCode, ioError, isError, WisemergeError } from '../../lib/errors.js';
+import { writeModel } from '../support/models.js';
+import { randomF32 } from '../support/random.js';
+import { tensor } from '../support/safetensors.js';
 import { tempDir } from '../support/temp.js';
 
 const fixture = join(import.meta.dirname, 'fixtures', 'other-realm.mjs');
 
-it('gives typed errors in a context of its own, where those of Node and the addon are of another', async () => {
+it('gives typed errors, and closes what it opened, in a context of its own, where those of Node and the addon are of another', async () => {
   const directory = await tempDir();
   await mkdir(join(directory, 'damaged'));
   await writeFile(join(directory, 'damaged', 'model.safetensors'), `${'\x08'}${'\0'.repeat(7)}{"a": 1}`);
+  writeModel(join(directory, 'sound'), [tensor('w', 'F32', [2], randomF32(2, 1))]);
   const { stdout } = await promisify(execFile)(process.execPath, [
     ...['--no-warnings', '--experimental-vm-modules'],
     ...[fixture, directory],
@@ -22,6 +26,10 @@ it('gives typed errors in a context of its own, where those of Node and the addo
     damaged: 'ERR_SAFETENSORS_JSON',
     merge: 'ERR_IO',
     mergeFile: 'ERR_IO',
+    diff: 'ERR_IO',
+    sweep: 'ERR_IO',
+    forward: 'ERR_IO',
+    makeZeroshotHead: 'ERR_IO',
   });
 });
 

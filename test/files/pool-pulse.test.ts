@@ -13,6 +13,7 @@ import {
   verify,
   writeReport,
 } from '../../lib/index.js';
+import { runCli } from '../support/cli.js';
 import { tempDir } from '../support/temp.js';
 
 const pulses = vi.hoisted(() => new Set<unknown>());
@@ -43,6 +44,22 @@ describe('the pulse', () => {
     second[Symbol.dispose]();
     expect(pulses.size).toBe(0);
   });
+});
+
+it('goes on in the command line from its start, whatever it is asked for', async () => {
+  const count = `
+    import { syncBuiltinESMExports } from 'node:module';
+    import timers from 'node:timers';
+    const { setInterval } = timers;
+    let begun = 0;
+    timers.setInterval = (...given) => {
+      begun++;
+      return setInterval(...given);
+    };
+    syncBuiltinESMExports();
+    process.on('exit', () => console.error('begun: ' + begun));`;
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(count)}` };
+  expect(await runCli(['--version'], { env })).toMatchObject({ code: 0, stderr: 'begun: 1\n' });
 });
 
 describe('a call', () => {

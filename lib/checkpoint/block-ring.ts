@@ -1,5 +1,6 @@
 import { BlockStream } from '../native/block-stream.js';
 import { type Engine, HostBuffer } from '../native.js';
+import { alignUp, ioAlignment } from './alignment.js';
 import { nameFile } from './descriptor-error.js';
 import type { InputPool } from './input-pool.js';
 import type { OutputWriter } from './output-writer.js';
@@ -9,11 +10,12 @@ import { itemSize, type TensorInfo } from './tensor.js';
 /** Blocks under way at once: as many as keep a disk busy. More gain nothing, and cost memory. */
 export const ringSlots = 4;
 /**
- * Bytes handed over at once, in blocks of `block`: JavaScript's part costs as much per range, and progress is told after
- * each.
+ * Bytes handed over at once of `total`, in blocks of `block`. JavaScript's part costs as much per range, which asks for
+ * few of them; progress is told after each, which asks for some.
  */
-export function rangeBytes(block: number): number {
-  return Math.min(32 * block, Math.max(32 * 2 ** 20, 16 * block));
+export function rangeBytes(block: number, total: number): number {
+  const part = Math.max(alignUp(total / 16, ioAlignment), 32 * block);
+  return Math.min(part, 128 * block, 128 * 2 ** 20);
 }
 
 /** Bytes of an input from `position` on. */

@@ -203,7 +203,8 @@ async function comparePairs(
     return { done: finish() };
   };
   try {
-    await runAhead(cutSpans(pairs, rangeBytes(shape.x)), submit, signal);
+    const bytes = pairs.reduce((sum, { x, y }) => sum + x.bytes + y.bytes, 0);
+    await runAhead(cutSpans(pairs, rangeBytes(shape.x, bytes)), submit, signal);
   } finally {
     ring.close();
   }

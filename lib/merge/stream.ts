@@ -60,7 +60,7 @@ export async function streamMerge(
   };
   try {
     await runAhead(
-      allRanges(outputs, (name) => sources.get(name)!, rangeBytes(shape.block)),
+      allRanges(outputs, (name) => sources.get(name)!, rangeBytes(shape.block, layout.bytes)),
       submit,
       signal,
     );

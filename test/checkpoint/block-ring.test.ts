@@ -13,7 +13,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { xxh3 } from '@node-rs/xxhash';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { BlockRing, type RingRange, ringSlots } from '../../lib/checkpoint/block-ring.js';
+import { BlockRing, type RingRange, rangeBytes, ringSlots } from '../../lib/checkpoint/block-ring.js';
 import { InputPool } from '../../lib/checkpoint/input-pool.js';
 import { OutputWriter } from '../../lib/checkpoint/output-writer.js';
 import { runAhead } from '../../lib/checkpoint/run-ahead.js';
@@ -121,6 +121,24 @@ describe.each(['direct', 'cached'] as const)('a file read %s', (mode) => {
     const { done } = await ring.submit(copyRange(input, 0, 0, block, output));
     await expect(done).rejects.toMatchObject({ code: 'ERR_INPUT_CHANGED' });
     await writer.abandon();
+  });
+});
+
+describe('ranges', () => {
+  const mebi = 2 ** 20;
+
+  it.each([
+    ['32 blocks of a small output', mebi, 100 * mebi, 32],
+    ['a sixteenth', mebi, 1600 * mebi, 100],
+    ['no more than 128 blocks', mebi / 8, 16_000 * mebi, 16],
+    ['no more than 128 MiB', 8 * mebi, 16_000 * mebi, 128],
+    ['no more than 128 MiB of a small output', 8 * mebi, 100 * mebi, 128],
+  ])('are of %s', (_, block, total, expected) => {
+    expect(rangeBytes(block, total)).toBe(expected * mebi);
+  });
+
+  it('are whole pages', () => {
+    expect(rangeBytes(mebi, 1e9 + 1) % 4096).toBe(0);
   });
 });
 

@@ -135,7 +135,12 @@ describe('exit code 3', () => {
   it('is for incompatible models, with all problems', async () => {
     const pair = await makePair();
     writeModel(pair.finetuned, [tensor('v', 'F32', [1])]);
-    await expectFailure(mergeArgs(pair), 3, 'ERR_INCOMPATIBLE', /2 problems/);
+    await expectFailure(
+      mergeArgs(pair),
+      3,
+      'ERR_INCOMPATIBLE',
+      /^error: the inputs cannot be merged: 2 problems/,
+    );
   });
 
   it('is for damaged, hostile or missing weights', async () => {

@@ -43,9 +43,10 @@ async function mergePair(given: MergeFileFlags, signal: AbortSignal): Promise<vo
       signal,
       onProgress: progress.listener,
       onPlan: (plan) => {
-        const { zeroshot, alphas, bytesRead, bytesWritten, skipped } = plan;
+        const { zeroshot, alphas, bytesRead, bytesWritten, skipped, problems } = plan;
         // Warnings and what is not copied are said in either case.
         if (given.verbose) note(flags, describePlan({ ...plan, warnings: [], skipped: [] }));
+        if (problems.length > 0) return;
         const models = formatPlural(alphas.length, 'model');
         note(
           flags,

@@ -62,13 +62,16 @@ function lines(problems: readonly Problem[]): string {
   return texts.join('\n');
 }
 
-/** One error for all problems of a pair of inputs, so that they can be mended in one go. */
+/**
+ * One error for all problems of a pair of inputs, so that they can be mended in one go. Tensor and file are those of a
+ * problem that is the only one.
+ */
 export function incompatible(problems: readonly Problem[]): WisemergeError {
   const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`;
-  const [first] = problems;
+  const only = problems.length === 1 ? problems[0] : undefined;
   return new WisemergeError('ERR_INCOMPATIBLE', `the inputs cannot be merged: ${count}\n${lines(problems)}`, {
-    ...(first?.tensor !== undefined && { tensor: first.tensor }),
-    ...(first?.file !== undefined && { file: first.file }),
+    ...(only?.tensor !== undefined && { tensor: only.tensor }),
+    ...(only?.file !== undefined && { file: only.file }),
     details: { problems },
   });
 }
